@@ -1,0 +1,258 @@
+//! The crew: a fixed number of desks, a worker at each, kept busy until the work is done.
+//!
+//! Owns who is at which desk and what is in flight; hires, hands out tasks, notices deaths and workers that move no
+//! more. What the tasks are, and what a death means, the [`Work`] says.
+
+use super::{RunError, RunEvent};
+use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
+use bowline_workers::recorder::Recorder;
+use bowline_workers::worker::Worker;
+use nix::sys::signal::Signal;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long to wait for news before looking at clocks and signals.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Something that a crew does.
+pub trait Work {
+    /// A worker for a desk.
+    fn hire(&mut self, desk: usize) -> Result<Worker, RunError>;
+    /// Whether there is a task to hand out.
+    fn is_pending(&self) -> bool;
+    /// The next task. A worker that is `fresh` has done nothing yet, and has nothing else to do.
+    fn next(&mut self, fresh: bool) -> Option<Job>;
+    /// A task is done.
+    fn reported(&mut self, desk: usize, task: Task, report: Report) -> Result<(), RunError>;
+    /// Tasks that were handed out and never begun.
+    fn returned(&mut self, tasks: Vec<Task>);
+    /// The worker at a desk has died with tasks in flight, in their order.
+    fn lost(&mut self, desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError>;
+    /// How much is done, for progress: units and bytes.
+    fn done(&self) -> (u64, u64);
+}
+
+/// A task to hand out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// The task.
+    pub task: Task,
+    /// Whether its worker gets nothing else until it has reported.
+    pub alone: bool,
+}
+
+/// How a worker was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Death {
+    /// What ended it.
+    pub cause: DeathCause,
+    /// Whether it had been fresh and had nothing else to do.
+    pub alone: bool,
+}
+
+/// What ended a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeathCause {
+    /// A signal that its own doing raised.
+    Signal(i32),
+    /// It left with this code.
+    Exit(i32),
+    /// It made no progress for too long and was ended.
+    TimedOut,
+    /// SIGKILL from somebody else.
+    Outside,
+}
+
+/// What a crew is run under.
+pub struct Supervision<'a> {
+    /// Where workers live.
+    pub pool: &'a mut dyn WorkerPool,
+    /// Number of desks.
+    pub workers: usize,
+    /// How long a worker may make no progress.
+    pub patience: Duration,
+    /// The number of a signal that asked the run to end; 0 for none.
+    pub interrupted: Arc<AtomicUsize>,
+    /// Hears what happens.
+    pub events: &'a mut dyn FnMut(RunEvent),
+    /// Lines of the workers.
+    pub recorder: Recorder,
+    /// Number of workers hired so far, in the whole run.
+    pub hired: WorkerId,
+}
+
+struct Desk {
+    worker: Option<WorkerId>,
+    in_flight: VecDeque<Task>,
+    /// The worker has been given nothing yet.
+    fresh: bool,
+    /// The task in flight is the worker's first and only one.
+    alone: bool,
+    timed_out: bool,
+    steps: u64,
+    moved: Instant,
+}
+
+/// Workers at their desks.
+pub struct Crew {
+    desks: Vec<Desk>,
+}
+
+impl Crew {
+    /// Empty desks, as many as the supervision says.
+    pub fn new(supervision: &Supervision) -> Self {
+        let desk = || Desk {
+            worker: None,
+            in_flight: VecDeque::new(),
+            fresh: true,
+            alone: false,
+            timed_out: false,
+            steps: 0,
+            moved: Instant::now(),
+        };
+        Crew { desks: (0..supervision.workers).map(|_| desk()).collect() }
+    }
+
+    /// Does all of `work`.
+    ///
+    /// # Errors
+    /// What the work makes of a report or a death, the pool's failures, and signals.
+    pub fn run(&mut self, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
+        loop {
+            for desk in 0..self.desks.len() {
+                self.hand_out(desk, supervision, work)?;
+            }
+            if self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
+                return Ok(());
+            }
+            for event in supervision.pool.wait(PATIENCE)? {
+                self.hear(event, supervision, work)?;
+            }
+            self.look_at_clocks(supervision)?;
+            let (units, bytes) = work.done();
+            (supervision.events)(RunEvent::Advanced(units, bytes));
+            match supervision.interrupted.load(Ordering::Relaxed) {
+                0 => {}
+                signal => return Err(RunError::Interrupted(signal as i32)),
+            }
+        }
+    }
+
+    /// Sends all workers home and hears their last reports. They may take a little longer to be gone.
+    ///
+    /// # Errors
+    /// The pool's failures.
+    pub fn dismiss(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
+        for desk in &self.desks {
+            if let Some(worker) = desk.worker {
+                supervision.pool.send(worker, Task::Leave);
+            }
+        }
+        while self.desks.iter().any(|desk| desk.worker.is_some()) {
+            for event in supervision.pool.wait(PATIENCE)? {
+                let (worker, usage) = match event {
+                    PoolEvent::Reported(worker, Report::Left(usage)) => (worker, Some(usage)),
+                    PoolEvent::Reported(..) => continue,
+                    PoolEvent::Ended(worker, _) => (worker, None),
+                };
+                let Some(desk) = self.desk_of(worker) else { continue };
+                self.desks[desk].worker = None;
+                if let Some(usage) = usage {
+                    (supervision.events)(RunEvent::WorkerLeft(usage));
+                }
+            }
+            self.look_at_clocks(supervision)?;
+        }
+        Ok(())
+    }
+
+    fn desk_of(&self, worker: WorkerId) -> Option<usize> {
+        self.desks.iter().position(|desk| desk.worker == Some(worker))
+    }
+
+    fn hand_out(&mut self, index: usize, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
+        let desk = &mut self.desks[index];
+        while desk.in_flight.len() < IN_FLIGHT && !desk.alone {
+            if desk.worker.is_none() {
+                if !work.is_pending() {
+                    return Ok(());
+                }
+                let id = supervision.hired;
+                supervision.pool.start(id, work.hire(index)?)?;
+                supervision.hired += 1;
+                desk.worker = Some(id);
+                desk.fresh = true;
+                desk.timed_out = false;
+            }
+            let (Some(worker), Some(job)) = (desk.worker, work.next(desk.fresh)) else { return Ok(()) };
+            if desk.in_flight.is_empty() {
+                desk.moved = Instant::now();
+            }
+            supervision.pool.send(worker, job.task);
+            desk.in_flight.push_back(job.task);
+            desk.fresh = false;
+            desk.alone = job.alone;
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, event: PoolEvent, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
+        let (PoolEvent::Reported(worker, _) | PoolEvent::Ended(worker, _)) = event;
+        if let PoolEvent::Reported(_, Report::Left(usage)) = event {
+            (supervision.events)(RunEvent::WorkerLeft(usage));
+        }
+        // A worker that was sent home is nobody's concern any more.
+        let Some(index) = self.desk_of(worker) else { return Ok(()) };
+        let desk = &mut self.desks[index];
+        match event {
+            PoolEvent::Reported(_, report) => {
+                let Some(task) = desk.in_flight.pop_front() else { return Ok(()) };
+                desk.alone = false;
+                desk.moved = Instant::now();
+                if matches!(report, Report::Retired { .. }) {
+                    supervision.pool.send(worker, Task::Leave);
+                    desk.worker = None;
+                    work.returned(desk.in_flight.drain(..).collect());
+                }
+                work.reported(index, task, report)
+            }
+            PoolEvent::Ended(_, end) => {
+                let cause = match end {
+                    _ if desk.timed_out => DeathCause::TimedOut,
+                    End::Signalled(signal) if signal == Signal::SIGKILL as i32 => DeathCause::Outside,
+                    End::Signalled(signal) => DeathCause::Signal(signal),
+                    End::Exited(code) => DeathCause::Exit(code),
+                };
+                let death = Death { cause, alone: std::mem::take(&mut desk.alone) };
+                desk.worker = None;
+                let tasks = desk.in_flight.drain(..).collect();
+                (supervision.events)(RunEvent::WorkerLost);
+                work.lost(index, tasks, death)
+            }
+        }
+    }
+
+    /// Ends every worker that has made no progress for too long.
+    fn look_at_clocks(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
+        for (index, desk) in self.desks.iter_mut().enumerate() {
+            let (Some(worker), false, false) = (desk.worker, desk.timed_out, desk.in_flight.is_empty()) else {
+                continue;
+            };
+            let position = supervision.recorder.position(index);
+            if position.steps != desk.steps {
+                desk.steps = position.steps;
+                desk.moved = Instant::now();
+            } else if desk.moved.elapsed() > supervision.patience {
+                desk.timed_out = true;
+                match supervision.pool.end(worker) {
+                    Err(PoolError::CannotEnd) => return Err(RunError::Stuck(position.document)),
+                    ended => ended?,
+                }
+            }
+        }
+        Ok(())
+    }
+}

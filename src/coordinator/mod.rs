@@ -1,0 +1,87 @@
+//! The phases of a run and the supervision of its workers.
+//!
+//! `crew` keeps workers busy and tells of their deaths; `tally` decides what a death means for documents; `finish`
+//! sorts, merges and emits. What happens is told as [`RunEvent`]s to a callback: nothing here knows a screen.
+
+mod batches;
+mod crew;
+mod finish;
+mod merge;
+mod tally;
+
+pub use crew::Supervision;
+pub use finish::{Emitted, Finish, Merged};
+pub use tally::{TallyJob, tally};
+
+use crate::pool::PoolError;
+use bowline_workers::protocol::Usage;
+
+/// A part of a run, in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Documents to records.
+    Tally,
+    /// Terms sorted, merged and numbered.
+    Merge,
+    /// Rows written.
+    Emit,
+}
+
+/// What happens in a run.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum RunEvent {
+    /// A phase has begun; it is done after `total` units: documents, segments or rows.
+    PhaseBegan(Phase, u64),
+    /// So many units, and bytes of documents, are done.
+    Advanced(u64, u64),
+    /// A worker has died and its work is done again.
+    WorkerLost,
+    /// A worker has left, and this is what it used.
+    WorkerLeft(Usage),
+}
+
+/// Why a run could not finish.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The pool failed.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A signal asked the run to end.
+    #[error("interrupted")]
+    Interrupted(i32),
+    /// Workers die for reasons that are not the documents'.
+    #[error("workers are killed again and again by something else ({0} times at the same place)")]
+    KilledAgain(u32),
+    /// More documents than allowed were condemned.
+    #[error("more than {0} documents have killed their worker (--max-failures allows more)")]
+    TooManyFailures(usize),
+    /// A worker moved no more, where it can't be ended alone.
+    #[error("a document makes no progress (--mode processes would skip it)")]
+    Stuck(Option<u64>),
+    /// A task failed for a reason that no retry mends.
+    #[error("a worker could not go on: {0}")]
+    Broken(String),
+    /// The lexicons and rows take more memory than the run may have.
+    #[error("the corpus needs more memory than there is: {needed} bytes of segments, {budget} allowed")]
+    OutOfMemory {
+        /// Bytes needed, at least.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// No term occurs in any document.
+    #[error("empty vocabulary: no document has a term")]
+    EmptyVocabulary,
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> RunError {
+    move |source| RunError::System { what, source }
+}

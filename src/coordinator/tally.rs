@@ -1,0 +1,258 @@
+//! The tally: every document read and counted once, whatever becomes of the workers.
+//!
+//! A dead worker's committed records stay. What it held is the suspect, and is done again alone by a fresh worker,
+//! while the rest of its batch goes on elsewhere. Only a death in that solitude condemns a document, so that the
+//! set of failed documents does not depend on the number of workers. A SIGKILL from outside condemns nobody.
+
+use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
+use super::{Phase, RunError, RunEvent, batches, system};
+use bowline_workers::documents::Documents;
+use bowline_workers::failure::Failure;
+use bowline_workers::plan::Places;
+use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::recorder::Recorder;
+use bowline_workers::segment::{Key, Segment};
+use bowline_workers::tally::{Tally, TallySettings};
+use bowline_workers::worker::Worker;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the same document may be held by a worker that something outside kills.
+const MOST_KILLS: u32 = 20;
+
+/// How many workers may die without a document in hand.
+const MOST_IDLE_DEATHS: u32 = 100;
+
+/// What to tally, and within which limits.
+#[derive(Clone, Debug)]
+pub struct TallyJob {
+    /// The documents, in row order.
+    pub documents: Arc<Documents>,
+    /// How they are read and counted.
+    pub settings: TallySettings,
+    /// Bytes that all segments together may take.
+    pub segment_budget: u64,
+    /// How many documents may be condemned before the run gives up.
+    pub max_failures: usize,
+}
+
+/// All documents' records.
+#[derive(Debug)]
+pub struct Tallied {
+    /// The segments, by number.
+    pub segments: Vec<Segment>,
+    /// The record of each row.
+    pub places: Places,
+    /// Rows without a record, and why.
+    pub condemned: BTreeMap<usize, Failure>,
+}
+
+/// Tallies all documents of `job`.
+///
+/// # Errors
+/// Whatever ends the run as a whole; a document that fails is a record.
+pub fn tally(job: &TallyJob, supervision: &mut Supervision) -> Result<Tallied, RunError> {
+    let batches = batches::cut(job.documents.len(), supervision.workers);
+    (supervision.events)(RunEvent::PhaseBegan(Phase::Tally, job.documents.len() as u64));
+    let mut work = TallyWork {
+        job,
+        workers: supervision.workers as u64,
+        recorder: supervision.recorder.clone(),
+        queue: batches.iter().copied().collect(),
+        suspects: VecDeque::new(),
+        segments: Vec::new(),
+        segment_of_desk: vec![0; supervision.workers],
+        condemned: BTreeMap::new(),
+        kills: BTreeMap::new(),
+        idle_deaths: 0,
+    };
+    let mut crew = Crew::new(supervision);
+    crew.run(supervision, &mut work)?;
+    crew.dismiss(supervision)?;
+    work.collect(&batches)
+}
+
+struct TallyWork<'a> {
+    job: &'a TallyJob,
+    workers: u64,
+    recorder: Recorder,
+    queue: VecDeque<Batch>,
+    /// Single documents whose worker died, to be done again alone.
+    suspects: VecDeque<Batch>,
+    segments: Vec<OwnedSegment>,
+    segment_of_desk: Vec<usize>,
+    condemned: BTreeMap<usize, Failure>,
+    /// How often something outside killed the worker that held a row.
+    kills: BTreeMap<usize, u32>,
+    idle_deaths: u32,
+}
+
+struct OwnedSegment {
+    segment: Segment,
+    /// Its worker died: what it left is checked.
+    orphaned: bool,
+}
+
+impl OwnedSegment {
+    /// The records that count.
+    fn records(&self) -> impl Iterator<Item = bowline_workers::segment::Record<'_>> {
+        let orphaned = self.orphaned;
+        self.segment.records().take_while(move |record| !orphaned || record.is_intact())
+    }
+}
+
+/// The row of a document.
+fn row(batch: &Batch, ordinal: u32) -> usize {
+    (batch.first_row + ordinal as u64) as usize
+}
+
+impl TallyWork<'_> {
+    /// The first ordinal of `batch` that segment `number` holds no record of.
+    fn uncommitted(&self, number: usize, batch: &Batch) -> u32 {
+        let of_batch = |key: Key| key.batch == batch.id && (batch.start..batch.end).contains(&key.ordinal);
+        let records = self.segments[number].records();
+        let next = records.filter(|record| of_batch(record.key())).map(|record| record.key().ordinal + 1);
+        next.max().unwrap_or(batch.start)
+    }
+
+    /// What a death means for the document that the worker held, the first one of `rest`.
+    fn held(&mut self, rest: Batch, death: Death) -> Result<(), RunError> {
+        let document = Batch { end: rest.start + 1, ..rest };
+        let row = row(&rest, rest.start);
+        let failure = match death.cause {
+            DeathCause::Signal(signal) => Failure::Killed(signal),
+            DeathCause::Exit(code) => Failure::Exited(code),
+            DeathCause::TimedOut => Failure::TimedOut,
+            DeathCause::Outside => return self.killed(rest, document, row, death.alone),
+        };
+        if death.alone {
+            self.condemned.insert(row, failure);
+            if self.condemned.len() > self.job.max_failures {
+                return Err(RunError::TooManyFailures(self.job.max_failures));
+            }
+        } else {
+            self.suspects.push_back(document);
+        }
+        self.requeue(Batch { start: rest.start + 1, ..rest });
+        Ok(())
+    }
+
+    /// Something outside killed the worker: the document is done again as before, a little later each time.
+    fn killed(&mut self, rest: Batch, document: Batch, row: usize, alone: bool) -> Result<(), RunError> {
+        let kills = self.kills.entry(row).or_default();
+        *kills += 1;
+        if *kills > MOST_KILLS {
+            return Err(RunError::KilledAgain(MOST_KILLS));
+        }
+        std::thread::sleep(Duration::from_millis((1 << (*kills - 1).min(6)) - 1));
+        if alone {
+            self.suspects.push_back(document);
+            self.requeue(Batch { start: rest.start + 1, ..rest });
+        } else {
+            self.requeue(rest);
+        }
+        Ok(())
+    }
+
+    fn requeue(&mut self, batch: Batch) {
+        if batch.start < batch.end {
+            self.queue.push_front(batch);
+        }
+    }
+
+    fn collect(self, batches: &[Batch]) -> Result<Tallied, RunError> {
+        let places = Places::new(self.job.documents.len()).map_err(system("mapping the places of rows"))?;
+        for (number, segment) in self.segments.iter().enumerate() {
+            for record in segment.records() {
+                let Key { batch, ordinal } = record.key();
+                let Some(batch) = batches.get(batch as usize) else { continue };
+                let row = row(batch, ordinal);
+                if ordinal < batch.end && places.get(row).is_none() {
+                    places.set(row, number, record.offset());
+                }
+            }
+        }
+        let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
+        if let Some(row) = (0..places.len()).find(missing) {
+            return Err(RunError::Broken(format!("row {row} has no record")));
+        }
+        let segments = self.segments.into_iter().map(|owned| owned.segment).collect();
+        Ok(Tallied { segments, places, condemned: self.condemned })
+    }
+}
+
+impl Work for TallyWork<'_> {
+    fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
+        let budget = self.job.segment_budget;
+        let used: u64 = self.segments.iter().map(|owned| owned.segment.bytes().len() as u64).sum();
+        if used >= budget {
+            return Err(RunError::OutOfMemory { needed: used, budget });
+        }
+        let segment = Segment::new((budget / self.workers) as usize).map_err(system("mapping a segment"))?;
+        let writer = segment.writer().expect("a new segment has its writer to give");
+        self.segment_of_desk[desk] = self.segments.len();
+        self.segments.push(OwnedSegment { segment, orphaned: false });
+        let pen = self.recorder.pen(desk);
+        Ok(Worker::tallying(Tally::new(&self.job.settings, self.job.documents.clone(), writer, pen)))
+    }
+
+    fn is_pending(&self) -> bool {
+        !self.queue.is_empty() || !self.suspects.is_empty()
+    }
+
+    fn next(&mut self, fresh: bool) -> Option<Job> {
+        if fresh && let Some(suspect) = self.suspects.pop_front() {
+            return Some(Job { task: Task::Tally(suspect), alone: true });
+        }
+        self.queue.pop_front().map(|batch| Job { task: Task::Tally(batch), alone: false })
+    }
+
+    fn reported(&mut self, _desk: usize, task: Task, report: Report) -> Result<(), RunError> {
+        match (task, report) {
+            (Task::Tally(_), Report::Tallied) => Ok(()),
+            (Task::Tally(batch), Report::Retired { next }) => {
+                self.requeue(Batch { start: next, ..batch });
+                Ok(())
+            }
+            (task, report) => Err(RunError::Broken(format!("{report:?} to {task:?}"))),
+        }
+    }
+
+    fn returned(&mut self, tasks: Vec<Task>) {
+        for task in tasks.into_iter().rev() {
+            if let Task::Tally(batch) = task {
+                self.requeue(batch);
+            }
+        }
+    }
+
+    fn lost(&mut self, desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+        let number = self.segment_of_desk[desk];
+        self.segments[number].orphaned = true;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let first = tasks.remove(0);
+        self.returned(tasks);
+        let Task::Tally(batch) = first else { return Ok(()) };
+        let rest = Batch { start: self.uncommitted(number, &batch), ..batch };
+        let held = self.recorder.position(desk).document;
+        if rest.start < rest.end && held == Some(row(&rest, rest.start) as u64) {
+            return self.held(rest, death);
+        }
+        self.idle_deaths += 1;
+        if self.idle_deaths > MOST_IDLE_DEATHS {
+            return Err(RunError::Broken(format!("workers die between documents ({:?})", death.cause)));
+        }
+        match death.alone && rest.start < rest.end {
+            true => self.suspects.push_back(rest),
+            false => self.requeue(rest),
+        }
+        Ok(())
+    }
+
+    fn done(&self) -> (u64, u64) {
+        self.recorder.done()
+    }
+}

@@ -1,0 +1,235 @@
+//! The walk: directories to a sorted list of files.
+//!
+//! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
+//! `a.txt`). Links are not followed, special files are not opened, ignore files are not obeyed. What was left out is
+//! counted; what could not be read is told and does not end the walk.
+
+use bowline_workers::documents::Documents;
+use ignore::WalkBuilder;
+use ignore::overrides::{Override, OverrideBuilder};
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Which files become documents.
+#[derive(Clone, Debug, Default)]
+pub struct WalkSettings {
+    /// Globs as `--glob` takes them.
+    pub globs: Vec<String>,
+    /// Whether hidden files and folders are documents too.
+    pub hidden: bool,
+}
+
+/// The documents, and what is not among them.
+#[derive(Debug)]
+pub struct Corpus {
+    /// The documents, in row order.
+    pub documents: Arc<Documents>,
+    /// What is written before each root's paths: empty if there is one CORPUS.
+    prefixes: Vec<Vec<u8>>,
+    /// Entries left out because they are hidden, excluded by a glob, links, or special files.
+    pub left_out: u64,
+    /// Directories that could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Why a corpus can't be made out.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// A CORPUS that can't be opened.
+    #[error("{}: {}", shown(path), words(source))]
+    Unreadable {
+        /// The CORPUS.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A CORPUS that is neither a directory nor a file.
+    #[error("{}: neither a directory nor a regular file", shown(path))]
+    Special {
+        /// The CORPUS.
+        path: PathBuf,
+    },
+    /// A kind of input that this version can't read.
+    #[error("{}: .{ending} input is not supported yet (directories and plain text files are)", shown(path))]
+    Unsupported {
+        /// The CORPUS.
+        path: PathBuf,
+        /// The ending of its name.
+        ending: String,
+    },
+    /// A glob that makes no sense.
+    #[error("--glob: {0}")]
+    Glob(#[from] ignore::Error),
+    /// Nothing to embed.
+    #[error("{}: no documents found{hint}", shown(path))]
+    Empty {
+        /// The first CORPUS.
+        path: PathBuf,
+        /// Options that may have left them out.
+        hint: &'static str,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    super::display_path(path.as_os_str().as_bytes())
+}
+
+/// The system's words for an error, without its number.
+fn words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// Endings of files that are not one document each when they are given as a CORPUS.
+const CONTAINERS: [&str; 9] = ["jsonl", "ndjson", "csv", "tsv", "parquet", "gz", "zst", "bz2", "xz"];
+
+impl Corpus {
+    /// The path of row `row` as it is written in `documents.jsonl`, before escaping.
+    pub fn path(&self, row: usize) -> Vec<u8> {
+        let mut path = self.prefixes[self.documents.root(row)].clone();
+        path.extend_from_slice(self.documents.path(row));
+        path
+    }
+}
+
+/// Finds the documents of all `arguments`, in their order.
+///
+/// # Errors
+/// If one of them can't be opened, or there is no document at all.
+pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus, CorpusError> {
+    let mut documents = Documents::new();
+    let mut corpus =
+        Corpus { documents: Arc::default(), prefixes: Vec::new(), left_out: 0, unreadable: Vec::new() };
+    let single = arguments.len() == 1;
+    for argument in arguments {
+        let unreadable = |source| CorpusError::Unreadable { path: argument.clone(), source };
+        let metadata = std::fs::metadata(argument).map_err(unreadable)?;
+        if metadata.is_dir() {
+            add_directory(&mut corpus, &mut documents, argument, single, settings)?;
+        } else if metadata.is_file() {
+            let ending = argument.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+            if CONTAINERS.contains(&ending.as_str()) {
+                return Err(CorpusError::Unsupported { path: argument.clone(), ending });
+            }
+            documents.add_root(None);
+            corpus.prefixes.push(Vec::new());
+            documents.add(argument.as_os_str().as_bytes());
+        } else {
+            return Err(CorpusError::Special { path: argument.clone() });
+        }
+    }
+    if documents.is_empty() {
+        let hint = if corpus.left_out > 0 { " (--hidden and --glob decide what is left out)" } else { "" };
+        return Err(CorpusError::Empty { path: arguments[0].clone(), hint });
+    }
+    corpus.documents = Arc::new(documents);
+    Ok(corpus)
+}
+
+fn add_directory(
+    corpus: &mut Corpus,
+    documents: &mut Documents,
+    argument: &Path,
+    single: bool,
+    settings: &WalkSettings,
+) -> Result<(), CorpusError> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = open(argument, flags, Mode::empty())
+        .map_err(|errno| CorpusError::Unreadable { path: argument.to_owned(), source: errno.into() })?;
+    let mut prefix = Vec::new();
+    if !single {
+        prefix.extend_from_slice(argument.as_os_str().as_bytes());
+        if prefix.last() != Some(&b'/') {
+            prefix.push(b'/');
+        }
+    }
+    let mut paths = walk(corpus, argument, settings)?;
+    paths.sort_unstable();
+    documents.add_root(Some(directory));
+    corpus.prefixes.push(prefix);
+    paths.iter().for_each(|path| documents.add(path));
+    Ok(())
+}
+
+/// The files beneath `root`, relative to it, in no order.
+fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec<Vec<u8>>, CorpusError> {
+    let mut globs = OverrideBuilder::new(root);
+    for glob in &settings.globs {
+        globs.add(glob)?;
+    }
+    let filter = Filter { globs: globs.build()?, hidden: settings.hidden, left_out: Arc::default() };
+    let left_out = filter.left_out.clone();
+    let walker = WalkBuilder::new(root)
+        .standard_filters(false)
+        .follow_links(false)
+        .filter_entry(move |entry| filter.keeps(entry))
+        .build();
+    let mut paths = Vec::new();
+    for entry in walker {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                corpus.unreadable.push(unreadable(root, &error));
+                continue;
+            }
+        };
+        match entry.file_type() {
+            Some(kind) if kind.is_file() => {
+                let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
+                paths.push(path.as_os_str().as_bytes().to_vec());
+            }
+            Some(kind) if kind.is_dir() => {}
+            _ => corpus.left_out += 1,
+        }
+    }
+    corpus.left_out += left_out.load(Ordering::Relaxed);
+    Ok(paths)
+}
+
+/// What the walk passes over, with what is beneath it.
+struct Filter {
+    globs: Override,
+    hidden: bool,
+    left_out: Arc<AtomicU64>,
+}
+
+impl Filter {
+    fn keeps(&self, entry: &ignore::DirEntry) -> bool {
+        if entry.depth() == 0 {
+            return true;
+        }
+        let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+        let hidden = !self.hidden && entry.file_name().as_bytes().first() == Some(&b'.');
+        let excluded = !self.globs.is_empty() && self.globs.matched(entry.path(), is_directory).is_ignore();
+        if hidden || excluded {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        !hidden && !excluded
+    }
+}
+
+/// The path that an error of the walk is about, and its cause.
+fn unreadable(root: &Path, error: &ignore::Error) -> (PathBuf, String) {
+    let mut path = root.to_owned();
+    let mut inner = error;
+    loop {
+        match inner {
+            ignore::Error::WithPath { path: at, err } => {
+                path.clone_from(at);
+                inner = err;
+            }
+            ignore::Error::WithDepth { err, .. } => inner = err,
+            other => {
+                return (path, other.io_error().map_or_else(|| other.to_string(), words));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! bowline: bag-of-words document embeddings of a corpus, by worker processes.
+//!
+//! Parses the command line, runs the command, and turns what comes back into an exit code. The only place that
+//! prints an error.
+
+mod bench;
+mod cli;
+mod coordinator;
+mod corpus;
+mod embed;
+mod output;
+mod pool;
+mod progress;
+mod report;
+mod usage_error;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+use coordinator::RunError;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use usage_error::UsageError;
+
+/// Finished, but some documents failed.
+const SOME_FAILED: u8 = 3;
+/// Could not finish.
+const NOT_FINISHED: u8 = 1;
+/// Wrong usage.
+const WRONG_USAGE: u8 = 2;
+/// Ended by a signal: this and its number.
+const SIGNALLED: u8 = 128;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    keep_panics_of_documents_quiet();
+    let result = watch_signals().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
+        Command::Embed(args) => embed::embed(args, interrupted),
+        Command::Bench(args) => bench::bench(args).map(|()| true),
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(SOME_FAILED),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints the error and tells the exit code it deserves.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    if let Some(RunError::Interrupted(signal)) = error.downcast_ref() {
+        return ExitCode::from(SIGNALLED + *signal as u8);
+    }
+    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("bowline: {error:#}");
+    match error.downcast_ref::<UsageError>() {
+        Some(_) => ExitCode::from(WRONG_USAGE),
+        None => ExitCode::from(NOT_FINISHED),
+    }
+}
+
+/// A flag that holds the number of a signal to end by, once one came. The second SIGINT ends at once.
+fn watch_signals() -> io::Result<Arc<AtomicUsize>> {
+    let interrupted = Arc::new(AtomicUsize::new(0));
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register_conditional_shutdown(SIGINT, (SIGNALLED as i32) + SIGINT, again.clone())?;
+    signal_hook::flag::register(SIGINT, again)?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register_usize(signal, interrupted.clone(), signal as usize)?;
+    }
+    Ok(interrupted)
+}
+
+/// A panic while a document is analyzed is that document's failure, and is reported as such.
+fn keep_panics_of_documents_quiet() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !bowline_workers::tally::is_in_document() {
+            usual(panic);
+        }
+    }));
+}

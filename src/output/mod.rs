@@ -1,0 +1,157 @@
+//! The output directory: written aside as `OUTPUT.partial`, synced, renamed. Until then nothing stands under the
+//! final name.
+//!
+//! Owns the files' formats and their order of writing. The rows of the matrix are written by workers, at the
+//! offsets that are laid out here.
+
+mod documents;
+mod manifest;
+mod npy;
+mod npz;
+
+pub use documents::{Document, write_documents, write_vocabulary};
+pub use manifest::{Counts, Manifest};
+pub use npy::NpyFile;
+pub use npz::NpzFile;
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a writer's buffer.
+const BUFFER: usize = 256 << 10;
+
+/// An output on its way.
+#[derive(Debug)]
+pub struct OutputDirectory {
+    target: PathBuf,
+    partial: PathBuf,
+    force: bool,
+    sync: bool,
+    /// The lock on the partial directory; it dies with its holder.
+    _lock: Flock<File>,
+    published: bool,
+}
+
+impl OutputDirectory {
+    /// Creates `TARGET.partial`. A stale one is replaced, and `notice` is told.
+    ///
+    /// # Errors
+    /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it.
+    pub fn begin(target: &Path, force: bool, sync: bool, notice: impl FnOnce(&str)) -> Result<Self> {
+        let target = absolute(target)?;
+        let shown = target.display();
+        if fs::symlink_metadata(&target).is_ok() {
+            if !force {
+                bail!("{shown}: exists already (--force replaces it)");
+            }
+            refuse_what_is_no_output(&target)?;
+        }
+        let mut name: OsString = target.file_name().with_context(|| format!("{shown}: not a name for an output"))?.into();
+        name.push(".partial");
+        let partial = target.with_file_name(name);
+        let failed = || format!("{}: cannot be written (--output names another place)", partial.display());
+        let stale = match fs::create_dir(&partial) {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
+            Err(error) => return Err(error).with_context(failed),
+        };
+        let directory = File::open(&partial).with_context(failed)?;
+        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| anyhow::anyhow!("{}: another run is writing it", partial.display()))?;
+        if stale {
+            notice(&format!("{}: left by a run that did not finish; replaced", partial.display()));
+            for entry in fs::read_dir(&partial).with_context(failed)? {
+                fs::remove_file(entry.with_context(failed)?.path()).with_context(failed)?;
+            }
+        }
+        Ok(OutputDirectory { target, partial, force, sync, _lock: lock, published: false })
+    }
+
+    /// Where the output will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Creates a file of the output for reading and writing.
+    ///
+    /// # Errors
+    /// The system's, with the file's path.
+    pub fn create(&self, name: &str) -> Result<File> {
+        let path = self.partial.join(name);
+        File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .with_context(|| path.display().to_string())
+    }
+
+    /// Creates a file of the output and fills it by `fill`.
+    ///
+    /// # Errors
+    /// The system's, with the file's path.
+    pub fn write(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
+        let file = self.create(name)?;
+        let mut writer = BufWriter::with_capacity(BUFFER, file);
+        fill(&mut writer).and_then(|()| writer.flush()).with_context(|| self.partial.join(name).display().to_string())
+    }
+
+    /// Syncs all files and gives the directory its final name. What stood there is removed.
+    ///
+    /// # Errors
+    /// The system's; nothing stands under the final name then but what was there before.
+    pub fn publish(mut self) -> Result<()> {
+        let shown = self.target.display().to_string();
+        if self.sync {
+            for entry in fs::read_dir(&self.partial)? {
+                let path = entry?.path();
+                File::open(&path).and_then(|file| file.sync_all()).with_context(|| path.display().to_string())?;
+            }
+            File::open(&self.partial)?.sync_all().with_context(|| self.partial.display().to_string())?;
+        }
+        let replaces = self.force && fs::symlink_metadata(&self.target).is_ok();
+        let flags = if replaces { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
+        renameat2(AT_FDCWD, &self.partial, AT_FDCWD, &self.target, flags)
+            .map_err(io::Error::from)
+            .with_context(|| shown.clone())?;
+        self.published = true;
+        if replaces {
+            // What was there before now bears the partial name.
+            fs::remove_dir_all(&self.partial).with_context(|| self.partial.display().to_string())?;
+        }
+        if self.sync {
+            let parent = self.target.parent().unwrap_or(Path::new("/"));
+            File::open(parent).and_then(|directory| directory.sync_all()).with_context(|| shown)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for OutputDirectory {
+    fn drop(&mut self) {
+        if !self.published {
+            // The run has failed already: an error here would hide the first one.
+            let _ = fs::remove_dir_all(&self.partial);
+        }
+    }
+}
+
+/// `--force` replaces outputs, not whatever happens to stand there.
+fn refuse_what_is_no_output(target: &Path) -> Result<()> {
+    let is_directory = fs::symlink_metadata(target).is_ok_and(|metadata| metadata.is_dir());
+    let is_empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
+    if !is_directory || !(target.join("manifest.json").is_file() || is_empty()) {
+        bail!("{}: is not an output of bowline, so --force does not replace it", target.display());
+    }
+    Ok(())
+}
+
+/// `path` from the root on, without touching the file system; a trailing slash is gone.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    Ok(path.components().collect())
+}

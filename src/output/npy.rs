@@ -1,0 +1,90 @@
+//! NumPy's array format, version 1.0 (NEP 1): a magic, a header that is a Python literal, the elements in C order.
+//! Headers are padded so that the elements begin at a multiple of 64 bytes.
+
+use anyhow::{Context as _, Result};
+use bowline_workers::plan::Dtype;
+use bowline_workers::protocol::Layout;
+use nix::fcntl::posix_fallocate;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+/// The alignment of the elements, in bytes.
+pub const ALIGNMENT: usize = 64;
+
+/// The header of an array of `shape`, elements of type `descr` as NumPy writes it.
+pub fn header(descr: &str, shape: &[u64]) -> Vec<u8> {
+    let dimensions: Vec<String> = shape.iter().map(u64::to_string).collect();
+    let shape = match dimensions.as_slice() {
+        [one] => format!("({one},)"),
+        several => format!("({})", several.join(", ")),
+    };
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}").into_bytes();
+    let unpadded = 10 + text.len() + 1;
+    text.resize(text.len() + unpadded.next_multiple_of(ALIGNMENT) - unpadded, b' ');
+    text.push(b'\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    header.extend_from_slice(&text);
+    header
+}
+
+/// NumPy's name of an element type.
+pub fn descr(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
+        Dtype::F32 => "<f4",
+        Dtype::F64 => "<f8",
+    }
+}
+
+/// Reserves `bytes` bytes of disk for a file, so that a full disk is an error now and not a signal later.
+///
+/// # Errors
+/// The system's, with the bytes that were needed.
+pub fn reserve(file: &File, bytes: u64) -> Result<()> {
+    posix_fallocate(file, 0, bytes as i64)
+        .map_err(io::Error::from)
+        .with_context(|| format!("the matrix needs {bytes} bytes of disk (--output names another place)"))
+}
+
+/// `matrix.npy`: the dense matrix, a row a document, for workers to map and fill.
+#[derive(Debug)]
+pub struct NpyFile(File);
+
+impl NpyFile {
+    /// An array in `file`, of no size yet.
+    pub fn new(file: File) -> Self {
+        NpyFile(file)
+    }
+
+    /// Sizes the file, writes its header, and says where the elements go.
+    ///
+    /// # Errors
+    /// If the disk is too small.
+    pub fn lay_out(&self, rows: u64, columns: u64, dtype: Dtype) -> Result<Layout> {
+        let header = header(descr(dtype), &[rows, columns]);
+        let cells = rows.checked_mul(columns).and_then(|cells| cells.checked_mul(dtype.size()));
+        let bytes = cells.context("the dense matrix is beyond all bounds (--format npz is sparse)")?;
+        reserve(&self.0, header.len() as u64 + bytes)?;
+        self.0.write_all_at(&header, 0)?;
+        Ok(Layout { indices: 0, data: header.len() as u64, columns, wide: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_aligned_and_closed() {
+        for shape in [&[][..], &[0], &[12345], &[24_362, 153_479]] {
+            let header = header("<i4", shape);
+            assert_eq!(header.len() % ALIGNMENT, 0);
+            assert_eq!(header.last(), Some(&b'\n'));
+            assert_eq!(u16::from_le_bytes([header[8], header[9]]) as usize, header.len() - 10);
+        }
+        assert!(String::from_utf8_lossy(&header("<f8", &[7])).contains("'shape': (7,), }"));
+    }
+}

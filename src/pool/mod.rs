@@ -1,0 +1,78 @@
+//! Where workers live: processes, threads, or the caller itself. The seam between the one engine and the three
+//! ways to run it.
+//!
+//! A pool starts workers, carries tasks to them and reports back, and tells of their end. It decides nothing: who
+//! works on what, and what a death means, is the coordinator's.
+
+mod inline;
+mod processes;
+mod threads;
+
+pub use inline::Inline;
+pub use processes::Processes;
+pub use threads::Threads;
+
+use bowline_workers::protocol::{Report, Task};
+use bowline_workers::worker::Worker;
+use std::time::Duration;
+
+/// A worker's number. Never used twice in a run.
+pub type WorkerId = u32;
+
+/// What a pool has to tell.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum PoolEvent {
+    /// A worker finished a task.
+    Reported(WorkerId, Report),
+    /// A worker is no more; its channel is empty.
+    Ended(WorkerId, End),
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+}
+
+/// Why a pool can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// The system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The worker can't be ended alone.
+    #[error("a worker of this mode can't be ended alone (--mode processes can)")]
+    CannotEnd,
+}
+
+/// Workers of one kind.
+pub trait WorkerPool {
+    /// Starts `worker` under the number `id`.
+    ///
+    /// # Errors
+    /// If the system has no process, thread or channel left.
+    fn start(&mut self, id: WorkerId, worker: Worker) -> Result<(), PoolError>;
+
+    /// Sends a task. To a worker that is dying, it is lost: its end will be told.
+    fn send(&mut self, id: WorkerId, task: Task);
+
+    /// What happened, after waiting up to `patience` for it. Nothing, if nothing did.
+    ///
+    /// # Errors
+    /// If the channels themselves fail.
+    fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError>;
+
+    /// Ends a worker by force. Its end will be told.
+    ///
+    /// # Errors
+    /// [`PoolError::CannotEnd`] where workers share a process.
+    fn end(&mut self, id: WorkerId) -> Result<(), PoolError>;
+}

@@ -1,0 +1,75 @@
+//! A thread a worker, over the standard library's channels. Kept for the comparison with processes: same engine,
+//! same tasks, private state per worker; a crash of one is the end of all.
+
+use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use bowline_workers::protocol::{Report, Task};
+use bowline_workers::serve::{ThreadLink, serve};
+use bowline_workers::worker::Worker;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// The pool of the threaded mode.
+pub struct Threads {
+    tasks: BTreeMap<WorkerId, Sender<Task>>,
+    reports: Receiver<(WorkerId, Report)>,
+    reporter: Sender<(WorkerId, Report)>,
+    ends: Receiver<WorkerId>,
+    ender: Sender<WorkerId>,
+}
+
+impl Threads {
+    /// A pool without workers.
+    pub fn new() -> Self {
+        let (reporter, reports) = channel();
+        let (ender, ends) = channel();
+        Threads { tasks: BTreeMap::new(), reports, reporter, ends, ender }
+    }
+}
+
+impl WorkerPool for Threads {
+    fn start(&mut self, id: WorkerId, worker: Worker) -> Result<(), PoolError> {
+        let (sender, tasks) = channel();
+        let mut link = ThreadLink { worker: id, tasks, reports: self.reporter.clone() };
+        let ender = self.ender.clone();
+        let body = move || {
+            if catch_unwind(AssertUnwindSafe(|| serve(worker, &mut link))).is_err() {
+                // The coordinator may be gone: then nobody needs to know.
+                let _ = ender.send(id);
+            }
+        };
+        std::thread::Builder::new()
+            .name(format!("worker {id}"))
+            .spawn(body)
+            .map_err(|source| PoolError::System { what: "starting a thread", source })?;
+        self.tasks.insert(id, sender);
+        Ok(())
+    }
+
+    fn send(&mut self, id: WorkerId, task: Task) {
+        if let Some(sender) = self.tasks.get(&id) {
+            // A worker that has ended takes no task: its end is in the other channel.
+            let _ = sender.send(task);
+        }
+    }
+
+    fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError> {
+        let mut events = Vec::new();
+        match self.reports.recv_timeout(patience) {
+            Ok((id, report)) => events.push(PoolEvent::Reported(id, report)),
+            // The pool holds a sender of its own: the channel is never closed.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        events.extend(self.reports.try_iter().map(|(id, report)| PoolEvent::Reported(id, report)));
+        for id in self.ends.try_iter() {
+            self.tasks.remove(&id);
+            events.push(PoolEvent::Ended(id, End::Exited(101)));
+        }
+        Ok(events)
+    }
+
+    fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {
+        Err(PoolError::CannotEnd)
+    }
+}

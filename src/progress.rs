@@ -1,0 +1,88 @@
+//! The progress bar: hears [`RunEvent`]s, is heard by nobody.
+//!
+//! Drawn on standard error, only on a terminal unless asked for, and only from the coordinator's own loop: no
+//! thread of its own, since the coordinator forks.
+
+use crate::coordinator::{Phase, RunEvent};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::time::Instant;
+
+/// When to draw.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum ProgressChoice {
+    /// If standard error is a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Draws how far a run is.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    began: Instant,
+}
+
+impl Progress {
+    /// A bar that is drawn if `choice` says so.
+    pub fn new(choice: ProgressChoice) -> Self {
+        let drawn = match choice {
+            ProgressChoice::Auto => std::io::stderr().is_terminal(),
+            ProgressChoice::Always => true,
+            ProgressChoice::Never => false,
+        };
+        let bar = drawn.then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let style = ProgressStyle::with_template(
+                "{prefix:>8} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed} (left {eta})",
+            );
+            let style = style.expect("a template of our own").progress_chars("=> ");
+            ProgressBar::with_draw_target(Some(0), target).with_style(style).with_prefix("walking")
+        });
+        if let Some(bar) = &bar {
+            bar.tick();
+        }
+        Progress { bar, began: Instant::now() }
+    }
+
+    /// Takes note of an event.
+    pub fn hear(&mut self, event: RunEvent) {
+        let Some(bar) = &self.bar else { return };
+        match event {
+            RunEvent::PhaseBegan(phase, total) => {
+                bar.set_prefix(match phase {
+                    Phase::Tally => "counting",
+                    Phase::Merge => "merging",
+                    Phase::Emit => "writing",
+                });
+                bar.reset();
+                bar.set_length(total);
+                bar.set_message("");
+                self.began = Instant::now();
+            }
+            RunEvent::Advanced(units, bytes) => {
+                if bytes > 0 {
+                    let rate = bytes as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+                    bar.set_message(format!("{}, {}/s,", HumanBytes(bytes), HumanBytes(rate as u64)));
+                }
+                bar.set_position(units);
+            }
+            RunEvent::WorkerLost | RunEvent::WorkerLeft(_) => {}
+        }
+    }
+
+    /// Takes the bar off the screen.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

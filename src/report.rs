@@ -1,0 +1,92 @@
+//! `--report`: what a run took, as JSON. Times and machine-dependent figures go here, never into the output.
+
+use crate::coordinator::{Phase, RunEvent};
+use bowline_workers::protocol::Usage;
+use serde::Serialize;
+use std::time::Instant;
+
+/// A run's report.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of the program.
+    pub bowline: &'static str,
+    /// Where workers lived.
+    pub mode: String,
+    /// Desks.
+    pub workers: usize,
+    /// Seconds of each phase, in order.
+    pub phases: Vec<PhaseTime>,
+    /// Seconds in all.
+    pub seconds: f64,
+    /// Rows.
+    pub documents: u64,
+    /// Rows whose document failed.
+    pub failed: u64,
+    /// Bytes of documents.
+    pub bytes: u64,
+    /// Terms counted.
+    pub tokens: u64,
+    /// Columns.
+    pub columns: u64,
+    /// Stored cells.
+    pub nonzeros: u64,
+    /// Workers that died and whose work was done again.
+    pub workers_lost: u64,
+    /// What each worker used that left in peace.
+    pub usage: Vec<Usage>,
+}
+
+/// A phase and its time.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseTime {
+    /// Its name.
+    pub phase: &'static str,
+    /// Its seconds.
+    pub seconds: f64,
+}
+
+/// Gathers a report while the run goes on.
+pub struct Stopwatch {
+    began: Instant,
+    lap: Instant,
+    phase: &'static str,
+    /// Phases that are over.
+    pub phases: Vec<PhaseTime>,
+    /// Workers that died.
+    pub lost: u64,
+    /// What workers used.
+    pub usage: Vec<Usage>,
+}
+
+impl Stopwatch {
+    /// Starts with the walk.
+    pub fn start() -> Self {
+        let now = Instant::now();
+        Stopwatch { began: now, lap: now, phase: "walk", phases: Vec::new(), lost: 0, usage: Vec::new() }
+    }
+
+    /// Takes note of an event.
+    pub fn hear(&mut self, event: RunEvent) {
+        match event {
+            RunEvent::PhaseBegan(Phase::Tally, _) => self.lap("tally"),
+            RunEvent::PhaseBegan(Phase::Merge, _) => self.lap("merge"),
+            RunEvent::PhaseBegan(Phase::Emit, _) => self.lap("emit"),
+            RunEvent::WorkerLost => self.lost += 1,
+            RunEvent::WorkerLeft(usage) => self.usage.push(usage),
+            RunEvent::Advanced(..) => {}
+        }
+    }
+
+    /// Ends the current phase and begins another.
+    pub fn lap(&mut self, next: &'static str) {
+        let seconds = self.lap.elapsed().as_secs_f64();
+        self.phases.push(PhaseTime { phase: self.phase, seconds });
+        self.phase = next;
+        self.lap = Instant::now();
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+}

@@ -1,0 +1,150 @@
+//! What the analyzers know of a character: is it a word character, how is it lowered, does a final sigma see it.
+//!
+//! Owns the two-stage table that `build.rs` writes. A word character is what Python's `\w` matches: general
+//! category L* or N*, or `_` (CPython, `Modules/_sre` and `Objects/unicodectype.c`). Cased and case-ignorable are
+//! those of the Unicode Standard, section 3.13, D135 and D136, as the standard library applies them.
+
+include!(concat!(env!("OUT_DIR"), "/characters.rs"));
+
+/// The properties of one character.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Properties(i32);
+
+impl Properties {
+    /// The properties of code point `code`; of no character where it is none.
+    #[inline]
+    pub fn of(code: u32) -> Self {
+        match STAGE.get((code / 128) as usize) {
+            Some(&block) => Properties(BLOCKS[block as usize][(code % 128) as usize]),
+            None => Properties(0),
+        }
+    }
+
+    /// A word character: general category L* or N*, or `_`.
+    #[inline]
+    pub fn is_word(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Cased, and not case-ignorable.
+    #[inline]
+    pub fn is_cased(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Case-ignorable: a final sigma's rule looks past it.
+    #[inline]
+    pub fn is_case_ignorable(self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// What to add to the code point to lower it; 0 for most. U+0130 lowers to two characters: this leads to the
+    /// first, `i`; the second is U+0307, no word character.
+    #[inline]
+    pub fn to_lower(self) -> i32 {
+        self.0 >> 3
+    }
+}
+
+/// The character that begins at `text[at]`, and its length in bytes. `text` is UTF-8 up to there and beyond; a
+/// sequence that is cut short gives U+FFFD, and never a panic.
+#[inline]
+pub fn decode(text: &[u8], at: usize) -> (u32, usize) {
+    let byte = |i: usize| text.get(at + i).map_or(0, |b| (b & 0x3F) as u32);
+    match text.get(at).copied().unwrap_or(0) {
+        first @ 0..0x80 => (first as u32, 1),
+        first @ 0xC0..0xE0 => ((first as u32 & 0x1F) << 6 | byte(1), 2),
+        first @ 0xE0..0xF0 => ((first as u32 & 0x0F) << 12 | byte(1) << 6 | byte(2), 3),
+        first @ 0xF0.. => ((first as u32 & 0x07) << 18 | byte(1) << 12 | byte(2) << 6 | byte(3), 4),
+        0x80..0xC0 => (0xFFFD, 1),
+    }
+}
+
+/// The character that ends before `text[end]`, and where it begins; nothing at the beginning of the text.
+pub fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
+    let mut start = end.checked_sub(1)?;
+    while start > 0 && text[start] & 0xC0 == 0x80 {
+        start -= 1;
+    }
+    Some((decode(text, start).0, start))
+}
+
+/// Whether a capital sigma at `text[at]` is a final one: a cased character goes before it and none comes after,
+/// with any number of case-ignorable ones between. Unicode Standard, table 3-17, `Final_Sigma`.
+pub fn is_final_sigma(text: &[u8], at: usize) -> bool {
+    let mut end = at;
+    let before = loop {
+        let Some((code, start)) = decode_before(text, end) else { return false };
+        let properties = Properties::of(code);
+        if !properties.is_case_ignorable() {
+            break properties;
+        }
+        end = start;
+    };
+    if !before.is_cased() {
+        return false;
+    }
+    let mut next = at + 2;
+    while next < text.len() {
+        let (code, length) = decode(text, next);
+        let properties = Properties::of(code);
+        if !properties.is_case_ignorable() {
+            return !properties.is_cased();
+        }
+        next += length;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_is_the_standard_librarys() {
+        for c in '\0'..=char::MAX {
+            let lower = (c as i32 + Properties::of(c as u32).to_lower()) as u32;
+            assert_eq!(char::from_u32(lower), c.to_lowercase().next(), "{c:?}");
+            let second = c.to_lowercase().nth(1);
+            assert_eq!(second.is_some(), c == '\u{130}', "{c:?}");
+        }
+    }
+
+    #[test]
+    fn word_characters_are_pythons() {
+        let words = "aZ_09éßñΩяאبतไ中ひ한ÅⅧ½²٣५𝔸ʰªº";
+        let others = " -.'’\u{300}\u{301}\u{200D}\u{AD}‿⁀Ⓐ€😀\u{903}\u{E31}\u{FEFF}\u{FFFD}\0";
+        for c in words.chars() {
+            assert!(Properties::of(c as u32).is_word(), "{c:?}");
+        }
+        for c in others.chars() {
+            assert!(!Properties::of(c as u32).is_word(), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn final_sigma_is_the_standard_librarys() {
+        for text in ["ΑΣ", "ΑΣ.Β", "ΑΣ. Β", "Σ", "ΑΣΑ", "Α\u{AD}Σ\u{301}", "1Σ", "ΑΣ'Σ", "ʰΣ", "ΑʰΣ:", "ΣΣ"] {
+            let ours: String = text
+                .char_indices()
+                .map(|(at, c)| match c {
+                    'Σ' if is_final_sigma(text.as_bytes(), at) => 'ς',
+                    c => c.to_lowercase().next().unwrap(),
+                })
+                .collect();
+            assert_eq!(ours, text.to_lowercase(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn decodes_in_both_directions() {
+        let text = "aé中😀z";
+        let mut at = 0;
+        for c in text.chars() {
+            assert_eq!(decode(text.as_bytes(), at), (c as u32, c.len_utf8()));
+            at += c.len_utf8();
+            assert_eq!(decode_before(text.as_bytes(), at), Some((c as u32, at - c.len_utf8())));
+        }
+        assert_eq!(decode_before(text.as_bytes(), 0), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! Classes of bytes, 64 at a time: which are ASCII word bytes, which are part of a longer character.
+//!
+//! Owns the vector kernels, one for each instruction set, all with the same answer; lowers ASCII letters on the
+//! way, since the bytes are in a register. Knows nothing of characters beyond ASCII, and nothing of tokens.
+
+/// Bytes a block: one bit a byte in a `u64`.
+pub const BLOCK: usize = 64;
+
+/// The bit masks of a text's blocks; bit `i` of element `b` stands for byte `64 * b + i`.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub struct Masks {
+    /// ASCII letters, digits and `_`.
+    pub word: Vec<u64>,
+    /// Bytes from 0x80 on.
+    pub high: Vec<u64>,
+}
+
+/// An instruction set to classify with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kernel {
+    /// AVX-512 F and BW: a block is one register.
+    Avx512,
+    /// AVX2: a block is two registers.
+    Avx2,
+    /// No more than what every target of Rust has.
+    Portable,
+}
+
+impl Kernel {
+    /// The kernels that this machine can run, best first.
+    pub fn available() -> Vec<Kernel> {
+        let mut kernels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+                kernels.push(Kernel::Avx512);
+            }
+            if is_x86_feature_detected!("avx2") {
+                kernels.push(Kernel::Avx2);
+            }
+        }
+        kernels.push(Kernel::Portable);
+        kernels
+    }
+
+    /// The best kernel for this machine.
+    pub fn best() -> Kernel {
+        Self::available()[0]
+    }
+
+    /// Replaces `masks` with those of `text`, whose length is a multiple of [`BLOCK`]; lowers its ASCII letters in
+    /// place if `lowercase`.
+    ///
+    /// # Panics
+    /// If the length is no multiple of [`BLOCK`]: the caller pads.
+    pub fn classify(self, text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        assert!(text.len().is_multiple_of(BLOCK), "the text is padded to whole blocks");
+        masks.word.clear();
+        masks.high.clear();
+        masks.word.reserve(text.len() / BLOCK);
+        masks.high.reserve(text.len() / BLOCK);
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 if is_x86_feature_detected!("avx512bw") => x86::avx512(text, lowercase, masks),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 if is_x86_feature_detected!("avx2") => x86::avx2(text, lowercase, masks),
+            _ => portable(text, lowercase, masks),
+        }
+    }
+}
+
+/// The reference for the others: eight bytes at a time in ordinary registers.
+fn portable(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+    for block in text.as_chunks_mut::<BLOCK>().0 {
+        if lowercase {
+            block.make_ascii_lowercase();
+        }
+        let (mut word, mut high) = (0, 0);
+        for (index, bytes) in block.as_chunks::<8>().0.iter().enumerate() {
+            word |= gather(bytes.map(|b| (b.is_ascii_alphanumeric() || b == b'_') as u8)) << (8 * index);
+            high |= gather(bytes.map(|b| b >> 7)) << (8 * index);
+        }
+        masks.word.push(word);
+        masks.high.push(high);
+    }
+}
+
+/// Eight bytes of 0 or 1 to eight bits: the product moves byte `i`'s bit to bit `56 + i`.
+fn gather(flags: [u8; 8]) -> u64 {
+    u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "vector instructions, behind a check that the processor has them")]
+mod x86 {
+    use super::{BLOCK, Masks};
+    use std::arch::x86_64::*;
+
+    pub(super) fn avx512(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        debug_assert!(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"));
+        // SAFETY: `Kernel::classify` checked that the processor has AVX-512 BW, which includes F.
+        unsafe { avx512_blocks(text, lowercase, masks) }
+    }
+
+    pub(super) fn avx2(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        debug_assert!(is_x86_feature_detected!("avx2"));
+        // SAFETY: `Kernel::classify` checked that the processor has AVX2.
+        unsafe { avx2_blocks(text, lowercase, masks) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn avx512_blocks(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        let letters = _mm512_set1_epi8(26);
+        for block in text.as_chunks_mut::<BLOCK>().0 {
+            // SAFETY: the block is 64 bytes long, and the load needs no alignment.
+            let bytes = unsafe { _mm512_loadu_si512(block.as_ptr().cast()) };
+            let upper = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(b'A' as i8)), letters);
+            let lower = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8(b'a' as i8)), letters);
+            let digit = _mm512_cmplt_epu8_mask(
+                _mm512_sub_epi8(bytes, _mm512_set1_epi8(b'0' as i8)),
+                _mm512_set1_epi8(10),
+            );
+            let underscore = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(b'_' as i8));
+            masks.word.push(upper | lower | digit | underscore);
+            masks.high.push(_mm512_movepi8_mask(bytes));
+            if lowercase && upper != 0 {
+                let lowered = _mm512_mask_add_epi8(bytes, upper, bytes, _mm512_set1_epi8(0x20));
+                // SAFETY: as for the load.
+                unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), lowered) };
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn avx2_blocks(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        for block in text.as_chunks_mut::<BLOCK>().0 {
+            let (mut word, mut high) = (0, 0);
+            for (index, half) in block.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+                // SAFETY: the half is 32 bytes long, and the load needs no alignment.
+                let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+                let upper = within(bytes, b'A', 26);
+                let flags = _mm256_or_si256(
+                    _mm256_or_si256(upper, within(bytes, b'a', 26)),
+                    _mm256_or_si256(
+                        within(bytes, b'0', 10),
+                        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'_' as i8)),
+                    ),
+                );
+                word |= (_mm256_movemask_epi8(flags) as u32 as u64) << (32 * index);
+                high |= (_mm256_movemask_epi8(bytes) as u32 as u64) << (32 * index);
+                if lowercase {
+                    let lowered =
+                        _mm256_add_epi8(bytes, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
+                    // SAFETY: as for the load.
+                    unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), lowered) };
+                }
+            }
+            masks.word.push(word);
+            masks.high.push(high);
+        }
+    }
+
+    /// 0xFF where `first <= byte < first + count`, else 0. The comparison is of signed bytes: both sides are moved
+    /// down by 128.
+    #[target_feature(enable = "avx2")]
+    fn within(bytes: __m256i, first: u8, count: u8) -> __m256i {
+        let moved = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first.wrapping_add(128) as i8));
+        _mm256_cmpgt_epi8(_mm256_set1_epi8(count.wrapping_add(128) as i8), moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn portable_knows_every_byte() {
+        let mut text: Vec<u8> = (0..=255).collect();
+        let mut masks = Masks::default();
+        Kernel::Portable.classify(&mut text, true, &mut masks);
+        for byte in 0..=255u8 {
+            let bit = |mask: &[u64]| mask[byte as usize / 64] >> (byte % 64) & 1 == 1;
+            assert_eq!(bit(&masks.word), byte.is_ascii_alphanumeric() || byte == b'_', "{byte}");
+            assert_eq!(bit(&masks.high), !byte.is_ascii(), "{byte}");
+            assert_eq!(text[byte as usize], byte.to_ascii_lowercase());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn kernels_agree(blocks in 0usize..5, seed in proptest::collection::vec(any::<u8>(), 320), lowercase: bool) {
+            let text = &seed[..blocks * BLOCK];
+            let mut expected = (text.to_vec(), Masks::default());
+            Kernel::Portable.classify(&mut expected.0, lowercase, &mut expected.1);
+            for kernel in Kernel::available() {
+                let mut found = (text.to_vec(), Masks::default());
+                kernel.classify(&mut found.0, lowercase, &mut found.1);
+                prop_assert_eq!(&found, &expected, "{:?}", kernel);
+            }
+        }
+    }
+}

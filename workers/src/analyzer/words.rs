@@ -1,0 +1,252 @@
+//! Words: the maximal runs of two or more word characters of a text, lowered. scikit-learn's default token
+//! pattern, `(?u)\b\w\w+\b`, after its `lowercase` step, over all of Unicode.
+//!
+//! A text is classified 64 bytes at a time into a mask of word bytes (`classes`), the characters beyond ASCII are
+//! added to it one by one (`characters`), and the mask's edges are the tokens' borders. A token whose letters are
+//! lower case already is handed on where it lies; only one with a capital beyond ASCII is copied.
+
+use super::characters::{Properties, decode, is_final_sigma};
+use super::classes::{BLOCK, Kernel, Masks};
+use super::{PADDING, TermSink};
+use std::ops::Range;
+
+/// The one character that lowers to two, of which the second is no word character: it ends its word.
+const DOTTED_CAPITAL_I: u32 = 0x130;
+
+/// Finds words. Keeps its buffers from text to text.
+#[derive(Debug)]
+pub struct Words {
+    kernel: Kernel,
+    lowercase: bool,
+    masks: Masks,
+    /// First bytes of the characters beyond ASCII that lowering changes; empty if there are none.
+    capitals: Vec<u64>,
+    lowered: Vec<u8>,
+}
+
+impl Words {
+    /// A scanner that lowers its words if `lowercase`.
+    pub fn new(kernel: Kernel, lowercase: bool) -> Self {
+        Words { kernel, lowercase, masks: Masks::default(), capitals: Vec::new(), lowered: Vec::new() }
+    }
+
+    /// Hands every word of `text`, which is UTF-8, to `sink` in order. Leaves `text` padded and lowered in part.
+    pub fn scan(&mut self, text: &mut Vec<u8>, sink: &mut impl TermSink) {
+        let length = text.len();
+        // Bytes that are no word bytes behind the text close its last word, and pad every term.
+        text.resize(length.next_multiple_of(BLOCK) + BLOCK, 0);
+        self.kernel.classify(text, self.lowercase, &mut self.masks);
+        self.mark_long_characters(&text[..length]);
+
+        let Words { masks, capitals, lowered, .. } = self;
+        for_each_run(&masks.word, |word| {
+            if !is_long_enough(&text[word.clone()]) {
+                return;
+            }
+            if !capitals.is_empty() && any_bit(capitals, word.clone()) {
+                lower(&text[..length], word, lowered);
+                let size = lowered.len();
+                lowered.resize(size + PADDING, 0);
+                sink.term(lowered, size);
+            } else {
+                sink.term(&text[word.start..], word.len());
+            }
+        });
+    }
+
+    /// Adds the word characters beyond ASCII to the mask of word bytes, and notes which of them are capitals.
+    fn mark_long_characters(&mut self, text: &[u8]) {
+        self.capitals.clear();
+        let Masks { word, high } = &mut self.masks;
+        let mut next = 0;
+        for (index, &bytes) in high.iter().enumerate() {
+            let base = index * BLOCK;
+            let mut bytes = from(bytes, next, base);
+            while bytes != 0 {
+                let at = base + bytes.trailing_zeros() as usize;
+                let (code, length) = decode(text, at);
+                let properties = Properties::of(code);
+                if properties.is_word() {
+                    let splits = self.lowercase && code == DOTTED_CAPITAL_I;
+                    set_bits(word, at, if splits { 1 } else { length });
+                    if self.lowercase && properties.to_lower() != 0 {
+                        self.capitals.resize(word.len(), 0);
+                        set_bits(&mut self.capitals, at, 1);
+                    }
+                }
+                next = at + length;
+                bytes = from(bytes, next, base);
+            }
+        }
+    }
+}
+
+/// The bits of the block at `base` that stand for byte `next` of the text and later ones.
+fn from(bits: u64, next: usize, base: usize) -> u64 {
+    match next.saturating_sub(base) {
+        passed @ 0..BLOCK => bits & u64::MAX << passed,
+        _ => 0,
+    }
+}
+
+/// Sets `count` bits, at most 4, from bit `at` on.
+fn set_bits(mask: &mut [u64], at: usize, count: usize) {
+    let bits = (1 << count) - 1;
+    let (index, shift) = (at / BLOCK, at % BLOCK);
+    mask[index] |= bits << shift;
+    if shift + count > BLOCK {
+        mask[index + 1] |= bits >> (BLOCK - shift);
+    }
+}
+
+/// Whether one of the bits of `range` is set.
+fn any_bit(mask: &[u64], range: Range<usize>) -> bool {
+    let (first, last) = (range.start / BLOCK, (range.end - 1) / BLOCK);
+    let head = u64::MAX << (range.start % BLOCK);
+    let tail = u64::MAX >> (BLOCK - 1 - (range.end - 1) % BLOCK);
+    if first == last {
+        return mask[first] & head & tail != 0;
+    }
+    mask[first] & head != 0 || mask[last] & tail != 0 || mask[first + 1..last].iter().any(|&bits| bits != 0)
+}
+
+/// Calls `found` with every maximal run of set bits; the last bit of the mask is not set.
+#[inline]
+fn for_each_run(mask: &[u64], mut found: impl FnMut(Range<usize>)) {
+    let mut start = 0;
+    let mut carry = 0;
+    for (index, &bits) in mask.iter().enumerate() {
+        let base = index * BLOCK;
+        let mut edges = bits ^ (bits << 1 | carry);
+        if carry != 0 && edges != 0 {
+            found(start..base + edges.trailing_zeros() as usize);
+            edges &= edges - 1;
+        }
+        while edges != 0 {
+            start = base + edges.trailing_zeros() as usize;
+            edges &= edges - 1;
+            if edges != 0 {
+                found(start..base + edges.trailing_zeros() as usize);
+                edges &= edges - 1;
+            }
+        }
+        carry = bits >> (BLOCK - 1);
+    }
+}
+
+/// Whether a run of word bytes has two characters or more.
+#[inline]
+fn is_long_enough(word: &[u8]) -> bool {
+    match word {
+        [] | [_] => false,
+        [0xF0..=0xFF, rest @ ..] => rest.len() > 3,
+        [0xE0..=0xEF, rest @ ..] => rest.len() > 2,
+        [0xC0..=0xDF, rest @ ..] => rest.len() > 1,
+        _ => true,
+    }
+}
+
+/// Replaces `lowered` with the word at `word` of `text` in lower case.
+#[cold]
+fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
+    lowered.clear();
+    let mut at = word.start;
+    while at < word.end {
+        let (code, length) = decode(text, at);
+        let change = Properties::of(code).to_lower();
+        if change == 0 {
+            lowered.extend_from_slice(&text[at..at + length]);
+        } else {
+            let lower = match code {
+                0x3A3 if is_final_sigma(text, at) => 'ς',
+                _ => char::from_u32(code.wrapping_add_signed(change)).unwrap_or(char::REPLACEMENT_CHARACTER),
+            };
+            lowered.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        at += length;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Default)]
+    struct Collected(Vec<String>);
+
+    impl TermSink for Collected {
+        fn term(&mut self, padded: &[u8], length: usize) {
+            assert!(padded.len() >= length.max(PADDING));
+            self.0.push(String::from_utf8(padded[..length].to_vec()).expect("a term is UTF-8"));
+        }
+    }
+
+    /// The definition, word for word: lower the whole text, then take the runs of word characters.
+    fn naive(text: &str, lowercase: bool) -> Vec<String> {
+        let text = if lowercase { text.to_lowercase() } else { text.to_owned() };
+        text.split(|c: char| !Properties::of(c as u32).is_word())
+            .filter(|word| word.chars().count() >= 2)
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn scanned(kernel: Kernel, text: &str, lowercase: bool) -> Vec<String> {
+        let mut found = Collected::default();
+        Words::new(kernel, lowercase).scan(&mut text.as_bytes().to_vec(), &mut found);
+        found.0
+    }
+
+    #[test]
+    fn every_alignment_to_a_block() {
+        for word in ["Word", "a", "ÉTÉ", "Straße", "ΟΔΟΣ", "aİb", "日本語", "𝔄𝔅", "x²", "ab\u{301}cd", "İ", "ẞK"] {
+            for before in 0..130 {
+                let text = format!("{}{word} {word}.{word}", ".".repeat(before));
+                for kernel in Kernel::available() {
+                    assert_eq!(scanned(kernel, &text, true), naive(&text, true), "{word:?} after {before}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_longer_than_blocks() {
+        for length in [63, 64, 65, 127, 128, 129, 1000] {
+            for letter in ["x", "É", "中", "𝔄"] {
+                let text = format!("- {} -", letter.repeat(length));
+                assert_eq!(scanned(Kernel::best(), &text, true), naive(&text, true));
+            }
+        }
+    }
+
+    #[test]
+    fn known_cases() {
+        let found = |text| scanned(Kernel::best(), text, true);
+        assert_eq!(found("The quick_brown x 42"), ["the", "quick_brown", "42"]);
+        assert_eq!(found("ΑΣ.Β ΑΣ"), ["ασ", "ας"]);
+        assert_eq!(found("aİbc İx"), ["ai", "bc"]);
+        assert_eq!(found(""), [""; 0]);
+        assert_eq!(scanned(Kernel::best(), "The aİb", false), ["The", "aİb"]);
+    }
+
+    /// Characters that matter to the rules, and any others.
+    fn nasty() -> impl Strategy<Value = String> {
+        let special = proptest::sample::select(
+            "aZ_9 .'-:\u{AD}\u{300}\u{345}\u{2019}ΣσςΑİıIẞßKÅǅéÉДд中か한Ⅷ½²٣५𝔄😀\u{200D}\u{0}\u{1C}\r\n\u{FEFF}ʰª"
+                .chars()
+                .collect::<Vec<_>>(),
+        );
+        proptest::collection::vec(prop_oneof![4 => special, 1 => any::<char>(), 2 => proptest::char::range('a', 'z')], 0..200)
+            .prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn kernels_and_the_definition_agree(text in nasty(), lowercase: bool) {
+            for kernel in Kernel::available() {
+                prop_assert_eq!(scanned(kernel, &text, lowercase), naive(&text, lowercase), "{:?}", kernel);
+            }
+        }
+    }
+}

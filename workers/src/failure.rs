@@ -1,0 +1,136 @@
+//! Why a document could not be embedded. A value in a record, never a message: two numbers that any process can
+//! read, and one fixed wording.
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use std::fmt;
+
+/// The cause of a failed document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Not UTF-8, from this byte on.
+    InvalidUtf8(u64),
+    /// A NUL among the first 8 KiB: not text.
+    Binary,
+    /// Larger than `--max-document-bytes`; its size in bytes.
+    TooLarge(u64),
+    /// Gone between the walk and the reading.
+    Vanished,
+    /// Longer or shorter than its size said, twice.
+    Changed,
+    /// Neither a file nor a link to one when it was opened.
+    NotAFile,
+    /// The system's error.
+    System(i32),
+    /// The analyzer panicked.
+    Panicked,
+    /// Its worker, with nothing else to do, was killed by this signal.
+    Killed(i32),
+    /// Its worker, with nothing else to do, left with this code.
+    Exited(i32),
+    /// No progress for as long as `--document-timeout` allows.
+    TimedOut,
+    /// More memory than there is for one document.
+    OutOfMemory,
+}
+
+impl Failure {
+    /// Two numbers for a record: the kind, from 1, and its detail.
+    pub fn encode(self) -> (u32, u64) {
+        match self {
+            Failure::InvalidUtf8(offset) => (1, offset),
+            Failure::Binary => (2, 0),
+            Failure::TooLarge(bytes) => (3, bytes),
+            Failure::Vanished => (4, 0),
+            Failure::Changed => (5, 0),
+            Failure::NotAFile => (6, 0),
+            Failure::System(errno) => (7, errno as u64),
+            Failure::Panicked => (8, 0),
+            Failure::Killed(signal) => (9, signal as u64),
+            Failure::Exited(code) => (10, code as u64),
+            Failure::TimedOut => (11, 0),
+            Failure::OutOfMemory => (12, 0),
+        }
+    }
+
+    /// The failure of a record's two numbers; nothing for those that mean none.
+    pub fn decode(kind: u32, detail: u64) -> Option<Failure> {
+        Some(match kind {
+            1 => Failure::InvalidUtf8(detail),
+            2 => Failure::Binary,
+            3 => Failure::TooLarge(detail),
+            4 => Failure::Vanished,
+            5 => Failure::Changed,
+            6 => Failure::NotAFile,
+            7 => Failure::System(detail as i32),
+            8 => Failure::Panicked,
+            9 => Failure::Killed(detail as i32),
+            10 => Failure::Exited(detail as i32),
+            11 => Failure::TimedOut,
+            12 => Failure::OutOfMemory,
+            _ => return None,
+        })
+    }
+
+    /// The option that would help, if there is one.
+    pub fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Failure::InvalidUtf8(_) => "--decode-error replace or ignore accepts it",
+            Failure::Binary => "--binary embed accepts it",
+            Failure::TooLarge(_) => "--max-document-bytes sets the limit",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Failure::InvalidUtf8(offset) => write!(f, "invalid UTF-8 at byte {offset}"),
+            Failure::Binary => write!(f, "binary"),
+            Failure::TooLarge(bytes) => write!(f, "too large: {bytes} bytes"),
+            Failure::Vanished => write!(f, "vanished"),
+            Failure::Changed => write!(f, "changed while being read"),
+            Failure::NotAFile => write!(f, "not a file"),
+            Failure::System(errno) => write!(f, "{}", Errno::from_raw(errno).desc()),
+            Failure::Panicked => write!(f, "the analyzer panicked"),
+            Failure::Killed(signal) => match Signal::try_from(signal) {
+                Ok(signal) => write!(f, "its worker was killed by {signal}"),
+                Err(_) => write!(f, "its worker was killed by signal {signal}"),
+            },
+            Failure::Exited(code) => write!(f, "its worker exited with code {code}"),
+            Failure::TimedOut => write!(f, "timed out"),
+            Failure::OutOfMemory => write!(f, "out of memory"),
+        }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ENOENT => Failure::Vanished,
+            // What O_NOFOLLOW says of a link that was a file when the corpus was walked.
+            Errno::ELOOP => Failure::NotAFile,
+            Errno::ENOMEM => Failure::OutOfMemory,
+            errno => Failure::System(errno as i32),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_back() {
+        let kinds = (1..=12).map(|kind| Failure::decode(kind, 7).expect("twelve kinds"));
+        for failure in kinds {
+            let (kind, detail) = failure.encode();
+            assert_eq!(Failure::decode(kind, detail), Some(failure));
+            assert!(!failure.to_string().is_empty());
+        }
+        assert_eq!(Failure::decode(0, 0), None);
+        assert_eq!(Failure::decode(13, 0), None);
+        assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
+    }
+}

@@ -1,0 +1,24 @@
+//! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
+//!
+//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `vocabulary` > `plan` > `segment`, `lexicon`,
+//! `hashing`, `documents`, `analyzer` > `protocol`, `failure`, `recorder`, `row`, `mapped`. Nothing here knows the
+//! mode, the command line or the terminal.
+
+pub mod analyzer;
+pub mod documents;
+pub mod emit;
+pub mod failure;
+#[cfg(feature = "faults")]
+mod faults;
+pub mod hashing;
+pub mod lexicon;
+pub mod mapped;
+pub mod plan;
+pub mod protocol;
+pub mod recorder;
+pub mod row;
+pub mod segment;
+pub mod serve;
+pub mod tally;
+pub mod vocabulary;
+pub mod worker;

@@ -1,0 +1,225 @@
+//! What the second generation of workers is given: every segment, and the tables that turn local ids into columns
+//! and rows into places of the output. All of it lies in shared memory and is inherited through the fork.
+
+use crate::mapped::Table;
+use crate::segment::{Record, Segment};
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A column number that stands for none.
+pub const NO_COLUMN: u32 = u32::MAX;
+
+/// Everything that sorting terms and writing rows depends on.
+#[derive(Debug)]
+pub struct Plan {
+    /// Segments by number.
+    pub segments: Vec<SegmentPlan>,
+    /// Where each row's record is.
+    pub places: Places,
+    /// First non-zero of each row, and behind the last row the number of all (one element more than rows).
+    pub indptr: Table<AtomicU64>,
+    /// How counts become values.
+    pub values: ValueSettings,
+    /// The file that rows are written to.
+    pub matrix: File,
+    /// What shape it has.
+    pub container: Container,
+}
+
+/// One segment, its terms in order, and its columns.
+#[derive(Debug)]
+pub struct SegmentPlan {
+    /// The records.
+    pub segment: Segment,
+    /// Filled by the task that sorts the segment; empty for hashed features.
+    pub sorted: SortedTerms,
+    /// Column of each local id, or [`NO_COLUMN`]. Filled by the coordinator's merge; empty for hashed features.
+    pub columns: Table<AtomicU32>,
+}
+
+/// How the matrix lies in its file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Container {
+    /// Compressed sparse rows: an array of column indices and one of values.
+    Sparse,
+    /// One element a row and column.
+    Dense,
+}
+
+/// What a cell's value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weight {
+    /// How often the term occurs in the document.
+    Count,
+    /// 1 for each stored cell.
+    Binary,
+}
+
+/// What each row is divided by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Norm {
+    /// Nothing.
+    None,
+    /// The sum of absolute values.
+    L1,
+    /// The square root of the sum of squares.
+    L2,
+}
+
+/// The type of the values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dtype {
+    /// 32-bit integers.
+    I32,
+    /// 64-bit integers.
+    I64,
+    /// Single precision.
+    F32,
+    /// Double precision.
+    F64,
+}
+
+impl Dtype {
+    /// Bytes an element.
+    pub fn size(self) -> u64 {
+        match self {
+            Dtype::I32 | Dtype::F32 => 4,
+            Dtype::I64 | Dtype::F64 => 8,
+        }
+    }
+}
+
+/// How counts become values.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueSettings {
+    /// What a cell's value is.
+    pub weight: Weight,
+    /// What each row is divided by.
+    pub norm: Norm,
+    /// The type of the values.
+    pub dtype: Dtype,
+}
+
+/// Row -> segment and offset of its record. A row without one has no place.
+#[derive(Clone, Debug)]
+pub struct Places(Table<AtomicU64>);
+
+/// Bits of a place that hold the record's offset in units of 8 bytes.
+const OFFSET_BITS: u32 = 40;
+
+impl Places {
+    /// Places for `rows` rows, none of which has one yet.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for the table.
+    pub fn new(rows: usize) -> io::Result<Self> {
+        Table::new(rows).map(Places)
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Says that `row` is the record at `offset` of segment `segment`.
+    pub fn set(&self, row: usize, segment: usize, offset: usize) {
+        let place = ((segment as u64 + 1) << OFFSET_BITS) | (offset as u64 / 8);
+        self.0[row].store(place, Ordering::Relaxed);
+    }
+
+    /// The segment and offset of a row's record.
+    pub fn get(&self, row: usize) -> Option<(usize, usize)> {
+        let place = self.0[row].load(Ordering::Relaxed);
+        let segment = (place >> OFFSET_BITS).checked_sub(1)?;
+        Some((segment as usize, (place & ((1 << OFFSET_BITS) - 1)) as usize * 8))
+    }
+}
+
+impl Plan {
+    /// The record of a row, if it has one.
+    pub fn record(&self, row: usize) -> Option<Record<'_>> {
+        let (segment, offset) = self.places.get(row)?;
+        Record::at(self.segments.get(segment)?.segment.bytes(), offset)
+    }
+}
+
+/// A segment's terms in order of their bytes, three words a term: its first eight bytes, its place in the segment,
+/// its local id and document frequency.
+#[derive(Clone, Debug)]
+pub struct SortedTerms(Table<AtomicU64>);
+
+/// A term of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SortedTerm {
+    /// Its first eight bytes as a big-endian number, zeroes behind a shorter one: compares as the terms do, up to
+    /// equality.
+    pub prefix: u64,
+    /// Where it lies in the segment, for `segment::term_at`.
+    pub offset: u64,
+    /// Its local id.
+    pub id: u32,
+    /// In how many of the segment's documents it occurs: at least 1.
+    pub documents: u32,
+}
+
+impl SortedTerms {
+    /// Room for `terms` terms.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for the table.
+    pub fn new(terms: usize) -> io::Result<Self> {
+        Table::new(terms * 3).map(SortedTerms)
+    }
+
+    /// Sets the term of rank `rank`.
+    #[inline]
+    pub fn set(&self, rank: usize, term: SortedTerm) {
+        let words = &self.0[rank * 3..rank * 3 + 3];
+        words[0].store(term.prefix, Ordering::Relaxed);
+        words[1].store(term.offset, Ordering::Relaxed);
+        words[2].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
+    }
+
+    /// The term of rank `rank`.
+    #[inline]
+    pub fn get(&self, rank: usize) -> SortedTerm {
+        let word = |i: usize| self.0[rank * 3 + i].load(Ordering::Relaxed);
+        SortedTerm { prefix: word(0), offset: word(1), id: (word(2) >> 32) as u32, documents: word(2) as u32 }
+    }
+}
+
+/// The first eight bytes of a term as a number that compares as the bytes do.
+#[inline]
+pub fn prefix(term: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let length = term.len().min(8);
+    bytes[..length].copy_from_slice(&term[..length]);
+    u64::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back() {
+        let places = Places::new(2).unwrap();
+        assert_eq!(places.get(0), None);
+        places.set(0, 0, 0);
+        places.set(1, 70_000, 8 << 30);
+        assert_eq!(places.get(0), Some((0, 0)));
+        assert_eq!(places.get(1), Some((70_000, 8 << 30)));
+    }
+
+    #[test]
+    fn prefixes_compare_as_terms() {
+        let terms = [&b""[..], b"a", b"a\0", b"ab", b"abcdefgh", b"abcdefghi", "é".as_bytes(), b"\xFF"];
+        assert!(terms.is_sorted_by_key(|term| prefix(term)));
+    }
+}

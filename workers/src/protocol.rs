@@ -1,0 +1,157 @@
+//! What coordinator and worker say to each other: tasks go down, reports come up.
+//!
+//! Messages are small and of fixed size (a test keeps them under 512 bytes): bulk data lies in shared memory, and a
+//! message only says where. Who may block on whom:
+//!
+//! | who | on what | until | why there is no circle |
+//! |---|---|---|---|
+//! | worker | its task channel, reading | the next task, or the coordinator is gone | the coordinator never waits for a worker to read |
+//! | worker | its report channel, writing | there is room: at most [`IN_FLIGHT`] + 1 reports are unread | the coordinator always reads on |
+//! | coordinator | all report channels at once, with a time limit | a report, a death, or the limit | it holds nothing that a worker waits for |
+//! | coordinator | a task channel, writing | never: at most [`IN_FLIGHT`] tasks are unread, far below a channel's room | |
+//!
+//! A channel that closes is the news of a death. No one shares a lock.
+
+use serde::{Deserialize, Serialize};
+
+/// Tasks that a worker may hold at a time: one to work on, and one so that it need not wait for the next.
+pub const IN_FLIGHT: usize = 2;
+
+/// Something to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Task {
+    /// Count the terms of documents and record them, a record each.
+    Tally(Batch),
+    /// Sort a segment's terms and count the documents of each.
+    Sort {
+        /// The segment's number.
+        segment: u32,
+    },
+    /// Write the rows from `first` up to, not including, `last` at their place in the output.
+    Emit {
+        /// First row.
+        first: u64,
+        /// The row after the last one.
+        last: u64,
+        /// Where the arrays lie in the output file.
+        layout: Layout,
+    },
+    /// Tell the usage and leave.
+    Leave,
+}
+
+/// Documents to tally in one go: those of rows `first_row + start` up to, not including, `first_row + end`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Batch {
+    /// Its number: the first half of its documents' keys.
+    pub id: u32,
+    /// The row of its ordinal 0.
+    pub first_row: u64,
+    /// First ordinal to tally: above 0 in what a dead worker left over.
+    pub start: u32,
+    /// The ordinal after the last one to tally.
+    pub end: u32,
+}
+
+/// Where the arrays of a matrix lie in their file, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Layout {
+    /// Of a sparse matrix: the first column index.
+    pub indices: u64,
+    /// The first value; of a dense matrix: the first element.
+    pub data: u64,
+    /// Columns of the matrix.
+    pub columns: u64,
+    /// Whether column indices take 8 bytes, not 4.
+    pub wide: bool,
+}
+
+/// What became of a task.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// All documents of the batch have their records.
+    Tallied,
+    /// The worker's memory is full: it has records up to, not including, this ordinal, and leaves.
+    Retired {
+        /// First ordinal without a record.
+        next: u32,
+    },
+    /// The segment's terms are sorted.
+    Sorted {
+        /// How many terms occur in at least one document.
+        terms: u64,
+    },
+    /// The rows are written.
+    Emitted {
+        /// CRC-32 of the column indices written.
+        indices: u32,
+        /// CRC-32 of the values written.
+        data: u32,
+    },
+    /// The task failed for a reason that no retry mends.
+    Broken {
+        /// The system's error, 0 if the task made no sense to this worker.
+        errno: i32,
+    },
+    /// The last report before leaving.
+    Left(Usage),
+}
+
+/// What a worker used of the machine.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Seconds of processor time in user mode.
+    pub user_seconds: f64,
+    /// Seconds of processor time in the kernel.
+    pub system_seconds: f64,
+    /// Page faults that read nothing.
+    pub minor_faults: u64,
+    /// Page faults that had to read.
+    pub major_faults: u64,
+    /// Times that it waited.
+    pub voluntary_switches: u64,
+    /// Times that it had to let others run.
+    pub involuntary_switches: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value of every kind, each number at its largest.
+    #[test]
+    fn messages_stay_small() {
+        let batch = Batch { id: u32::MAX, first_row: u64::MAX, start: u32::MAX, end: u32::MAX };
+        let layout = Layout { indices: u64::MAX, data: u64::MAX, columns: u64::MAX, wide: true };
+        let usage = Usage {
+            user_seconds: f64::MAX,
+            system_seconds: f64::MAX,
+            minor_faults: u64::MAX,
+            major_faults: u64::MAX,
+            voluntary_switches: u64::MAX,
+            involuntary_switches: u64::MAX,
+        };
+        let tasks = [
+            Task::Tally(batch),
+            Task::Sort { segment: u32::MAX },
+            Task::Emit { first: u64::MAX, last: u64::MAX, layout },
+            Task::Leave,
+        ];
+        let reports = [
+            Report::Tallied,
+            Report::Retired { next: u32::MAX },
+            Report::Sorted { terms: u64::MAX },
+            Report::Emitted { indices: u32::MAX, data: u32::MAX },
+            Report::Broken { errno: i32::MAX },
+            Report::Left(usage),
+        ];
+        for size in tasks.iter().map(wire_size).chain(reports.iter().map(wire_size)) {
+            assert!(size < 512, "{size} bytes");
+        }
+    }
+
+    /// Bytes that a message takes on a channel, read off one.
+    fn wire_size<T: Serialize>(message: &T) -> usize {
+        postcard::to_allocvec(message).unwrap().len()
+    }
+}

@@ -1,0 +1,125 @@
+//! The flight recorder: one cache line a worker in shared memory, written by the worker while it works and read by
+//! the coordinator at any time.
+//!
+//! It survives any death, costs a store, and says which document a dead worker held, how far the run is, and
+//! whether a worker still moves. It carries no results.
+
+use crate::mapped::Table;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Words a worker: a cache line.
+const LINE: usize = 8;
+const DOCUMENT: usize = 0;
+const STEPS: usize = 1;
+const DOCUMENTS_DONE: usize = 2;
+const BYTES_DONE: usize = 3;
+
+/// The lines of all desks.
+#[derive(Clone, Debug)]
+pub struct Recorder(Table<AtomicU64>);
+
+/// How far a worker is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Position {
+    /// The row of the document at hand, if there is one.
+    pub document: Option<u64>,
+    /// Goes up with everything that the worker does.
+    pub steps: u64,
+    /// Documents finished at this desk, in this phase.
+    pub documents_done: u64,
+    /// Bytes of them.
+    pub bytes_done: u64,
+}
+
+impl Recorder {
+    /// A recorder for `desks` workers at a time.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory or no descriptor for the map.
+    pub fn new(desks: usize) -> io::Result<Self> {
+        Table::new(desks * LINE).map(Recorder)
+    }
+
+    /// The line of one desk, for the worker that begins there: it holds no document yet.
+    pub fn pen(&self, desk: usize) -> Pen {
+        self.0[desk * LINE + DOCUMENT].store(0, Ordering::Relaxed);
+        Pen { table: self.0.clone(), line: desk * LINE }
+    }
+
+    /// Where the worker at `desk` is.
+    pub fn position(&self, desk: usize) -> Position {
+        let get = |field: usize| self.0[desk * LINE + field].load(Ordering::Relaxed);
+        Position {
+            document: get(DOCUMENT).checked_sub(1),
+            steps: get(STEPS),
+            documents_done: get(DOCUMENTS_DONE),
+            bytes_done: get(BYTES_DONE),
+        }
+    }
+
+    /// Documents and bytes done at all desks.
+    pub fn done(&self) -> (u64, u64) {
+        (0..self.0.len() / LINE).map(|desk| self.position(desk)).fold((0, 0), |(documents, bytes), position| {
+            (documents + position.documents_done, bytes + position.bytes_done)
+        })
+    }
+
+    /// Sets all lines to zero, for a new phase.
+    pub fn clear(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+}
+
+/// What a worker writes its line with. The only writer of that line, so plain loads and stores will do.
+#[derive(Clone, Debug)]
+pub struct Pen {
+    table: Table<AtomicU64>,
+    line: usize,
+}
+
+impl Pen {
+    fn add(&self, field: usize, amount: u64) {
+        let word = &self.table[self.line + field];
+        word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// The worker takes up document `row`.
+    pub fn begin(&self, row: u64) {
+        self.table[self.line + DOCUMENT].store(row + 1, Ordering::Relaxed);
+        self.add(STEPS, 1);
+    }
+
+    /// The worker moves.
+    pub fn step(&self) {
+        self.add(STEPS, 1);
+    }
+
+    /// The worker is done with it, and with that many bytes.
+    pub fn end(&self, bytes: u64) {
+        self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);
+        self.add(DOCUMENTS_DONE, 1);
+        self.add(BYTES_DONE, bytes);
+        self.add(STEPS, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_a_desk() {
+        let recorder = Recorder::new(2).unwrap();
+        let pen = recorder.pen(1);
+        pen.begin(0);
+        assert_eq!(recorder.position(1).document, Some(0));
+        assert_eq!(recorder.position(0), Position::default());
+        pen.end(100);
+        pen.begin(5);
+        assert_eq!(recorder.done(), (1, 100));
+        assert_eq!(recorder.position(1).steps, 3);
+        recorder.clear();
+        assert_eq!(recorder.done(), (0, 0));
+    }
+}

@@ -1,0 +1,351 @@
+//! A segment: one worker's append-only log of records, a record a document.
+//!
+//! Owns the layout and its validation. A record holds its document's key (batch, ordinal), its source, its row,
+//! and the terms that the worker met for the first time, in the order of their local ids. One release store commits
+//! it; nothing beyond that mark exists. A segment lives and dies with one worker: a dead one's is read, never
+//! appended to. All lengths are multiples of 8 bytes; numbers are in the machine's own order, since no segment
+//! leaves it.
+
+use crate::documents::Source;
+use crate::failure::Failure;
+use crate::mapped::{Log, LogWriter};
+use bytemuck::{Pod, Zeroable};
+use std::io;
+use std::sync::Arc;
+
+/// Which document of the run: the batch it belongs to, and its place in it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct Key {
+    /// The batch's number.
+    pub batch: u32,
+    /// The document's place in the batch, from 0.
+    pub ordinal: u32,
+}
+
+/// The fixed part of a record. The packed row follows it, then the new terms.
+#[derive(Clone, Copy, Pod, Zeroable, Debug)]
+#[repr(C)]
+struct Header {
+    /// CRC-32 of all that follows this field, up to the record's end.
+    checksum: u32,
+    batch: u32,
+    ordinal: u32,
+    /// 0, or the failure's kind.
+    failure: u32,
+    failure_detail: u64,
+    bytes: u64,
+    modified: i64,
+    tokens: u64,
+    /// Bytes of the whole record.
+    size: u64,
+    /// Bytes of the new terms, each after its length.
+    term_bytes: u64,
+    new_terms: u32,
+    /// Words of the packed row.
+    row_words: u32,
+    /// Pairs of the packed row.
+    nonzeros: u32,
+    unused: u32,
+}
+
+const HEADER: usize = size_of::<Header>();
+
+/// What a worker found out about a document, on its way into a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// Which document.
+    pub key: Key,
+    /// Its file as it was opened.
+    pub source: Source,
+    /// Why it has no row, if so.
+    pub failure: Option<Failure>,
+    /// Terms counted, before any pruning.
+    pub tokens: u64,
+    /// The packed row (`row`), in order of first occurrence or, for hashed features, of columns.
+    pub row: &'a [u32],
+    /// Pairs in it.
+    pub nonzeros: u32,
+    /// The terms that got a local id here, as [`push_term`] writes them.
+    pub terms: &'a [u8],
+    /// Their number.
+    pub new_terms: u32,
+}
+
+/// Appends a term to a list of terms: its length in a byte, or 255 and four bytes, then its bytes.
+pub fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
+    match u8::try_from(term.len()) {
+        Ok(length) if length < u8::MAX => terms.push(length),
+        _ => {
+            terms.push(u8::MAX);
+            terms.extend_from_slice(&(term.len() as u32).to_le_bytes());
+        }
+    }
+    terms.extend_from_slice(term);
+}
+
+/// The term that [`push_term`] wrote at `at`; nothing if it goes beyond the end.
+#[inline]
+pub fn term_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let rest = bytes.get(at..)?;
+    match *rest.first()? {
+        u8::MAX => {
+            let length = u32::from_le_bytes(*rest.get(1..)?.first_chunk()?);
+            rest.get(5..)?.get(..length as usize)
+        }
+        length => rest.get(1..)?.get(..length as usize),
+    }
+}
+
+/// Bytes that [`push_term`] takes for a term of `length` bytes.
+#[inline]
+pub fn term_size(length: usize) -> usize {
+    if length < u8::MAX as usize { 1 + length } else { 5 + length }
+}
+
+/// A segment. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Segment(Arc<Log>);
+
+impl Segment {
+    /// An empty segment in memory, for up to `capacity` bytes of records.
+    ///
+    /// # Errors
+    /// The system's, if there is no address space or no descriptor for it.
+    pub fn new(capacity: usize) -> io::Result<Self> {
+        Log::new(capacity).map(|log| Segment(Arc::new(log)))
+    }
+
+    /// The one that may append to it: given out once.
+    pub fn writer(&self) -> Option<SegmentWriter> {
+        self.0.writer().map(|log| SegmentWriter { log })
+    }
+
+    /// The bytes of the committed records. What a record's offsets refer to.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.committed()
+    }
+
+    /// The committed records, in order. Ends at the first that makes no sense, as after a wild write.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let bytes = self.bytes();
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let record = Record::at(bytes, at)?;
+            at += record.header.size as usize;
+            Some(record)
+        })
+    }
+}
+
+/// A committed record.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+    header: Header,
+}
+
+impl<'a> Record<'a> {
+    /// The record at `offset` of a segment's bytes; nothing if its lengths contradict each other or the end.
+    pub fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
+        let head = bytes.get(offset..)?.get(..HEADER)?;
+        let header: Header = bytemuck::pod_read_unaligned(head);
+        let size = usize::try_from(header.size).ok()?;
+        let row = header.row_words as usize * 4;
+        let needed = (HEADER + row).checked_add(usize::try_from(header.term_bytes).ok()?)?;
+        let fits = size.is_multiple_of(8) && needed <= size && size <= bytes.len() - offset;
+        fits.then_some(Record { bytes, offset, header })
+    }
+
+    /// Where the record begins in its segment.
+    pub fn offset(&self) -> usize {
+        self.offset
+    }
+
+    /// Which document it is of.
+    pub fn key(&self) -> Key {
+        Key { batch: self.header.batch, ordinal: self.header.ordinal }
+    }
+
+    /// Why it has no row, if so.
+    pub fn failure(&self) -> Option<Failure> {
+        Failure::decode(self.header.failure, self.header.failure_detail)
+    }
+
+    /// The document's file as it was opened.
+    pub fn source(&self) -> Source {
+        Source { bytes: self.header.bytes, modified: self.header.modified }
+    }
+
+    /// Terms counted, before any pruning.
+    pub fn tokens(&self) -> u64 {
+        self.header.tokens
+    }
+
+    /// Pairs of the row.
+    pub fn nonzeros(&self) -> u32 {
+        self.header.nonzeros
+    }
+
+    /// Number of terms that got a local id with this document.
+    pub fn new_terms(&self) -> u32 {
+        self.header.new_terms
+    }
+
+    /// The packed row (`row`).
+    pub fn row(&self) -> &'a [u32] {
+        let start = self.offset + HEADER;
+        // Records and headers are multiples of 8 bytes long, and a map begins with a page: the words are aligned.
+        bytemuck::cast_slice(&self.bytes[start..start + self.header.row_words as usize * 4])
+    }
+
+    /// Where each new term begins in the segment, for [`term_at`], in the order of local ids.
+    pub fn term_offsets(self) -> impl Iterator<Item = usize> + 'a {
+        let (bytes, mut at) = (self.bytes, self.offset + HEADER + self.header.row_words as usize * 4);
+        (0..self.header.new_terms).map_while(move |_| {
+            let offset = at;
+            at += term_size(term_at(bytes, offset)?.len());
+            Some(offset)
+        })
+    }
+
+    /// Whether the checksum is right. Asked of what a dead worker left.
+    pub fn is_intact(&self) -> bool {
+        let bytes = &self.bytes[self.offset + 4..self.offset + self.header.size as usize];
+        crc32fast::hash(bytes) == self.header.checksum
+    }
+}
+
+/// Appends records to one segment.
+#[derive(Debug)]
+pub struct SegmentWriter {
+    log: LogWriter,
+}
+
+/// The record does not fit any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+impl SegmentWriter {
+    /// Whether nothing was committed yet.
+    pub fn is_empty(&self) -> bool {
+        self.log.is_empty()
+    }
+
+    /// Bytes in it so far.
+    pub fn len(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Appends a record and commits it.
+    ///
+    /// # Errors
+    /// [`Full`] if it doesn't fit: then nothing was appended.
+    pub fn commit(&mut self, outcome: &Outcome) -> Result<(), Full> {
+        let body = HEADER + size_of_val(outcome.row) + outcome.terms.len();
+        let size = body.next_multiple_of(8);
+        if size > self.log.room() {
+            return Err(Full);
+        }
+        let (failure, failure_detail) = outcome.failure.map_or((0, 0), Failure::encode);
+        let mut header = Header {
+            checksum: 0,
+            batch: outcome.key.batch,
+            ordinal: outcome.key.ordinal,
+            failure,
+            failure_detail,
+            bytes: outcome.source.bytes,
+            modified: outcome.source.modified,
+            tokens: outcome.tokens,
+            size: size as u64,
+            term_bytes: outcome.terms.len() as u64,
+            new_terms: outcome.new_terms,
+            row_words: outcome.row.len() as u32,
+            nonzeros: outcome.nonzeros,
+            unused: 0,
+        };
+        let row: &[u8] = bytemuck::cast_slice(outcome.row);
+        let padding = &[0; 8][..size - body];
+        let mut checksum = crc32fast::Hasher::new();
+        for part in [&bytemuck::bytes_of(&header)[4..], row, outcome.terms, padding] {
+            checksum.update(part);
+        }
+        header.checksum = checksum.finalize();
+        for part in [bytemuck::bytes_of(&header), row, outcome.terms, padding] {
+            self.log.append(part);
+        }
+        self.log.commit();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome<'a>(ordinal: u32, row: &'a [u32], terms: &'a [u8], new_terms: u32) -> Outcome<'a> {
+        Outcome {
+            key: Key { batch: 3, ordinal },
+            source: Source { bytes: 5, modified: -1 },
+            failure: None,
+            tokens: 9,
+            row,
+            nonzeros: row.len() as u32,
+            terms,
+            new_terms,
+        }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let segment = Segment::new(100_000).unwrap();
+        let mut writer = segment.writer().unwrap();
+        let mut terms = Vec::new();
+        let long = "x".repeat(300);
+        for term in ["a", "", &long] {
+            push_term(&mut terms, term.as_bytes());
+        }
+        writer.commit(&outcome(0, &[1, 2, 3], &terms, 3)).unwrap();
+        let failed = Outcome { failure: Some(Failure::Killed(11)), ..outcome(1, &[], &[], 0) };
+        writer.commit(&failed).unwrap();
+
+        let records: Vec<_> = segment.records().collect();
+        assert_eq!(records.len(), 2);
+        assert_eq!(records[0].row(), [1, 2, 3]);
+        let found: Vec<_> = records[0].term_offsets().map(|at| term_at(segment.bytes(), at).unwrap()).collect();
+        assert_eq!(found, [&b"a"[..], b"", long.as_bytes()]);
+        assert_eq!(records[1].key(), Key { batch: 3, ordinal: 1 });
+        assert_eq!(records[1].failure(), Some(Failure::Killed(11)));
+        assert_eq!(records[0].source(), Source { bytes: 5, modified: -1 });
+        assert!(records.iter().all(Record::is_intact));
+    }
+
+    #[test]
+    fn a_full_segment_says_so_and_stays_whole() {
+        let segment = Segment::new(HEADER * 2).unwrap();
+        let mut writer = segment.writer().unwrap();
+        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
+        assert_eq!(writer.commit(&outcome(1, &[1, 2], b"", 0)), Err(Full));
+        assert_eq!(segment.records().count(), 1);
+    }
+
+    #[test]
+    fn nonsense_ends_the_records() {
+        for byte in 0..HEADER * 2 {
+            let segment = Segment::new(1000).unwrap();
+            let mut writer = segment.writer().unwrap();
+            let mut terms = Vec::new();
+            push_term(&mut terms, b"term");
+            writer.commit(&outcome(0, &[1, 2], &terms, 1)).unwrap();
+            let mut bytes = segment.bytes().to_vec();
+            if let Some(byte) = bytes.get_mut(byte) {
+                *byte ^= 0xFF;
+            }
+            // Never a panic, and never whole.
+            if let Some(record) = Record::at(&bytes, 0) {
+                assert_eq!(record.is_intact(), byte >= bytes.len());
+                assert!(record.row().len() <= 1000 && record.term_offsets().count() <= 1000);
+            }
+        }
+    }
+}

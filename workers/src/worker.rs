@@ -1,0 +1,86 @@
+//! The worker: a task in, a report out. The one engine under all modes.
+//!
+//! It knows its desk: the documents and a segment of its own, or the plan of the second half. It does not know the
+//! mode, the other workers or what remains to be done, and it never prints, forks or retries.
+
+use crate::emit;
+use crate::plan::Plan;
+use crate::protocol::{Report, Task, Usage};
+use crate::recorder::Pen;
+use crate::tally::Tally;
+use crate::vocabulary;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::Arc;
+
+/// A worker of the first or the second generation.
+pub struct Worker {
+    desk: Desk,
+    /// It has said so, and takes no further task.
+    retired: bool,
+}
+
+enum Desk {
+    /// Documents to records.
+    Tally(Box<Tally>),
+    /// Records to the output.
+    Finish(Arc<Plan>, Pen),
+}
+
+impl Worker {
+    /// A worker of the first generation.
+    pub fn tallying(tally: Tally) -> Self {
+        Worker { desk: Desk::Tally(Box::new(tally)), retired: false }
+    }
+
+    /// A worker of the second generation.
+    pub fn finishing(plan: Arc<Plan>, pen: Pen) -> Self {
+        Worker { desk: Desk::Finish(plan, pen), retired: false }
+    }
+
+    /// The open files that this worker needs: a process of its own may close all others.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        match &self.desk {
+            Desk::Tally(tally) => tally.documents().directories().map(|directory| directory.as_raw_fd()).collect(),
+            Desk::Finish(plan, _) => vec![plan.matrix.as_raw_fd()],
+        }
+    }
+
+    /// Does what the task says.
+    pub fn perform(&mut self, task: Task) -> Report {
+        match (task, &mut self.desk) {
+            (Task::Tally(batch), _) if self.retired => Report::Retired { next: batch.start },
+            (Task::Tally(batch), Desk::Tally(tally)) => {
+                let report = tally.batch(batch);
+                self.retired = matches!(report, Report::Retired { .. });
+                report
+            }
+            (Task::Sort { segment }, Desk::Finish(plan, pen)) if (segment as usize) < plan.segments.len() => {
+                pen.step();
+                Report::Sorted { terms: vocabulary::sort(plan, segment as usize) }
+            }
+            (Task::Emit { first, last, layout }, Desk::Finish(plan, pen)) => {
+                pen.step();
+                emit::emit(plan, first..last, &layout)
+                    .unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) })
+            }
+            (Task::Leave, _) => Report::Left(usage()),
+            _ => Report::Broken { errno: 0 },
+        }
+    }
+}
+
+/// What this thread used of the machine: in a worker process, all of it.
+fn usage() -> Usage {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Usage::default() };
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    Usage {
+        user_seconds: seconds(usage.user_time()),
+        system_seconds: seconds(usage.system_time()),
+        minor_faults: usage.minor_page_faults() as u64,
+        major_faults: usage.major_page_faults() as u64,
+        voluntary_switches: usage.voluntary_context_switches() as u64,
+        involuntary_switches: usage.involuntary_context_switches() as u64,
+    }
+}
