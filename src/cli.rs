@@ -240,7 +240,8 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "t" | "tb" | "tib" => 1 << 40,
         other => return Err(format!("unknown unit `{other}` (K, M, G or T)")),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| "a size is a whole number and a unit, as 64M".to_owned())?;
+    let number: u64 =
+        digits.trim().parse().map_err(|_| "a size is a whole number and a unit, as 64M".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "larger than any file".to_owned())
 }
 

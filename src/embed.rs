@@ -1,6 +1,8 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{Binary, DecodeErrorChoice, DtypeChoice, EmbedArgs, FeaturesChoice, Format, Mode, NormChoice, WeightChoice};
+use crate::cli::{
+    Binary, DecodeErrorChoice, DtypeChoice, EmbedArgs, FeaturesChoice, Format, Mode, NormChoice, WeightChoice,
+};
 use crate::coordinator::{Emitted, Finish, Merged, RunError, RunEvent, Supervision, TallyJob, tally};
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
 use crate::output::{
@@ -128,7 +130,12 @@ fn settings(args: &EmbedArgs) -> Result<Settings> {
         dtype: name(dtype),
     };
     let dense = args.dense || args.format == Format::Npy;
-    Ok(Settings { tally, values, container: if dense { Container::Dense } else { Container::Sparse }, manifest })
+    Ok(Settings {
+        tally,
+        values,
+        container: if dense { Container::Dense } else { Container::Sparse },
+        manifest,
+    })
 }
 
 /// Runs the command. `interrupted` holds the number of a signal that asked the run to end.

@@ -52,7 +52,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(RunError::Interrupted(signal)) = error.downcast_ref() {
         return ExitCode::from(SIGNALLED + *signal as u8);
     }
-    if error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)) {
+    if error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::BrokenPipe))
+    {
         return ExitCode::SUCCESS;
     }
     eprintln!("bowline: {error:#}");

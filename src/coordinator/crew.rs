@@ -173,7 +173,12 @@ impl Crew {
         self.desks.iter().position(|desk| desk.worker == Some(worker))
     }
 
-    fn hand_out(&mut self, index: usize, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
+    fn hand_out(
+        &mut self,
+        index: usize,
+        supervision: &mut Supervision,
+        work: &mut dyn Work,
+    ) -> Result<(), RunError> {
         let desk = &mut self.desks[index];
         while desk.in_flight.len() < IN_FLIGHT && !desk.alone {
             if desk.worker.is_none() {
@@ -199,7 +204,12 @@ impl Crew {
         Ok(())
     }
 
-    fn hear(&mut self, event: PoolEvent, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
+    fn hear(
+        &mut self,
+        event: PoolEvent,
+        supervision: &mut Supervision,
+        work: &mut dyn Work,
+    ) -> Result<(), RunError> {
         let (PoolEvent::Reported(worker, _) | PoolEvent::Ended(worker, _)) = event;
         if let PoolEvent::Reported(_, Report::Left(usage)) = event {
             (supervision.events)(RunEvent::WorkerLeft(usage));
@@ -238,7 +248,8 @@ impl Crew {
     /// Ends every worker that has made no progress for too long.
     fn look_at_clocks(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
         for (index, desk) in self.desks.iter_mut().enumerate() {
-            let (Some(worker), false, false) = (desk.worker, desk.timed_out, desk.in_flight.is_empty()) else {
+            let (Some(worker), false, false) = (desk.worker, desk.timed_out, desk.in_flight.is_empty())
+            else {
                 continue;
             };
             let position = supervision.recorder.position(index);

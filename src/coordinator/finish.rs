@@ -98,7 +98,8 @@ impl Finish {
                 }
             }
             vocabulary = merge(&self.plan.segments, &counts)?;
-            if vocabulary.is_empty() {
+            // Where every document has failed, the list of the causes is the result.
+            if vocabulary.is_empty() && self.outcomes().any(|outcome| outcome.failure.is_none()) {
                 return Err(RunError::EmptyVocabulary);
             }
         }
@@ -147,11 +148,9 @@ impl Finish {
     /// Each document as it turned out, in row order.
     pub fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         (0..self.plan.places.len()).map(|row| match self.plan.record(row) {
-            Some(record) => Outcome {
-                bytes: record.source().bytes,
-                tokens: record.tokens(),
-                failure: record.failure(),
-            },
+            Some(record) => {
+                Outcome { bytes: record.source().bytes, tokens: record.tokens(), failure: record.failure() }
+            }
             None => Outcome { bytes: 0, tokens: 0, failure: self.condemned.get(&row).copied() },
         })
     }
@@ -183,7 +182,11 @@ impl Finish {
         })
     }
 
-    fn perform(&mut self, tasks: VecDeque<Task>, supervision: &mut Supervision) -> Result<Vec<(Task, Report)>, RunError> {
+    fn perform(
+        &mut self,
+        tasks: VecDeque<Task>,
+        supervision: &mut Supervision,
+    ) -> Result<Vec<(Task, Report)>, RunError> {
         let mut work = FinishWork {
             plan: self.plan.clone(),
             recorder: supervision.recorder.clone(),

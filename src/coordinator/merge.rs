@@ -81,7 +81,14 @@ pub fn merge(segments: &[SegmentPlan], counts: &[u64]) -> Result<Vocabulary, Run
     for (segment, plan) in segments.iter().enumerate().filter(|&(segment, _)| counts[segment] > 0) {
         plan.columns.iter().for_each(|column| column.store(NO_COLUMN, Ordering::Relaxed));
         let (bytes, head) = (plan.segment.bytes(), plan.sorted.get(0));
-        cursors.push(Cursor { segment: segment as u32, plan, bytes, rank: 0, terms: counts[segment] as usize, head });
+        cursors.push(Cursor {
+            segment: segment as u32,
+            plan,
+            bytes,
+            rank: 0,
+            terms: counts[segment] as usize,
+            head,
+        });
     }
     let mut vocabulary = Vocabulary::default();
     while let Some(least) = least(&cursors) {

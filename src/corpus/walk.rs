@@ -115,7 +115,8 @@ pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus
         if metadata.is_dir() {
             add_directory(&mut corpus, &mut documents, argument, single, settings)?;
         } else if metadata.is_file() {
-            let ending = argument.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
+            let ending =
+                argument.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
             if CONTAINERS.contains(&ending.as_str()) {
                 return Err(CorpusError::Unsupported { path: argument.clone(), ending });
             }

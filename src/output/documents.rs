@@ -63,7 +63,8 @@ pub fn write_vocabulary<'a>(
     terms: impl Iterator<Item = (&'a [u8], u64)>,
 ) -> io::Result<()> {
     for (term, df) in terms {
-        let term = std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let term =
+            std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         serde_json::to_writer(&mut *out, &TermLine { term, df })?;
         out.write_all(b"\n")?;
     }

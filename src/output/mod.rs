@@ -50,7 +50,8 @@ impl OutputDirectory {
             }
             refuse_what_is_no_output(&target)?;
         }
-        let mut name: OsString = target.file_name().with_context(|| format!("{shown}: not a name for an output"))?.into();
+        let mut name: OsString =
+            target.file_name().with_context(|| format!("{shown}: not a name for an output"))?.into();
         name.push(".partial");
         let partial = target.with_file_name(name);
         let failed = || format!("{}: cannot be written (--output names another place)", partial.display());
@@ -97,7 +98,9 @@ impl OutputDirectory {
     pub fn write(&self, name: &str, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<()> {
         let file = self.create(name)?;
         let mut writer = BufWriter::with_capacity(BUFFER, file);
-        fill(&mut writer).and_then(|()| writer.flush()).with_context(|| self.partial.join(name).display().to_string())
+        fill(&mut writer)
+            .and_then(|()| writer.flush())
+            .with_context(|| self.partial.join(name).display().to_string())
     }
 
     /// Syncs all files and gives the directory its final name. What stood there is removed.
@@ -109,7 +112,9 @@ impl OutputDirectory {
         if self.sync {
             for entry in fs::read_dir(&self.partial)? {
                 let path = entry?.path();
-                File::open(&path).and_then(|file| file.sync_all()).with_context(|| path.display().to_string())?;
+                File::open(&path)
+                    .and_then(|file| file.sync_all())
+                    .with_context(|| path.display().to_string())?;
             }
             File::open(&self.partial)?.sync_all().with_context(|| self.partial.display().to_string())?;
         }

@@ -124,7 +124,9 @@ impl NpzFile {
             let mut crc = crc32fast::Hasher::new();
             crc.update(&member.header);
             match elements {
-                Elements::Written(sum) => crc.combine(&crc32fast::Hasher::new_with_initial_len(sum, member.bytes)),
+                Elements::Written(sum) => {
+                    crc.combine(&crc32fast::Hasher::new_with_initial_len(sum, member.bytes))
+                }
                 Elements::Here(bytes) => {
                     crc.update(bytes);
                     self.file.write_all_at(bytes, member.elements())?;
@@ -257,5 +259,14 @@ fn end_records(members: u64, directory: u64, bytes: u64) -> Vec<u8> {
             .u32(1);
     }
     let members = members as u16;
-    fields.u32(0x0605_4B50).u16(0).u16(0).u16(members).u16(members).u32(bytes as u32).capped(directory).u16(0).0
+    fields
+        .u32(0x0605_4B50)
+        .u16(0)
+        .u16(0)
+        .u16(members)
+        .u16(members)
+        .u32(bytes as u32)
+        .capped(directory)
+        .u16(0)
+        .0
 }

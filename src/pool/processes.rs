@@ -153,7 +153,8 @@ fn lowest_free() -> [RawFd; 2] {
 
 /// The child's whole life. What it inherited is never dropped: it leaves by `_exit`.
 fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pid) -> ! {
-    let alone = catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator))).is_ok_and(|settled| settled.is_ok());
+    let alone =
+        catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator))).is_ok_and(|settled| settled.is_ok());
     let code = match alone {
         true => catch_unwind(AssertUnwindSafe(|| serve(worker, &mut link))).map_or(101, |()| 0),
         false => 100,

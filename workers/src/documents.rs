@@ -108,7 +108,12 @@ impl Documents {
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
-    pub fn read(&self, row: usize, settings: &ReadSettings, text: &mut Vec<u8>) -> Result<Source, (Source, Failure)> {
+    pub fn read(
+        &self,
+        row: usize,
+        settings: &ReadSettings,
+        text: &mut Vec<u8>,
+    ) -> Result<Source, (Source, Failure)> {
         if text.capacity() > KEPT_BUFFER {
             *text = Vec::new();
         }
@@ -119,7 +124,12 @@ impl Documents {
         }
     }
 
-    fn read_once(&self, row: usize, settings: &ReadSettings, text: &mut Vec<u8>) -> Result<Source, (Source, Failure)> {
+    fn read_once(
+        &self,
+        row: usize,
+        settings: &ReadSettings,
+        text: &mut Vec<u8>,
+    ) -> Result<Source, (Source, Failure)> {
         let unknown = |errno: Errno| (Source::default(), errno.into());
         let mut file = self.open(row).map_err(unknown)?;
         let stat = fstat(&file).map_err(unknown)?;

@@ -60,9 +60,11 @@ impl Recorder {
 
     /// Documents and bytes done at all desks.
     pub fn done(&self) -> (u64, u64) {
-        (0..self.0.len() / LINE).map(|desk| self.position(desk)).fold((0, 0), |(documents, bytes), position| {
-            (documents + position.documents_done, bytes + position.bytes_done)
-        })
+        (0..self.0.len() / LINE)
+            .map(|desk| self.position(desk))
+            .fold((0, 0), |(documents, bytes), position| {
+                (documents + position.documents_done, bytes + position.bytes_done)
+            })
     }
 
     /// Sets all lines to zero, for a new phase.

@@ -312,7 +312,8 @@ mod tests {
         let records: Vec<_> = segment.records().collect();
         assert_eq!(records.len(), 2);
         assert_eq!(records[0].row(), [1, 2, 3]);
-        let found: Vec<_> = records[0].term_offsets().map(|at| term_at(segment.bytes(), at).unwrap()).collect();
+        let found: Vec<_> =
+            records[0].term_offsets().map(|at| term_at(segment.bytes(), at).unwrap()).collect();
         assert_eq!(found, [&b"a"[..], b"", long.as_bytes()]);
         assert_eq!(records[1].key(), Key { batch: 3, ordinal: 1 });
         assert_eq!(records[1].failure(), Some(Failure::Killed(11)));

@@ -88,7 +88,12 @@ pub fn is_in_document() -> bool {
 
 impl Tally {
     /// A desk with an empty lexicon, which appends to `segment` and writes `pen`'s line.
-    pub fn new(settings: &TallySettings, documents: Arc<Documents>, segment: SegmentWriter, pen: Pen) -> Self {
+    pub fn new(
+        settings: &TallySettings,
+        documents: Arc<Documents>,
+        segment: SegmentWriter,
+        pen: Pen,
+    ) -> Self {
         let counts = match settings.features {
             Features::Vocabulary => Counts::Vocabulary(Lexicon::new(LocalIds::default())),
             Features::Hashed(buckets) => Counts::Hashed { lexicon: Lexicon::new(buckets), pairs: Vec::new() },
@@ -133,7 +138,8 @@ impl Tally {
                 Ok(()) => {}
                 // Not even an empty segment holds the row.
                 Err(Full) if self.segment.is_empty() => {
-                    if self.commit_failure(key, Source { bytes, modified: 0 }, Failure::OutOfMemory).is_err() {
+                    if self.commit_failure(key, Source { bytes, modified: 0 }, Failure::OutOfMemory).is_err()
+                    {
                         return Report::Broken { errno: 0 };
                     }
                     self.pen.end(bytes);
@@ -258,7 +264,8 @@ mod tests {
 
     #[test]
     fn buckets_add_up_and_may_cancel() {
-        let posting = |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
+        let posting =
+            |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
         let row = [posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
         let mut words = Vec::new();
         assert_eq!(sum_buckets(&row, &mut Vec::new(), &mut words), 2);

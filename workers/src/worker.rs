@@ -42,7 +42,9 @@ impl Worker {
     /// The open files that this worker needs: a process of its own may close all others.
     pub fn descriptors(&self) -> Vec<RawFd> {
         match &self.desk {
-            Desk::Tally(tally) => tally.documents().directories().map(|directory| directory.as_raw_fd()).collect(),
+            Desk::Tally(tally) => {
+                tally.documents().directories().map(|directory| directory.as_raw_fd()).collect()
+            }
             Desk::Finish(plan, _) => vec![plan.matrix.as_raw_fd()],
         }
     }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn final_sigma_is_the_standard_librarys() {
-        for text in ["ΑΣ", "ΑΣ.Β", "ΑΣ. Β", "Σ", "ΑΣΑ", "Α\u{AD}Σ\u{301}", "1Σ", "ΑΣ'Σ", "ʰΣ", "ΑʰΣ:", "ΣΣ"] {
+        for text in ["ΑΣ", "ΑΣ.Β", "ΑΣ. Β", "Σ", "ΑΣΑ", "Α\u{AD}Σ\u{301}", "1Σ", "ΑΣ'Σ", "ʰΣ", "ΑʰΣ:", "ΣΣ"]
+        {
             let ours: String = text
                 .char_indices()
                 .map(|(at, c)| match c {

@@ -149,8 +149,7 @@ mod x86 {
                 word |= (_mm256_movemask_epi8(flags) as u32 as u64) << (32 * index);
                 high |= (_mm256_movemask_epi8(bytes) as u32 as u64) << (32 * index);
                 if lowercase {
-                    let lowered =
-                        _mm256_add_epi8(bytes, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
+                    let lowered = _mm256_add_epi8(bytes, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
                     // SAFETY: as for the load.
                     unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), lowered) };
                 }

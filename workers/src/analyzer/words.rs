@@ -199,7 +199,9 @@ mod tests {
 
     #[test]
     fn every_alignment_to_a_block() {
-        for word in ["Word", "a", "ÉTÉ", "Straße", "ΟΔΟΣ", "aİb", "日本語", "𝔄𝔅", "x²", "ab\u{301}cd", "İ", "ẞK"] {
+        for word in
+            ["Word", "a", "ÉTÉ", "Straße", "ΟΔΟΣ", "aİb", "日本語", "𝔄𝔅", "x²", "ab\u{301}cd", "İ", "ẞK"]
+        {
             for before in 0..130 {
                 let text = format!("{}{word} {word}.{word}", ".".repeat(before));
                 for kernel in Kernel::available() {
@@ -236,8 +238,11 @@ mod tests {
                 .chars()
                 .collect::<Vec<_>>(),
         );
-        proptest::collection::vec(prop_oneof![4 => special, 1 => any::<char>(), 2 => proptest::char::range('a', 'z')], 0..200)
-            .prop_map(|chars| chars.into_iter().collect())
+        proptest::collection::vec(
+            prop_oneof![4 => special, 1 => any::<char>(), 2 => proptest::char::range('a', 'z')],
+            0..200,
+        )
+        .prop_map(|chars| chars.into_iter().collect())
     }
 
     proptest! {
