@@ -19,7 +19,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, dup2_stdin, dup2_stdout, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -175,10 +175,16 @@ fn settle(mut kept: Vec<RawFd>, coordinator: Pid) -> nix::Result<()> {
         // SAFETY: no handler is installed.
         unsafe { signal(ignored, SigHandler::SigIgn) }?;
     }
+    // The runtime's own handlers print: a worker never does.
+    for fatal in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: no handler is installed.
+        unsafe { signal(fatal, SigHandler::SigDfl) }?;
+    }
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|_| Errno::ENOENT)?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
     kept.extend([0, 1, 2]);
     close_others(kept);
     std::mem::forget(null);

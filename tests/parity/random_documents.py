@@ -34,11 +34,16 @@ KNOWN_TABLES = ("13.0.0", "14.0.0")
 WHITE_SPACE = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 CONTROLS = "".join(map(chr, range(1, 32))) + "\x7f\x80\x85\x9f"
 JOINERS = "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u2060\ufe0e\ufe0f\ufeff"
-IGNORABLE = ".'^`:\u00a8\u00b7\u00b4\u2018\u2019\u2024\u2027\uff0e\uff1a\u02b0\u02bc\u0301\u0308\u0345\u05bf\u0640\U0001f3fd" + JOINERS
+IGNORABLE = (
+    ".'^`:\u00a8\u00b7\u00b4\u2018\u2019\u2024\u2027\uff0e\uff1a\u02b0\u02bc\u0301\u0308\u0345\u05bf\u0640\U0001f3fd" + JOINERS
+)
 SIGMA = "ΣΣΣΣσςΑΒαβ\u0391\u0301\u1fbcabZ1_Ⅷⓐª日\U00010400\U0001d6ba -,;\n" + IGNORABLE
 DOTTED = "İİİIiı\u0307aΣΑ1."
 BOUNDARY_LENGTHS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 127, 128, 129, 255, 256, 257, 300]
-INVALID = [b"\xff", b"\xc0\x80", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80", b"\x80", b"\xe2\x28\xa1"]
+SCRIPTS = ["etaoinshrdlu", "aeiouäöüßéñ", "αβγδεσς", "абвгдежз", "אבגדה", "कखगघ", "日本語文字", "한글말"]
+INVALID = [
+    b"\xff", b"\x80", b"\xc3", b"\xc0\x80", b"\xe2\x82", b"\xe2\x28\xa1", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xf4\x90\x80\x80",
+]
 
 
 def assigned() -> dict[str, str]:
@@ -103,8 +108,7 @@ class Writer:
         return "".join(self.random.choices(alphabet, k=self.random.randint(low, high)))
 
     def word(self) -> str:
-        script = self.random.choice(["etaoinshrdlu", "aeiouäöüßéñ", "αβγδεσς", "абвгдежз", "אבגדה", "कखगघ", "日本語文字", "한글말"])
-        return self.draw(script, 1, 9)
+        return self.draw(self.random.choice(SCRIPTS), 1, 9)
 
     def frequent_word(self) -> str:
         """A word that other documents have, too, in one of three writings."""
