@@ -1,0 +1,12 @@
+//! End-to-end tests: every one runs the built program in a directory of its own, under a hard time limit.
+//!
+//! `support` has the directory, the runs and independent readers of the output; a module a subject has the tests.
+//! What can't be tried on a machine (another user, a small disk) is left out with a notice on standard error.
+
+mod bench;
+mod embed;
+mod errors;
+mod goldens;
+mod identity;
+mod supervision;
+mod support;

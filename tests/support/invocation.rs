@@ -1,0 +1,220 @@
+//! A run of the program: started, waited for under a hard time limit, and judged by its exit code and its words.
+//!
+//! Each run is a process group of its own, so that what outlives it is found, and ended with the test.
+
+use super::processes;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// What no run may exceed, unless its test says otherwise. Runs take a fraction of a second.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// How often a waiting test looks.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// A run to be started.
+pub struct Invocation {
+    command: Command,
+    limit: Duration,
+    /// Where standard error goes instead.
+    stderr: Option<File>,
+}
+
+impl Invocation {
+    /// The program without arguments, in `directory`.
+    pub fn new(directory: &Path) -> Self {
+        Invocation::through(&[], directory)
+    }
+
+    /// The program as the last arguments of another command, which becomes the program or waits for it.
+    pub fn through(wrapper: &[&str], directory: &Path) -> Self {
+        let mut words = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_bowline")]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
+        // Nobody may ever see one.
+        command.env("RUST_BACKTRACE", "1");
+        Invocation { command, limit: LIMIT, stderr: None }
+    }
+
+    /// Further arguments.
+    pub fn args(mut self, arguments: &[impl AsRef<OsStr>]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// Runs in that directory instead.
+    pub fn within(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// With a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// With standard error at that path, out of the test's sight.
+    pub fn stderr_to(mut self, path: &str) -> Self {
+        self.stderr = Some(File::options().write(true).open(path).expect("a place for standard error"));
+        self
+    }
+
+    /// Another time limit.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Starts the run and goes on.
+    pub fn start(mut self) -> Running {
+        let stdout = tempfile::tempfile().expect("a file for standard output");
+        let stderr = tempfile::tempfile().expect("a file for standard error");
+        self.command.stdout(stdout.try_clone().expect("a descriptor"));
+        let seen = || stderr.try_clone().expect("a descriptor");
+        self.command.stderr(self.stderr.take().unwrap_or_else(seen));
+        let described = format!("{:?}", self.command.get_args().collect::<Vec<_>>());
+        let child = self.command.spawn().expect("the program starts");
+        Running { child, began: Instant::now(), limit: self.limit, stdout, stderr, described }
+    }
+
+    /// Starts the run and waits for its end.
+    pub fn run(self) -> Finished {
+        self.start().wait()
+    }
+}
+
+/// A run that has begun. Dropped, it is ended with all that it started.
+pub struct Running {
+    child: Child,
+    began: Instant,
+    limit: Duration,
+    stdout: File,
+    stderr: File,
+    described: String,
+}
+
+impl Running {
+    /// The coordinator.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Sends the coordinator a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).expect("the run is still there");
+    }
+
+    /// Sends the coordinator and its workers a signal, as a terminal does.
+    pub fn signal_all(&self, signal: Signal) {
+        killpg(self.pid(), signal).expect("the run is still there");
+    }
+
+    /// The workers that are there right now.
+    pub fn workers(&self) -> Vec<Pid> {
+        processes::children(self.pid())
+    }
+
+    /// Waits until `happened` says so; the time limit of the run counts on.
+    pub fn until(&mut self, what: &str, mut happened: impl FnMut(&Running) -> bool) {
+        while !happened(self) {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                panic!("{} ended ({status}) before: {what}\n{}", self.described, text(&mut self.stderr));
+            }
+            self.check_time(what);
+            std::thread::sleep(TICK);
+        }
+    }
+
+    /// Waits for the end. None of its workers may outlive the run, but for the second that a killed one is given.
+    pub fn wait(mut self) -> Finished {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                break status;
+            }
+            self.check_time("its end");
+            std::thread::sleep(TICK);
+        };
+        let took = self.began.elapsed();
+        let grace = if status.signal().is_some() { Duration::from_secs(1) } else { Duration::ZERO };
+        let left = processes::left_of_group(self.pid(), grace);
+        assert!(left.is_empty(), "{} left the processes {left:?}", self.described);
+        Finished {
+            status,
+            took,
+            stdout: text(&mut self.stdout),
+            stderr: text(&mut self.stderr),
+            described: std::mem::take(&mut self.described),
+        }
+    }
+
+    fn check_time(&mut self, what: &str) {
+        if self.began.elapsed() > self.limit {
+            self.end();
+            let (limit, described) = (self.limit, &self.described);
+            panic!("{described} took more than {limit:?}, waiting for: {what}\n{}", text(&mut self.stderr));
+        }
+    }
+
+    fn end(&mut self) {
+        // It may be gone already: that is what is wanted.
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A run that has ended.
+pub struct Finished {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// From its start to its end.
+    pub took: Duration,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+    described: String,
+}
+
+impl Finished {
+    /// Requires this exit code.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        let Finished { status, described, stdout, stderr, .. } = &self;
+        assert_eq!(status.code(), Some(code), "{described} ended by {status}\n{stdout}{stderr}");
+        self
+    }
+
+    /// The one line that it wrote, to standard error, without its `bowline: `.
+    #[track_caller]
+    pub fn line(&self) -> &str {
+        assert_eq!(self.stdout, "", "{}", self.described);
+        let line = self.stderr.strip_suffix('\n').and_then(|line| line.strip_prefix("bowline: "));
+        let line = line.filter(|line| !line.contains('\n'));
+        line.unwrap_or_else(|| panic!("{}: not one line from bowline:\n{}", self.described, self.stderr))
+    }
+}
+
+fn text(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("what a run wrote");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The repository, where the sample corpus and the goldens are.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,21 @@
+//! What all tests stand on: a directory per test, runs with a time limit, and readers that share no code with the
+//! program.
+//!
+//! Knows the command line's frame (`embed --output OUT OPTIONS CORPUS`) and the formats of the output, but no
+//! expectation: those belong to the tests.
+
+mod dir;
+mod invocation;
+mod matrix;
+mod npy;
+mod output;
+pub mod processes;
+mod random;
+pub mod wrapper;
+
+pub use dir::Dir;
+pub use invocation::{Finished, Invocation, Running, repository};
+pub use matrix::{Csr, Npz};
+pub use npy::Array;
+pub use output::{DocumentLine, Output, assert_same_bytes};
+pub use random::Random;

@@ -1,0 +1,129 @@
+//! An output directory, opened by readers of its formats that share nothing with the program.
+
+use super::{Array, Csr};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::rc::Rc;
+use tempfile::TempDir;
+
+/// A finished output, which stays as long as this does.
+pub struct Output {
+    path: PathBuf,
+    _dir: Rc<TempDir>,
+}
+
+/// A line of `documents.jsonl`.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentLine {
+    /// Its path, escaped.
+    pub path: String,
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// Terms counted.
+    pub tokens: u64,
+    /// `ok` or `failed`.
+    pub status: String,
+    /// Why it failed.
+    pub cause: Option<String>,
+}
+
+/// A line of `vocabulary.jsonl`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TermLine {
+    term: String,
+    df: u64,
+}
+
+impl Output {
+    /// The output at `path`, in the directory of a test.
+    pub fn open(path: PathBuf, dir: Rc<TempDir>) -> Self {
+        assert!(path.is_dir(), "{} is no output", path.display());
+        Output { path, _dir: dir }
+    }
+
+    /// The sparse matrix.
+    pub fn csr(&self) -> Csr {
+        Csr::read(&self.matrix())
+    }
+
+    /// Where the sparse matrix is.
+    pub fn matrix(&self) -> PathBuf {
+        self.path.join("matrix.npz")
+    }
+
+    /// The dense matrix.
+    pub fn dense(&self) -> Array {
+        Array::parse(&self.file("matrix.npy"))
+    }
+
+    /// The documents, in row order.
+    pub fn documents(&self) -> Vec<DocumentLine> {
+        self.lines("documents.jsonl")
+    }
+
+    /// The documents' paths, in row order.
+    pub fn paths(&self) -> Vec<String> {
+        self.documents().into_iter().map(|document| document.path).collect()
+    }
+
+    /// Rows of failed documents, and their causes.
+    pub fn failures(&self) -> Vec<(usize, String)> {
+        let failed =
+            self.documents().into_iter().enumerate().filter(|(_, document)| document.status == "failed");
+        failed.map(|(row, document)| (row, document.cause.expect("a failed document has a cause"))).collect()
+    }
+
+    /// The terms and their document frequencies, in column order.
+    pub fn vocabulary(&self) -> Vec<(String, u64)> {
+        self.lines("vocabulary.jsonl").into_iter().map(|line: TermLine| (line.term, line.df)).collect()
+    }
+
+    /// The terms, in column order.
+    pub fn terms(&self) -> Vec<String> {
+        self.vocabulary().into_iter().map(|(term, _)| term).collect()
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> Value {
+        serde_json::from_slice(&self.file("manifest.json")).expect("a manifest of JSON")
+    }
+
+    /// The bytes of one of its files.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// All its files and their bytes.
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(&self.path).expect("an output").map(|entry| entry.unwrap().file_name());
+        let names = entries.map(|name| name.into_string().expect("names of our own"));
+        names.map(|name| (name.clone(), self.file(&name))).collect()
+    }
+
+    fn lines<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let text = String::from_utf8(self.file(name)).expect("UTF-8");
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} ends within a line");
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .collect()
+    }
+}
+
+/// Requires the same files with the same bytes.
+#[track_caller]
+pub fn assert_same_bytes(expected: &Output, found: &Output, context: &str) {
+    let (expected, found) = (expected.files(), found.files());
+    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>(), "{context}");
+    for (name, bytes) in &expected {
+        let other = &found[name];
+        let at = bytes.iter().zip(other).take_while(|(a, b)| a == b).count();
+        let sizes = (bytes.len(), other.len());
+        assert!(bytes == other, "{context}: {name}, of {sizes:?} bytes, differs from byte {at} on");
+    }
+}

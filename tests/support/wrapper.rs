@@ -1,0 +1,46 @@
+//! Commands that run the program as somebody else, or with a disk of its own, where the machine allows it.
+//!
+//! Where it doesn't, a notice on standard error says what was not tried. Nothing here outlives the run: the disk
+//! lives in the run's own mount namespace.
+
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Stdio};
+
+/// The user `nobody`.
+const SETPRIV: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// What comes before a shell command that may mount.
+const UNSHARE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
+
+/// Mounts a disk of 16 KiB on `disk`, runs the arguments, and lists what they have left there.
+const ON_SMALL_DISK: &str =
+    "mount -t tmpfs -o size=16k tmpfs disk || exit 77; \"$@\"; code=$?; ls -A disk; exit $code";
+
+/// A command under which permissions apply: none needed, unless the tests run as root.
+pub fn unprivileged() -> Option<Vec<&'static str>> {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        return Some(Vec::new());
+    }
+    let probe = [&SETPRIV[1..], &[env!("CARGO_BIN_EXE_bowline"), "--version"]].concat();
+    works(SETPRIV[0], &probe, "permissions: setpriv can't run the program as nobody")
+        .then(|| SETPRIV.to_vec())
+}
+
+/// A command under which `disk`, a directory of the test, is a disk of 16 KiB. It prints what is left there.
+pub fn small_disk() -> Option<Vec<&'static str>> {
+    let probe = [&UNSHARE[1..], &["mount -t tmpfs tmpfs /mnt"]].concat();
+    let wrapper = [&UNSHARE[..], &[ON_SMALL_DISK, "sh"]].concat();
+    works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
+}
+
+fn works(program: &str, arguments: &[&str], otherwise: &str) -> bool {
+    let probe = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let works = probe.is_ok_and(|status| status.success());
+    if !works {
+        // Past the harness, which keeps what passing tests print. A notice that nobody can read harms no test.
+        let _ = writeln!(std::io::stderr(), "\nnot tried: {otherwise}");
+    }
+    works
+}
