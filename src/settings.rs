@@ -343,6 +343,14 @@ impl ColumnSettings {
             }
             _ => {}
         }
+        let cross = match (args.min_df, args.max_df) {
+            (Some(Df::Documents(min)), Some(Df::Documents(max))) => min > max,
+            (Some(Df::Share(min)), Some(Df::Share(max))) => min > max,
+            _ => false,
+        };
+        if cross {
+            return Err(UsageError("--min-df is above --max-df: no term could be kept".to_owned()));
+        }
         if hashed && has_vocabulary && earlier.is_none() {
             return Err(UsageError(
                 "--vocabulary needs --features vocabulary: buckets have no terms".to_owned(),
@@ -402,12 +410,13 @@ impl Values {
         let default_norm = if weight == WeightChoice::Tfidf { NormChoice::L2 } else { NormChoice::None };
         let same_weight = earlier.filter(|values| values.weight == weight);
         let norm = args.norm.or(same_weight.map(|values| values.norm)).unwrap_or(default_norm);
-        let is_float = norm != NormChoice::None || matches!(weight, WeightChoice::Tfidf | WeightChoice::Bm25);
+        let has_float_weight = matches!(weight, WeightChoice::Tfidf | WeightChoice::Bm25);
+        let is_float = norm != NormChoice::None || has_float_weight;
         let default_dtype = if is_float { DtypeChoice::F32 } else { DtypeChoice::I32 };
         let same = same_weight.filter(|values| values.norm == norm);
         let dtype = args.dtype.or(same.map(|values| values.dtype)).unwrap_or(default_dtype);
         if is_float && matches!(dtype, DtypeChoice::I32 | DtypeChoice::I64) {
-            let what = if norm == NormChoice::None { "--weight tfidf or bm25" } else { "--norm" };
+            let what = if has_float_weight { "--weight tfidf or bm25" } else { "--norm" };
             return Err(UsageError(format!(
                 "{what} needs --dtype f32 or f64: an integer can't hold its values"
             )));
