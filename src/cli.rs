@@ -1,8 +1,10 @@
 //! The command line, and nothing else: names, defaults, and the checks that need no file.
 
 use crate::progress::ProgressChoice;
+use crate::settings::Df;
 use bowline_workers::hashing::MOST_FEATURES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Bag-of-words document embeddings of a corpus: a row a document, a column a term.
@@ -22,6 +24,8 @@ pub struct Cli {
 pub enum Command {
     /// Embed a corpus: write the matrix, its vocabulary and its list of documents
     Embed(Box<EmbedArgs>),
+    /// Show what an output holds
+    Inspect(InspectArgs),
     /// Measure processes against threads against one worker, on a corpus of yours
     Bench(BenchArgs),
 }
@@ -65,21 +69,66 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Documents")]
     pub max_document_bytes: Option<u64>,
 
-    /// What becomes of a document with a NUL in its first 8 KiB
-    #[arg(long, value_enum, default_value = "fail", help_heading = "Documents")]
-    pub binary: Binary,
+    /// What becomes of a document with a NUL in its first 8 KiB [default: fail]
+    #[arg(long, value_enum, help_heading = "Documents")]
+    pub binary: Option<Binary>,
 
-    /// What becomes of bytes that are no UTF-8 (scikit-learn: decode_error)
-    #[arg(long, value_enum, default_value = "strict", help_heading = "Documents")]
-    pub decode_error: DecodeErrorChoice,
+    /// What becomes of bytes that are no UTF-8 (scikit-learn: decode_error) [default: strict]
+    #[arg(long, value_enum, help_heading = "Documents")]
+    pub decode_error: Option<DecodeErrorChoice>,
+
+    /// What terms are made of (scikit-learn: analyzer) [default: word]
+    #[arg(long, value_enum, help_heading = "Terms")]
+    pub analyzer: Option<Analyzer>,
+
+    /// Terms are runs of MIN to MAX words or characters (scikit-learn: ngram_range) [default: 1:1]
+    #[arg(long, value_name = "MIN[:MAX]", help_heading = "Terms")]
+    pub ngrams: Option<NgramSizes>,
+
+    /// What finds words [default: pattern]
+    #[arg(long, value_enum, help_heading = "Terms")]
+    pub tokenizer: Option<TokenizerChoice>,
+
+    /// Words are what REGEX matches, with Python's meaning; one capture group is the word (scikit-learn: token_pattern)
+    /// [default: (?u)\b\w\w+\b]
+    #[arg(long, value_name = "REGEX", help_heading = "Terms", verbatim_doc_comment)]
+    pub token_pattern: Option<String>,
 
     /// Keep capital letters (scikit-learn: lowercase=False)
     #[arg(long, help_heading = "Terms")]
     pub no_lowercase: bool,
 
-    /// What columns are: terms of the corpus, or buckets that terms are hashed to (scikit-learn: HashingVectorizer)
-    #[arg(long, value_enum, default_value = "vocabulary", help_heading = "Columns")]
-    pub features: FeaturesChoice,
+    /// Take accents off: by Unicode decomposition, or all that is not ASCII (scikit-learn: strip_accents) [default: keep]
+    #[arg(long, value_enum, help_heading = "Terms")]
+    pub strip_accents: Option<StripAccentsChoice>,
+
+    /// Words that are no terms: `english`, or a file with a word a line (scikit-learn: stop_words) [default: none]
+    #[arg(long, value_name = "english|FILE", help_heading = "Terms")]
+    pub stop_words: Option<String>,
+
+    /// Cut words to their stems (Snowball), after stop words are out [default: keep words]
+    #[arg(long, value_name = "LANGUAGE", help_heading = "Terms")]
+    pub stem: Option<String>,
+
+    /// What columns are: terms, or buckets that terms are hashed to (scikit-learn: HashingVectorizer) [default: vocabulary]
+    #[arg(long, value_enum, help_heading = "Columns")]
+    pub features: Option<FeaturesChoice>,
+
+    /// Drop terms of fewer documents: 2 is two documents, 0.1 a tenth of them (scikit-learn: min_df) [default: 1]
+    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
+    pub min_df: Option<Df>,
+
+    /// Drop terms of more documents: 1 is one document, 1.0 all of them (scikit-learn: max_df) [default: 1.0]
+    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
+    pub max_df: Option<Df>,
+
+    /// Keep the K terms that occur most often, the lesser one between equals (scikit-learn: max_features) [default: all]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Columns")]
+    pub max_features: Option<u64>,
+
+    /// Use these columns: a file with a term a line, or an earlier output (then its text settings and idf, too)
+    #[arg(long, value_name = "PATH", help_heading = "Columns")]
+    pub vocabulary: Option<PathBuf>,
 
     /// Number of buckets, with --features hashed (scikit-learn: n_features) [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_FEATURES as i64), help_heading = "Columns")]
@@ -89,15 +138,39 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Columns")]
     pub no_alternate_sign: bool,
 
-    /// What a stored cell holds (scikit-learn: binary=True for binary)
-    #[arg(long, value_enum, default_value = "count", help_heading = "Values")]
-    pub weight: WeightChoice,
+    /// Write which terms fell in each bucket to hash_terms.jsonl, with --features hashed
+    #[arg(long, help_heading = "Columns")]
+    pub hash_terms: bool,
 
-    /// What each row is divided by (scikit-learn: norm)
-    #[arg(long, value_enum, default_value = "none", help_heading = "Values")]
-    pub norm: NormChoice,
+    /// What a stored cell holds (scikit-learn: CountVectorizer, binary=True, TfidfVectorizer) [default: count]
+    #[arg(long, value_enum, help_heading = "Values")]
+    pub weight: Option<WeightChoice>,
 
-    /// Type of the values [default: i32 for counts, f32 with a norm]
+    /// Take 1 + ln(tf) for tf, with --weight tfidf (scikit-learn: sublinear_tf)
+    #[arg(long, help_heading = "Values")]
+    pub sublinear_tf: bool,
+
+    /// Take idf without an extra document that has every term, with --weight tfidf (scikit-learn: smooth_idf=False)
+    #[arg(long, help_heading = "Values")]
+    pub no_smooth_idf: bool,
+
+    /// Which BM25 (bm25s: method) [default: lucene]
+    #[arg(long, value_enum, help_heading = "Values")]
+    pub bm25: Option<Bm25>,
+
+    /// How late a term's count saturates, with --weight bm25 (bm25s: k1) [default: 1.5]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_k1, help_heading = "Values")]
+    pub k1: Option<f64>,
+
+    /// How much a document's length counts, from 0 to 1, with --weight bm25 (bm25s: b) [default: 0.75]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_share, help_heading = "Values")]
+    pub b: Option<f64>,
+
+    /// What each row is divided by (scikit-learn: norm) [default: l2 for tfidf, else none]
+    #[arg(long, value_enum, help_heading = "Values")]
+    pub norm: Option<NormChoice>,
+
+    /// Type of the values [default: i32 for count and binary without a norm, else f32]
     #[arg(long, value_enum, help_heading = "Values")]
     pub dtype: Option<DtypeChoice>,
 
@@ -130,6 +203,30 @@ pub struct EmbedArgs {
     pub report: Option<PathBuf>,
 }
 
+/// `bowline inspect`.
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// An output of embed
+    #[arg(value_name = "DIR")]
+    pub output: PathBuf,
+
+    /// Show one document's terms, best first: by its path as in documents.jsonl, or its row from 0
+    #[arg(long, value_name = "PATH|ROW", conflicts_with = "term")]
+    pub document: Option<String>,
+
+    /// Show one term and the documents with its highest values
+    #[arg(long, value_name = "TERM")]
+    pub term: Option<String>,
+
+    /// How many terms and documents to show
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub top: usize,
+
+    /// JSON, for scripts
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `bowline bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
@@ -156,7 +253,8 @@ pub enum Format {
 }
 
 /// What becomes of binary documents.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Binary {
     /// They fail
     Fail,
@@ -165,7 +263,8 @@ pub enum Binary {
 }
 
 /// What becomes of bytes that are no UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DecodeErrorChoice {
     /// The document fails
     Strict,
@@ -176,7 +275,8 @@ pub enum DecodeErrorChoice {
 }
 
 /// What columns are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FeaturesChoice {
     /// A column a term
     Vocabulary,
@@ -185,16 +285,92 @@ pub enum FeaturesChoice {
 }
 
 /// What a stored cell holds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WeightChoice {
     /// Occurrences
     Count,
     /// 1
     Binary,
+    /// Occurrences times inverse document frequency
+    Tfidf,
+    /// BM25 of a term and a document
+    Bm25,
 }
 
+/// What terms are made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Analyzer {
+    /// Words
+    Word,
+    /// Characters
+    Char,
+    /// Characters of words, with a space on either side
+    CharWb,
+}
+
+/// What finds words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenizerChoice {
+    /// A regular expression: --token-pattern
+    Pattern,
+    /// Unicode's word boundaries (UAX #29), with dictionaries for Chinese, Japanese, Thai and others
+    Unicode,
+}
+
+/// How accents are taken off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StripAccentsChoice {
+    /// Characters are decomposed, and their marks dropped
+    Unicode,
+    /// Characters are decomposed, and all that is not ASCII dropped
+    Ascii,
+}
+
+/// Variants of BM25.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bm25 {
+    /// idf is never negative
+    Lucene,
+    /// idf is 0 for terms of half of the documents and more
+    Robertson,
+    /// idf is ln(N / df), and tf tends to k1 + 1
+    Atire,
+}
+
+/// Sizes of n-grams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct NgramSizes {
+    /// The least, from 1.
+    pub min: u32,
+    /// The most.
+    pub max: u32,
+}
+
+impl std::str::FromStr for NgramSizes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("sizes are MIN or MIN:MAX, from 1 to {LARGEST_NGRAM}, as 1:2");
+        let (min, max) = text.split_once(':').unwrap_or((text, text));
+        let (min, max) = (min.parse().map_err(|_| wrong())?, max.parse().map_err(|_| wrong())?);
+        if min > max {
+            return Err(format!("the least size, {min}, is above the largest, {max}"));
+        }
+        if min < 1 || max > LARGEST_NGRAM { Err(wrong()) } else { Ok(NgramSizes { min, max }) }
+    }
+}
+
+/// The largest n-gram: nobody has asked for one this long on purpose.
+const LARGEST_NGRAM: u32 = 1000;
+
 /// What each row is divided by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum NormChoice {
     /// Nothing
     None,
@@ -205,7 +381,8 @@ pub enum NormChoice {
 }
 
 /// Type of the values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DtypeChoice {
     /// 32-bit integers
     I32,
@@ -228,6 +405,11 @@ pub enum Mode {
     Inline,
 }
 
+/// The name of a value as the command line has it.
+pub fn name(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 /// A number of bytes: a plain number, or one with K, M, G or T (powers of 1024), `B` and `iB` allowed.
 fn parse_size(text: &str) -> Result<u64, String> {
     let lower = text.trim().to_ascii_lowercase();
@@ -243,6 +425,22 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let number: u64 =
         digits.trim().parse().map_err(|_| "a size is a whole number and a unit, as 64M".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "larger than any file".to_owned())
+}
+
+/// A number from 0 on.
+fn parse_k1(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
+        _ => Err("a number from 0 on".to_owned()),
+    }
+}
+
+/// A number from 0 to 1.
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("a number from 0 to 1".to_owned()),
+    }
 }
 
 /// A positive number of seconds, up to a year.
@@ -261,6 +459,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ngram_sizes() {
+        assert_eq!("1:2".parse(), Ok(NgramSizes { min: 1, max: 2 }));
+        assert_eq!("3".parse(), Ok(NgramSizes { min: 3, max: 3 }));
+        for wrong in ["3:1", "0:1", "", ":", "1:", "a", "1:2:3", "1:5000", "-1"] {
+            assert!(wrong.parse::<NgramSizes>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

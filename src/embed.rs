@@ -1,27 +1,24 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{
-    Binary, DecodeErrorChoice, DtypeChoice, EmbedArgs, FeaturesChoice, Format, Mode, NormChoice, WeightChoice,
+use crate::cli::{EmbedArgs, Format, Mode, name};
+use crate::coordinator::{
+    Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision, TallyJob, tally,
 };
-use crate::coordinator::{Emitted, Finish, Merged, RunError, RunEvent, Supervision, TallyJob, tally};
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::model::{Model, earlier_idf};
 use crate::output::{
-    Counts, Document, Manifest, NpyFile, NpzFile, OutputDirectory, write_documents, write_vocabulary,
+    Counts, DOCUMENTS, Document, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
+    VOCABULARY, write_documents, write_hash_terms, write_npy_f64, write_vocabulary,
 };
 use crate::pool::{Inline, Processes, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
-use crate::usage_error::UsageError;
+use crate::settings::Settings;
 use anyhow::{Context as _, Result};
-use bowline_workers::analyzer::TextSettings;
-use bowline_workers::analyzer::decode::DecodeError;
-use bowline_workers::documents::ReadSettings;
-use bowline_workers::hashing::Buckets;
-use bowline_workers::plan::{Container, Dtype, Norm, ValueSettings, Weight};
+use bowline_workers::plan::{Container, Dtype};
 use bowline_workers::protocol::Layout;
 use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
-use serde::Serialize;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
@@ -31,111 +28,58 @@ use std::time::Duration;
 /// Failed documents that the summary names.
 const NAMED_FAILURES: usize = 10;
 
-/// Buckets of hashed features, as in scikit-learn.
-const DEFAULT_FEATURES: u32 = 1 << 20;
-
-/// The settings that change the result, as the manifest tells them.
-#[derive(Clone, Debug, Serialize)]
-struct ManifestSettings {
-    analyzer: &'static str,
-    lowercase: bool,
-    decode_error: String,
-    binary: String,
-    max_document_bytes: Option<u64>,
-    features: String,
-    n_features: Option<u32>,
-    alternate_sign: Option<bool>,
-    weight: String,
-    norm: String,
-    dtype: String,
-}
+/// Bytes a worker's lexicon may take.
+const LEXICON_BYTES: usize = 1 << 30;
 
 /// All that a run needs to know, checked.
-struct Settings {
+struct Job {
+    settings: Settings,
+    model: Option<Model>,
     tally: TallySettings,
-    values: ValueSettings,
-    container: Container,
-    manifest: ManifestSettings,
+    finish: FinishJob,
+    hash_terms: bool,
 }
 
-/// The name of a value as the command line has it.
-fn name(value: impl clap::ValueEnum) -> String {
-    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
-}
-
-fn settings(args: &EmbedArgs) -> Result<Settings> {
-    let hashed = args.features == FeaturesChoice::Hashed;
-    if !hashed && args.n_features.is_some() {
-        return Err(UsageError("--n-features needs --features hashed").into());
+impl Job {
+    fn new(args: &EmbedArgs) -> Result<Self> {
+        let model = args.vocabulary.as_deref().map(Model::read).transpose()?;
+        let earlier = model.as_ref().and_then(|model| model.earlier.as_ref());
+        let settings = Settings::resolve(args, earlier.map(|earlier| &earlier.settings), model.is_some())?;
+        let vocabulary = model.as_ref().and_then(|model| model.vocabulary.clone());
+        let (features, columns) = match (settings.columns.buckets(), vocabulary) {
+            (Some(buckets), _) if args.hash_terms => (Features::Vocabulary, Columns::NamedBuckets(buckets)),
+            (Some(buckets), _) => (Features::Hashed(buckets), Columns::Given(buckets.n_features as u64)),
+            (None, Some(fixed)) => {
+                let columns = Columns::Given(fixed.terms().len() as u64);
+                (Features::Fixed(fixed), columns)
+            }
+            (None, None) => (Features::Vocabulary, Columns::Terms(settings.columns.pruning())),
+        };
+        let idf = match (earlier, settings.values.idf()) {
+            (_, None) => IdfSource::None,
+            (None, Some(formula)) => IdfSource::Corpus(formula),
+            (Some(earlier), Some(_)) => {
+                let idf = earlier_idf(earlier, &settings)?.unwrap_or_default();
+                IdfSource::Earlier(idf, earlier.mean_length)
+            }
+        };
+        let is_dense = args.dense || args.format == Format::Npy;
+        let finish = FinishJob {
+            columns,
+            idf,
+            counts_columns: settings.columns.fixed_vocabulary && earlier.is_none(),
+            values: settings.values.cells(),
+            container: if is_dense { Container::Dense } else { Container::Sparse },
+        };
+        let tally = TallySettings {
+            reading: settings.text.reading(),
+            text: settings.text.analysis()?,
+            sieve: settings.text.sieve()?,
+            features,
+            lexicon_bytes: LEXICON_BYTES,
+        };
+        Ok(Job { settings, model, tally, finish, hash_terms: args.hash_terms })
     }
-    if !hashed && args.no_alternate_sign {
-        return Err(UsageError("--no-alternate-sign needs --features hashed").into());
-    }
-    let has_norm = args.norm != NormChoice::None;
-    let dtype = args.dtype.unwrap_or(if has_norm { DtypeChoice::F32 } else { DtypeChoice::I32 });
-    if has_norm && matches!(dtype, DtypeChoice::I32 | DtypeChoice::I64) {
-        return Err(UsageError("--norm needs --dtype f32 or f64: an integer can't hold its values").into());
-    }
-    let n_features = args.n_features.unwrap_or(DEFAULT_FEATURES);
-    let features = match args.features {
-        FeaturesChoice::Vocabulary => Features::Vocabulary,
-        FeaturesChoice::Hashed => {
-            Features::Hashed(Buckets { n_features, alternate_sign: !args.no_alternate_sign })
-        }
-    };
-    let tally = TallySettings {
-        reading: ReadSettings {
-            max_bytes: args.max_document_bytes.unwrap_or(u64::MAX),
-            embed_binary: args.binary == Binary::Embed,
-        },
-        text: TextSettings {
-            lowercase: !args.no_lowercase,
-            decode_error: match args.decode_error {
-                DecodeErrorChoice::Strict => DecodeError::Strict,
-                DecodeErrorChoice::Replace => DecodeError::Replace,
-                DecodeErrorChoice::Ignore => DecodeError::Ignore,
-            },
-        },
-        features,
-        lexicon_bytes: 1 << 30,
-    };
-    let values = ValueSettings {
-        weight: match args.weight {
-            WeightChoice::Count => Weight::Count,
-            WeightChoice::Binary => Weight::Binary,
-        },
-        norm: match args.norm {
-            NormChoice::None => Norm::None,
-            NormChoice::L1 => Norm::L1,
-            NormChoice::L2 => Norm::L2,
-        },
-        dtype: match dtype {
-            DtypeChoice::I32 => Dtype::I32,
-            DtypeChoice::I64 => Dtype::I64,
-            DtypeChoice::F32 => Dtype::F32,
-            DtypeChoice::F64 => Dtype::F64,
-        },
-    };
-    let manifest = ManifestSettings {
-        analyzer: "word",
-        lowercase: !args.no_lowercase,
-        decode_error: name(args.decode_error),
-        binary: name(args.binary),
-        max_document_bytes: args.max_document_bytes,
-        features: name(args.features),
-        n_features: hashed.then_some(n_features),
-        alternate_sign: hashed.then_some(!args.no_alternate_sign),
-        weight: name(args.weight),
-        norm: name(args.norm),
-        dtype: name(dtype),
-    };
-    let dense = args.dense || args.format == Format::Npy;
-    Ok(Settings {
-        tally,
-        values,
-        container: if dense { Container::Dense } else { Container::Sparse },
-        manifest,
-    })
 }
 
 /// Runs the command. `interrupted` holds the number of a signal that asked the run to end.
@@ -145,7 +89,7 @@ fn settings(args: &EmbedArgs) -> Result<Settings> {
 /// # Errors
 /// Whatever kept the run from finishing.
 pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
-    let settings = settings(args)?;
+    let job = Job::new(args)?;
     let mut stopwatch = Stopwatch::start();
     let output = OutputDirectory::begin(&args.output, args.force, !args.no_sync, |notice| {
         if !args.quiet {
@@ -182,7 +126,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
     };
-    let embedded = run(&settings, &corpus, args.max_failures, &output, &mut supervision);
+    let embedded = run(&job, &corpus, args.max_failures, &output, &mut supervision);
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;
     drop(pool);
@@ -203,6 +147,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         tokens: embedded.counts.tokens,
         columns: embedded.counts.columns,
         nonzeros: embedded.counts.nonzeros,
+        unknown: embedded.counts.unknown,
         workers_lost: stopwatch.lost,
         usage: stopwatch.usage,
         phases: stopwatch.phases,
@@ -225,56 +170,85 @@ struct Embedded {
 
 /// The phases, and the files that they fill.
 fn run(
-    settings: &Settings,
+    job: &Job,
     corpus: &Arc<Corpus>,
     max_failures: usize,
     output: &OutputDirectory,
     supervision: &mut Supervision,
 ) -> Result<Embedded> {
-    let job = TallyJob {
+    let tally_job = TallyJob {
         documents: corpus.documents.clone(),
-        settings: settings.tally.clone(),
+        settings: job.tally.clone(),
         segment_budget: available_memory() / 2,
         max_failures,
     };
-    let tallied = tally(&job, supervision)?;
-    let mut matrix = MatrixFile::create(output, settings.container)?;
-    let mut finish =
-        Finish::new(tallied, settings.values, settings.container, matrix.handle()?, supervision)?;
-    let buckets = match settings.tally.features {
-        Features::Vocabulary => None,
-        Features::Hashed(buckets) => Some(buckets),
-    };
-    let merged = finish.merge(buckets.is_some(), supervision)?;
+    let tallied = tally(&tally_job, supervision)?;
+    let mut matrix = MatrixFile::create(output, job.finish.container)?;
+    let mut finish = Finish::new(tallied, job.finish.clone(), matrix.handle()?, supervision)?;
+    let merged = finish.merge(supervision)?;
     let rows = corpus.documents.len() as u64;
-    let columns = buckets.map_or(merged.vocabulary.len() as u64, |buckets| buckets.n_features as u64);
-    let layout = matrix.lay_out(rows, columns, merged.nonzeros, settings.values.dtype)?;
+    let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, job.finish.values.dtype)?;
     let emitted = finish.emit(layout, supervision)?;
     matrix.finish(&layout, &finish, emitted)?;
-    if buckets.is_none() {
-        output.write("vocabulary.jsonl", |out| {
-            write_vocabulary(out, merged.vocabulary.terms(finish.segments()))
-        })?;
+    write_columns(job, output, &finish, &merged)?;
+    write_rows(job, corpus, output, &finish, &merged)
+}
+
+/// What is known of the columns: their terms, document frequencies, idf.
+fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &Merged) -> Result<()> {
+    let terms = || merged.vocabulary.terms(finish.segments());
+    if let Some(buckets) = job.settings.columns.buckets() {
+        if job.hash_terms {
+            let named = terms().map(|term| (buckets.bucket(term.bytes), term));
+            output.write(HASH_TERMS, |out| write_hash_terms(out, named))?;
+        }
+        if job.settings.values.idf().is_some() {
+            output.write(IDF, |out| write_npy_f64(out, merged.columns, finish.idf()))?;
+        }
+        return Ok(());
     }
-    write_rest(settings, corpus, output, &finish, &merged, columns)
+    let Some(model) = &job.model else {
+        let found = terms().map(|term| (term.bytes, term.documents));
+        return output.write(VOCABULARY, |out| write_vocabulary(out, found, finish.idf()));
+    };
+    let given = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms()).map(|term| &**term);
+    // An earlier output's frequencies stay with the idf that was made of them.
+    match &model.earlier {
+        Some(earlier) => {
+            let idf = earlier.idf.iter().flatten().copied();
+            let terms = given.zip(earlier.frequencies.iter().copied());
+            output.write(VOCABULARY, |out| write_vocabulary(out, terms, idf))
+        }
+        None => output
+            .write(VOCABULARY, |out| write_vocabulary(out, given.zip(finish.frequencies()), finish.idf())),
+    }
 }
 
 /// The list of documents and the manifest.
-fn write_rest(
-    settings: &Settings,
+fn write_rows(
+    job: &Job,
     corpus: &Corpus,
     output: &OutputDirectory,
     finish: &Finish,
     merged: &Merged,
-    columns: u64,
 ) -> Result<Embedded> {
-    let (mut bytes, mut tokens, mut failed, mut failures) = (0, 0, 0, Vec::new());
+    let (mut bytes, mut failures) = (0, Vec::new());
+    let mut counts = Counts {
+        documents: corpus.documents.len() as u64,
+        failed: 0,
+        columns: merged.columns,
+        nonzeros: merged.nonzeros,
+        tokens: 0,
+        unknown: 0,
+        mean_length: finish.mean_length(),
+    };
     let documents = finish.outcomes().enumerate().map(|(row, outcome)| {
         let path = display_path(&corpus.path(row));
         bytes += outcome.bytes;
-        tokens += outcome.tokens;
+        counts.tokens += outcome.tokens;
+        counts.unknown += outcome.unknown;
         if let Some(failure) = outcome.failure {
-            failed += 1;
+            counts.failed += 1;
             if failures.len() < NAMED_FAILURES {
                 let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
                 failures.push(format!("{path}: {failure}{hint}"));
@@ -283,14 +257,14 @@ fn write_rest(
         let cause = outcome.failure.map(|failure| failure.to_string());
         Document { path, bytes: outcome.bytes, tokens: outcome.tokens, cause }
     });
-    output.write("documents.jsonl", |out| write_documents(out, documents))?;
-    let documents = corpus.documents.len() as u64;
-    let mean_length = if documents > failed { tokens as f64 / (documents - failed) as f64 } else { 0.0 };
-    let counts = Counts { documents, failed, columns, nonzeros: merged.nonzeros, tokens, mean_length };
-    let matrix = MatrixFile::name(settings.container);
-    let manifest =
-        Manifest { bowline: env!("CARGO_PKG_VERSION"), matrix, settings: settings.manifest.clone(), counts };
-    output.write("manifest.json", |out| manifest.write(out))?;
+    output.write(DOCUMENTS, |out| write_documents(out, documents))?;
+    let manifest = ManifestFile {
+        bowline: env!("CARGO_PKG_VERSION").to_owned(),
+        matrix: MatrixFile::name(job.finish.container).to_owned(),
+        settings: job.settings.clone(),
+        counts,
+    };
+    output.write(MANIFEST, |out| manifest.write(out))?;
     Ok(Embedded { counts, bytes, failures })
 }
 
@@ -380,6 +354,10 @@ fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std
         parts.push(format!("{} entries left out", corpus.left_out));
     }
     parts.push(format!("{} tokens", report.tokens));
+    if report.unknown > 0 {
+        let share = 100.0 * report.unknown as f64 / report.tokens as f64;
+        parts.push(format!("{share:.1} % of them unknown to the vocabulary"));
+    }
     parts.push(format!("{} columns", report.columns));
     parts.push(format!("{} non-zeros", report.nonzeros));
     let megabytes = report.bytes as f64 / 1e6;

@@ -8,10 +8,14 @@ mod cli;
 mod coordinator;
 mod corpus;
 mod embed;
+mod inspect;
+mod matrix;
+mod model;
 mod output;
 mod pool;
 mod progress;
 mod report;
+mod settings;
 mod usage_error;
 
 use clap::Parser as _;
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
     keep_panics_of_documents_quiet();
     let result = watch_signals().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
+        Command::Inspect(args) => inspect::inspect(args).map(|()| true),
         Command::Bench(args) => bench::bench(args).map(|()| true),
     });
     match result {

@@ -26,6 +26,8 @@ pub struct Report {
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
+    /// Those of them that a given vocabulary does not have.
+    pub unknown: u64,
     /// Columns.
     pub columns: u64,
     /// Stored cells.

@@ -1,6 +1,6 @@
 //! Wrong usage that clap can't see, such as options that contradict each other: exit code 2.
 
 /// What was wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub &'static str);
+pub struct UsageError(pub String);

@@ -2,12 +2,14 @@
 //! the rows. All of its tasks may be done twice without harm, so a dead worker's are simply done again.
 
 use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
-use super::merge::{Vocabulary, columns, merge};
+use super::idf::Idf;
+use super::merge::{Vocabulary, merge};
 use super::tally::Tallied;
 use super::{Phase, RunError, RunEvent, system};
 use bowline_workers::failure::Failure;
+use bowline_workers::hashing::Buckets;
 use bowline_workers::mapped::Table;
-use bowline_workers::plan::{Container, Plan, SegmentPlan, SortedTerms, ValueSettings};
+use bowline_workers::plan::{Container, Numbering, Plan, SegmentPlan, SortedTerms, ValueSettings};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::segment::{Record, Segment};
@@ -24,18 +26,89 @@ const TASK_CELLS: u64 = 128 << 10;
 /// How often the same task may cost its worker.
 const MOST_ATTEMPTS: u32 = 20;
 
+/// What the columns of the matrix are.
+#[derive(Clone, Copy, Debug)]
+pub enum Columns {
+    /// The terms of the corpus, but for those that are pruned.
+    Terms(Pruning),
+    /// Buckets, each known by its terms.
+    NamedBuckets(Buckets),
+    /// So many, and rows tell them by number.
+    Given(u64),
+}
+
+/// Which terms get no column, in scikit-learn's order: by document frequency, then by rank.
+#[derive(Clone, Copy, Debug)]
+pub struct Pruning {
+    /// Documents that a term must occur in.
+    pub min_df: Share,
+    /// Documents that a term may occur in.
+    pub max_df: Share,
+    /// Terms that are kept: those that occur most often.
+    pub max_features: Option<usize>,
+}
+
+/// A number of documents.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Share {
+    /// As it is.
+    Documents(u64),
+    /// A share of all documents that did not fail.
+    Of(f64),
+}
+
+impl Share {
+    fn of(self, documents: u64) -> f64 {
+        match self {
+            Share::Documents(number) => number as f64,
+            Share::Of(share) => share * documents as f64,
+        }
+    }
+}
+
+/// Where idf comes from.
+#[derive(Clone, Debug)]
+pub enum IdfSource {
+    /// The weight has none.
+    None,
+    /// This corpus.
+    Corpus(Idf),
+    /// An earlier one: idf by column, and terms a document on the average.
+    Earlier(Vec<f64>, f64),
+}
+
+/// What the second half does.
+#[derive(Clone, Debug)]
+pub struct FinishJob {
+    /// What the columns are.
+    pub columns: Columns,
+    /// Where idf comes from.
+    pub idf: IdfSource,
+    /// Whether to count each column's documents even if no idf needs them.
+    pub counts_columns: bool,
+    /// How counts become values.
+    pub values: ValueSettings,
+    /// How the matrix lies in its file.
+    pub container: Container,
+}
+
 /// The second half of a run.
 pub struct Finish {
+    job: FinishJob,
     plan: Arc<Plan>,
     condemned: BTreeMap<usize, Failure>,
+    /// Documents that did not fail.
+    embedded: u64,
     crew: Crew,
 }
 
 /// What the merge has found.
 #[derive(Debug)]
 pub struct Merged {
-    /// The terms; none for hashed features.
+    /// The terms, where columns or buckets have some.
     pub vocabulary: Vocabulary,
+    /// Columns of the matrix.
+    pub columns: u64,
     /// Stored cells of the matrix.
     pub nonzeros: u64,
 }
@@ -56,6 +129,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
+    /// Those of them that a given vocabulary does not have.
+    pub unknown: u64,
     /// Why it has no row, if so.
     pub failure: Option<Failure>,
 }
@@ -67,49 +142,162 @@ impl Finish {
     /// If the system has no memory or descriptor for a map.
     pub fn new(
         tallied: Tallied,
-        values: ValueSettings,
-        container: Container,
+        job: FinishJob,
         matrix: File,
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
+        let mapping = system("mapping the columns' tables");
         let segments = tallied.segments.into_iter().map(segment_plan).collect::<Result<Vec<_>, _>>()?;
-        let indptr = Table::new(tallied.places.len() + 1).map_err(system("mapping the row offsets"))?;
-        let plan = Plan { segments, places: tallied.places, indptr, values, matrix, container };
+        let ids: usize = segments.iter().map(|segment| segment.columns.len()).sum();
+        let (numbering, columns) = match job.columns {
+            Columns::Terms(_) => (Numbering::LocalIds, ids),
+            Columns::NamedBuckets(buckets) => (Numbering::LocalIdsOfBuckets, buckets.n_features as usize),
+            Columns::Given(columns) => (Numbering::Columns, columns as usize),
+        };
+        let has_idf = !matches!(job.idf, IdfSource::None);
+        let counts = has_idf || job.counts_columns;
+        let counts_occurrences = match job.columns {
+            Columns::Terms(pruning) => pruning.max_features.is_some(),
+            Columns::NamedBuckets(_) => true,
+            Columns::Given(_) => false,
+        };
+        let mut plan = Plan {
+            segments,
+            indptr: Table::new(tallied.places.len() + 1).map_err(&mapping)?,
+            places: tallied.places,
+            numbering,
+            frequencies: Table::new(if counts { columns } else { 0 }).map_err(&mapping)?,
+            idf: Table::new(if has_idf { columns } else { 0 }).map_err(&mapping)?,
+            mean_length: 0.0,
+            values: job.values,
+            counts_occurrences,
+            matrix,
+            container: job.container,
+        };
+        let (embedded, tokens) = totals(&plan);
+        plan.mean_length = match &job.idf {
+            IdfSource::Earlier(_, mean_length) => *mean_length,
+            _ if embedded > 0 => tokens as f64 / embedded as f64,
+            _ => 0.0,
+        };
         supervision.recorder.clear();
-        Ok(Finish { plan: Arc::new(plan), condemned: tallied.condemned, crew: Crew::new(supervision) })
+        let (plan, condemned) = (Arc::new(plan), tallied.condemned);
+        Ok(Finish { job, plan, condemned, embedded, crew: Crew::new(supervision) })
     }
 
-    /// Sorts and merges the terms into a vocabulary (none if `hashed`), and lays out the rows.
+    /// Numbers the columns, finds their idf, and lays out the rows.
     ///
     /// # Errors
     /// Whatever ends the run as a whole.
-    pub fn merge(&mut self, hashed: bool, supervision: &mut Supervision) -> Result<Merged, RunError> {
+    pub fn merge(&mut self, supervision: &mut Supervision) -> Result<Merged, RunError> {
         let segments = self.plan.segments.len() as u64;
         (supervision.events)(RunEvent::PhaseBegan(Phase::Merge, segments));
-        let mut vocabulary = Vocabulary::default();
-        if !hashed {
-            let tasks = (0..segments as u32).map(|segment| Task::Sort { segment });
-            let reports = self.perform(tasks.collect(), supervision)?;
-            let mut counts = vec![0; segments as usize];
-            for (task, report) in reports {
-                match (task, report) {
-                    (Task::Sort { segment }, Report::Sorted { terms }) => counts[segment as usize] = terms,
-                    (task, report) => return Err(broken(task, report)),
-                }
+        let (vocabulary, columns) = match self.job.columns {
+            Columns::Terms(pruning) => {
+                let vocabulary = self.prune(pruning, supervision)?;
+                self.set_frequencies(&vocabulary);
+                let columns = vocabulary.len() as u64;
+                (vocabulary, columns)
             }
-            vocabulary = merge(&self.plan.segments, &counts)?;
-            // Where every document has failed, the list of the causes is the result.
-            if vocabulary.is_empty() && self.outcomes().any(|outcome| outcome.failure.is_none()) {
-                return Err(RunError::EmptyVocabulary);
+            Columns::NamedBuckets(buckets) => {
+                let counts = self.sort(supervision)?;
+                let number = |_, term: &[u8]| buckets.bucket(term);
+                let vocabulary = merge(&self.plan.segments, &counts, 0.0..=f64::INFINITY, number)?;
+                (vocabulary, buckets.n_features as u64)
             }
+            Columns::Given(columns) => (Vocabulary::default(), columns),
+        };
+        let nonzeros = self.lay_out_rows(supervision)?;
+        if !matches!(self.job.columns, Columns::Terms(_)) && !self.plan.frequencies.is_empty() {
+            let share = columns.div_ceil(supervision.workers as u64).max(1);
+            let tasks = (0..columns).step_by(share as usize);
+            let tasks = tasks.map(|first| Task::CountColumns { first, last: (first + share).min(columns) });
+            self.perform(tasks.collect(), supervision)?;
+        }
+        self.set_idf();
+        Ok(Merged { vocabulary, columns, nonzeros })
+    }
+
+    /// Sorts every segment's terms, and tells how many each has.
+    fn sort(&mut self, supervision: &mut Supervision) -> Result<Vec<u64>, RunError> {
+        let segments = self.plan.segments.len();
+        let tasks = (0..segments as u32).map(|segment| Task::Sort { segment });
+        let mut counts = vec![0; segments];
+        for (task, report) in self.perform(tasks.collect(), supervision)? {
+            match (task, report) {
+                (Task::Sort { segment }, Report::Sorted { terms }) => counts[segment as usize] = terms,
+                (task, report) => return Err(broken(task, report)),
+            }
+        }
+        Ok(counts)
+    }
+
+    fn prune(&mut self, pruning: Pruning, supervision: &mut Supervision) -> Result<Vocabulary, RunError> {
+        let (low, high) = (pruning.min_df.of(self.embedded), pruning.max_df.of(self.embedded));
+        if high < low && self.embedded > 0 {
+            return Err(RunError::Bounds { low, high });
+        }
+        let counts = self.sort(supervision)?;
+        let mut vocabulary = merge(&self.plan.segments, &counts, low..=high, |column, _| column)?;
+        if let Some(most) = pruning.max_features {
+            vocabulary.keep_most_frequent(most, &self.plan.segments);
+        }
+        // Where every document has failed, the list of the causes is the result.
+        if vocabulary.is_empty() && self.embedded > 0 {
+            return Err(if counts.iter().sum::<u64>() > 0 {
+                RunError::AllPruned
+            } else {
+                RunError::EmptyVocabulary
+            });
+        }
+        Ok(vocabulary)
+    }
+
+    fn set_frequencies(&self, vocabulary: &Vocabulary) {
+        for (frequency, term) in self.plan.frequencies.iter().zip(vocabulary.terms(&self.plan.segments)) {
+            frequency.store(term.documents as u32, Ordering::Relaxed);
+        }
+    }
+
+    fn set_idf(&self) {
+        let set =
+            |(slot, idf): (&std::sync::atomic::AtomicU64, f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
+        match &self.job.idf {
+            IdfSource::None => {}
+            IdfSource::Earlier(idf, _) => self.plan.idf.iter().zip(idf.iter().copied()).for_each(set),
+            IdfSource::Corpus(formula) => {
+                let idf = self.frequencies().map(|documents| formula.of(self.embedded, documents));
+                self.plan.idf.iter().zip(idf).for_each(set);
+            }
+        }
+    }
+
+    /// Fills the offsets of all rows, and returns the number of stored cells.
+    fn lay_out_rows(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
+        let rows = self.plan.places.len();
+        // Unless cells are dropped or added up on the way out, records know their lengths.
+        let is_pruned = match self.job.columns {
+            Columns::Terms(pruning) => !pruning.is_none(),
+            Columns::NamedBuckets(_) => true,
+            Columns::Given(_) => false,
+        };
+        if is_pruned {
+            let tasks = (0..rows).step_by(4096);
+            let last = |first: usize| (first + 4096).min(rows) as u64;
+            let tasks = tasks.map(|first| Task::Measure { first: first as u64, last: last(first) });
+            self.perform(tasks.collect(), supervision)?;
         }
         let mut nonzeros = 0;
-        for row in 0..self.plan.places.len() {
+        for row in 0..rows {
+            let length = match is_pruned {
+                true => self.plan.indptr[row].load(Ordering::Relaxed),
+                false => self.plan.record(row).map_or(0, |record| record.nonzeros() as u64),
+            };
             self.plan.indptr[row].store(nonzeros, Ordering::Relaxed);
-            nonzeros += self.plan.record(row).map_or(0, |record| record.nonzeros() as u64);
+            nonzeros += length;
         }
-        self.plan.indptr[self.plan.places.len()].store(nonzeros, Ordering::Relaxed);
-        Ok(Merged { vocabulary, nonzeros })
+        self.plan.indptr[rows].store(nonzeros, Ordering::Relaxed);
+        Ok(nonzeros)
     }
 
     /// Writes all rows where `layout` says, and sends the workers home.
@@ -148,11 +336,29 @@ impl Finish {
     /// Each document as it turned out, in row order.
     pub fn outcomes(&self) -> impl Iterator<Item = Outcome> {
         (0..self.plan.places.len()).map(|row| match self.plan.record(row) {
-            Some(record) => {
-                Outcome { bytes: record.source().bytes, tokens: record.tokens(), failure: record.failure() }
-            }
-            None => Outcome { bytes: 0, tokens: 0, failure: self.condemned.get(&row).copied() },
+            Some(record) => Outcome {
+                bytes: record.source().bytes,
+                tokens: record.tokens(),
+                unknown: record.unknown(),
+                failure: record.failure(),
+            },
+            None => Outcome { bytes: 0, tokens: 0, unknown: 0, failure: self.condemned.get(&row).copied() },
         })
+    }
+
+    /// In how many documents each column is stored, where that was counted.
+    pub fn frequencies(&self) -> impl Iterator<Item = u64> {
+        self.plan.frequencies.iter().map(|documents| documents.load(Ordering::Relaxed) as u64)
+    }
+
+    /// The idf of each column; of more than there are, and none if the weight has none.
+    pub fn idf(&self) -> impl Iterator<Item = f64> {
+        self.plan.idf.iter().map(|idf| f64::from_bits(idf.load(Ordering::Relaxed)))
+    }
+
+    /// Terms a document, on the average.
+    pub fn mean_length(&self) -> f64 {
+        self.plan.mean_length
     }
 
     /// The segments, which hold the bytes of the vocabulary's terms.
@@ -199,6 +405,22 @@ impl Finish {
     }
 }
 
+impl Pruning {
+    /// Whether no term can be dropped.
+    fn is_none(&self) -> bool {
+        self.max_features.is_none()
+            && self.min_df == Share::Documents(1)
+            && matches!(self.max_df, Share::Of(share) if share >= 1.0)
+    }
+}
+
+/// Documents that did not fail, and their tokens.
+fn totals(plan: &Plan) -> (u64, u64) {
+    let records = (0..plan.places.len()).filter_map(|row| plan.record(row));
+    let embedded = records.filter(|record| record.failure().is_none());
+    embedded.fold((0, 0), |(documents, tokens), record| (documents + 1, tokens + record.tokens()))
+}
+
 fn broken(task: Task, report: Report) -> RunError {
     match report {
         Report::Broken { errno } if errno != 0 => {
@@ -211,7 +433,8 @@ fn broken(task: Task, report: Report) -> RunError {
 fn segment_plan(segment: Segment) -> Result<SegmentPlan, RunError> {
     let ids = segment.records().map(|record: Record| record.new_terms() as usize).sum();
     let sorted = SortedTerms::new(ids).map_err(system("mapping a table of terms"))?;
-    Ok(SegmentPlan { segment, sorted, columns: columns(ids)? })
+    let columns = Table::new(ids).map_err(system("mapping a table of columns"))?;
+    Ok(SegmentPlan { segment, sorted, columns })
 }
 
 /// Tasks of which each may be done by any worker, and again.

@@ -6,11 +6,14 @@
 mod batches;
 mod crew;
 mod finish;
+mod idf;
 mod merge;
 mod tally;
 
 pub use crew::Supervision;
-pub use finish::{Emitted, Finish, Merged};
+pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning, Share};
+pub use idf::Idf;
+pub use merge::Term;
 pub use tally::{TallyJob, tally};
 
 use crate::pool::PoolError;
@@ -77,6 +80,17 @@ pub enum RunError {
         /// Bytes allowed.
         budget: u64,
     },
+    /// No term can be kept.
+    #[error("--max-df allows {high} documents at most, but --min-df asks for {low} at least")]
+    Bounds {
+        /// What `--min-df` comes to.
+        low: f64,
+        /// What `--max-df` comes to.
+        high: f64,
+    },
+    /// No term was kept.
+    #[error("no term is left after pruning (lower --min-df or raise --max-df)")]
+    AllPruned,
     /// No term occurs in any document.
     #[error("empty vocabulary: no document has a term")]
     EmptyVocabulary,

@@ -25,7 +25,7 @@ const MOST_KILLS: u32 = 20;
 const MOST_IDLE_DEATHS: u32 = 100;
 
 /// What to tally, and within which limits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TallyJob {
     /// The documents, in row order.
     pub documents: Arc<Documents>,

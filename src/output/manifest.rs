@@ -1,24 +1,25 @@
 //! `manifest.json`: what the output is, and every setting that made it so. No time, host or path: the same corpus
 //! and settings give the same bytes.
 
-use serde::Serialize;
+use crate::settings::Settings;
+use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 
 /// The manifest.
-#[derive(Clone, Debug, Serialize)]
-pub struct Manifest<S> {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ManifestFile {
     /// Version of the program.
-    pub bowline: &'static str,
+    pub bowline: String,
     /// Name of the matrix's file.
-    pub matrix: &'static str,
+    pub matrix: String,
     /// Settings that change the result.
-    pub settings: S,
+    pub settings: Settings,
     /// What was counted.
     pub counts: Counts,
 }
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Counts {
     /// Rows.
     pub documents: u64,
@@ -30,11 +31,13 @@ pub struct Counts {
     pub nonzeros: u64,
     /// Terms counted in all documents, before pruning.
     pub tokens: u64,
-    /// Terms per document that did not fail.
+    /// Those of them that a given vocabulary does not have.
+    pub unknown: u64,
+    /// Terms per document that did not fail: of the corpus that idf is from.
     pub mean_length: f64,
 }
 
-impl<S: Serialize> Manifest<S> {
+impl ManifestFile {
     /// Writes the manifest.
     ///
     /// # Errors

@@ -9,10 +9,21 @@ mod manifest;
 mod npy;
 mod npz;
 
-pub use documents::{Document, write_documents, write_vocabulary};
-pub use manifest::{Counts, Manifest};
-pub use npy::NpyFile;
+pub use documents::{Document, DocumentLine, TermLine, write_documents, write_hash_terms, write_vocabulary};
+pub use manifest::{Counts, ManifestFile};
+pub use npy::{NpyFile, read_npy_f64, write_npy_f64};
 pub use npz::NpzFile;
+
+/// The file with a line a column.
+pub const VOCABULARY: &str = "vocabulary.jsonl";
+/// The file with a line a row.
+pub const DOCUMENTS: &str = "documents.jsonl";
+/// The file that tells what the output is.
+pub const MANIFEST: &str = "manifest.json";
+/// The array of the buckets' idf.
+pub const IDF: &str = "idf.npy";
+/// The file with a line a bucket.
+pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
@@ -149,7 +160,7 @@ impl Drop for OutputDirectory {
 fn refuse_what_is_no_output(target: &Path) -> Result<()> {
     let is_directory = fs::symlink_metadata(target).is_ok_and(|metadata| metadata.is_dir());
     let is_empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
-    if !is_directory || !(target.join("manifest.json").is_file() || is_empty()) {
+    if !is_directory || !(target.join(MANIFEST).is_file() || is_empty()) {
         bail!("{}: is not an output of bowline, so --force does not replace it", target.display());
     }
     Ok(())

@@ -6,8 +6,9 @@ use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
 use nix::fcntl::posix_fallocate;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 /// The alignment of the elements, in bytes.
 pub const ALIGNMENT: usize = 64;
@@ -71,6 +72,27 @@ impl NpyFile {
         self.0.write_all_at(&header, 0)?;
         Ok(Layout { indices: 0, data: header.len() as u64, columns, wide: false })
     }
+}
+
+/// Writes a vector of `length` doubles.
+///
+/// # Errors
+/// The writer's.
+pub fn write_npy_f64(out: &mut dyn Write, length: u64, values: impl Iterator<Item = f64>) -> io::Result<()> {
+    out.write_all(&header("<f8", &[length]))?;
+    values.take(length as usize).try_for_each(|value| out.write_all(&value.to_le_bytes()))
+}
+
+/// Reads a vector of `length` doubles, as [`write_npy_f64`] writes it.
+///
+/// # Errors
+/// If the file can't be read or holds anything else.
+pub fn read_npy_f64(path: &Path, length: usize) -> Result<Vec<f64>> {
+    let bytes = std::fs::read(path)?;
+    let values = bytes.strip_prefix(header("<f8", &[length as u64]).as_slice());
+    let (values, rest) = values.context("not the array that belongs here")?.as_chunks::<8>();
+    anyhow::ensure!(values.len() == length && rest.is_empty(), "not as long as it says");
+    Ok(values.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! worker is given offsets and element types; it does not know the container around them.
 
 use crate::mapped::output_rows;
-use crate::plan::{Container, Dtype, NO_COLUMN, Norm, Plan, Weight};
+use crate::plan::{Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
 use crate::protocol::{Layout, Report};
 use crate::row;
 use bytemuck::Pod;
@@ -65,6 +65,34 @@ pub fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result<Report
     }
 }
 
+/// Puts the length of each row of `rows` into the plan's `indptr`, at the row's own place.
+pub fn measure(plan: &Plan, rows: Range<u64>) {
+    let mut scratch = Row::default();
+    for row in rows.start as usize..rows.end as usize {
+        scratch.load(plan, row);
+        plan.indptr[row].store(scratch.cells.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Sets the plan's frequencies of the columns of `range`: in how many rows each is stored. Doing it again gives the
+/// same.
+pub fn count_columns(plan: &Plan, range: Range<u64>) {
+    let range = range.start as usize..range.end as usize;
+    let mut documents = vec![0u32; range.len()];
+    let mut scratch = Row::default();
+    for row in 0..plan.places.len() {
+        scratch.load(plan, row);
+        for &cell in &scratch.cells {
+            if let Some(documents) = documents.get_mut((column(cell) as usize).wrapping_sub(range.start)) {
+                *documents += 1;
+            }
+        }
+    }
+    for (column, documents) in range.zip(documents) {
+        plan.frequencies[column].store(documents, Ordering::Relaxed);
+    }
+}
+
 fn emit_as<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     match plan.container {
         Container::Sparse if layout.wide => sparse::<i64, T>(plan, rows, layout),
@@ -119,6 +147,13 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
 struct Row {
     cells: Vec<u64>,
     values: Vec<f64>,
+    /// Terms counted in the document, before any pruning.
+    length: u64,
+}
+
+#[inline]
+fn cell(column: u32, value: i32) -> u64 {
+    (column as u64) << 32 | value as u32 as u64
 }
 
 #[inline]
@@ -135,32 +170,75 @@ impl Row {
     /// Takes row `row` of the plan: empty if it has no record.
     fn load(&mut self, plan: &Plan, row: usize) {
         self.cells.clear();
+        self.length = 0;
         let Some((segment, _)) = plan.places.get(row) else { return };
         let Some(record) = plan.record(row) else { return };
-        let columns = &plan.segments[segment].columns;
+        self.length = record.tokens();
         let pairs = row::pairs(record.row());
-        if columns.is_empty() {
-            // Hashed features: numbers are columns, and the row is sorted.
-            self.cells.extend(pairs.map(|(column, value)| (column as u64) << 32 | value as u32 as u64));
-            return;
+        let columns = &plan.segments[segment].columns;
+        let number =
+            |id: u32| columns.get(id as usize).map_or(NO_COLUMN, |column| column.load(Ordering::Relaxed));
+        match plan.numbering {
+            Numbering::Columns => self.cells.extend(pairs.map(|(column, value)| cell(column, value))),
+            Numbering::LocalIds => {
+                self.cells.extend(pairs.filter_map(|(id, value)| {
+                    let column = number(id);
+                    (column != NO_COLUMN).then_some(cell(column, value))
+                }));
+                self.cells.sort_unstable();
+            }
+            Numbering::LocalIdsOfBuckets => {
+                self.cells.extend(pairs.filter_map(|(id, value)| {
+                    let bucket = number(id);
+                    let value = if bucket & 1 == 1 { value.wrapping_neg() } else { value };
+                    (bucket != NO_COLUMN).then_some(cell(bucket >> 1, value))
+                }));
+                self.cells.sort_unstable();
+                self.cells.dedup_by(|next, kept| {
+                    let same = column(*next) == column(*kept);
+                    if same {
+                        *kept = cell(column(*kept), count(*kept).wrapping_add(count(*next)));
+                    }
+                    same
+                });
+            }
         }
-        self.cells.extend(pairs.filter_map(|(id, value)| {
-            let column = columns.get(id as usize)?.load(Ordering::Relaxed);
-            (column != NO_COLUMN).then_some((column as u64) << 32 | value as u32 as u64)
-        }));
-        self.cells.sort_unstable();
     }
 
     /// Appends the values of the row's cells to `data`.
     fn values<T: Element>(&mut self, plan: &Plan, data: &mut Vec<T>) {
-        let binary = plan.values.weight == Weight::Binary;
-        let count = |&cell: &u64| if binary { 1 } else { count(cell) };
-        if plan.values.norm == Norm::None {
-            data.extend(self.cells.iter().map(|cell| T::from_count(count(cell))));
-            return;
+        let cells = &self.cells;
+        match plan.values.weight {
+            Weight::Count if plan.values.norm == Norm::None => {
+                data.extend(cells.iter().map(|&cell| T::from_count(count(cell))));
+                return;
+            }
+            Weight::Binary if plan.values.norm == Norm::None => {
+                data.extend(cells.iter().map(|_| T::from_count(1)));
+                return;
+            }
+            _ => {}
         }
+        let idf = |cell: u64| f64::from_bits(plan.idf[column(cell) as usize].load(Ordering::Relaxed));
         self.values.clear();
-        self.values.extend(self.cells.iter().map(|cell| count(cell) as f64));
+        match plan.values.weight {
+            Weight::Count => self.values.extend(cells.iter().map(|&cell| count(cell) as f64)),
+            Weight::Binary => self.values.extend(cells.iter().map(|_| 1.0)),
+            Weight::TfIdf { sublinear: false } => {
+                self.values.extend(cells.iter().map(|&cell| count(cell) as f64 * idf(cell)));
+            }
+            Weight::TfIdf { sublinear: true } => {
+                self.values.extend(cells.iter().map(|&cell| ((count(cell) as f64).ln() + 1.0) * idf(cell)));
+            }
+            Weight::Bm25 { k1, b, ceiling } => {
+                let length = if plan.mean_length > 0.0 { self.length as f64 / plan.mean_length } else { 0.0 };
+                let slope = k1 * (1.0 - b + b * length);
+                self.values.extend(cells.iter().map(|&cell| {
+                    let tf = count(cell) as f64;
+                    idf(cell) * (tf * ceiling / (slope + tf))
+                }));
+            }
+        }
         normalise(&mut self.values, plan.values.norm);
         data.extend(self.values.iter().map(|&value| T::from_value(value)));
     }

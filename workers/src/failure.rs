@@ -32,6 +32,8 @@ pub enum Failure {
     TimedOut,
     /// More memory than there is for one document.
     OutOfMemory,
+    /// The token pattern went back and forth too often on it.
+    TooManySteps,
 }
 
 impl Failure {
@@ -50,6 +52,7 @@ impl Failure {
             Failure::Exited(code) => (10, code as u64),
             Failure::TimedOut => (11, 0),
             Failure::OutOfMemory => (12, 0),
+            Failure::TooManySteps => (13, 0),
         }
     }
 
@@ -68,6 +71,7 @@ impl Failure {
             10 => Failure::Exited(detail as i32),
             11 => Failure::TimedOut,
             12 => Failure::OutOfMemory,
+            13 => Failure::TooManySteps,
             _ => return None,
         })
     }
@@ -78,6 +82,7 @@ impl Failure {
             Failure::InvalidUtf8(_) => "--decode-error replace or ignore accepts it",
             Failure::Binary => "--binary embed accepts it",
             Failure::TooLarge(_) => "--max-document-bytes sets the limit",
+            Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
             _ => return None,
         })
     }
@@ -101,6 +106,7 @@ impl fmt::Display for Failure {
             Failure::Exited(code) => write!(f, "its worker exited with code {code}"),
             Failure::TimedOut => write!(f, "timed out"),
             Failure::OutOfMemory => write!(f, "out of memory"),
+            Failure::TooManySteps => write!(f, "the token pattern takes too many steps"),
         }
     }
 }
@@ -123,14 +129,14 @@ mod tests {
 
     #[test]
     fn numbers_and_back() {
-        let kinds = (1..=12).map(|kind| Failure::decode(kind, 7).expect("twelve kinds"));
+        let kinds = (1..=13).map(|kind| Failure::decode(kind, 7).expect("thirteen kinds"));
         for failure in kinds {
             let (kind, detail) = failure.encode();
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
         assert_eq!(Failure::decode(0, 0), None);
-        assert_eq!(Failure::decode(13, 0), None);
+        assert_eq!(Failure::decode(14, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
     }
 }

@@ -1,12 +1,10 @@
 //! Hashed features: a term's bucket and sign, by MurmurHash3_x86_32 with seed 0 (Austin Appleby, public domain,
 //! `MurmurHash3.cpp`), as scikit-learn's `FeatureHasher` takes them.
 
-use crate::lexicon::Numbering;
+/// The most buckets there can be, as in scikit-learn: a bucket and its sign fit in 32 bits, with numbers to spare.
+pub const MOST_FEATURES: u32 = i32::MAX as u32 - 1;
 
-/// The most buckets there can be: a bucket and its sign fit in 32 bits.
-pub const MOST_FEATURES: u32 = i32::MAX as u32;
-
-/// Numbers terms by the bucket they fall in: `bucket << 1 | negative`.
+/// How terms fall into buckets.
 #[derive(Clone, Copy, Debug)]
 pub struct Buckets {
     /// Number of columns, from 1 to [`MOST_FEATURES`].
@@ -15,8 +13,9 @@ pub struct Buckets {
     pub alternate_sign: bool,
 }
 
-impl Numbering for Buckets {
-    fn number(&mut self, term: &[u8]) -> u32 {
+impl Buckets {
+    /// The bucket and sign of a term: `bucket << 1 | negative`.
+    pub fn bucket(&self, term: &[u8]) -> u32 {
         let hash = murmur3(term) as i32;
         let bucket = hash.unsigned_abs() % self.n_features;
         bucket << 1 | (self.alternate_sign && hash < 0) as u32
@@ -62,9 +61,9 @@ mod tests {
             (long.as_str(), 771801775, 49839),
         ] {
             assert_eq!(murmur3(term.as_bytes()) as i32, hash, "{term}");
-            let number = Buckets { n_features: 1 << 20, alternate_sign: true }.number(term.as_bytes());
+            let number = Buckets { n_features: 1 << 20, alternate_sign: true }.bucket(term.as_bytes());
             assert_eq!(number, column << 1 | (hash < 0) as u32, "{term}");
-            let unsigned = Buckets { n_features: 1 << 20, alternate_sign: false }.number(term.as_bytes());
+            let unsigned = Buckets { n_features: 1 << 20, alternate_sign: false }.bucket(term.as_bytes());
             assert_eq!(unsigned, column << 1);
         }
     }

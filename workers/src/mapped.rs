@@ -6,7 +6,7 @@
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
-use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use memmap2::{Mmap, MmapMut, MmapOptions, MmapRaw};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
@@ -170,6 +170,16 @@ pub fn output_rows(file: &File, offset: u64, bytes: usize) -> io::Result<MmapMut
     // SAFETY: the file is the run's own, not yet under its final name, and each range of rows belongs to one task;
     // its space is reserved, so that no write beyond the disk's end can raise a signal.
     unsafe { MmapOptions::new().offset(offset).len(bytes).map_mut(file) }
+}
+
+/// Maps a file that is only read.
+///
+/// # Errors
+/// The system's.
+pub fn input(file: &File) -> io::Result<Mmap> {
+    // SAFETY: an output is renamed into place once it is whole and never written again by this program. Somebody
+    // else who shortens it meanwhile ends a command that only shows it, and spoils no result.
+    unsafe { Mmap::map(file) }
 }
 
 #[cfg(test)]

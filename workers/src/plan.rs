@@ -17,14 +17,36 @@ pub struct Plan {
     pub segments: Vec<SegmentPlan>,
     /// Where each row's record is.
     pub places: Places,
-    /// First non-zero of each row, and behind the last row the number of all (one element more than rows).
+    /// What the numbers in the records' rows are.
+    pub numbering: Numbering,
+    /// First non-zero of each row, and behind the last row the number of all (one element more than rows). While
+    /// rows are measured, an element holds its row's own length.
     pub indptr: Table<AtomicU64>,
+    /// In how many documents each column is stored. Filled where the numbers are columns already.
+    pub frequencies: Table<AtomicU32>,
+    /// The bits of each column's idf, if the weight has one.
+    pub idf: Table<AtomicU64>,
+    /// Terms a document, on the average: for bm25.
+    pub mean_length: f64,
     /// How counts become values.
     pub values: ValueSettings,
+    /// Whether terms' occurrences in the corpus are counted, beside their documents.
+    pub counts_occurrences: bool,
     /// The file that rows are written to.
     pub matrix: File,
     /// What shape it has.
     pub container: Container,
+}
+
+/// What the numbers in the records' rows are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Numbering {
+    /// Columns, and rows are sorted by them.
+    Columns,
+    /// Local ids: a segment's table leads to the column.
+    LocalIds,
+    /// Local ids: a segment's table leads to `bucket << 1 | negative`, and what shares a bucket is added up.
+    LocalIdsOfBuckets,
 }
 
 /// One segment, its terms in order, and its columns.
@@ -32,9 +54,9 @@ pub struct Plan {
 pub struct SegmentPlan {
     /// The records.
     pub segment: Segment,
-    /// Filled by the task that sorts the segment; empty for hashed features.
+    /// Filled by the task that sorts the segment; empty where numbers are columns.
     pub sorted: SortedTerms,
-    /// Column of each local id, or [`NO_COLUMN`]. Filled by the coordinator's merge; empty for hashed features.
+    /// Column of each local id, or [`NO_COLUMN`]. Filled by the coordinator's merge; empty where numbers are columns.
     pub columns: Table<AtomicU32>,
 }
 
@@ -48,12 +70,26 @@ pub enum Container {
 }
 
 /// What a cell's value is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Weight {
-    /// How often the term occurs in the document.
+    /// How often the term occurs in the document, tf.
     Count,
     /// 1 for each stored cell.
     Binary,
+    /// tf * idf, or (1 + ln tf) * idf.
+    TfIdf {
+        /// Whether tf is 1 + ln tf.
+        sublinear: bool,
+    },
+    /// idf times a saturated tf (Robertson and Zaragoza, 2009), by document length.
+    Bm25 {
+        /// How soon tf saturates.
+        k1: f64,
+        /// How much length counts.
+        b: f64,
+        /// What a saturated tf tends to, before idf: k1 + 1 for atire, 1 for the others.
+        ceiling: f64,
+    },
 }
 
 /// What each row is divided by.
@@ -149,8 +185,8 @@ impl Plan {
     }
 }
 
-/// A segment's terms in order of their bytes, three words a term: its first eight bytes, its place in the segment,
-/// its local id and document frequency.
+/// A segment's terms in order of their bytes, four words a term: its first eight bytes, its place in the segment,
+/// its local id and document frequency, its occurrences.
 #[derive(Clone, Debug)]
 pub struct SortedTerms(Table<AtomicU64>);
 
@@ -166,7 +202,12 @@ pub struct SortedTerm {
     pub id: u32,
     /// In how many of the segment's documents it occurs: at least 1.
     pub documents: u32,
+    /// How often it occurs in them; 0 if that is not counted.
+    pub occurrences: u64,
 }
+
+/// Words of a term.
+const SORTED_WORDS: usize = 4;
 
 impl SortedTerms {
     /// Room for `terms` terms.
@@ -174,23 +215,30 @@ impl SortedTerms {
     /// # Errors
     /// The system's, if there is no memory for the table.
     pub fn new(terms: usize) -> io::Result<Self> {
-        Table::new(terms * 3).map(SortedTerms)
+        Table::new(terms * SORTED_WORDS).map(SortedTerms)
     }
 
     /// Sets the term of rank `rank`.
     #[inline]
     pub fn set(&self, rank: usize, term: SortedTerm) {
-        let words = &self.0[rank * 3..rank * 3 + 3];
+        let words = &self.0[rank * SORTED_WORDS..][..SORTED_WORDS];
         words[0].store(term.prefix, Ordering::Relaxed);
         words[1].store(term.offset, Ordering::Relaxed);
         words[2].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
+        words[3].store(term.occurrences, Ordering::Relaxed);
     }
 
     /// The term of rank `rank`.
     #[inline]
     pub fn get(&self, rank: usize) -> SortedTerm {
-        let word = |i: usize| self.0[rank * 3 + i].load(Ordering::Relaxed);
-        SortedTerm { prefix: word(0), offset: word(1), id: (word(2) >> 32) as u32, documents: word(2) as u32 }
+        let word = |i: usize| self.0[rank * SORTED_WORDS + i].load(Ordering::Relaxed);
+        SortedTerm {
+            prefix: word(0),
+            offset: word(1),
+            id: (word(2) >> 32) as u32,
+            documents: word(2) as u32,
+            occurrences: word(3),
+        }
     }
 }
 

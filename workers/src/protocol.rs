@@ -27,6 +27,20 @@ pub enum Task {
         /// The segment's number.
         segment: u32,
     },
+    /// Count the documents of each column from `first` up to, not including, `last`.
+    CountColumns {
+        /// First column.
+        first: u64,
+        /// The column after the last one.
+        last: u64,
+    },
+    /// Find the lengths of the rows from `first` up to, not including, `last`.
+    Measure {
+        /// First row.
+        first: u64,
+        /// The row after the last one.
+        last: u64,
+    },
     /// Write the rows from `first` up to, not including, `last` at their place in the output.
     Emit {
         /// First row.
@@ -81,6 +95,8 @@ pub enum Report {
         /// How many terms occur in at least one document.
         terms: u64,
     },
+    /// The columns are counted, or the rows measured.
+    Done,
     /// The rows are written.
     Emitted {
         /// CRC-32 of the column indices written.
@@ -134,6 +150,8 @@ mod tests {
         let tasks = [
             Task::Tally(batch),
             Task::Sort { segment: u32::MAX },
+            Task::CountColumns { first: u64::MAX, last: u64::MAX },
+            Task::Measure { first: u64::MAX, last: u64::MAX },
             Task::Emit { first: u64::MAX, last: u64::MAX, layout },
             Task::Leave,
         ];
@@ -141,6 +159,7 @@ mod tests {
             Report::Tallied,
             Report::Retired { next: u32::MAX },
             Report::Sorted { terms: u64::MAX },
+            Report::Done,
             Report::Emitted { indices: u32::MAX, data: u32::MAX },
             Report::Broken { errno: i32::MAX },
             Report::Left(usage),

@@ -46,6 +46,7 @@ struct Header {
     /// Pairs of the packed row.
     nonzeros: u32,
     unused: u32,
+    unknown: u64,
 }
 
 const HEADER: usize = size_of::<Header>();
@@ -61,6 +62,8 @@ pub struct Outcome<'a> {
     pub failure: Option<Failure>,
     /// Terms counted, before any pruning.
     pub tokens: u64,
+    /// Those of them that a fixed vocabulary does not have.
+    pub unknown: u64,
     /// The packed row (`row`), in order of first occurrence or, for hashed features, of columns.
     pub row: &'a [u32],
     /// Pairs in it.
@@ -182,6 +185,11 @@ impl<'a> Record<'a> {
         self.header.tokens
     }
 
+    /// Terms that a fixed vocabulary does not have.
+    pub fn unknown(&self) -> u64 {
+        self.header.unknown
+    }
+
     /// Pairs of the row.
     pub fn nonzeros(&self) -> u32 {
         self.header.nonzeros
@@ -263,6 +271,7 @@ impl SegmentWriter {
             row_words: outcome.row.len() as u32,
             nonzeros: outcome.nonzeros,
             unused: 0,
+            unknown: outcome.unknown,
         };
         let row: &[u8] = bytemuck::cast_slice(outcome.row);
         let padding = &[0; 8][..size - body];
@@ -289,6 +298,7 @@ mod tests {
             source: Source { bytes: 5, modified: -1 },
             failure: None,
             tokens: 9,
+            unknown: 2,
             row,
             nonzeros: row.len() as u32,
             terms,

@@ -3,40 +3,44 @@
 //!
 //! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
 
-use crate::analyzer::{Analyzer, TextSettings};
+use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
 use crate::documents::{Documents, ReadSettings, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
 use crate::hashing::Buckets;
-use crate::lexicon::{Lexicon, Numbering, Posting};
+use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Row, Sieve, Terms, WordChars};
 use crate::protocol::{Batch, Report};
 use crate::recorder::Pen;
 use crate::row;
-use crate::segment::{Full, Key, Outcome, SegmentWriter, push_term};
+use crate::segment::{Full, Key, Outcome, SegmentWriter};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// What columns stand for.
-#[derive(Clone, Copy, Debug)]
+/// What a worker numbers terms by.
+#[derive(Clone, Debug)]
 pub enum Features {
-    /// A column a term of the corpus.
+    /// Local ids, to be merged into one vocabulary.
     Vocabulary,
-    /// A column a bucket that terms are hashed to.
+    /// Buckets that terms are hashed to.
     Hashed(Buckets),
+    /// Columns of a vocabulary that was given.
+    Fixed(Arc<FixedVocabulary>),
 }
 
 /// All that the tally of documents depends on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TallySettings {
     /// Which files are read, and which fail.
     pub reading: ReadSettings,
     /// How text becomes terms.
     pub text: TextSettings,
-    /// What columns stand for.
+    /// What becomes of words before they are terms.
+    pub sieve: Sieve,
+    /// What terms are numbered by.
     pub features: Features,
-    /// Bytes a worker's lexicon may take before the worker retires, or empties it if its terms are hashed.
+    /// Bytes a worker's lexicon may take before the worker retires, or empties it if its numbers are not its own.
     pub lexicon_bytes: usize,
 }
 
@@ -45,34 +49,47 @@ pub struct Tally {
     documents: Arc<Documents>,
     reading: ReadSettings,
     analyzer: Analyzer,
-    counts: Counts,
+    counter: AnyCounter,
     lexicon_bytes: usize,
     segment: SegmentWriter,
     pen: Pen,
     text: Vec<u8>,
     words: Vec<u32>,
+    pairs: Vec<u64>,
 }
 
-/// The lexicon, by what its numbers mean.
-enum Counts {
-    Vocabulary(Lexicon<LocalIds>),
-    Hashed { lexicon: Lexicon<Buckets>, pairs: Vec<u64> },
+/// The counters, by what they count.
+enum AnyCounter {
+    Terms(Terms),
+    Ngrams(Ngrams),
+    WordChars(WordChars),
 }
 
-/// Numbers terms in order of first occurrence, and keeps those that no record holds yet.
-#[derive(Default)]
-struct LocalIds {
-    next: u32,
-    terms: Vec<u8>,
-    new: u32,
-}
+impl AnyCounter {
+    fn new(settings: &TallySettings) -> Self {
+        let numbers = match &settings.features {
+            Features::Vocabulary => Numbers::Local(LocalIds::default()),
+            Features::Hashed(buckets) => Numbers::Buckets(*buckets),
+            Features::Fixed(vocabulary) => Numbers::Fixed(vocabulary.clone()),
+        };
+        let sieve = settings.sieve.clone();
+        match &settings.text.grams {
+            Grams::Words { tokenizer, sizes } if *sizes != (1..=1) => {
+                let hold_spaces = matches!(tokenizer, Tokenizer::Pattern(_));
+                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), hold_spaces, sieve, numbers))
+            }
+            Grams::Words { .. } => AnyCounter::Terms(Terms::new(sieve, numbers)),
+            Grams::Chars { .. } => AnyCounter::Terms(Terms::new(Sieve::default(), numbers)),
+            Grams::WordChars { sizes } => AnyCounter::WordChars(WordChars::new(sizes.clone(), numbers)),
+        }
+    }
 
-impl Numbering for LocalIds {
-    fn number(&mut self, term: &[u8]) -> u32 {
-        push_term(&mut self.terms, term);
-        self.new += 1;
-        self.next += 1;
-        self.next - 1
+    fn get(&mut self) -> &mut dyn Counter {
+        match self {
+            AnyCounter::Terms(counter) => counter,
+            AnyCounter::Ngrams(counter) => counter,
+            AnyCounter::WordChars(counter) => counter,
+        }
     }
 }
 
@@ -94,20 +111,17 @@ impl Tally {
         segment: SegmentWriter,
         pen: Pen,
     ) -> Self {
-        let counts = match settings.features {
-            Features::Vocabulary => Counts::Vocabulary(Lexicon::new(LocalIds::default())),
-            Features::Hashed(buckets) => Counts::Hashed { lexicon: Lexicon::new(buckets), pairs: Vec::new() },
-        };
         Tally {
             documents,
             reading: settings.reading,
             analyzer: Analyzer::new(&settings.text),
-            counts,
+            counter: AnyCounter::new(settings),
             lexicon_bytes: settings.lexicon_bytes,
             segment,
             pen,
             text: Vec::new(),
             words: Vec::new(),
+            pairs: Vec::new(),
         }
     }
 
@@ -138,8 +152,8 @@ impl Tally {
                 Ok(()) => {}
                 // Not even an empty segment holds the row.
                 Err(Full) if self.segment.is_empty() => {
-                    if self.commit_failure(key, Source { bytes, modified: 0 }, Failure::OutOfMemory).is_err()
-                    {
+                    let source = Source { bytes, modified: 0 };
+                    if self.commit_failure(key, source, Failure::OutOfMemory).is_err() {
                         return Report::Broken { errno: 0 };
                     }
                     self.pen.end(bytes);
@@ -159,52 +173,46 @@ impl Tally {
         let source = self.documents.read(row, &self.reading, &mut self.text)?;
         #[cfg(feature = "faults")]
         faults::act(&self.text);
+        self.counter.get().begin_document();
         let text = &mut self.text;
-        let analyzed = match &mut self.counts {
-            Counts::Vocabulary(lexicon) => {
-                lexicon.begin_document();
-                analyzer_result(self.analyzer.analyze(text, lexicon))
-            }
-            Counts::Hashed { lexicon, .. } => {
-                lexicon.begin_document();
-                analyzer_result(self.analyzer.analyze(text, lexicon))
-            }
-        };
-        analyzed.map(|()| source).map_err(|failure| (source, failure))
+        match &mut self.counter {
+            AnyCounter::Terms(counter) => self.analyzer.analyze(text, counter),
+            AnyCounter::Ngrams(counter) => self.analyzer.analyze(text, counter),
+            AnyCounter::WordChars(counter) => self.analyzer.analyze(text, counter),
+        }
+        .map(|()| source)
+        .map_err(|failure| (source, failure))
     }
 
     fn commit_row(&mut self, key: Key, source: Source) -> Result<(), Full> {
+        let counter = self.counter.get();
+        let may_repeat = counter.may_repeat();
+        let (row, numbers) = counter.finish_document();
         self.words.clear();
-        let (nonzeros, tokens) = match &mut self.counts {
-            Counts::Vocabulary(lexicon) => {
-                lexicon.row().iter().for_each(|p| row::push(&mut self.words, p.number, p.count as i32));
-                (lexicon.row().len(), lexicon.tokens())
+        let nonzeros = match &*numbers {
+            Numbers::Local(_) if !may_repeat => {
+                row.postings.iter().for_each(|p| row::push(&mut self.words, p.number, p.count as i32));
+                row.postings.len()
             }
-            Counts::Hashed { lexicon, pairs } => {
-                (sum_buckets(lexicon.row(), pairs, &mut self.words), lexicon.tokens())
-            }
+            numbers => sum_up(row, numbers, &mut self.pairs, &mut self.words),
         };
-        let (terms, new_terms) = match &mut self.counts {
-            Counts::Vocabulary(lexicon) => {
-                let ids = lexicon.numbering();
-                (ids.terms.as_slice(), ids.new)
-            }
-            Counts::Hashed { .. } => (&[][..], 0),
+        let (terms, new_terms) = match numbers {
+            Numbers::Local(ids) => (ids.terms.as_slice(), ids.new),
+            Numbers::Buckets(_) | Numbers::Fixed(_) => (&[][..], 0),
         };
         self.segment.commit(&Outcome {
             key,
             source,
             failure: None,
-            tokens,
+            tokens: row.tokens,
+            unknown: row.unknown,
             row: &self.words,
             nonzeros: nonzeros as u32,
             terms,
             new_terms,
         })?;
-        if let Counts::Vocabulary(lexicon) = &mut self.counts {
-            let ids = lexicon.numbering();
-            ids.terms.clear();
-            ids.new = 0;
+        if let Numbers::Local(ids) = numbers {
+            ids.recorded();
         }
         Ok(())
     }
@@ -215,6 +223,7 @@ impl Tally {
             source,
             failure: Some(failure),
             tokens: 0,
+            unknown: 0,
             row: &[],
             nonzeros: 0,
             terms: &[],
@@ -222,37 +231,40 @@ impl Tally {
         })
     }
 
-    /// Whether another document may be counted. A lexicon of hashed terms is only a cache: it is emptied instead.
+    /// Whether another document may be counted. A lexicon whose numbers are not its own is only a cache: it is
+    /// emptied instead.
     fn has_memory(&mut self) -> bool {
-        match &mut self.counts {
-            Counts::Vocabulary(lexicon) => lexicon.memory() <= self.lexicon_bytes,
-            Counts::Hashed { lexicon, .. } => {
-                if lexicon.memory() > self.lexicon_bytes {
-                    lexicon.clear();
-                }
-                true
-            }
+        let counter = self.counter.get();
+        if counter.memory() <= self.lexicon_bytes {
+            return true;
         }
+        let (_, numbers) = counter.finish_document();
+        let is_cache = !matches!(numbers, Numbers::Local(_));
+        if is_cache {
+            counter.forget();
+        }
+        is_cache
     }
 }
 
-fn analyzer_result(result: Result<(), crate::analyzer::decode::InvalidUtf8>) -> Result<(), Failure> {
-    result.map_err(|invalid| Failure::InvalidUtf8(invalid.0))
-}
-
-/// Packs the row of a document whose terms are numbered by [`Buckets`]: sorted by column, what falls in one bucket
-/// added up. A pair that cancels out stays, as a stored 0. Returns the number of pairs.
-fn sum_buckets(row: &[Posting], pairs: &mut Vec<u64>, words: &mut Vec<u32>) -> usize {
+/// Packs a row sorted by number, with what has the same number added up, and returns how many pairs that makes. A
+/// pair of hashed features that cancels out stays, as a stored 0.
+fn sum_up(row: &Row, numbers: &Numbers, pairs: &mut Vec<u64>, words: &mut Vec<u32>) -> usize {
     pairs.clear();
-    pairs.extend(row.iter().map(|posting| {
-        let count = if posting.number & 1 == 0 { posting.count as i32 } else { -(posting.count as i32) };
-        (posting.number as u64 >> 1) << 32 | count as u32 as u64
+    pairs.extend(row.postings.iter().map(|posting| {
+        let count = posting.count as i32;
+        let (number, value) = match numbers {
+            Numbers::Buckets(_) if posting.number & 1 == 1 => (posting.number >> 1, count.wrapping_neg()),
+            Numbers::Buckets(_) => (posting.number >> 1, count),
+            Numbers::Local(_) | Numbers::Fixed(_) => (posting.number, count),
+        };
+        (number as u64) << 32 | value as u32 as u64
     }));
     pairs.sort_unstable();
     let mut nonzeros = 0;
-    for bucket in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let sum = bucket.iter().fold(0i32, |sum, &pair| sum.wrapping_add(pair as u32 as i32));
-        row::push(words, (bucket[0] >> 32) as u32, sum);
+    for same in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
+        let sum = same.iter().fold(0i32, |sum, &pair| sum.wrapping_add(pair as u32 as i32));
+        row::push(words, (same[0] >> 32) as u32, sum);
         nonzeros += 1;
     }
     nonzeros
@@ -261,14 +273,18 @@ fn sum_buckets(row: &[Posting], pairs: &mut Vec<u64>, words: &mut Vec<u32>) -> u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lexicon::Posting;
 
     #[test]
     fn buckets_add_up_and_may_cancel() {
         let posting =
             |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
-        let row = [posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
+        let postings =
+            vec![posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
+        let row = Row { postings, tokens: 9, unknown: 0 };
+        let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        assert_eq!(sum_buckets(&row, &mut Vec::new(), &mut words), 2);
+        assert_eq!(sum_up(&row, &numbers, &mut Vec::new(), &mut words), 2);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
     }
 }

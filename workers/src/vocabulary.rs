@@ -3,7 +3,7 @@
 //! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace. Byte order is code
 //! point order, which is how scikit-learn sorts its vocabulary.
 
-use crate::plan::{Plan, SortedTerm, prefix};
+use crate::plan::{Plan, SortedTerm, Weight, prefix};
 use crate::row;
 use crate::segment::{Record, term_at};
 
@@ -13,10 +13,10 @@ pub fn sort(plan: &Plan, number: usize) -> u64 {
     let segment = &plan.segments[number];
     let bytes = segment.segment.bytes();
     let offsets: Vec<usize> = segment.segment.records().flat_map(|record| record.term_offsets()).collect();
-    let documents = document_frequencies(plan, number, offsets.len());
+    let counts = Counts::of(plan, number, offsets.len());
 
     let mut terms: Vec<(u128, u32)> = (0..offsets.len() as u32)
-        .filter(|&id| documents[id as usize] > 0)
+        .filter(|&id| counts.documents[id as usize] > 0)
         .map(|id| (key(term(bytes, offsets[id as usize])), id))
         .collect();
     terms.sort_unstable_by(|a, b| {
@@ -28,30 +28,47 @@ pub fn sort(plan: &Plan, number: usize) -> u64 {
             prefix: (key >> 64) as u64,
             offset: offsets[id as usize] as u64,
             id,
-            documents: documents[id as usize],
+            documents: counts.documents[id as usize],
+            occurrences: counts.occurrences.get(id as usize).copied().unwrap_or(0),
         };
         segment.sorted.set(rank, term);
     }
     terms.len() as u64
 }
 
-/// In how many accepted rows of the segment each local id occurs.
-fn document_frequencies(plan: &Plan, number: usize, ids: usize) -> Vec<u32> {
-    let bytes = plan.segments[number].segment.bytes();
-    let mut documents = vec![0; ids];
-    for row in 0..plan.places.len() {
-        let Some((segment, offset)) = plan.places.get(row) else { continue };
-        if segment != number {
-            continue;
-        }
-        let Some(record) = Record::at(bytes, offset) else { continue };
-        for (id, _) in row::pairs(record.row()) {
-            if let Some(count) = documents.get_mut(id as usize) {
-                *count += 1;
+/// What is counted of each local id.
+struct Counts {
+    documents: Vec<u32>,
+    /// Empty if the plan doesn't ask for them.
+    occurrences: Vec<u64>,
+}
+
+impl Counts {
+    fn of(plan: &Plan, number: usize, ids: usize) -> Self {
+        let occurrences = if plan.counts_occurrences { vec![0; ids] } else { Vec::new() };
+        let mut counts = Counts { documents: vec![0; ids], occurrences };
+        let binary = plan.values.weight == Weight::Binary;
+        for record in accepted(plan, number) {
+            for (id, count) in row::pairs(record.row()) {
+                if let Some(documents) = counts.documents.get_mut(id as usize) {
+                    *documents += 1;
+                }
+                if let Some(occurrences) = counts.occurrences.get_mut(id as usize) {
+                    *occurrences += if binary { 1 } else { count as u64 };
+                }
             }
         }
+        counts
     }
-    documents
+}
+
+/// The accepted records of segment `number`.
+fn accepted(plan: &Plan, number: usize) -> impl Iterator<Item = Record<'_>> {
+    let bytes = plan.segments[number].segment.bytes();
+    (0..plan.places.len()).filter_map(move |row| match plan.places.get(row) {
+        Some((segment, offset)) if segment == number => Record::at(bytes, offset),
+        _ => None,
+    })
 }
 
 fn term(bytes: &[u8], offset: usize) -> &[u8] {

@@ -52,24 +52,40 @@ impl Worker {
     /// Does what the task says.
     pub fn perform(&mut self, task: Task) -> Report {
         match (task, &mut self.desk) {
+            (Task::Leave, _) => Report::Left(usage()),
             (Task::Tally(batch), _) if self.retired => Report::Retired { next: batch.start },
             (Task::Tally(batch), Desk::Tally(tally)) => {
                 let report = tally.batch(batch);
                 self.retired = matches!(report, Report::Retired { .. });
                 report
             }
-            (Task::Sort { segment }, Desk::Finish(plan, pen)) if (segment as usize) < plan.segments.len() => {
+            (task, Desk::Finish(plan, pen)) => {
                 pen.step();
-                Report::Sorted { terms: vocabulary::sort(plan, segment as usize) }
+                finish(plan, task)
             }
-            (Task::Emit { first, last, layout }, Desk::Finish(plan, pen)) => {
-                pen.step();
-                emit::emit(plan, first..last, &layout)
-                    .unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) })
-            }
-            (Task::Leave, _) => Report::Left(usage()),
-            _ => Report::Broken { errno: 0 },
+            (_, Desk::Tally(_)) => Report::Broken { errno: 0 },
         }
+    }
+}
+
+/// Does a task of the second half.
+fn finish(plan: &Plan, task: Task) -> Report {
+    let has = |segment: u32| (segment as usize) < plan.segments.len();
+    match task {
+        Task::Sort { segment } if has(segment) => {
+            Report::Sorted { terms: vocabulary::sort(plan, segment as usize) }
+        }
+        Task::CountColumns { first, last } => {
+            emit::count_columns(plan, first..last);
+            Report::Done
+        }
+        Task::Measure { first, last } => {
+            emit::measure(plan, first..last);
+            Report::Done
+        }
+        Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout)
+            .unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) }),
+        _ => Report::Broken { errno: 0 },
     }
 }
 

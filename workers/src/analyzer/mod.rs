@@ -1,13 +1,26 @@
-//! Text to terms. Owns the order of work (decode, lower, find the terms) and the settings of it; hands each term
-//! to a [`TermSink`] and never asks what becomes of it.
+//! Text to terms. Owns the order of work (decode, lower, take accents off, find the terms) and the settings of it;
+//! hands each term to a [`TermSink`] and never asks what becomes of it.
 
+pub mod accents;
 pub mod characters;
+pub mod chars;
 pub mod classes;
 pub mod decode;
+pub mod pattern;
+pub mod segmenter;
+pub mod stems;
+pub mod stop_words;
 pub mod words;
 
+use crate::failure::Failure;
+use accents::StripAccents;
+use chars::{char_ngrams, collapse_spaces, pad_words};
 use classes::Kernel;
 use decode::{DecodeError, InvalidUtf8};
+use pattern::{TokenPattern, TooManySteps};
+use segmenter::UnicodeWords;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use words::Words;
 
 /// Bytes that can be read from a term's first byte on, however short the term: a register's width.
@@ -27,33 +40,150 @@ pub struct TextSettings {
     pub lowercase: bool,
     /// What to do with bytes that are no UTF-8.
     pub decode_error: DecodeError,
+    /// How to take accents off.
+    pub strip_accents: Option<StripAccents>,
+    /// What terms are made of.
+    pub grams: Grams,
+}
+
+/// What terms are made of, and of how many.
+#[derive(Clone, Debug)]
+pub enum Grams {
+    /// Words. The analyzer hands on single words; runs of several are made by who counts them.
+    Words {
+        /// What finds words.
+        tokenizer: Tokenizer,
+        /// Words a term.
+        sizes: RangeInclusive<usize>,
+    },
+    /// Characters, across words.
+    Chars {
+        /// Characters a term.
+        sizes: RangeInclusive<usize>,
+    },
+    /// Characters of words, with a space on either side. The analyzer hands on the words with these two spaces; their
+    /// n-grams are made by who counts them.
+    WordChars {
+        /// Characters a term.
+        sizes: RangeInclusive<usize>,
+    },
+}
+
+/// What finds words.
+#[derive(Clone, Debug)]
+pub enum Tokenizer {
+    /// scikit-learn's default pattern.
+    Words,
+    /// Another pattern.
+    Pattern(Arc<TokenPattern>),
+    /// Unicode's word boundaries.
+    Unicode,
 }
 
 /// Finds the terms of texts, one after the other. Keeps its buffers between them.
-#[derive(Debug)]
 pub struct Analyzer {
-    decode_error: DecodeError,
+    settings: TextSettings,
     words: Words,
+    segmenter: Option<UnicodeWords>,
     spare: Vec<u8>,
+    lowered: String,
+    text: String,
+}
+
+impl From<InvalidUtf8> for Failure {
+    fn from(invalid: InvalidUtf8) -> Self {
+        Failure::InvalidUtf8(invalid.0)
+    }
+}
+
+impl From<TooManySteps> for Failure {
+    fn from(_: TooManySteps) -> Self {
+        Failure::TooManySteps
+    }
 }
 
 impl Analyzer {
     /// An analyzer for these settings, with the best vector kernel of this machine.
     pub fn new(settings: &TextSettings) -> Self {
+        let is_segmented = matches!(settings.grams, Grams::Words { tokenizer: Tokenizer::Unicode, .. });
+        // The word scanner lowers by itself, unless accents go first.
+        let lowers = settings.lowercase && settings.strip_accents.is_none();
         Analyzer {
-            decode_error: settings.decode_error,
-            words: Words::new(Kernel::best(), settings.lowercase),
+            words: Words::new(Kernel::best(), lowers),
+            segmenter: is_segmented.then(UnicodeWords::new),
+            settings: settings.clone(),
             spare: Vec::new(),
+            lowered: String::new(),
+            text: String::new(),
         }
     }
 
     /// Hands the terms of a document to `sink`, in order. `bytes` are the document; they are used as a buffer.
     ///
     /// # Errors
-    /// [`InvalidUtf8`] if the bytes are no text and the settings are strict; no term was handed on then.
-    pub fn analyze(&mut self, bytes: &mut Vec<u8>, sink: &mut impl TermSink) -> Result<(), InvalidUtf8> {
-        decode::decode(bytes, self.decode_error, &mut self.spare)?;
-        self.words.scan(bytes, sink);
+    /// If the bytes are no text and the settings are strict, or a pattern takes too many steps. Terms that were
+    /// handed on by then mean nothing.
+    pub fn analyze(&mut self, bytes: &mut Vec<u8>, sink: &mut impl TermSink) -> Result<(), Failure> {
+        let Analyzer { settings, words, segmenter, spare, lowered, text } = self;
+        decode::decode(bytes, settings.decode_error, spare)?;
+        if let (Grams::Words { tokenizer: Tokenizer::Words, .. }, None) =
+            (&settings.grams, settings.strip_accents)
+        {
+            words.scan(bytes, sink);
+            return Ok(());
+        }
+        normalise(settings, bytes, lowered, text);
+        match &settings.grams {
+            Grams::Words { .. } => {}
+            Grams::Chars { .. } => {
+                collapse_spaces(text, lowered);
+                std::mem::swap(text, lowered);
+            }
+            Grams::WordChars { .. } => {
+                pad_words(text, lowered);
+                std::mem::swap(text, lowered);
+            }
+        }
+        // The terms are parts of a padded copy: whatever lies behind one may be read.
+        bytes.clear();
+        bytes.extend_from_slice(text.as_bytes());
+        if let Grams::Words { tokenizer: Tokenizer::Words, .. } = settings.grams {
+            words.scan(bytes, sink);
+            return Ok(());
+        }
+        bytes.resize(text.len() + PADDING, 0);
+        let mut found = |range: Range<usize>| sink.term(&bytes[range.start..], range.len());
+        match (&settings.grams, segmenter) {
+            (Grams::Words { tokenizer: Tokenizer::Pattern(pattern), .. }, _) => {
+                pattern.find(text, &mut found)?
+            }
+            (Grams::Words { .. }, Some(segmenter)) => segmenter.find(text, &mut found),
+            (Grams::Words { .. }, None) => {}
+            (Grams::Chars { sizes }, _) => char_ngrams(text, *sizes.start(), *sizes.end(), &mut found),
+            (Grams::WordChars { .. }, _) => {
+                let mut spaces = memchr::memchr_iter(b' ', text.as_bytes());
+                let mut start = spaces.next().unwrap_or(0);
+                for end in spaces {
+                    found(start..end + 1);
+                    start = end;
+                }
+            }
+        }
         Ok(())
+    }
+}
+
+/// Puts the text that terms are found in into `out`: lowered, then without accents. `lowered` is a buffer to keep.
+fn normalise(settings: &TextSettings, bytes: &[u8], lowered: &mut String, out: &mut String) {
+    // Decoding has made it UTF-8.
+    let mut text = std::str::from_utf8(bytes).unwrap_or_default();
+    if settings.lowercase {
+        *lowered = text.to_lowercase();
+        text = lowered;
+    }
+    out.clear();
+    match settings.strip_accents {
+        Some(mode) => accents::strip(text, mode, out),
+        None => out.push_str(text),
     }
 }

@@ -1,0 +1,327 @@
+//! `bowline inspect`: what an output holds, as a table for people or as JSON for scripts.
+
+use crate::cli::InspectArgs;
+use crate::matrix::Matrix;
+use crate::output::{DOCUMENTS, DocumentLine, MANIFEST, ManifestFile, TermLine, VOCABULARY};
+use crate::usage_error::UsageError;
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write};
+use std::path::Path;
+
+/// An output, read back.
+struct Output {
+    manifest: ManifestFile,
+    documents: Vec<DocumentLine<'static>>,
+    /// None for hashed features.
+    terms: Vec<TermLine<'static>>,
+    matrix: Matrix,
+}
+
+/// What a whole output is like.
+#[derive(Serialize)]
+struct Overview {
+    documents: u64,
+    failed: u64,
+    empty: usize,
+    columns: u64,
+    nonzeros: u64,
+    density: f64,
+    tokens: u64,
+    mean_length: f64,
+    weight: String,
+    dtype: String,
+    top_by_sum: Vec<TermValue>,
+    top_by_df: Vec<TermValue>,
+    longest: Vec<DocumentTokens>,
+    failures: Vec<DocumentFailure>,
+}
+
+/// A term, or a bucket, and a number.
+#[derive(Serialize)]
+struct TermValue {
+    term: String,
+    value: f64,
+}
+
+/// A document and its length in tokens.
+#[derive(Serialize)]
+struct DocumentTokens {
+    path: String,
+    tokens: u64,
+}
+
+/// A document and why it failed.
+#[derive(Serialize)]
+struct DocumentFailure {
+    path: String,
+    cause: String,
+}
+
+/// One document.
+#[derive(Serialize)]
+struct DocumentView {
+    row: usize,
+    path: String,
+    status: String,
+    cause: Option<String>,
+    bytes: u64,
+    tokens: u64,
+    terms: Vec<TermValue>,
+}
+
+/// One term.
+#[derive(Serialize)]
+struct TermView {
+    term: String,
+    column: usize,
+    df: u64,
+    idf: Option<f64>,
+    sum: f64,
+    documents: Vec<DocumentValue>,
+}
+
+/// A document and a term's value in it.
+#[derive(Serialize)]
+struct DocumentValue {
+    path: String,
+    value: f64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the output can't be read, or has no such document or term.
+pub fn inspect(args: &InspectArgs) -> Result<()> {
+    let output = Output::read(&args.output)?;
+    let mut out = io::stdout().lock();
+    let top = args.top;
+    match (&args.document, &args.term) {
+        (Some(document), _) => {
+            let view = output.document(document)?;
+            print(&mut out, args.json, &view, |out| print_document(out, &view, top))
+        }
+        (None, Some(term)) => {
+            let view = output.term(term, top)?;
+            print(&mut out, args.json, &view, |out| print_term(out, &view))
+        }
+        (None, None) => {
+            let overview = output.overview(top)?;
+            print(&mut out, args.json, &overview, |out| print_overview(out, &overview))
+        }
+    }
+}
+
+fn print<T: Serialize>(
+    out: &mut dyn Write,
+    json: bool,
+    value: &T,
+    table: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    if json {
+        // What serde_json wraps is looked at by main: a pipe that was closed is no error.
+        serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        table(out)?;
+    }
+    Ok(out.flush()?)
+}
+
+impl Output {
+    fn read(directory: &Path) -> Result<Self> {
+        let file = File::open(directory.join(MANIFEST))
+            .with_context(|| format!("{}: no output of bowline", directory.display()))?;
+        let manifest: ManifestFile = serde_json::from_reader(BufReader::new(file)).context(MANIFEST)?;
+        let documents: Vec<DocumentLine> = lines(&directory.join(DOCUMENTS))?;
+        let vocabulary = directory.join(VOCABULARY);
+        let terms: Vec<TermLine> = if vocabulary.exists() { lines(&vocabulary)? } else { Vec::new() };
+        let agrees = documents.len() as u64 == manifest.counts.documents
+            && (terms.is_empty() || terms.len() as u64 == manifest.counts.columns);
+        if !agrees {
+            bail!("{}: its files contradict each other", directory.display());
+        }
+        let matrix = Matrix::read(directory, &manifest)?;
+        Ok(Output { manifest, documents, terms, matrix })
+    }
+
+    /// The name of a column: its term, or its number if it is a bucket.
+    fn name(&self, column: u64) -> String {
+        self.terms.get(column as usize).map_or_else(|| format!("#{column}"), |line| line.term.to_string())
+    }
+
+    fn overview(&self, top: usize) -> Result<Overview> {
+        let counts = &self.manifest.counts;
+        let (mut sums, mut documents) =
+            (vec![0.0; counts.columns as usize], vec![0.0; counts.columns as usize]);
+        let mut empty = 0;
+        for row in 0..self.documents.len() {
+            let cells = self.matrix.row(row)?;
+            empty += usize::from(cells.is_empty() && self.documents[row].cause.is_none());
+            for (column, value) in cells {
+                sums[column as usize] += value;
+                documents[column as usize] += 1.0;
+            }
+        }
+        let mut longest: Vec<&DocumentLine> = self.documents.iter().collect();
+        longest.sort_by_key(|document| std::cmp::Reverse(document.tokens));
+        let failed = self.documents.iter().filter_map(|document| {
+            let cause = document.cause.clone()?;
+            Some(DocumentFailure { path: document.path.to_string(), cause })
+        });
+        let cells = counts.documents as f64 * counts.columns as f64;
+        Ok(Overview {
+            documents: counts.documents,
+            failed: counts.failed,
+            empty,
+            columns: counts.columns,
+            nonzeros: counts.nonzeros,
+            density: if cells > 0.0 { counts.nonzeros as f64 / cells } else { 0.0 },
+            tokens: counts.tokens,
+            mean_length: counts.mean_length,
+            weight: crate::cli::name(self.manifest.settings.values.weight),
+            dtype: crate::cli::name(self.manifest.settings.values.dtype),
+            top_by_sum: self.best(&sums, top),
+            top_by_df: self.best(&documents, top),
+            longest: longest
+                .iter()
+                .take(top)
+                .map(|document| DocumentTokens { path: document.path.to_string(), tokens: document.tokens })
+                .collect(),
+            failures: failed.collect(),
+        })
+    }
+
+    /// The columns with the highest values above 0, the first one between equals.
+    fn best(&self, values: &[f64], top: usize) -> Vec<TermValue> {
+        let mut columns: Vec<usize> = (0..values.len()).filter(|&column| values[column] > 0.0).collect();
+        columns.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        let best = columns.iter().take(top);
+        best.map(|&column| TermValue { term: self.name(column as u64), value: values[column] }).collect()
+    }
+
+    fn document(&self, wanted: &str) -> Result<DocumentView> {
+        let by_path = self.documents.iter().position(|document| document.path == wanted);
+        let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
+        let row = by_path.or_else(by_row).ok_or_else(|| {
+            UsageError(format!(
+                "--document {wanted}: no such path, and no row from 0 to {}",
+                self.documents.len() - 1
+            ))
+        })?;
+        let mut cells = self.matrix.row(row)?;
+        cells.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let line = &self.documents[row];
+        Ok(DocumentView {
+            row,
+            path: line.path.to_string(),
+            status: line.status.to_string(),
+            cause: line.cause.clone(),
+            bytes: line.bytes,
+            tokens: line.tokens,
+            terms: cells
+                .into_iter()
+                .map(|(column, value)| TermValue { term: self.name(column), value })
+                .collect(),
+        })
+    }
+
+    fn term(&self, wanted: &str, top: usize) -> Result<TermView> {
+        if self.terms.is_empty() {
+            return Err(UsageError("--term: hashed features have no terms".to_owned()).into());
+        }
+        let column = self.terms.iter().position(|line| line.term == wanted);
+        let column = column.ok_or_else(|| UsageError(format!("--term {wanted}: not in the vocabulary")))?;
+        let mut documents = Vec::new();
+        for (row, document) in self.documents.iter().enumerate() {
+            if let Some((_, value)) = self.matrix.row(row)?.into_iter().find(|cell| cell.0 == column as u64) {
+                documents.push(DocumentValue { path: document.path.to_string(), value });
+            }
+        }
+        let sum = documents.iter().map(|document| document.value).sum();
+        documents.sort_by(|a, b| b.value.total_cmp(&a.value));
+        documents.truncate(top);
+        let TermLine { term, df, idf } = &self.terms[column];
+        Ok(TermView { term: term.to_string(), column, df: *df, idf: *idf, sum, documents })
+    }
+}
+
+/// The lines of a file, one value each.
+fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let named = || path.display().to_string();
+    let reader = BufReader::new(File::open(path).with_context(named)?);
+    let parse = |(number, line): (usize, io::Result<String>)| {
+        serde_json::from_str(&line?).with_context(|| format!("{}, line {}", path.display(), number + 1))
+    };
+    reader.lines().enumerate().map(parse).collect()
+}
+
+fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {
+    writeln!(out, "{:>12}  documents, {} failed, {} empty", view.documents, view.failed, view.empty)?;
+    writeln!(out, "{:>12}  columns", view.columns)?;
+    writeln!(out, "{:>12}  non-zeros, density {:.4} %", view.nonzeros, 100.0 * view.density)?;
+    writeln!(out, "{:>12}  tokens, {:.1} a document", view.tokens, view.mean_length)?;
+    writeln!(out, "{:>12}  of {}", view.weight, view.dtype)?;
+    writeln!(out, "\nterms by sum of their values")?;
+    print_terms(out, &view.top_by_sum)?;
+    writeln!(out, "\nterms by documents")?;
+    print_terms(out, &view.top_by_df)?;
+    writeln!(out, "\nlongest documents, in tokens")?;
+    view.longest
+        .iter()
+        .try_for_each(|document| writeln!(out, "{:>12}  {}", document.tokens, document.path))?;
+    if !view.failures.is_empty() {
+        writeln!(out, "\nfailed documents")?;
+        view.failures
+            .iter()
+            .try_for_each(|failure| writeln!(out, "  {}: {}", failure.path, failure.cause))?;
+    }
+    Ok(())
+}
+
+fn print_terms(out: &mut dyn Write, terms: &[TermValue]) -> io::Result<()> {
+    terms.iter().try_for_each(|term| writeln!(out, "{:>12}  {}", number(term.value), shown(&term.term)))
+}
+
+fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::Result<()> {
+    writeln!(out, "row {}: {}, {} bytes, {} tokens", view.row, view.path, view.bytes, view.tokens)?;
+    if let Some(cause) = &view.cause {
+        writeln!(out, "failed: {cause}")?;
+    }
+    print_terms(out, &view.terms[..view.terms.len().min(top)])?;
+    if view.terms.len() > top {
+        writeln!(out, "{:>12}  and {} more terms (--top shows more)", "", view.terms.len() - top)?;
+    }
+    Ok(())
+}
+
+fn print_term(out: &mut dyn Write, view: &TermView) -> io::Result<()> {
+    let idf = view.idf.map(|idf| format!(", idf {idf:.4}")).unwrap_or_default();
+    let sum = number(view.sum);
+    writeln!(
+        out,
+        "column {}: {}, {} documents{idf}, sum of values {sum}",
+        view.column,
+        shown(&view.term),
+        view.df
+    )?;
+    view.documents
+        .iter()
+        .try_for_each(|document| writeln!(out, "{:>12}  {}", number(document.value), document.path))
+}
+
+/// A whole number as such, another one with four decimals.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
+}
+
+/// A term with spaces at its ends, or control characters, made visible.
+fn shown(term: &str) -> String {
+    if term.trim() != term || term.chars().any(char::is_control) {
+        format!("{term:?}")
+    } else {
+        term.to_owned()
+    }
+}

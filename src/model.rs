@@ -1,0 +1,113 @@
+//! What `--vocabulary` gives: a file of terms, or an earlier output with its settings, vocabulary and idf. Fit once,
+//! transform later.
+
+use crate::corpus::display_path;
+use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_npy_f64};
+use crate::settings::Settings;
+use crate::usage_error::UsageError;
+use anyhow::{Context as _, Result, bail};
+use bowline_workers::lexicon::FixedVocabulary;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A vocabulary that was given.
+pub struct Model {
+    /// The terms, in column order; none for an earlier output of hashed features.
+    pub vocabulary: Option<Arc<FixedVocabulary>>,
+    /// What an earlier output tells; nothing if a file of terms was given.
+    pub earlier: Option<Earlier>,
+}
+
+/// What an earlier output tells.
+pub struct Earlier {
+    /// Its settings.
+    pub settings: Settings,
+    /// Document frequency of each column, in its corpus; empty for hashed features.
+    pub frequencies: Vec<u64>,
+    /// idf of each column, if it had a weight with one.
+    pub idf: Option<Vec<f64>>,
+    /// Terms a document, on the average.
+    pub mean_length: f64,
+}
+
+impl Model {
+    /// Reads what stands at `path`.
+    ///
+    /// # Errors
+    /// If it can't be read, is no output, or has a term twice.
+    pub fn read(path: &Path) -> Result<Self> {
+        let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
+        let model = if path.is_dir() { Self::read_output(path) } else { Self::read_terms(path) };
+        model.with_context(shown)
+    }
+
+    /// A file with a term a line, as it stands but for the line's end.
+    fn read_terms(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path)?;
+        let text = std::str::from_utf8(&bytes).context("not UTF-8")?;
+        let terms: Vec<Box<[u8]>> = text.lines().map(|line| line.as_bytes().into()).collect();
+        Ok(Model { vocabulary: Some(fixed(terms)?), earlier: None })
+    }
+
+    fn read_output(directory: &Path) -> Result<Self> {
+        let manifest =
+            File::open(directory.join(MANIFEST)).context("no output of bowline: it has no manifest.json")?;
+        let manifest: ManifestFile =
+            serde_json::from_reader(BufReader::new(manifest)).context("manifest.json")?;
+        let mut earlier = Earlier {
+            settings: manifest.settings,
+            frequencies: Vec::new(),
+            idf: None,
+            mean_length: manifest.counts.mean_length,
+        };
+        if let Some(buckets) = earlier.settings.columns.buckets() {
+            let idf = directory.join(IDF);
+            if idf.exists() {
+                earlier.idf = Some(read_npy_f64(&idf, buckets.n_features as usize).context(IDF)?);
+            }
+            return Ok(Model { vocabulary: None, earlier: Some(earlier) });
+        }
+        let lines = BufReader::new(File::open(directory.join(VOCABULARY)).context(VOCABULARY)?).lines();
+        let (mut terms, mut idf) = (Vec::new(), Vec::new());
+        for (number, line) in lines.enumerate() {
+            let line = line.context(VOCABULARY)?;
+            let line: TermLine =
+                serde_json::from_str(&line).with_context(|| format!("{VOCABULARY}, line {}", number + 1))?;
+            terms.push(line.term.into_owned().into_bytes().into_boxed_slice());
+            earlier.frequencies.push(line.df);
+            // An infinite idf has no number in JSON.
+            idf.push(line.idf.unwrap_or(f64::INFINITY));
+        }
+        if earlier.settings.values.idf().is_some() {
+            earlier.idf = Some(idf);
+        }
+        Ok(Model { vocabulary: Some(fixed(terms)?), earlier: Some(earlier) })
+    }
+}
+
+fn fixed(terms: Vec<Box<[u8]>>) -> Result<Arc<FixedVocabulary>> {
+    if terms.is_empty() {
+        bail!("the vocabulary is empty");
+    }
+    FixedVocabulary::new(terms).map(Arc::new).map_err(|(place, term)| {
+        let term = String::from_utf8_lossy(&term).into_owned();
+        anyhow::anyhow!("line {}: the term `{term}` stands there a second time", place + 1)
+    })
+}
+
+/// The idf that a run takes over.
+///
+/// # Errors
+/// Wrong usage: the run's weight needs another idf than the earlier output has.
+pub fn earlier_idf(earlier: &Earlier, settings: &Settings) -> Result<Option<Vec<f64>>, UsageError> {
+    let Some(formula) = settings.values.idf() else { return Ok(None) };
+    match (&earlier.idf, earlier.settings.values.idf()) {
+        (Some(idf), Some(theirs)) if theirs == formula => Ok(Some(idf.clone())),
+        _ => Err(UsageError(
+            "--weight needs an idf that the earlier output given by --vocabulary does not have".to_owned(),
+        )),
+    }
+}

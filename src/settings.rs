@@ -1,0 +1,497 @@
+//! The settings that change the result: resolved from the command line, written to the manifest, and read from an
+//! earlier one when its vocabulary is used again.
+
+use crate::cli::{
+    Analyzer, Binary, Bm25, DecodeErrorChoice, DtypeChoice, EmbedArgs, FeaturesChoice, NgramSizes,
+    NormChoice, StripAccentsChoice, TokenizerChoice, WeightChoice,
+};
+use crate::coordinator::{Idf, Pruning, Share};
+use crate::usage_error::UsageError;
+use anyhow::{Context as _, Result};
+use bowline_workers::analyzer::accents::StripAccents;
+use bowline_workers::analyzer::decode::DecodeError;
+use bowline_workers::analyzer::pattern::TokenPattern;
+use bowline_workers::analyzer::stems::Stemmer;
+use bowline_workers::analyzer::stop_words::StopWords;
+use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
+use bowline_workers::documents::ReadSettings;
+use bowline_workers::hashing::Buckets;
+use bowline_workers::lexicon::Sieve;
+use bowline_workers::plan::{Dtype, Norm, ValueSettings, Weight};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// scikit-learn's default: words of two or more characters.
+pub const DEFAULT_PATTERN: &str = r"(?u)\b\w\w+\b";
+
+/// Buckets of hashed features, as in scikit-learn.
+const DEFAULT_FEATURES: u32 = 1 << 20;
+
+/// Every setting that changes the result.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Settings {
+    /// How documents are read and become terms.
+    pub text: Text,
+    /// What columns are.
+    pub columns: ColumnSettings,
+    /// What cells hold.
+    pub values: Values,
+}
+
+/// How documents are read and become terms.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Text {
+    pub max_document_bytes: Option<u64>,
+    pub binary: Binary,
+    pub decode_error: DecodeErrorChoice,
+    pub lowercase: bool,
+    pub strip_accents: Option<StripAccentsChoice>,
+    pub analyzer: Analyzer,
+    pub ngrams: NgramSizes,
+    pub tokenizer: TokenizerChoice,
+    pub token_pattern: String,
+    pub stop_words: Option<StopWordList>,
+    pub stem: Option<String>,
+}
+
+/// Words that are no terms.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopWordList {
+    /// The built-in English list.
+    English,
+    /// These.
+    Words(Vec<String>),
+}
+
+/// What columns are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ColumnSettings {
+    pub features: FeaturesChoice,
+    /// Whether the vocabulary was given, not found.
+    pub fixed_vocabulary: bool,
+    pub min_df: Df,
+    pub max_df: Df,
+    pub max_features: Option<u64>,
+    pub n_features: Option<u32>,
+    pub alternate_sign: Option<bool>,
+}
+
+/// A number or a share of documents, as it was written: `1` is one document, `1.0` all of them.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Df {
+    /// A number of documents, 1 at least.
+    Documents(u64),
+    /// A share of them.
+    Share(f64),
+}
+
+/// What cells hold.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Values {
+    pub weight: WeightChoice,
+    pub sublinear_tf: bool,
+    pub smooth_idf: bool,
+    pub bm25: Bm25,
+    pub k1: f64,
+    pub b: f64,
+    pub norm: NormChoice,
+    pub dtype: DtypeChoice,
+}
+
+impl std::str::FromStr for Df {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(number) = text.parse::<u64>() {
+            return if number >= 1 {
+                Ok(Df::Documents(number))
+            } else {
+                Err("a number of documents is 1 or more".into())
+            };
+        }
+        match text.parse::<f64>() {
+            Ok(share) if (0.0..=1.0).contains(&share) => Ok(Df::Share(share)),
+            _ => Err("a number of documents such as 2, or a share from 0.0 to 1.0".into()),
+        }
+    }
+}
+
+impl From<Df> for Share {
+    fn from(df: Df) -> Self {
+        match df {
+            Df::Documents(number) => Share::Documents(number),
+            Df::Share(share) => Share::Of(share),
+        }
+    }
+}
+
+/// An option's value: as given, or else the earlier output's, or else the default. What contradicts an earlier
+/// output is refused.
+struct Resolver<'a, S> {
+    earlier: Option<&'a S>,
+}
+
+impl<S> Resolver<'_, S> {
+    fn text<T: PartialEq + Clone>(
+        &self,
+        option: &str,
+        given: Option<T>,
+        earlier: impl Fn(&S) -> T,
+        default: T,
+    ) -> Result<T, UsageError> {
+        match (given, self.earlier.map(earlier)) {
+            (Some(given), Some(earlier)) if given != earlier => Err(UsageError(format!(
+                "{option} contradicts the earlier output given by --vocabulary (leave it out)"
+            ))),
+            (Some(given), _) => Ok(given),
+            (None, earlier) => Ok(earlier.unwrap_or(default)),
+        }
+    }
+
+    /// As `text`, but of an option that may differ from the earlier output's.
+    fn value<T>(&self, given: Option<T>, earlier: impl Fn(&S) -> T, default: T) -> T {
+        given.or(self.earlier.map(earlier)).unwrap_or(default)
+    }
+}
+
+impl Settings {
+    /// The settings that the command line means, on top of an earlier output's if there is one. `has_vocabulary`
+    /// tells whether any vocabulary is given.
+    ///
+    /// # Errors
+    /// Wrong usage: options that contradict each other or the earlier output; files of stop words that can't be read.
+    pub fn resolve(args: &EmbedArgs, earlier: Option<&Settings>, has_vocabulary: bool) -> Result<Self> {
+        let text = Text::resolve(args, earlier.map(|settings| &settings.text))?;
+        let columns =
+            ColumnSettings::resolve(args, earlier.map(|settings| &settings.columns), has_vocabulary)?;
+        let values = Values::resolve(args, earlier.map(|settings| &settings.values))?;
+        let has_signs = columns.alternate_sign == Some(true);
+        let needs = |what: &str| {
+            UsageError(format!("{what} needs --no-alternate-sign: it has no meaning for negative counts"))
+        };
+        if has_signs && values.weight == WeightChoice::Tfidf && values.sublinear_tf {
+            return Err(needs("--sublinear-tf with --features hashed").into());
+        }
+        if has_signs && values.weight == WeightChoice::Bm25 {
+            return Err(needs("--weight bm25 with --features hashed").into());
+        }
+        Ok(Settings { text, columns, values })
+    }
+}
+
+impl Text {
+    fn resolve(args: &EmbedArgs, earlier: Option<&Text>) -> Result<Self> {
+        let with = Resolver { earlier };
+        let analyzer = with.text("--analyzer", args.analyzer, |t| t.analyzer, Analyzer::Word)?;
+        let word_only: [(&str, bool); 4] = [
+            ("--tokenizer", args.tokenizer.is_some()),
+            ("--token-pattern", args.token_pattern.is_some()),
+            ("--stop-words", args.stop_words.is_some()),
+            ("--stem", args.stem.is_some()),
+        ];
+        if let (true, Some((option, _))) =
+            (analyzer != Analyzer::Word, word_only.iter().find(|option| option.1))
+        {
+            return Err(UsageError(format!("{option} needs --analyzer word")).into());
+        }
+        let tokenizer =
+            with.text("--tokenizer", args.tokenizer, |t| t.tokenizer, TokenizerChoice::Pattern)?;
+        if tokenizer == TokenizerChoice::Unicode && args.token_pattern.is_some() {
+            return Err(UsageError("--token-pattern needs --tokenizer pattern".to_owned()).into());
+        }
+        let stop_words = args.stop_words.as_deref().map(StopWordList::read).transpose()?;
+        let pattern = args.token_pattern.clone();
+        Ok(Text {
+            max_document_bytes: with.value(args.max_document_bytes.map(Some), |t| t.max_document_bytes, None),
+            binary: with.text("--binary", args.binary, |t| t.binary, Binary::Fail)?,
+            decode_error: with.text(
+                "--decode-error",
+                args.decode_error,
+                |t| t.decode_error,
+                DecodeErrorChoice::Strict,
+            )?,
+            lowercase: with.text(
+                "--no-lowercase",
+                args.no_lowercase.then_some(false),
+                |t| t.lowercase,
+                true,
+            )?,
+            strip_accents: with.text(
+                "--strip-accents",
+                args.strip_accents.map(Some),
+                |t| t.strip_accents,
+                None,
+            )?,
+            analyzer,
+            ngrams: with.text("--ngrams", args.ngrams, |t| t.ngrams, NgramSizes { min: 1, max: 1 })?,
+            tokenizer,
+            token_pattern: with.text(
+                "--token-pattern",
+                pattern,
+                |t| t.token_pattern.clone(),
+                DEFAULT_PATTERN.to_owned(),
+            )?,
+            stop_words: with.text("--stop-words", stop_words.map(Some), |t| t.stop_words.clone(), None)?,
+            stem: with.text("--stem", args.stem.clone().map(Some), |t| t.stem.clone(), None)?,
+        })
+    }
+
+    /// Which files are read.
+    pub fn reading(&self) -> ReadSettings {
+        ReadSettings {
+            max_bytes: self.max_document_bytes.unwrap_or(u64::MAX),
+            embed_binary: self.binary == Binary::Embed,
+        }
+    }
+
+    /// How text becomes terms.
+    ///
+    /// # Errors
+    /// Wrong usage: a pattern that does not compile.
+    pub fn analysis(&self) -> Result<TextSettings, UsageError> {
+        let sizes = self.ngrams.min as usize..=self.ngrams.max as usize;
+        let tokenizer = match self.tokenizer {
+            TokenizerChoice::Unicode => Tokenizer::Unicode,
+            TokenizerChoice::Pattern if TokenPattern::is_default(&self.token_pattern) => Tokenizer::Words,
+            TokenizerChoice::Pattern => {
+                let pattern = TokenPattern::new(&self.token_pattern);
+                Tokenizer::Pattern(Arc::new(
+                    pattern.map_err(|error| UsageError(format!("--token-pattern: {error}")))?,
+                ))
+            }
+        };
+        Ok(TextSettings {
+            lowercase: self.lowercase,
+            decode_error: match self.decode_error {
+                DecodeErrorChoice::Strict => DecodeError::Strict,
+                DecodeErrorChoice::Replace => DecodeError::Replace,
+                DecodeErrorChoice::Ignore => DecodeError::Ignore,
+            },
+            strip_accents: self.strip_accents.map(|choice| match choice {
+                StripAccentsChoice::Unicode => StripAccents::Unicode,
+                StripAccentsChoice::Ascii => StripAccents::Ascii,
+            }),
+            grams: match self.analyzer {
+                Analyzer::Word => Grams::Words { tokenizer, sizes },
+                Analyzer::Char => Grams::Chars { sizes },
+                Analyzer::CharWb => Grams::WordChars { sizes },
+            },
+        })
+    }
+
+    /// What becomes of words before they are terms.
+    ///
+    /// # Errors
+    /// Wrong usage: a language without a stemmer.
+    pub fn sieve(&self) -> Result<Sieve, UsageError> {
+        let stop_words = self.stop_words.as_ref().map(|list| match list {
+            StopWordList::English => StopWords::english(),
+            StopWordList::Words(words) => StopWords::from_list(&words.join("\n")),
+        });
+        let stemmer = self.stem.as_deref().map(Stemmer::new).transpose();
+        let stemmer = stemmer.map_err(|error| UsageError(format!("--stem: {error}")))?;
+        Ok(Sieve { stop_words: stop_words.map(Arc::new), stemmer: stemmer.map(Arc::new) })
+    }
+}
+
+impl StopWordList {
+    /// `english`, or the lines of a file.
+    fn read(argument: &str) -> Result<Self> {
+        if argument == "english" {
+            return Ok(StopWordList::English);
+        }
+        let text = std::fs::read_to_string(argument)
+            .with_context(|| format!("--stop-words {argument} (english, or a file with a word a line)"))?;
+        Ok(StopWordList::Words(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()))
+    }
+}
+
+impl ColumnSettings {
+    fn resolve(
+        args: &EmbedArgs,
+        earlier: Option<&ColumnSettings>,
+        has_vocabulary: bool,
+    ) -> Result<Self, UsageError> {
+        let with = Resolver { earlier };
+        let features = with.text("--features", args.features, |c| c.features, FeaturesChoice::Vocabulary)?;
+        let hashed = features == FeaturesChoice::Hashed;
+        let hashed_only = [
+            ("--n-features", args.n_features.is_some()),
+            ("--no-alternate-sign", args.no_alternate_sign),
+            ("--hash-terms", args.hash_terms),
+        ];
+        let pruning = [
+            ("--min-df", args.min_df.is_some()),
+            ("--max-df", args.max_df.is_some()),
+            ("--max-features", args.max_features.is_some()),
+        ];
+        let first =
+            |options: &[(&'static str, bool)]| options.iter().find(|option| option.1).map(|option| option.0);
+        match (first(&hashed_only), first(&pruning)) {
+            (Some(option), _) if !hashed => {
+                return Err(UsageError(format!("{option} needs --features hashed")));
+            }
+            (_, Some(option)) if hashed => {
+                return Err(UsageError(format!(
+                    "{option} needs --features vocabulary: buckets are not pruned"
+                )));
+            }
+            (_, Some(option)) if has_vocabulary => {
+                return Err(UsageError(format!("{option} and --vocabulary exclude each other")));
+            }
+            _ => {}
+        }
+        let cross = match (args.min_df, args.max_df) {
+            (Some(Df::Documents(min)), Some(Df::Documents(max))) => min > max,
+            (Some(Df::Share(min)), Some(Df::Share(max))) => min > max,
+            _ => false,
+        };
+        if cross {
+            return Err(UsageError("--min-df is above --max-df: no term could be kept".to_owned()));
+        }
+        if hashed && has_vocabulary && earlier.is_none() {
+            return Err(UsageError(
+                "--vocabulary needs --features vocabulary: buckets have no terms".to_owned(),
+            ));
+        }
+        let n_features = hashed.then_some(args.n_features.unwrap_or(DEFAULT_FEATURES));
+        let given_features = args.n_features.map(Some);
+        let sign = args.no_alternate_sign.then_some(Some(false));
+        Ok(ColumnSettings {
+            features,
+            fixed_vocabulary: has_vocabulary && !hashed,
+            min_df: with.value(args.min_df, |c| c.min_df, Df::Documents(1)),
+            max_df: with.value(args.max_df, |c| c.max_df, Df::Share(1.0)),
+            max_features: with.value(args.max_features.map(Some), |c| c.max_features, None),
+            n_features: with.text("--n-features", given_features, |c| c.n_features, n_features)?,
+            alternate_sign: with.text(
+                "--no-alternate-sign",
+                sign,
+                |c| c.alternate_sign,
+                hashed.then_some(true),
+            )?,
+        })
+    }
+
+    /// Which terms get no column.
+    pub fn pruning(&self) -> Pruning {
+        Pruning {
+            min_df: self.min_df.into(),
+            max_df: self.max_df.into(),
+            max_features: self.max_features.map(|most| most as usize),
+        }
+    }
+
+    /// The buckets of hashed features.
+    pub fn buckets(&self) -> Option<Buckets> {
+        let n_features = self.n_features?;
+        Some(Buckets { n_features, alternate_sign: self.alternate_sign.unwrap_or(true) })
+    }
+}
+
+impl Values {
+    fn resolve(args: &EmbedArgs, earlier: Option<&Values>) -> Result<Self, UsageError> {
+        let with = Resolver { earlier };
+        let weight = with.value(args.weight, |v| v.weight, WeightChoice::Count);
+        let needing = [
+            ("--sublinear-tf", args.sublinear_tf, WeightChoice::Tfidf, "tfidf"),
+            ("--no-smooth-idf", args.no_smooth_idf, WeightChoice::Tfidf, "tfidf"),
+            ("--bm25", args.bm25.is_some(), WeightChoice::Bm25, "bm25"),
+            ("--k1", args.k1.is_some(), WeightChoice::Bm25, "bm25"),
+            ("--b", args.b.is_some(), WeightChoice::Bm25, "bm25"),
+        ];
+        if let Some((option, _, _, name)) =
+            needing.iter().find(|(_, given, needed, _)| *given && weight != *needed)
+        {
+            return Err(UsageError(format!("{option} needs --weight {name}")));
+        }
+        let default_norm = if weight == WeightChoice::Tfidf { NormChoice::L2 } else { NormChoice::None };
+        let same_weight = earlier.filter(|values| values.weight == weight);
+        let norm = args.norm.or(same_weight.map(|values| values.norm)).unwrap_or(default_norm);
+        let has_float_weight = matches!(weight, WeightChoice::Tfidf | WeightChoice::Bm25);
+        let is_float = norm != NormChoice::None || has_float_weight;
+        let default_dtype = if is_float { DtypeChoice::F32 } else { DtypeChoice::I32 };
+        let same = same_weight.filter(|values| values.norm == norm);
+        let dtype = args.dtype.or(same.map(|values| values.dtype)).unwrap_or(default_dtype);
+        if is_float && matches!(dtype, DtypeChoice::I32 | DtypeChoice::I64) {
+            let what = if has_float_weight { "--weight tfidf or bm25" } else { "--norm" };
+            return Err(UsageError(format!(
+                "{what} needs --dtype f32 or f64: an integer can't hold its values"
+            )));
+        }
+        Ok(Values {
+            weight,
+            sublinear_tf: with.value(args.sublinear_tf.then_some(true), |v| v.sublinear_tf, false),
+            smooth_idf: with.value(args.no_smooth_idf.then_some(false), |v| v.smooth_idf, true),
+            bm25: with.value(args.bm25, |v| v.bm25, Bm25::Lucene),
+            k1: with.value(args.k1, |v| v.k1, 1.5),
+            b: with.value(args.b, |v| v.b, 0.75),
+            norm,
+            dtype,
+        })
+    }
+
+    /// The formula of idf, if the weight has one.
+    pub fn idf(&self) -> Option<Idf> {
+        match (self.weight, self.bm25) {
+            (WeightChoice::Count | WeightChoice::Binary, _) => None,
+            (WeightChoice::Tfidf, _) if self.smooth_idf => Some(Idf::Smooth),
+            (WeightChoice::Tfidf, _) => Some(Idf::Plain),
+            (WeightChoice::Bm25, Bm25::Lucene) => Some(Idf::Lucene),
+            (WeightChoice::Bm25, Bm25::Robertson) => Some(Idf::Robertson),
+            (WeightChoice::Bm25, Bm25::Atire) => Some(Idf::Atire),
+        }
+    }
+
+    /// How counts become values.
+    pub fn cells(&self) -> ValueSettings {
+        ValueSettings {
+            weight: match self.weight {
+                WeightChoice::Count => Weight::Count,
+                WeightChoice::Binary => Weight::Binary,
+                WeightChoice::Tfidf => Weight::TfIdf { sublinear: self.sublinear_tf },
+                WeightChoice::Bm25 => {
+                    let ceiling = if self.bm25 == Bm25::Atire { self.k1 + 1.0 } else { 1.0 };
+                    Weight::Bm25 { k1: self.k1, b: self.b, ceiling }
+                }
+            },
+            norm: match self.norm {
+                NormChoice::None => Norm::None,
+                NormChoice::L1 => Norm::L1,
+                NormChoice::L2 => Norm::L2,
+            },
+            dtype: match self.dtype {
+                DtypeChoice::I32 => Dtype::I32,
+                DtypeChoice::I64 => Dtype::I64,
+                DtypeChoice::F32 => Dtype::F32,
+                DtypeChoice::F64 => Dtype::F64,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_written_type_decides() {
+        assert_eq!("1".parse(), Ok(Df::Documents(1)));
+        assert_eq!("1.0".parse(), Ok(Df::Share(1.0)));
+        assert_eq!("0.5".parse(), Ok(Df::Share(0.5)));
+        assert_eq!("1e-3".parse(), Ok(Df::Share(0.001)));
+        for wrong in ["0", "-1", "1.5", "x", "", "nan", "-0.5"] {
+            assert!(wrong.parse::<Df>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_df_stays_what_it_was_in_the_manifest() {
+        for df in [Df::Documents(1), Df::Share(1.0), Df::Share(0.07)] {
+            let text = serde_json::to_string(&df).unwrap();
+            assert_eq!(serde_json::from_str::<Df>(&text).unwrap(), df, "{text}");
+        }
+    }
+}

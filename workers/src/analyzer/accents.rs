@@ -1,0 +1,95 @@
+//! Accents: text without them, in scikit-learn's two ways (`sklearn.feature_extraction.text`, `strip_accents_unicode`
+//! and `strip_accents_ascii`). Comes after the text is lowered and before its terms are found.
+//!
+//! Both decompose by compatibility (NFKD, UAX #15) and drop characters, and neither composes again. What they drop
+//! takes in every character that the canonical order of NFKD could move, so each character is mapped by itself.
+
+use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
+
+/// Which characters of the decomposed text stay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StripAccents {
+    /// Those of combining class zero. Hangul syllables become letters (jamo), ligatures become their letters.
+    Unicode,
+    /// Those of ASCII: a letter of another script is lost.
+    Ascii,
+}
+
+impl StripAccents {
+    fn keeps(self, c: char) -> bool {
+        match self {
+            StripAccents::Unicode => canonical_combining_class(c) == 0,
+            StripAccents::Ascii => c.is_ascii(),
+        }
+    }
+}
+
+/// Replaces `out` with `text` without accents. A text in ASCII stays as it is.
+pub fn strip(text: &str, mode: StripAccents, out: &mut String) {
+    out.clear();
+    out.reserve(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !byte.is_ascii()) {
+        let (ascii, beyond) = rest.split_at(at);
+        out.push_str(ascii);
+        let end = beyond.bytes().position(|byte| byte.is_ascii()).unwrap_or(beyond.len());
+        let (beyond, after) = beyond.split_at(end);
+        for c in beyond.chars() {
+            decompose_compatible(c, |part| {
+                if mode.keeps(part) {
+                    out.push(part);
+                }
+            });
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use unicode_normalization::UnicodeNormalization;
+
+    fn stripped(text: &str, mode: StripAccents) -> String {
+        let mut out = String::from("what was there before");
+        strip(text, mode, &mut out);
+        out
+    }
+
+    #[test]
+    fn known_cases() {
+        let cases = [
+            ("", "", ""),
+            ("plain ASCII ~", "plain ASCII ~", "plain ASCII ~"),
+            ("été naïve Ångström", "ete naive Angstrom", "ete naive Angstrom"),
+            ("e\u{301}\u{327}t", "et", "et"),
+            ("ﬁne ①½ ℌ", "fine 11⁄2 H", "fine 112 H"),
+            ("한국", "\u{1112}\u{1161}\u{11AB}\u{1100}\u{116E}\u{11A8}", ""),
+            ("øłđß", "øłđß", ""),
+            ("й їж", "и іж", " "),
+            ("が", "か", ""),
+            ("ế…ﷺ", "e...صلى الله عليه وسلم", "e...   "),
+            ("\u{344}x\u{903}", "x\u{903}", "x"),
+        ];
+        for (text, unicode, ascii) in cases {
+            assert_eq!(stripped(text, StripAccents::Unicode), unicode, "{text:?}");
+            assert_eq!(stripped(text, StripAccents::Ascii), ascii, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_the_definition(text in proptest::collection::vec(prop_oneof![
+            2 => any::<char>(), 2 => proptest::char::range(' ', '~'), 3 => proptest::char::range('\u{80}', '\u{500}'),
+            1 => proptest::char::range('\u{1100}', '\u{2200}'), 1 => proptest::char::range('\u{AC00}', '\u{D7A3}')], 0..60)) {
+            let text: String = text.into_iter().collect();
+            let decomposed: String = text.nfkd().collect();
+            let unicode: String = decomposed.chars().filter(|&c| canonical_combining_class(c) == 0).collect();
+            let ascii: String = decomposed.chars().filter(char::is_ascii).collect();
+            prop_assert_eq!(stripped(&text, StripAccents::Unicode), unicode);
+            prop_assert_eq!(stripped(&text, StripAccents::Ascii), ascii);
+        }
+    }
+}

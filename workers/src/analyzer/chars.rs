@@ -1,0 +1,353 @@
+//! Character n-grams: over a whole text (`char`) or within its words (`char_wb`), as scikit-learn's `_char_ngrams` and
+//! `_char_wb_ngrams` (`sklearn.feature_extraction.text`) count them.
+//!
+//! Each analyzer is two steps, because its n-grams are ranges of a text that the first step writes: `collapse_spaces`
+//! then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams count characters; in ASCII those are bytes.
+
+use std::ops::Range;
+
+/// White space as Python's `str.isspace` and `\s` have it: Unicode's, and the four separators of ASCII.
+#[inline]
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
+}
+
+/// Replaces `out` with `text` in which each run of two or more white space characters is one space. A lone one
+/// stays as it is, be it a newline.
+pub fn collapse_spaces(text: &str, out: &mut String) {
+    out.clear();
+    out.reserve(text.len());
+    replace_space_runs(text, out, |run| run.len() == 1 || run.chars().nth(1).is_none());
+}
+
+/// Replaces `out` with the words of `text`, parted at white space, with one space before, between and after them;
+/// with nothing if there is no word.
+pub fn pad_words(text: &str, out: &mut String) {
+    out.clear();
+    out.reserve(text.len() + 2);
+    if !text.starts_with(is_space) {
+        out.push(' ');
+    }
+    replace_space_runs(text, out, |run| run == " ");
+    if !out.ends_with(' ') {
+        out.push(' ');
+    }
+    if out.len() == 1 {
+        out.clear();
+    }
+}
+
+/// Adds `text` to `out`, with a space for each maximal run of white space that need not stay.
+#[inline]
+fn replace_space_runs(text: &str, out: &mut String, stays: impl Fn(&str) -> bool) {
+    let mut copied = 0;
+    for_each_space_run(text, |run| {
+        if !stays(&text[run.clone()]) {
+            out.push_str(&text[copied..run.start]);
+            out.push(' ');
+            copied = run.end;
+        }
+    });
+    out.push_str(&text[copied..]);
+}
+
+/// Calls `found` with every n-gram of `text`, of `min` to `max` characters, as a range of its bytes: the short ones
+/// first, and those of one length in order.
+pub fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
+    let bytes = text.as_bytes();
+    let ascii = text.is_ascii();
+    for n in min.max(1)..=max {
+        let any = if ascii {
+            slide_bytes(0..bytes.len(), n, found)
+        } else {
+            slide(bytes, 0..bytes.len(), n, found)
+        };
+        if !any {
+            return;
+        }
+    }
+}
+
+/// Calls `found` with every n-gram of the words of `padded`, as a range of its bytes. `padded` is what [`pad_words`]
+/// writes; a word takes in the space on either side of it, and one of less than `min` characters is one n-gram.
+pub fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
+    let min = min.max(1);
+    let bytes = padded.as_bytes();
+    let all_ascii = padded.is_ascii();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b' ', bytes).skip(1) {
+        let word = start..end + 1;
+        start = end;
+        let ascii = all_ascii || bytes[word.clone()].is_ascii();
+        for n in min..=max {
+            let any = if ascii {
+                slide_bytes(word.clone(), n, found)
+            } else {
+                slide(bytes, word.clone(), n, found)
+            };
+            if !any {
+                if n == min {
+                    found(word);
+                }
+                break;
+            }
+        }
+    }
+}
+
+/// Calls `found` with every range of `n` bytes within `text`. False if there is none.
+#[inline]
+fn slide_bytes(text: Range<usize>, n: usize, found: &mut impl FnMut(Range<usize>)) -> bool {
+    if text.len() < n {
+        return false;
+    }
+    for start in text.start..=text.end - n {
+        found(start..start + n);
+    }
+    true
+}
+
+/// Calls `found` with every n-gram of `n` characters of `text[within]`. False if there is none.
+#[inline]
+fn slide(text: &[u8], within: Range<usize>, n: usize, found: &mut impl FnMut(Range<usize>)) -> bool {
+    let mut gram = within.start..within.start;
+    for _ in 0..n {
+        if gram.end == within.end {
+            return false;
+        }
+        gram.end += character_length(text[gram.end]);
+    }
+    loop {
+        found(gram.clone());
+        if gram.end == within.end {
+            return true;
+        }
+        gram.start += character_length(text[gram.start]);
+        gram.end += character_length(text[gram.end]);
+    }
+}
+
+/// Bytes of the character whose first byte this is.
+#[inline]
+fn character_length(first: u8) -> usize {
+    match first {
+        0..0xC0 => 1,
+        0xC0..0xE0 => 2,
+        0xE0..0xF0 => 3,
+        0xF0.. => 4,
+    }
+}
+
+/// Bytes whose white space is looked for at once.
+const BLOCK: usize = 64;
+
+/// Calls `found` with every maximal run of white space.
+#[inline]
+fn for_each_space_run(text: &str, mut found: impl FnMut(Range<usize>)) {
+    let (blocks, rest) = text.as_bytes().as_chunks::<BLOCK>();
+    let mut last = [0; BLOCK];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut start = 0;
+    let mut within = 0;
+    let mut spilled = 0;
+    for (index, block) in blocks.iter().chain([&last]).enumerate() {
+        let base = index * BLOCK;
+        let (mut spaces, mut leads) = space_masks(block);
+        spaces |= std::mem::take(&mut spilled);
+        while leads != 0 {
+            let bit = leads.trailing_zeros() as usize;
+            leads &= leads - 1;
+            let bits = ((1u128 << space_length(text, base + bit)) - 1) << bit;
+            spaces |= bits as u64;
+            spilled |= (bits >> BLOCK) as u64;
+        }
+        let mut edges = spaces ^ (spaces << 1 | within);
+        within = spaces >> (BLOCK - 1);
+        let mut inside = (spaces ^ edges) & 1;
+        while edges != 0 {
+            let at = base + edges.trailing_zeros() as usize;
+            edges &= edges - 1;
+            if inside == 1 {
+                found(start..at);
+            } else {
+                start = at;
+            }
+            inside ^= 1;
+        }
+    }
+    if within == 1 {
+        found(start..text.len());
+    }
+}
+
+/// For each byte of a block, a bit: is it white space of ASCII; can it be the first byte of any other.
+#[inline]
+fn space_masks(block: &[u8; BLOCK]) -> (u64, u64) {
+    let is_space = block.map(|b| (b == b' ' || b.wrapping_sub(9) < 5 || b.wrapping_sub(0x1C) < 4) as u8);
+    let is_lead = block.map(|b| (b == 0xC2 || b.wrapping_sub(0xE1) < 3) as u8);
+    (gather(&is_space), gather(&is_lead))
+}
+
+/// A bit for each byte of 0 or 1: a product moves the one of byte `i` of eight to bit `56 + i`.
+#[inline]
+fn gather(flags: &[u8; BLOCK]) -> u64 {
+    let eights = flags.as_chunks::<8>().0.iter().enumerate();
+    eights.fold(0, |bits, (index, &flags)| {
+        bits | (u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * index)
+    })
+}
+
+/// Bytes of the white space character at byte `at`; 0 if the character there is none.
+#[inline]
+fn space_length(text: &str, at: usize) -> usize {
+    match text.as_bytes()[at] {
+        b'\t'..=b'\r' | 0x1C..=b' ' => 1,
+        // The first bytes of all white space beyond ASCII.
+        0xC2 | 0xE1 | 0xE2 | 0xE3 => {
+            text[at..].chars().next().map_or(0, |c| if is_space(c) { c.len_utf8() } else { 0 })
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn collapsed(text: &str) -> String {
+        let mut out = String::from("before");
+        collapse_spaces(text, &mut out);
+        out
+    }
+
+    fn padded(text: &str) -> String {
+        let mut out = String::from("before");
+        pad_words(text, &mut out);
+        out
+    }
+
+    fn grams(text: &str, min: usize, max: usize) -> Vec<&str> {
+        let mut found = Vec::new();
+        char_ngrams(text, min, max, &mut |range| found.push(&text[range]));
+        found
+    }
+
+    fn wb_grams(padded: &str, min: usize, max: usize) -> Vec<&str> {
+        let mut found = Vec::new();
+        char_wb_ngrams(padded, min, max, &mut |range| found.push(&padded[range]));
+        found
+    }
+
+    /// scikit-learn's `_char_ngrams`, line for line, over characters.
+    fn naive_grams(text: &str, min: usize, max: usize) -> Vec<String> {
+        let text: Vec<char> = text.chars().collect();
+        (min..=max.min(text.len()))
+            .flat_map(|n| text.windows(n).map(|gram| gram.iter().collect()).collect::<Vec<String>>())
+            .collect()
+    }
+
+    /// scikit-learn's `_char_wb_ngrams`, line for line, over characters.
+    fn naive_wb_grams(text: &str, min: usize, max: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        for word in text.split(is_space).filter(|word| !word.is_empty()) {
+            let word: Vec<char> = format!(" {word} ").chars().collect();
+            for n in min..=max {
+                let mut offset = 0;
+                found.push(word[offset..(offset + n).min(word.len())].iter().collect());
+                while offset + n < word.len() {
+                    offset += 1;
+                    found.push(word[offset..offset + n].iter().collect());
+                }
+                if offset == 0 {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn white_space_is_pythons() {
+        let spaces: Vec<u32> =
+            (0..=0x10FFFF).filter_map(char::from_u32).filter(|&c| is_space(c)).map(u32::from).collect();
+        let expected: Vec<u32> =
+            [0x09..=0x0D, 0x1C..=0x20, 0x85..=0x85, 0xA0..=0xA0, 0x1680..=0x1680, 0x2000..=0x200A]
+                .into_iter()
+                .chain([0x2028..=0x2029, 0x202F..=0x202F, 0x205F..=0x205F, 0x3000..=0x3000])
+                .flatten()
+                .collect();
+        assert_eq!(spaces, expected);
+        for c in '\0'..=char::MAX {
+            let text = String::from(c);
+            assert_eq!(space_length(&text, 0) > 0, is_space(c), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn spaces_collapse_in_runs_only() {
+        assert_eq!(collapsed("a\nb  c \t\n d\u{3000}e\u{2003}\u{85}f "), "a\nb c d\u{3000}e f ");
+        assert_eq!(collapsed(" \n"), " ");
+        assert_eq!(collapsed(""), "");
+    }
+
+    #[test]
+    fn words_are_padded() {
+        assert_eq!(padded("\n the  quick\u{A0}é\t"), " the quick é ");
+        assert_eq!(padded(" \n\u{2003}"), "");
+        assert_eq!(padded("x"), " x ");
+    }
+
+    #[test]
+    fn known_grams() {
+        assert_eq!(grams("abc", 1, 2), ["a", "b", "c", "ab", "bc"]);
+        assert_eq!(grams("né", 2, 5), ["né"]);
+        assert_eq!(grams("", 1, 3), [""; 0]);
+        assert_eq!(wb_grams(" the a ", 3, 5), [" th", "the", "he ", " the", "the ", " the ", " a "]);
+        assert_eq!(wb_grams(" a ", 4, 7), [" a "]);
+        assert_eq!(wb_grams(" é ", 4, 7), [" é "]);
+        assert_eq!(wb_grams("", 1, 2), [""; 0]);
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let special = proptest::sample::select(
+            "ab  \n\t\u{1C}\u{1F}\u{85}\u{A0}\u{2003}\u{2028}\u{3000}éß中😀\u{301}"
+                .chars()
+                .collect::<Vec<_>>(),
+        );
+        let mixed = proptest::collection::vec(prop_oneof![6 => special, 1 => any::<char>()], 0..60);
+        let ascii = proptest::collection::vec(
+            proptest::sample::select("abc  \n\u{1D}".chars().collect::<Vec<_>>()),
+            0..60,
+        );
+        prop_oneof![mixed, ascii].prop_map(|chars| chars.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn grams_are_the_definitions(text in texts(), min in 1usize..5, more in 0usize..4) {
+            let max = min + more;
+            prop_assert_eq!(grams(&text, min, max), naive_grams(&text, min, max));
+            let padded = padded(&text);
+            prop_assert_eq!(wb_grams(&padded, min, max), naive_wb_grams(&text, min, max));
+        }
+
+        #[test]
+        fn collapsing_is_a_substitution(text in texts()) {
+            let mut expected = String::new();
+            let mut run = String::new();
+            for c in text.chars().chain(['\0']) {
+                if is_space(c) {
+                    run.push(c);
+                } else {
+                    expected.push_str(if run.chars().count() > 1 { " " } else { &run });
+                    run.clear();
+                    expected.push(c);
+                }
+            }
+            expected.pop();
+            prop_assert_eq!(collapsed(&text), expected);
+        }
+    }
+}

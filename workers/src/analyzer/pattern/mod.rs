@@ -1,0 +1,278 @@
+//! Tokens by a pattern: what Python's `re.findall` gives for a pattern of a `str`, with scikit-learn's rule that one
+//! capture group, if there is one, is the token.
+//!
+//! `python` rewrites the pattern in the syntax of two engines. `regex` runs in linear time and takes what it can.
+//! `fancy-regex` goes back and forth, with a limit on its steps, and takes the rest: look-around, back-references,
+//! patterns that match the empty string, and `\b` where the text has characters that the engines count as word
+//! characters and Python doesn't, or the reverse.
+
+mod python;
+
+use super::characters::Properties;
+use fancy_regex::{CompileError, RegexBuilder};
+use python::Translation;
+use regex::CaptureLocations;
+use std::ops::Range;
+
+pub use python::PatternError;
+
+/// Steps of the backtracking engine for one token.
+const MOST_STEPS: usize = 10_000_000;
+
+/// A document on which a pattern takes more steps than it may.
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+#[error("the token pattern takes too many steps")]
+pub struct TooManySteps;
+
+/// A pattern that finds tokens.
+#[derive(Clone, Debug)]
+pub struct TokenPattern {
+    /// For texts that it finds the right tokens in.
+    linear: Option<Linear>,
+    exact: fancy_regex::Regex,
+    /// The pattern at the beginning of a search only, and not empty; none if it always is.
+    not_empty: Option<fancy_regex::Regex>,
+    has_group: bool,
+}
+
+/// A pattern for the linear engine.
+#[derive(Clone, Debug)]
+struct Linear {
+    regex: regex::Regex,
+    /// It asks for borders of words, which are right only where both notions of a word character agree.
+    has_borders: bool,
+}
+
+/// A match, and the part of it that is the token.
+struct Match {
+    whole: Range<usize>,
+    token: Range<usize>,
+}
+
+impl TokenPattern {
+    /// Compiles a pattern as Python's `re.compile` does, without flags but those in the pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`] if it does not compile, has more than one capture group, or means something that the engines
+    /// can't do.
+    pub fn new(pattern: &str) -> Result<Self, PatternError> {
+        let Translation { linear, exact, groups, has_borders } = python::translate(pattern)?;
+        if groups > 1 {
+            return Err(PatternError::Groups(groups));
+        }
+        let compile = |pattern: &str, not_empty: bool| {
+            RegexBuilder::new(pattern).backtrack_limit(MOST_STEPS).find_not_empty(not_empty).build()
+        };
+        let words = |error: fancy_regex::Error| PatternError::Syntax(first_line(&error.to_string()));
+        let not_empty = match compile(&format!(r"\G(?:{exact})"), true) {
+            Ok(regex) => Some(regex),
+            Err(fancy_regex::Error::CompileError(error))
+                if matches!(*error, CompileError::PatternCanNeverMatch) =>
+            {
+                None
+            }
+            Err(error) => return Err(words(error)),
+        };
+        let exact = compile(&exact, false).map_err(words)?;
+        Ok(TokenPattern {
+            linear: linear.and_then(|pattern| Linear::new(&pattern, has_borders)),
+            exact,
+            not_empty,
+            has_group: groups == 1,
+        })
+    }
+
+    /// Whether `pattern` means the same as scikit-learn's default, `(?u)\b\w\w+\b`: every run of two or more word
+    /// characters. Then the word scanner finds the same tokens, faster.
+    pub fn is_default(pattern: &str) -> bool {
+        let pattern = pattern.strip_prefix("(?u)").unwrap_or(pattern);
+        let inner = pattern.strip_prefix(r"\b").and_then(|pattern| pattern.strip_suffix(r"\b"));
+        matches!(inner.unwrap_or(pattern), r"\w\w+" | r"\w{2,}")
+    }
+
+    /// Calls `found` with each token of `text` in order, as a range of its bytes: each match, or its capture group; an
+    /// empty range if the group took no part.
+    ///
+    /// # Errors
+    /// [`TooManySteps`] if the pattern backtracks without end; the tokens before that place were found.
+    pub fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
+        match &self.linear {
+            Some(linear) if !linear.has_borders || notions_agree(text) => {
+                linear.find(text, self.has_group, found);
+                Ok(())
+            }
+            _ => self.find_exactly(text, found),
+        }
+    }
+
+    /// As `re.findall` goes on since Python 3.7: an empty match may follow any match, and after an empty one the next
+    /// may begin at the same place if it is not empty.
+    fn find_exactly(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
+        let mut at = 0;
+        let mut was_empty = false;
+        loop {
+            let mut matched = None;
+            if was_empty {
+                if let Some(not_empty) = &self.not_empty {
+                    matched = self.search(not_empty, text, at)?;
+                }
+                if matched.is_none() {
+                    let Some(passed) = text[at..].chars().next() else { return Ok(()) };
+                    at += passed.len_utf8();
+                }
+            }
+            if matched.is_none() {
+                matched = self.search(&self.exact, text, at)?;
+            }
+            let Some(Match { whole, token }) = matched else { return Ok(()) };
+            found(token);
+            was_empty = whole.is_empty();
+            at = whole.end;
+        }
+    }
+
+    /// The first match from `at` on.
+    fn search(
+        &self,
+        regex: &fancy_regex::Regex,
+        text: &str,
+        at: usize,
+    ) -> Result<Option<Match>, TooManySteps> {
+        if !self.has_group {
+            let whole = regex.find_from_pos(text, at).map_err(|_| TooManySteps)?;
+            return Ok(whole.map(|whole| Match { whole: whole.range(), token: whole.range() }));
+        }
+        let captures = regex.captures_from_pos(text, at).map_err(|_| TooManySteps)?;
+        Ok(captures.and_then(|captures| {
+            let whole = captures.get(0)?.range();
+            let token = captures.get(1).map_or(whole.end..whole.end, |group| group.range());
+            Some(Match { whole, token })
+        }))
+    }
+}
+
+impl Linear {
+    /// Nothing if the engine does not take the pattern.
+    fn new(pattern: &str, has_borders: bool) -> Option<Self> {
+        regex::Regex::new(pattern).ok().map(|regex| Linear { regex, has_borders })
+    }
+
+    fn find(&self, text: &str, has_group: bool, found: &mut impl FnMut(Range<usize>)) {
+        if !has_group {
+            return self.regex.find_iter(text).for_each(|token| found(token.range()));
+        }
+        let mut locations: CaptureLocations = self.regex.capture_locations();
+        let mut at = 0;
+        while let Some(whole) = self.regex.captures_read_at(&mut locations, text, at) {
+            at = whole.end();
+            found(locations.get(1).map_or(at..at, |(start, end)| start..end));
+        }
+    }
+}
+
+/// Whether every character of `text` is a word character for Python and for the engines, or for neither.
+fn notions_agree(text: &str) -> bool {
+    // What the engines' `\w` adds to Python's: marks, connectors and joiners; what Python's adds: numbers such as ½.
+    text.is_ascii()
+        || text
+            .chars()
+            .all(|c| c.is_ascii() || Properties::of(c as u32).is_word() == regex_syntax::is_word_character(c))
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens<'a>(pattern: &str, text: &'a str) -> Vec<&'a str> {
+        let mut found = Vec::new();
+        let pattern = TokenPattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        pattern.find(text, &mut |range| found.push(&text[range])).unwrap();
+        found
+    }
+
+    /// Each with the answer of `re.findall` in Python 3.11.
+    #[test]
+    fn as_python_finds() {
+        for (pattern, text, expected) in [
+            (r"(?u)\b\w\w+\b", "a bc d\u{e9}f_1 ²½", &["bc", "déf_1", "²½"][..]),
+            (r"\w*", "ab c", &["ab", "", "c", ""]),
+            (r"|a", "a", &["", "a", ""]),
+            (r"a?", "baa", &["", "a", "a", ""]),
+            (r"\d+", "12 ٣५ ²", &["12", "٣५"]),
+            (r"[^\s]+", "a\u{1c}b\u{85}c\u{200b}d", &["a", "b", "c\u{200b}d"]),
+            (r"\w+$", "one two\n", &["two"]),
+            (r"\w+\Z", "one two\n", &[]),
+            (r"(?m)^\w+$", "one\ntwo\n", &["one", "two"]),
+            (r"(\w)\w*|(-)?", "ab", &["two groups"]),
+            (r"(a)|b", "ab", &["a", ""]),
+            (r"(?:x)(?P<n>\w)", "xyxz", &["y", "z"]),
+            (r"(\w)\1", "aabbc", &["a", "b"]),
+            (r"(?P<c>\w)(?P=c)", "aabbc", &["a", "b"]),
+            (r"(?=(\w\w))", "abc", &["ab", "bc"]),
+            (r"(?<![\w])\w{2,}", "ab c def", &["ab", "def"]),
+            (r"(?i)straSSe|[k]", "STRASSE K \u{212a}", &["STRASSE", "K", "\u{212a}"]),
+            (r"(?i)i", "iIıİ", &["i", "I", "ı", "İ"]),
+            (r"(?a)\w+", "aé1", &["a", "1"]),
+            (r"(?x) a  b # nothing", "ab", &["ab"]),
+            (r"[]a]+[[]", "]a[", &["]a["]),
+            (r"[a&&b]+", "&a&b", &["&a&b"]),
+            (r"x{,2}y", "xxxy", &["xxy"]),
+            (r"a{1,x}", "a{1,x}", &["a{1,x}"]),
+            (r"\101\x42\u0043", "ABC", &["ABC"]),
+            (r"a++b|(?>a+)c", "aab aac", &["aab", "aac"]),
+            (r"\Bb", "ab b", &["b"]),
+            (r"\b\w", "a\u{301}b", &["a", "b"]),
+            (r".", "a\n\r", &["a", "\r"]),
+            (r"(?s).", "a\n", &["a", "\n"]),
+        ] {
+            if expected == ["two groups"] {
+                assert_eq!(TokenPattern::new(pattern).unwrap_err(), PatternError::Groups(2));
+            } else {
+                assert_eq!(tokens(pattern, text), expected, "{pattern} on {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_engines_agree_where_both_may_run() {
+        let text = "The well-known naïve café's 2nd word_list, 日本語 и ещё.";
+        for pattern in [r"\b\w+\b", r"\b[a-z]{3,}\b", r"(\w+)'s", r"[^\W\d]+", r"\w+-\w+"] {
+            let pattern = TokenPattern::new(pattern).unwrap();
+            let (mut linear, mut exact) = (Vec::new(), Vec::new());
+            pattern
+                .linear
+                .as_ref()
+                .expect("linear")
+                .find(text, pattern.has_group, &mut |range| linear.push(range));
+            pattern.find_exactly(text, &mut |range| exact.push(range)).unwrap();
+            assert_eq!(linear, exact);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        for wrong in [
+            "(", ")", "[", "a**", "*", "a{2,1}", r"\q", r"\1", "(?P<1>a)", "(?L)a", "[b-a]", r"\", "a(?i)b",
+            "(?#",
+        ] {
+            let error = TokenPattern::new(wrong).expect_err(wrong).to_string();
+            assert!(!error.is_empty() && !error.contains('\n'), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn steps_have_a_limit() {
+        let pattern = TokenPattern::new(r"(a|aa)+\1c").unwrap();
+        assert_eq!(pattern.find(&"a".repeat(60), &mut |_| {}), Err(TooManySteps));
+    }
+
+    #[test]
+    fn the_default_is_known() {
+        assert!(TokenPattern::is_default(r"(?u)\b\w\w+\b") && TokenPattern::is_default(r"\w{2,}"));
+        assert!(!TokenPattern::is_default(r"\b\w+\b"));
+    }
+}

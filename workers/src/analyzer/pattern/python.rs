@@ -1,0 +1,558 @@
+//! Python's regular expressions (`re`, 3.11) in the syntax of the `regex` and `fancy-regex` crates.
+//!
+//! Both engines choose matches as Python does: the first alternative that leads to a match. What differs is written
+//! out: classes by Python's notion of a word, a digit, a space; `\b`, `$`, `\Z`; quantifiers and classes by Python's
+//! rules of what is special in them. What can't be told is refused.
+
+use std::fmt::Write as _;
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// A token pattern that cannot be used.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+pub enum PatternError {
+    /// It is no regular expression, or none that the engines take.
+    #[error("{0}")]
+    Syntax(String),
+    /// It has more than one capture group, and one token cannot be several.
+    #[error("{0} capture groups, and only one can be the token: write (?:...) for the others")]
+    Groups(usize),
+}
+
+/// A pattern in the engines' syntax.
+#[derive(Debug)]
+pub struct Translation {
+    /// For the linear engine; none if it can't give the same matches.
+    pub linear: Option<String>,
+    /// For the backtracking engine.
+    pub exact: String,
+    /// Number of capture groups.
+    pub groups: usize,
+    /// Whether `linear` asks for borders of words.
+    pub has_borders: bool,
+}
+
+/// Python's `\w` inside a class.
+const WORD: &str = r"\p{L}\p{N}_";
+const ASCII_WORD: &str = "a-zA-Z0-9_";
+
+/// Translates a pattern.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn translate(pattern: &str) -> Result<Translation, PatternError> {
+    let mut translator = Translator {
+        chars: pattern.chars().peekable(),
+        linear: String::new(),
+        exact: String::new(),
+        flags: Flags::default(),
+        groups: 0,
+        is_linear: true,
+        has_borders: false,
+    };
+    translator.global_flags()?;
+    translator.alternatives(0)?;
+    if translator.chars.next().is_some() {
+        return Err(syntax("unbalanced parenthesis"));
+    }
+    let Translator { linear, exact, groups, has_borders, mut is_linear, .. } = translator;
+    // An empty match after a match is one more token for Python, and none for the engine.
+    is_linear &=
+        regex_syntax::parse(&linear).is_ok_and(|hir| hir.properties().minimum_len().unwrap_or(0) > 0);
+    Ok(Translation { linear: is_linear.then_some(linear), exact, groups, has_borders })
+}
+
+fn syntax(message: impl Into<String>) -> PatternError {
+    PatternError::Syntax(message.into())
+}
+
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    ascii: bool,
+    ignore_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+    verbose: bool,
+}
+
+impl Flags {
+    fn set(&mut self, flag: char, on: bool) -> Result<(), PatternError> {
+        match flag {
+            'i' => self.ignore_case = on,
+            'm' => self.multi_line = on,
+            's' => self.dot_all = on,
+            'x' => self.verbose = on,
+            'a' if on => self.ascii = true,
+            'u' if on => self.ascii = false,
+            'L' => return Err(syntax("the flag L means nothing for text")),
+            other => return Err(syntax(format!("unknown flag {other}"))),
+        }
+        Ok(())
+    }
+}
+
+struct Translator<'a> {
+    chars: Peekable<Chars<'a>>,
+    linear: String,
+    exact: String,
+    flags: Flags,
+    groups: usize,
+    is_linear: bool,
+    has_borders: bool,
+}
+
+/// What was translated last, for the quantifier that may follow.
+#[derive(Clone, Copy, PartialEq)]
+enum Last {
+    Nothing,
+    Item,
+    Quantified,
+}
+
+impl Translator<'_> {
+    fn push(&mut self, text: &str) {
+        self.linear.push_str(text);
+        self.exact.push_str(text);
+    }
+
+    /// Something that only the backtracking engine can do.
+    fn push_exact(&mut self, text: &str) {
+        self.is_linear = false;
+        self.exact.push_str(text);
+    }
+
+    fn next(&mut self, what: &str) -> Result<char, PatternError> {
+        self.chars.next().ok_or_else(|| syntax(format!("the pattern ends in the middle of {what}")))
+    }
+
+    fn eat(&mut self, text: &str) -> bool {
+        let mut ahead = self.chars.clone();
+        let found = text.chars().all(|c| ahead.next() == Some(c));
+        if found {
+            self.chars = ahead;
+        }
+        found
+    }
+
+    /// Flags for the whole pattern, which stand at its beginning.
+    fn global_flags(&mut self) -> Result<(), PatternError> {
+        loop {
+            let mut ahead = self.chars.clone();
+            if (ahead.next(), ahead.next()) != (Some('('), Some('?')) {
+                break;
+            }
+            let flags: String = ahead.clone().take_while(|c| c.is_ascii_alphabetic()).collect();
+            if flags.is_empty() || ahead.nth(flags.len()) != Some(')') {
+                break;
+            }
+            flags.chars().try_for_each(|flag| self.flags.set(flag, true))?;
+            self.chars = ahead;
+        }
+        Ok(())
+    }
+
+    fn alternatives(&mut self, depth: usize) -> Result<(), PatternError> {
+        if depth > 100 {
+            return Err(syntax("groups are nested too deep"));
+        }
+        let mut last = Last::Nothing;
+        while let Some(&c) = self.chars.peek() {
+            if c == ')' {
+                return Ok(());
+            }
+            self.chars.next();
+            last = match c {
+                '|' => {
+                    self.push("|");
+                    Last::Nothing
+                }
+                c if self.flags.verbose && c.is_ascii_whitespace() => last,
+                '#' if self.flags.verbose => {
+                    self.chars.by_ref().find(|&c| c == '\n');
+                    last
+                }
+                '*' | '+' | '?' => self.quantifier(&c.to_string(), last)?,
+                '{' => match self.bounds()? {
+                    Some(bounds) => self.quantifier(&bounds, last)?,
+                    None => self.literal('{'),
+                },
+                '(' => self.group(depth)?.unwrap_or(last),
+                '[' => self.class()?,
+                '.' => {
+                    self.push(if self.flags.dot_all { "(?s:.)" } else { r"[^\n]" });
+                    Last::Item
+                }
+                '^' => {
+                    self.push(if self.flags.multi_line { "(?m:^)" } else { r"\A" });
+                    Last::Item
+                }
+                '$' if self.flags.multi_line => {
+                    self.push("(?m:$)");
+                    Last::Item
+                }
+                '$' => {
+                    self.push_exact(r"(?=\n?\z)");
+                    Last::Item
+                }
+                '\\' => self.escape()?,
+                c => self.literal(c),
+            };
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, c: char) -> Last {
+        if self.flags.ignore_case {
+            let mut class = String::from("[");
+            push_item(&mut class, c, c);
+            self.extra_cases(&mut class, c, c);
+            class.push(']');
+            let class = self.with_case(&class);
+            self.push(&class);
+        } else {
+            let mut text = String::new();
+            push_escaped(&mut text, c);
+            self.push(&text);
+        }
+        Last::Item
+    }
+
+    fn with_case(&self, class: &str) -> String {
+        let folds = self.flags.ignore_case && !self.flags.ascii;
+        if folds { format!("(?i:{class})") } else { class.to_owned() }
+    }
+
+    /// Python takes the dotless and the dotted i for cases of i; the engines, by Unicode's simple folding, don't. And
+    /// with the flag for ASCII, only ASCII letters have cases.
+    fn extra_cases(&self, class: &mut String, first: char, last: char) {
+        if !self.flags.ignore_case {
+            return;
+        }
+        let holds = |c: char| (first..=last).contains(&c);
+        if !self.flags.ascii && "iIıİ".chars().any(holds) {
+            class.push_str("iIıİ");
+        }
+        if self.flags.ascii {
+            let letters = ('A'..='Z').chain('a'..='z').filter(|&c| holds(c));
+            class.extend(letters.map(|c| {
+                if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+            }));
+        }
+    }
+
+    /// A quantifier, whether greedy, lazy or possessive, behind what it repeats.
+    fn quantifier(&mut self, text: &str, last: Last) -> Result<Last, PatternError> {
+        match last {
+            Last::Nothing => return Err(syntax("nothing to repeat")),
+            Last::Quantified => return Err(syntax("multiple repeat")),
+            Last::Item => {}
+        }
+        self.push(text);
+        if self.eat("?") {
+            self.push("?");
+        } else if self.eat("+") {
+            self.push_exact("+");
+        }
+        Ok(Last::Quantified)
+    }
+
+    /// The rest of `{m,n}`, as the engines write it; nothing if the brace is a character.
+    fn bounds(&mut self) -> Result<Option<String>, PatternError> {
+        let inner: String = self.chars.clone().take_while(|&c| c != '}').collect();
+        let is_closed = self.chars.clone().any(|c| c == '}');
+        let (least, most) =
+            inner.split_once(',').map_or((inner.as_str(), None), |(least, most)| (least, Some(most)));
+        let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+        if !is_closed || inner.is_empty() || !is_number(least) || !most.is_none_or(is_number) {
+            return Ok(None);
+        }
+        // Longer than any pattern means it; and `{,}` is `*`.
+        let bound = |text: &str| match text.parse::<u32>() {
+            Ok(number) if number <= 1000 => Ok(number.to_string()),
+            _ => Err(syntax("the repetition number is too large")),
+        };
+        let least = if least.is_empty() { "0".to_owned() } else { bound(least)? };
+        let text = match most {
+            None => format!("{{{least}}}"),
+            Some("") => format!("{{{least},}}"),
+            Some(most) => {
+                let most = bound(most)?;
+                if least.parse::<u32>().ok() > most.parse::<u32>().ok() {
+                    return Err(syntax("min repeat greater than max repeat"));
+                }
+                format!("{{{least},{most}}}")
+            }
+        };
+        self.chars.nth(inner.chars().count());
+        Ok(Some(text))
+    }
+
+    /// The rest of a group. A comment is nothing.
+    fn group(&mut self, depth: usize) -> Result<Option<Last>, PatternError> {
+        let flags = self.flags;
+        if self.eat("?#") {
+            return match self.chars.by_ref().find(|&c| c == ')') {
+                Some(_) => Ok(None),
+                None => Err(syntax("missing ), unterminated comment")),
+            };
+        }
+        if self.eat("?P=") {
+            let name = self.name(')')?;
+            self.push_exact(&format!(r"\k<{name}>"));
+            return Ok(Some(Last::Item));
+        }
+        if self.eat("?P<") {
+            let name = self.name('>')?;
+            self.groups += 1;
+            self.push(&format!("(?P<{name}>"));
+        } else if self.eat("?:") {
+            self.push("(?:");
+        } else if self.eat("?>") {
+            self.push_exact("(?>");
+        } else if self.eat("?=") {
+            self.push_exact("(?=");
+        } else if self.eat("?!") {
+            self.push_exact("(?!");
+        } else if self.eat("?<=") {
+            self.push_exact("(?<=");
+        } else if self.eat("?<!") {
+            self.push_exact("(?<!");
+        } else if self.eat("?(") {
+            return Err(syntax("conditional groups are not supported"));
+        } else if self.eat("?") {
+            self.scoped_flags()?;
+            self.push("(?:");
+        } else {
+            self.groups += 1;
+            self.push("(");
+        }
+        self.alternatives(depth + 1)?;
+        if self.chars.next() != Some(')') {
+            return Err(syntax("missing ), unterminated subpattern"));
+        }
+        self.push(")");
+        self.flags = flags;
+        Ok(Some(Last::Item))
+    }
+
+    /// The flags of `(?aimsx-imsx:`, up to the colon.
+    fn scoped_flags(&mut self) -> Result<(), PatternError> {
+        let mut on = true;
+        loop {
+            match self.next("a group's flags")? {
+                ':' => return Ok(()),
+                '-' if on => on = false,
+                ')' => return Err(syntax("global flags not at the start of the expression")),
+                flag => {
+                    let mut flags = self.flags;
+                    flags.set(flag, on)?;
+                    self.flags = flags;
+                }
+            }
+        }
+    }
+
+    fn name(&mut self, end: char) -> Result<String, PatternError> {
+        let name: String = self.chars.by_ref().take_while(|&c| c != end).collect();
+        let is_name = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if is_name { Ok(name) } else { Err(syntax(format!("bad character in group name {name:?}"))) }
+    }
+
+    fn word(&self) -> &'static str {
+        if self.flags.ascii { ASCII_WORD } else { WORD }
+    }
+
+    /// What a letter for a class of characters means, inside brackets.
+    fn category(&self, letter: char) -> Option<String> {
+        let (inner, negated) = match (letter, self.flags.ascii) {
+            ('w' | 'W', _) => (self.word(), letter == 'W'),
+            ('d' | 'D', true) => ("0-9", letter == 'D'),
+            ('d' | 'D', false) => (r"\p{Nd}", letter == 'D'),
+            ('s' | 'S', true) => (r"\t\n\r\x0B\x0C\x20", letter == 'S'),
+            ('s' | 'S', false) => (r"\s\x1C-\x1F", letter == 'S'),
+            _ => return None,
+        };
+        Some(format!("[{}{inner}]", if negated { "^" } else { "" }))
+    }
+
+    fn escape(&mut self) -> Result<Last, PatternError> {
+        let c = self.next("an escape")?;
+        if let Some(category) = self.category(c) {
+            self.push(&category);
+            return Ok(Last::Item);
+        }
+        match c {
+            'A' => self.push(r"\A"),
+            'Z' => self.push(r"\z"),
+            'b' | 'B' => self.border(c == 'b'),
+            '1'..='9' => {
+                return self.reference(c);
+            }
+            c => {
+                let c = self.character(c)?;
+                self.literal(c);
+            }
+        }
+        Ok(Last::Item)
+    }
+
+    /// A border of a word, or none. The linear engine has its own notion of it, see `TokenPattern::find`.
+    fn border(&mut self, is_border: bool) {
+        let word = self.word();
+        let (here, there) = if is_border { ("!", "=") } else { ("=", "!") };
+        let (ahead, behind) = (format!("[{word}]"), format!("[{word}]"));
+        // Python's \B, up to 3.13, does not match in an empty text.
+        let not_empty = if is_border { "" } else { r"(?!\A\z)" };
+        let _ =
+            write!(self.exact, "(?:(?<={behind})(?{here}{ahead})|(?<!{behind})(?{there}{ahead}){not_empty})");
+        if self.flags.ascii || !is_border {
+            self.is_linear = false;
+        } else {
+            self.has_borders = true;
+            self.linear.push_str(r"\b");
+        }
+    }
+
+    /// `\1`, or an octal escape of three digits.
+    fn reference(&mut self, first: char) -> Result<Last, PatternError> {
+        let mut digits = String::from(first);
+        while digits.len() < 3 && self.chars.peek().is_some_and(char::is_ascii_digit) {
+            digits.extend(self.chars.next());
+        }
+        if digits.len() == 3 && digits.chars().all(|c| c < '8') {
+            let code = u32::from_str_radix(&digits, 8).unwrap_or(0);
+            return match char::from_u32(code).filter(|_| code <= 0o377) {
+                Some(c) => Ok(self.literal(c)),
+                None => Err(syntax(format!("octal escape value \\{digits} outside of range 0-0o377"))),
+            };
+        }
+        match digits.parse::<usize>() {
+            Ok(group) if group >= 1 && group <= self.groups => {
+                self.push_exact(&format!("(?:\\{group})"));
+                Ok(Last::Item)
+            }
+            _ => Err(syntax(format!("invalid group reference {digits}"))),
+        }
+    }
+
+    /// The character that an escape with the letter `c` means, inside a class or out of it.
+    fn character(&mut self, c: char) -> Result<char, PatternError> {
+        Ok(match c {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'f' => '\x0C',
+            'v' => '\x0B',
+            'a' => '\x07',
+            'x' => self.hexadecimal(2)?,
+            'u' => self.hexadecimal(4)?,
+            'U' => self.hexadecimal(8)?,
+            '0' => {
+                let mut code = 0;
+                for _ in 0..2 {
+                    if let Some(digit) = self.chars.peek().and_then(|c| c.to_digit(8)) {
+                        code = code * 8 + digit;
+                        self.chars.next();
+                    }
+                }
+                char::from_u32(code).unwrap_or('\0')
+            }
+            c if c.is_ascii_alphanumeric() => return Err(syntax(format!("bad escape \\{c}"))),
+            c => c,
+        })
+    }
+
+    fn hexadecimal(&mut self, digits: usize) -> Result<char, PatternError> {
+        let text: String = self.chars.by_ref().take(digits).collect();
+        let is_code = text.len() == digits && text.chars().all(|c| c.is_ascii_hexdigit());
+        let code = is_code.then(|| u32::from_str_radix(&text, 16).ok()).flatten();
+        code.and_then(char::from_u32).ok_or_else(|| syntax(format!("bad escape with the digits {text:?}")))
+    }
+
+    /// The rest of a class: Python knows ranges, escapes and a leading `^`, and nothing else in it is special.
+    fn class(&mut self) -> Result<Last, PatternError> {
+        let mut class = String::from("[");
+        if self.eat("^") {
+            class.push('^');
+        }
+        let mut is_first = true;
+        loop {
+            let c = self.next("a character set")?;
+            if c == ']' && !is_first {
+                break;
+            }
+            is_first = false;
+            let first = match self.class_item(c)? {
+                Ok(first) => first,
+                Err(category) => {
+                    class.push_str(&category);
+                    continue;
+                }
+            };
+            let mut ahead = self.chars.clone();
+            let is_range = ahead.next() == Some('-') && !matches!(ahead.next(), Some(']') | None);
+            let last = if is_range {
+                self.chars.next();
+                let c = self.next("a character set")?;
+                self.class_item(c)?.map_err(|_| syntax("bad character range"))?
+            } else {
+                first
+            };
+            if last < first {
+                return Err(syntax(format!("bad character range {first}-{last}")));
+            }
+            push_item(&mut class, first, last);
+            self.extra_cases(&mut class, first, last);
+        }
+        class.push(']');
+        let class = self.with_case(&class);
+        self.push(&class);
+        Ok(Last::Item)
+    }
+
+    /// One character of a class, or a category.
+    fn class_item(&mut self, c: char) -> Result<Result<char, String>, PatternError> {
+        if c != '\\' {
+            return Ok(Ok(c));
+        }
+        let c = self.next("an escape")?;
+        if let Some(category) = self.category(c) {
+            return Ok(Err(category));
+        }
+        Ok(Ok(match c {
+            'b' => '\x08',
+            '1'..='7' => {
+                let mut code = c.to_digit(8).unwrap_or(0);
+                for _ in 0..2 {
+                    if let Some(digit) = self.chars.peek().and_then(|c| c.to_digit(8)) {
+                        code = code * 8 + digit;
+                        self.chars.next();
+                    }
+                }
+                char::from_u32(code)
+                    .filter(|_| code <= 0o377)
+                    .ok_or_else(|| syntax("octal escape value outside of range 0-0o377"))?
+            }
+            c => self.character(c)?,
+        }))
+    }
+}
+
+/// A character so that no engine takes it for anything else.
+fn push_escaped(text: &mut String, c: char) {
+    match c {
+        c if c.is_ascii_alphanumeric() || c == '_' || c as u32 >= 0xA0 => text.push(c),
+        c => {
+            let _ = write!(text, "\\x{{{:X}}}", c as u32);
+        }
+    }
+}
+
+fn push_item(class: &mut String, first: char, last: char) {
+    push_escaped(class, first);
+    if first != last {
+        class.push('-');
+        push_escaped(class, last);
+    }
+}

@@ -1,0 +1,87 @@
+//! A worker's lexicon: term -> number, and the row of the document at hand.
+//!
+//! Three counters share the table of `slots`: `terms` counts terms as they come, `ngrams` counts runs of words by the
+//! ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What a term's
+//! number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct term.
+
+mod ngrams;
+mod nodes;
+mod numbers;
+mod slots;
+mod terms;
+mod word_chars;
+
+pub use ngrams::Ngrams;
+pub use numbers::{FixedVocabulary, LocalIds, Numbers, Sieve};
+pub use terms::Terms;
+pub use word_chars::WordChars;
+
+use crate::analyzer::TermSink;
+
+/// Counted as a token, but no column's: a term that a fixed vocabulary doesn't have.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// Not even a token: a stop word.
+pub const STOPPED: u32 = u32::MAX - 1;
+
+/// One term of the document at hand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Posting {
+    /// The term's number.
+    pub number: u32,
+    /// Its occurrences in this document.
+    pub count: u32,
+}
+
+/// The row of a document, as it is gathered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Row {
+    /// Terms in order of first occurrence. A number may stand twice where two spellings share it.
+    pub postings: Vec<Posting>,
+    /// Occurrences of terms, those of unknown ones included.
+    pub tokens: u64,
+    /// Occurrences of unknown terms.
+    pub unknown: u64,
+}
+
+impl Row {
+    fn clear(&mut self) {
+        self.postings.clear();
+        self.tokens = 0;
+        self.unknown = 0;
+    }
+
+    /// Appends a posting for a number that the document did not have yet, and returns its place.
+    #[inline]
+    fn push(&mut self, number: u32, count: u32) -> u32 {
+        self.postings.push(Posting { number, count });
+        self.postings.len() as u32 - 1
+    }
+}
+
+/// Counts the terms of one document after the other.
+pub trait Counter: TermSink {
+    /// Forgets the row and starts a new one.
+    fn begin_document(&mut self);
+    /// The row of the document at hand, complete, and what gives the numbers in it.
+    fn finish_document(&mut self) -> (&Row, &mut Numbers);
+    /// Whether a number may stand twice in a row.
+    fn may_repeat(&self) -> bool;
+    /// Bytes that the lexicon takes.
+    fn memory(&self) -> usize;
+    /// Forgets all terms. Only where a term gets the same number again.
+    fn forget(&mut self);
+}
+
+/// The document at hand, counted from 1. An entry that bears its stamp belongs to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Stamp(u32);
+
+impl Stamp {
+    /// The next document's stamp; true if stamps begin anew, and all old ones must be wiped.
+    fn advance(&mut self) -> bool {
+        let wraps = self.0 == u32::MAX;
+        self.0 = if wraps { 1 } else { self.0 + 1 };
+        wraps
+    }
+}

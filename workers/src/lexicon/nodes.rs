@@ -1,0 +1,80 @@
+//! Things that are counted by an id of their own, apart from how they were found: a number each, and the place in
+//! the row of the last document that had them.
+
+use super::{Row, Stamp, UNKNOWN};
+
+/// Not numbered yet.
+const UNNUMBERED: u32 = u32::MAX - 2;
+
+#[derive(Clone, Copy)]
+struct Node {
+    number: u32,
+    document: u32,
+    position: u32,
+}
+
+/// The nodes, and the row of the document at hand.
+#[derive(Default)]
+pub struct Nodes {
+    nodes: Vec<Node>,
+    stamp: Stamp,
+    /// The row of the document at hand.
+    pub row: Row,
+}
+
+impl Nodes {
+    /// Starts a document: forgets the row.
+    pub fn begin_document(&mut self) {
+        if self.stamp.advance() {
+            self.nodes.iter_mut().for_each(|node| node.document = 0);
+        }
+        self.row.clear();
+    }
+
+    /// The stamp of the document at hand.
+    pub fn document(&self) -> u32 {
+        self.stamp.0
+    }
+
+    /// Adds a node without a number.
+    pub fn add(&mut self) -> u32 {
+        self.nodes.push(Node { number: UNNUMBERED, document: 0, position: 0 });
+        self.nodes.len() as u32 - 1
+    }
+
+    /// Whether the node has no number yet.
+    #[inline]
+    pub fn is_unnumbered(&self, node: u32) -> bool {
+        self.nodes[node as usize].number == UNNUMBERED
+    }
+
+    /// Gives the node its number.
+    pub fn set_number(&mut self, node: u32, number: u32) {
+        self.nodes[node as usize].number = number;
+    }
+
+    /// Counts `times` occurrences of a node that has a number.
+    #[inline]
+    pub fn count(&mut self, node: u32, times: u32) {
+        self.row.tokens += times as u64;
+        let node = &mut self.nodes[node as usize];
+        if node.document == self.stamp.0 {
+            self.row.postings[node.position as usize].count += times;
+        } else if node.number == UNKNOWN {
+            self.row.unknown += times as u64;
+        } else {
+            node.document = self.stamp.0;
+            node.position = self.row.push(node.number, times);
+        }
+    }
+
+    /// Bytes that the nodes take.
+    pub fn memory(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node>()
+    }
+
+    /// Forgets all nodes.
+    pub fn clear(&mut self) {
+        self.nodes = Vec::new();
+    }
+}

@@ -1,0 +1,155 @@
+//! What a term is numbered, asked once for each distinct term of a worker: a local id, a hash bucket, or a column of
+//! a vocabulary that was given. And what becomes of a word before that: stopped, stemmed.
+
+use super::{STOPPED, UNKNOWN};
+use crate::analyzer::stems::Stemmer;
+use crate::analyzer::stop_words::StopWords;
+use crate::hashing::Buckets;
+use crate::segment::push_term;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Gives numbers to terms.
+pub enum Numbers {
+    /// In order of first occurrence.
+    Local(LocalIds),
+    /// By hash: `bucket << 1 | negative`.
+    Buckets(Buckets),
+    /// By a vocabulary that was given.
+    Fixed(Arc<FixedVocabulary>),
+}
+
+/// A vocabulary that was given.
+#[derive(Debug, Default)]
+pub struct FixedVocabulary {
+    terms: Vec<Box<[u8]>>,
+    columns: HashMap<Box<[u8]>, u32>,
+}
+
+impl FixedVocabulary {
+    /// The vocabulary of `terms`, in column order.
+    ///
+    /// # Errors
+    /// The place of the first term that stands there a second time, from 0, and the term.
+    pub fn new(terms: Vec<Box<[u8]>>) -> Result<Self, (usize, Box<[u8]>)> {
+        let mut columns = HashMap::with_capacity(terms.len());
+        for (column, term) in terms.iter().enumerate() {
+            if columns.insert(term.clone(), column as u32).is_some() {
+                return Err((column, term.clone()));
+            }
+        }
+        Ok(FixedVocabulary { terms, columns })
+    }
+
+    /// The terms, in column order.
+    pub fn terms(&self) -> &[Box<[u8]>] {
+        &self.terms
+    }
+}
+
+/// Numbers terms in order of first occurrence, and keeps those that no record holds yet.
+#[derive(Default)]
+pub struct LocalIds {
+    next: u32,
+    /// Terms since the last record, as `segment::push_term` writes them.
+    pub terms: Vec<u8>,
+    /// Their number.
+    pub new: u32,
+}
+
+impl LocalIds {
+    /// The new terms are in a record.
+    pub fn recorded(&mut self) {
+        self.terms.clear();
+        self.new = 0;
+    }
+}
+
+impl Numbers {
+    /// The number of `term`, which was not asked for before.
+    pub fn number(&mut self, term: &[u8]) -> u32 {
+        match self {
+            Numbers::Local(ids) => {
+                push_term(&mut ids.terms, term);
+                ids.new += 1;
+                ids.next += 1;
+                ids.next - 1
+            }
+            Numbers::Buckets(buckets) => buckets.bucket(term),
+            Numbers::Fixed(vocabulary) => vocabulary.columns.get(term).copied().unwrap_or(UNKNOWN),
+        }
+    }
+}
+
+/// What becomes of a word before it is a term.
+#[derive(Clone, Default)]
+pub struct Sieve {
+    /// Words that are no terms.
+    pub stop_words: Option<Arc<StopWords>>,
+    /// Cuts a word to its stem.
+    pub stemmer: Option<Arc<Stemmer>>,
+}
+
+impl Sieve {
+    /// The term that `word` counts as; nothing for a stop word.
+    pub fn sift<'a>(&self, word: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if self.stop_words.as_ref().is_some_and(|stop_words| stop_words.contains(word)) {
+            return None;
+        }
+        let (Some(stemmer), Ok(text)) = (&self.stemmer, std::str::from_utf8(word)) else {
+            return Some(Cow::Borrowed(word));
+        };
+        Some(match stemmer.stem(text) {
+            Cow::Borrowed(stem) => Cow::Owned(stem.as_bytes().to_vec()),
+            Cow::Owned(stem) => Cow::Owned(stem.into_bytes()),
+        })
+    }
+}
+
+/// Numbers words after sifting them; words of one stem get one number.
+pub struct SiftedNumbers {
+    sieve: Sieve,
+    /// What gives the numbers.
+    pub numbers: Numbers,
+    /// Numbers of stems.
+    stems: HashMap<Box<[u8]>, u32>,
+}
+
+impl SiftedNumbers {
+    /// Numbers `numbers` gives to what `sieve` lets through.
+    pub fn new(sieve: Sieve, numbers: Numbers) -> Self {
+        SiftedNumbers { sieve, numbers, stems: HashMap::new() }
+    }
+
+    /// The number of `word`, which was not asked for before.
+    #[cold]
+    #[inline(never)]
+    pub fn number(&mut self, word: &[u8]) -> u32 {
+        let Some(term) = self.sieve.sift(word) else { return STOPPED };
+        if self.sieve.stemmer.is_none() {
+            return self.numbers.number(&term);
+        }
+        if let Some(&number) = self.stems.get(&*term) {
+            return number;
+        }
+        let number = self.numbers.number(&term);
+        self.stems.insert(term.into_owned().into_boxed_slice(), number);
+        number
+    }
+
+    /// Whether several words may get one number.
+    pub fn may_share(&self) -> bool {
+        self.sieve.stemmer.is_some()
+    }
+
+    /// Bytes that the stems take, about.
+    pub fn memory(&self) -> usize {
+        self.stems.len() * 48
+    }
+
+    /// Forgets the stems' numbers.
+    pub fn forget(&mut self) {
+        self.stems = HashMap::new();
+    }
+}

@@ -1,0 +1,160 @@
+//! Counts terms as they come. An entry remembers the last document it occurred in and its place in that document's
+//! row, so that a repeated term costs one probe and no search.
+
+use super::numbers::{Numbers, Sieve, SiftedNumbers};
+use super::slots::Slots;
+use super::{Counter, Row, STOPPED, Stamp, UNKNOWN};
+use crate::analyzer::TermSink;
+
+/// The counter of the word analyzer without n-grams, and of character n-grams.
+pub struct Terms {
+    slots: Slots,
+    numbers: SiftedNumbers,
+    stamp: Stamp,
+    row: Row,
+}
+
+impl Terms {
+    /// A counter without terms.
+    pub fn new(sieve: Sieve, numbers: Numbers) -> Self {
+        Terms {
+            slots: Slots::new(),
+            numbers: SiftedNumbers::new(sieve, numbers),
+            stamp: Stamp::default(),
+            row: Row::default(),
+        }
+    }
+}
+
+impl TermSink for Terms {
+    #[inline]
+    fn term(&mut self, padded: &[u8], length: usize) {
+        self.row.tokens += 1;
+        let (entry, is_new) = self.slots.term(padded, length);
+        if entry.document == self.stamp.0 {
+            self.row.postings[entry.position as usize].count += 1;
+            return;
+        }
+        if is_new {
+            entry.number = self.numbers.number(&padded[..length]);
+        }
+        match entry.number {
+            UNKNOWN => self.row.unknown += 1,
+            STOPPED => self.row.tokens -= 1,
+            number => {
+                entry.document = self.stamp.0;
+                entry.position = self.row.push(number, 1);
+            }
+        }
+    }
+}
+
+impl Counter for Terms {
+    fn begin_document(&mut self) {
+        if self.stamp.advance() {
+            self.slots.wipe_documents();
+        }
+        self.row.clear();
+    }
+
+    fn finish_document(&mut self) -> (&Row, &mut Numbers) {
+        (&self.row, &mut self.numbers.numbers)
+    }
+
+    fn may_repeat(&self) -> bool {
+        self.numbers.may_share()
+    }
+
+    fn memory(&self) -> usize {
+        self.slots.memory() + self.numbers.memory()
+    }
+
+    fn forget(&mut self) {
+        self.slots.clear();
+        self.numbers.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{LocalIds, Posting};
+    use super::*;
+    use crate::analyzer::PADDING;
+    use crate::segment::{term_at, term_size};
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn counter() -> Terms {
+        Terms::new(Sieve::default(), Numbers::Local(LocalIds::default()))
+    }
+
+    fn give(terms: &mut Terms, term: &[u8]) {
+        let mut padded = term.to_vec();
+        // What lies behind a term must mean nothing.
+        padded.extend_from_slice(&[0xEE; PADDING]);
+        terms.term(&padded, term.len());
+    }
+
+    /// The terms that got a number so far, in its order.
+    fn known(terms: &mut Terms) -> Vec<Vec<u8>> {
+        let (_, Numbers::Local(ids)) = terms.finish_document() else { panic!("local ids") };
+        let mut at = 0;
+        std::iter::from_fn(|| {
+            let term = term_at(&ids.terms, at)?;
+            at += term_size(term.len());
+            Some(term.to_vec())
+        })
+        .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn counts_as_a_map_does(documents in proptest::collection::vec(
+            proptest::collection::vec(proptest::collection::vec(0u8..3, 0..40), 0..60), 1..8)) {
+            let mut terms = counter();
+            for document in &documents {
+                let mut expected: HashMap<Vec<u8>, u32> = HashMap::new();
+                terms.begin_document();
+                for term in document {
+                    give(&mut terms, term);
+                    *expected.entry(term.clone()).or_default() += 1;
+                }
+                let row = terms.finish_document().0.clone();
+                let known = known(&mut terms);
+                let found: HashMap<Vec<u8>, u32> =
+                    row.postings.iter().map(|p| (known[p.number as usize].clone(), p.count)).collect();
+                prop_assert_eq!(row.postings.len(), found.len());
+                prop_assert_eq!(found, expected);
+                prop_assert_eq!((row.tokens, row.unknown), (document.len() as u64, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn grows_and_forgets() {
+        let mut terms = counter();
+        for round in 0..2 {
+            terms.begin_document();
+            for n in 0..20_000u32 {
+                give(&mut terms, format!("{n}{}", "x".repeat(n as usize % 24)).as_bytes());
+            }
+            assert_eq!(terms.finish_document().0.postings.len(), 20_000);
+            assert_eq!(known(&mut terms).len(), 20_000, "round {round}");
+        }
+        terms.forget();
+        terms.begin_document();
+        give(&mut terms, b"0");
+        assert_eq!(terms.finish_document().0.postings, [Posting { number: 20_000, count: 1 }]);
+    }
+
+    #[test]
+    fn a_term_of_zero_bytes_is_a_term() {
+        let mut terms = counter();
+        terms.begin_document();
+        for term in [&b""[..], b"\0", b"\0\0", b"", &[0; 16], &[0; 17]] {
+            give(&mut terms, term);
+        }
+        assert_eq!(terms.finish_document().0.postings.len(), 5);
+        assert_eq!(terms.finish_document().0.postings[0].count, 2);
+    }
+}
