@@ -13,6 +13,7 @@ use crate::output::{
 use crate::pool::{Inline, Processes, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
+use crate::say::say;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result};
 use bowline_workers::plan::{Container, Dtype};
@@ -93,7 +94,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let mut stopwatch = Stopwatch::start();
     let output = OutputDirectory::begin(&args.output, args.force, !args.no_sync, |notice| {
         if !args.quiet {
-            eprintln!("bowline: {notice}");
+            say(&format!("bowline: {notice}"));
         }
     })?;
     let report_file = args.report.as_ref().map(create_report).transpose()?;
@@ -337,14 +338,14 @@ fn available_memory() -> u64 {
 
 fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std::path::Path) {
     for (path, cause) in &corpus.unreadable {
-        eprintln!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes()));
+        say(&format!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes())));
     }
     for failure in failures {
-        eprintln!("bowline: {failure}");
+        say(&format!("bowline: {failure}"));
     }
     if report.failed as usize > failures.len() {
         let more = report.failed as usize - failures.len();
-        eprintln!("bowline: and {more} more failed, all of them in documents.jsonl");
+        say(&format!("bowline: and {more} more failed, all of them in documents.jsonl"));
     }
     let mut parts = vec![format!("{} documents", report.documents)];
     if report.failed > 0 {
@@ -361,11 +362,11 @@ fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std
     parts.push(format!("{} columns", report.columns));
     parts.push(format!("{} non-zeros", report.nonzeros));
     let megabytes = report.bytes as f64 / 1e6;
-    eprintln!(
-        "{}\n{megabytes:.1} MB in {:.2} s, {:.0} MB/s, in {}",
-        parts.join(", "),
+    say(&parts.join(", "));
+    say(&format!(
+        "{megabytes:.1} MB in {:.2} s, {:.0} MB/s, in {}",
         report.seconds,
         megabytes / report.seconds,
         display_path(target.as_os_str().as_bytes())
-    );
+    ));
 }

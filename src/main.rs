@@ -15,6 +15,7 @@ mod output;
 mod pool;
 mod progress;
 mod report;
+mod say;
 mod settings;
 mod usage_error;
 
@@ -63,7 +64,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    eprintln!("bowline: {error:#}");
+    say::say(&format!("bowline: {error:#}"));
     match error.downcast_ref::<UsageError>() {
         Some(_) => ExitCode::from(WRONG_USAGE),
         None => ExitCode::from(NOT_FINISHED),

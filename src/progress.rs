@@ -4,8 +4,8 @@
 //! thread of its own, since the coordinator forks.
 
 use crate::coordinator::{Phase, RunEvent};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal as _;
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Instant;
 
 /// When to draw.
@@ -34,7 +34,10 @@ impl Progress {
             ProgressChoice::Never => false,
         };
         let bar = drawn.then(|| {
-            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let target = match std::io::stderr().is_terminal() {
+                true => ProgressDrawTarget::stderr_with_hz(10),
+                false => ProgressDrawTarget::term_like_with_hz(Box::new(PlainLines), 1),
+            };
             let style = ProgressStyle::with_template(
                 "{prefix:>8} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed} (left {eta})",
             );
@@ -78,6 +81,51 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Standard error that is no terminal: a line each time the bar is drawn, and nothing is taken back.
+#[derive(Debug)]
+struct PlainLines;
+
+impl TermLike for PlainLines {
+    fn width(&self) -> u16 {
+        110
+    }
+
+    fn move_cursor_up(&self, _lines: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _lines: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _columns: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _columns: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, line: &str) -> io::Result<()> {
+        writeln!(io::stderr(), "{}", line.trim_end())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        match text.trim() {
+            "" => Ok(()),
+            text => writeln!(io::stderr(), "{text}"),
+        }
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -61,12 +61,23 @@ fn manifest_tells_settings_and_counts() {
         "bowline": env!("CARGO_PKG_VERSION"),
         "matrix": "matrix.npz",
         "settings": {
-            "analyzer": "word", "lowercase": true, "decode_error": "strict", "binary": "fail",
-            "max_document_bytes": null, "features": "vocabulary", "n_features": null, "alternate_sign": null,
-            "weight": "count", "norm": "none", "dtype": "i32",
+            "text": {
+                "max_document_bytes": null, "binary": "fail", "decode_error": "strict", "lowercase": true,
+                "strip_accents": null, "analyzer": "word", "ngrams": {"min": 1, "max": 1}, "tokenizer": "pattern",
+                "token_pattern": r"(?u)\b\w\w+\b", "stop_words": null, "stem": null,
+            },
+            "columns": {
+                "features": "vocabulary", "fixed_vocabulary": false, "min_df": 1, "max_df": 1.0,
+                "max_features": null, "n_features": null, "alternate_sign": null,
+            },
+            "values": {
+                "weight": "count", "sublinear_tf": false, "smooth_idf": true, "bm25": "lucene", "k1": 1.5,
+                "b": 0.75, "norm": "none", "dtype": "i32",
+            },
         },
         "counts": {
-            "documents": 3, "failed": 0, "columns": 5, "nonzeros": 8, "tokens": 12, "mean_length": 4.0,
+            "documents": 3, "failed": 0, "columns": 5, "nonzeros": 8, "tokens": 12, "unknown": 0,
+            "mean_length": 4.0,
         },
     });
     assert_eq!(pets().embedded(&[]).manifest(), expected);
@@ -83,9 +94,10 @@ fn manifest_tells_settings_and_counts() {
     ];
     let manifest = pets().embedded(&options).manifest();
     let settings = &manifest["settings"];
-    assert_eq!((&manifest["matrix"], &settings["dtype"]), (&json!("matrix.npy"), &json!("f32")));
-    assert_eq!((&settings["n_features"], &settings["alternate_sign"]), (&json!(9), &json!(true)));
-    assert_eq!((&settings["norm"], &settings["max_document_bytes"]), (&json!("l1"), &json!(1024)));
+    let (text, columns, values) = (&settings["text"], &settings["columns"], &settings["values"]);
+    assert_eq!((&manifest["matrix"], &values["dtype"]), (&json!("matrix.npy"), &json!("f32")));
+    assert_eq!((&columns["n_features"], &columns["alternate_sign"]), (&json!(9), &json!(true)));
+    assert_eq!((&values["norm"], &text["max_document_bytes"]), (&json!("l1"), &json!(1024)));
 }
 
 #[test]
@@ -362,7 +374,7 @@ fn a_failed_document_counts_in_no_frequency_and_no_mean() {
     let output = dir.embedded_with(3, &[]);
     assert_eq!(output.vocabulary(), [("cat".to_owned(), 1), ("dog".to_owned(), 1)]);
     let counts = json!({
-        "documents": 3, "failed": 1, "columns": 2, "nonzeros": 2, "tokens": 2, "mean_length": 1.0,
+        "documents": 3, "failed": 1, "columns": 2, "nonzeros": 2, "tokens": 2, "unknown": 0, "mean_length": 1.0,
     });
     assert_eq!(output.manifest()["counts"], counts);
 }
@@ -453,7 +465,6 @@ fn quiet_prints_nothing() {
 }
 
 #[test]
-#[ignore = "known fault: indicatif draws on a terminal only, whatever --progress says"]
 fn progress_is_drawn_anywhere_if_asked_for() {
     let finished = pets().embed(&["--progress", "always", "--quiet"]).run().expect(0);
     assert!(finished.stderr.contains("walking"), "{}", finished.stderr);

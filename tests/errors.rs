@@ -169,7 +169,6 @@ fn glob_that_makes_no_sense() {
 }
 
 #[test]
-#[ignore = "known fault: it exits with 1 and tells the cause twice"]
 fn glob_that_makes_no_sense_is_wrong_usage() {
     let dir = pets();
     let line = refused(&dir, dir.embed(&["--glob", "[a"]), 2);
@@ -177,7 +176,6 @@ fn glob_that_makes_no_sense_is_wrong_usage() {
 }
 
 #[test]
-#[ignore = "known fault: it says `No such file or directory: No such file or directory (os error 2)`"]
 fn a_cause_is_told_once() {
     let dir = pets();
     let line = refused(&dir, dir.bowline(&["embed", "-o", "out", "nowhere"]), 1);
@@ -185,7 +183,6 @@ fn a_cause_is_told_once() {
 }
 
 #[test]
-#[ignore = "known fault: a newline or an escape sequence of a path reaches the terminal as it is"]
 fn a_path_cannot_break_a_line_nor_steer_the_terminal() {
     let dir = Dir::with_corpus(&[("a\nb\u{1b}[2J.txt", b"\xFF")]);
     let finished = dir.embed(&[]).run().expect(3);
@@ -194,7 +191,6 @@ fn a_path_cannot_break_a_line_nor_steer_the_terminal() {
 }
 
 #[test]
-#[ignore = "known fault: it panics after the output is published, and exits with 101"]
 fn standard_error_that_takes_nothing_changes_no_exit_code() {
     let dir = pets();
     dir.embed(&[]).stderr_to("/dev/full").run().expect(0);
@@ -300,15 +296,25 @@ fn parent_of_the_output_is_not_writable() {
 }
 
 #[test]
-fn unreadable_file_and_directory() {
+fn unreadable_file() {
     let Some(user) = wrapper::unprivileged() else { return };
-    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("b.txt", "dog"), ("folder/c.txt", "cat")]);
-    let _modes = (dir.chmod(".", 0o777), dir.chmod("corpus/b.txt", 0), dir.chmod("corpus/folder", 0));
+    let dir = pets();
+    let _modes = (dir.chmod(".", 0o777), dir.chmod("corpus/b.txt", 0));
     let finished = dir.through(&user).args(&["embed", "-o", "out", "corpus"]).run().expect(3);
-    assert!(finished.stderr.contains("bowline: b.txt: Permission denied\n"), "{}", finished.stderr);
-    assert!(finished.stderr.contains("bowline: corpus/folder: "), "{}", finished.stderr);
-    assert_eq!(dir.output("out").paths(), ["a.txt", "b.txt"]);
+    assert!(finished.stderr.starts_with("bowline: b.txt: Permission denied\n"), "{}", finished.stderr);
     assert_eq!(dir.output("out").failures(), [(1, "Permission denied".to_owned())]);
+}
+
+#[test]
+fn unreadable_directory() {
+    let Some(user) = wrapper::unprivileged() else { return };
+    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("folder/b.txt", "dog"), ("z.txt", "cat")]);
+    let _modes = (dir.chmod(".", 0o777), dir.chmod("corpus/folder", 0));
+    let finished = dir.through(&user).args(&["embed", "-o", "out", "corpus"]).run().expect(3);
+    let first = finished.stderr.lines().next().unwrap_or_default();
+    assert!(first.starts_with("bowline: corpus/folder: ") && first.contains("Permission denied"), "{first}");
+    assert_eq!(dir.output("out").paths(), ["a.txt", "z.txt"]);
+    assert_eq!(dir.output("out").failures(), []);
 }
 
 #[test]
@@ -321,7 +327,6 @@ fn unreadable_corpus() {
 }
 
 #[test]
-#[ignore = "known fault: it says `corpus/folder: IO error for operation on corpus/folder: ... (os error 13)`"]
 fn unreadable_directory_is_told_in_the_systems_words() {
     let Some(user) = wrapper::unprivileged() else { return };
     let dir = Dir::with_corpus(&[("a.txt", "cat"), ("folder/b.txt", "cat")]);
@@ -335,7 +340,6 @@ fn unreadable_directory_is_told_in_the_systems_words() {
 }
 
 #[test]
-#[ignore = "known fault: it says `corpus: no documents found`, and why is lost (also with too few descriptors)"]
 fn nothing_but_an_unreadable_directory() {
     let Some(user) = wrapper::unprivileged() else { return };
     let dir = Dir::with_corpus(&[("folder/a.txt", "cat")]);

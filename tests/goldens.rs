@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 /// Which sets of goldens the program must answer: those whose options it has.
-const SETS: &[&str] = &["basic"];
+const SETS: &[&str] = &["basic", "full", "look-around"];
 
 /// How many representable numbers apart two f64 may be.
 const ULPS: u64 = 4;

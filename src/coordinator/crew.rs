@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// How long to wait for news before looking at clocks and signals.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// A longer time between two looks at the clocks means that the coordinator was stopped itself.
+const SUSPICIOUS_GAP: Duration = Duration::from_secs(1);
+
 /// Something that a crew does.
 pub trait Work {
     /// A worker for a desk.
@@ -91,7 +94,10 @@ struct Desk {
     fresh: bool,
     /// The task in flight is the worker's first and only one.
     alone: bool,
+    /// It was ended for making no progress, by its own doing.
     timed_out: bool,
+    /// It was ended, for whatever reason.
+    ended: bool,
     steps: u64,
     moved: Instant,
 }
@@ -99,6 +105,8 @@ struct Desk {
 /// Workers at their desks.
 pub struct Crew {
     desks: Vec<Desk>,
+    /// When the clocks were last looked at.
+    looked: Instant,
 }
 
 impl Crew {
@@ -110,10 +118,11 @@ impl Crew {
             fresh: true,
             alone: false,
             timed_out: false,
+            ended: false,
             steps: 0,
             moved: Instant::now(),
         };
-        Crew { desks: (0..supervision.workers).map(|_| desk()).collect() }
+        Crew { desks: (0..supervision.workers).map(|_| desk()).collect(), looked: Instant::now() }
     }
 
     /// Does all of `work`.
@@ -191,6 +200,7 @@ impl Crew {
                 desk.worker = Some(id);
                 desk.fresh = true;
                 desk.timed_out = false;
+                desk.ended = false;
             }
             let (Some(worker), Some(job)) = (desk.worker, work.next(desk.fresh)) else { return Ok(()) };
             if desk.in_flight.is_empty() {
@@ -247,9 +257,14 @@ impl Crew {
 
     /// Ends every worker that has made no progress for too long.
     fn look_at_clocks(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
+        let gap = self.looked.elapsed();
+        self.looked += gap;
         for (index, desk) in self.desks.iter_mut().enumerate() {
-            let (Some(worker), false, false) = (desk.worker, desk.timed_out, desk.in_flight.is_empty())
-            else {
+            if gap > SUSPICIOUS_GAP {
+                // The whole job was stopped: no time has passed for its workers.
+                desk.moved = self.looked.min(desk.moved + gap);
+            }
+            let (Some(worker), false, false) = (desk.worker, desk.ended, desk.in_flight.is_empty()) else {
                 continue;
             };
             let position = supervision.recorder.position(index);
@@ -257,7 +272,9 @@ impl Crew {
                 desk.steps = position.steps;
                 desk.moved = Instant::now();
             } else if desk.moved.elapsed() > supervision.patience {
-                desk.timed_out = true;
+                // A worker that somebody has stopped is no fault of its document's.
+                desk.timed_out = !supervision.pool.is_stopped(worker);
+                desk.ended = true;
                 match supervision.pool.end(worker) {
                     Err(PoolError::CannotEnd) => return Err(RunError::Stuck(position.document)),
                     ended => ended?,

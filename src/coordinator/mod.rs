@@ -50,7 +50,7 @@ pub enum RunError {
     #[error(transparent)]
     Pool(#[from] PoolError),
     /// The system refused something.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     System {
         /// What was tried.
         what: &'static str,

@@ -4,6 +4,8 @@
 //! `a.txt`). Links are not followed, special files are not opened, ignore files are not obeyed. What was left out is
 //! counted; what could not be read is told and does not end the walk.
 
+use crate::usage_error::UsageError;
+use anyhow::Result;
 use bowline_workers::documents::Documents;
 use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
@@ -42,12 +44,12 @@ pub struct Corpus {
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A CORPUS that can't be opened.
-    #[error("{}: {}", shown(path), words(source))]
+    #[error("{}: {}", shown(path), words(cause))]
     Unreadable {
         /// The CORPUS.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A CORPUS that is neither a directory nor a file.
     #[error("{}: neither a directory nor a regular file", shown(path))]
@@ -63,16 +65,13 @@ pub enum CorpusError {
         /// The ending of its name.
         ending: String,
     },
-    /// A glob that makes no sense.
-    #[error("--glob: {0}")]
-    Glob(#[from] ignore::Error),
     /// Nothing to embed.
     #[error("{}: no documents found{hint}", shown(path))]
     Empty {
         /// The first CORPUS.
         path: PathBuf,
-        /// Options that may have left them out.
-        hint: &'static str,
+        /// What may have left them out.
+        hint: String,
     },
 }
 
@@ -104,13 +103,13 @@ impl Corpus {
 ///
 /// # Errors
 /// If one of them can't be opened, or there is no document at all.
-pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus, CorpusError> {
+pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus> {
     let mut documents = Documents::new();
     let mut corpus =
         Corpus { documents: Arc::default(), prefixes: Vec::new(), left_out: 0, unreadable: Vec::new() };
     let single = arguments.len() == 1;
     for argument in arguments {
-        let unreadable = |source| CorpusError::Unreadable { path: argument.clone(), source };
+        let unreadable = |cause| CorpusError::Unreadable { path: argument.clone(), cause };
         let metadata = std::fs::metadata(argument).map_err(unreadable)?;
         if metadata.is_dir() {
             add_directory(&mut corpus, &mut documents, argument, single, settings)?;
@@ -118,18 +117,22 @@ pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus
             let ending =
                 argument.extension().and_then(OsStr::to_str).unwrap_or_default().to_ascii_lowercase();
             if CONTAINERS.contains(&ending.as_str()) {
-                return Err(CorpusError::Unsupported { path: argument.clone(), ending });
+                return Err(CorpusError::Unsupported { path: argument.clone(), ending }.into());
             }
             documents.add_root(None);
             corpus.prefixes.push(Vec::new());
             documents.add(argument.as_os_str().as_bytes());
         } else {
-            return Err(CorpusError::Special { path: argument.clone() });
+            return Err(CorpusError::Special { path: argument.clone() }.into());
         }
     }
     if documents.is_empty() {
-        let hint = if corpus.left_out > 0 { " (--hidden and --glob decide what is left out)" } else { "" };
-        return Err(CorpusError::Empty { path: arguments[0].clone(), hint });
+        let hint = match corpus.unreadable.first() {
+            Some((path, cause)) => format!(" ({}: {cause})", shown(path)),
+            None if corpus.left_out > 0 => " (--hidden and --glob decide what is left out)".to_owned(),
+            None => String::new(),
+        };
+        return Err(CorpusError::Empty { path: arguments[0].clone(), hint }.into());
     }
     corpus.documents = Arc::new(documents);
     Ok(corpus)
@@ -141,10 +144,10 @@ fn add_directory(
     argument: &Path,
     single: bool,
     settings: &WalkSettings,
-) -> Result<(), CorpusError> {
+) -> Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = open(argument, flags, Mode::empty())
-        .map_err(|errno| CorpusError::Unreadable { path: argument.to_owned(), source: errno.into() })?;
+        .map_err(|errno| CorpusError::Unreadable { path: argument.to_owned(), cause: errno.into() })?;
     let mut prefix = Vec::new();
     if !single {
         prefix.extend_from_slice(argument.as_os_str().as_bytes());
@@ -160,13 +163,20 @@ fn add_directory(
     Ok(())
 }
 
-/// The files beneath `root`, relative to it, in no order.
-fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec<Vec<u8>>, CorpusError> {
-    let mut globs = OverrideBuilder::new(root);
-    for glob in &settings.globs {
-        globs.add(glob)?;
+/// What `--glob` takes and leaves out beneath `root`.
+fn globs(root: &Path, globs: &[String]) -> Result<Override, UsageError> {
+    let wrong = |error: ignore::Error| UsageError(format!("--glob: {error}"));
+    let mut builder = OverrideBuilder::new(root);
+    for glob in globs {
+        builder.add(glob).map_err(wrong)?;
     }
-    let filter = Filter { globs: globs.build()?, hidden: settings.hidden, left_out: Arc::default() };
+    builder.build().map_err(wrong)
+}
+
+/// The files beneath `root`, relative to it, in no order.
+fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec<Vec<u8>>> {
+    let filter =
+        Filter { globs: globs(root, &settings.globs)?, hidden: settings.hidden, left_out: Arc::default() };
     let left_out = filter.left_out.clone();
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
@@ -217,7 +227,7 @@ impl Filter {
     }
 }
 
-/// The path that an error of the walk is about, and its cause.
+/// The path that an error of the walk is about, and its cause in the system's words.
 fn unreadable(root: &Path, error: &ignore::Error) -> (PathBuf, String) {
     let mut path = root.to_owned();
     let mut inner = error;
@@ -228,9 +238,19 @@ fn unreadable(root: &Path, error: &ignore::Error) -> (PathBuf, String) {
                 inner = err;
             }
             ignore::Error::WithDepth { err, .. } => inner = err,
-            other => {
-                return (path, other.io_error().map_or_else(|| other.to_string(), words));
-            }
+            other => return (path, other.io_error().map_or_else(|| other.to_string(), innermost)),
         }
     }
+}
+
+/// The system's words for what an error wraps.
+fn innermost(error: &io::Error) -> String {
+    let mut cause: Option<&dyn std::error::Error> = error.get_ref().map(|inner| inner as _);
+    while let Some(inner) = cause {
+        if let Some(error) = inner.downcast_ref::<io::Error>() {
+            return words(error);
+        }
+        cause = inner.source();
+    }
+    words(error)
 }

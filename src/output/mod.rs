@@ -30,6 +30,7 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a writer's buffer.
@@ -72,8 +73,11 @@ impl OutputDirectory {
             Err(error) => return Err(error).with_context(failed),
         };
         let directory = File::open(&partial).with_context(failed)?;
-        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| anyhow::anyhow!("{}: another run is writing it", partial.display()))?;
+        let inode = directory.metadata().with_context(failed)?.ino();
+        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|_| {
+            let holder = lock_holder(inode).map(|pid| format!(", process {pid}")).unwrap_or_default();
+            anyhow::anyhow!("{}: another run is writing it{holder}", partial.display())
+        })?;
         if stale {
             notice(&format!("{}: left by a run that did not finish; replaced", partial.display()));
             for entry in fs::read_dir(&partial).with_context(failed)? {
@@ -154,6 +158,17 @@ impl Drop for OutputDirectory {
             let _ = fs::remove_dir_all(&self.partial);
         }
     }
+}
+
+/// The process that holds a lock on the file with this inode, as the kernel lists it (proc(5), `/proc/locks`).
+fn lock_holder(inode: u64) -> Option<u32> {
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    locks.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip_while(|&field| field != "FLOCK").skip(3);
+        let pid = fields.next()?.parse().ok()?;
+        let file = fields.next()?.rsplit(':').next()?;
+        (file.parse::<u64>().ok()? == inode).then_some(pid)
+    })
 }
 
 /// `--force` replaces outputs, not whatever happens to stand there.

@@ -33,6 +33,10 @@ impl WorkerPool for Inline {
         Ok(vec![PoolEvent::Reported(id, report)])
     }
 
+    fn is_stopped(&mut self, _id: WorkerId) -> bool {
+        false
+    }
+
     fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {
         Err(PoolError::CannotEnd)
     }

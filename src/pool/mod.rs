@@ -41,7 +41,7 @@ pub enum End {
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// The system refused something.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     System {
         /// What was tried.
         what: &'static str,
@@ -69,6 +69,9 @@ pub trait WorkerPool {
     /// # Errors
     /// If the channels themselves fail.
     fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError>;
+
+    /// Whether somebody has stopped the worker, so that it can't move.
+    fn is_stopped(&mut self, id: WorkerId) -> bool;
 
     /// Ends a worker by force. Its end will be told.
     ///

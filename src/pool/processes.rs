@@ -18,7 +18,7 @@ use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -108,6 +108,12 @@ impl WorkerPool for Processes {
             }
         }
         Ok(events)
+    }
+
+    fn is_stopped(&mut self, id: WorkerId) -> bool {
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let status = self.workers.get(&id).map(|process| waitid(Id::Pid(process.pid), flags));
+        matches!(status, Some(Ok(WaitStatus::Stopped(..))))
     }
 
     fn end(&mut self, id: WorkerId) -> Result<(), PoolError> {

@@ -69,6 +69,10 @@ impl WorkerPool for Threads {
         Ok(events)
     }
 
+    fn is_stopped(&mut self, _id: WorkerId) -> bool {
+        false
+    }
+
     fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {
         Err(PoolError::CannotEnd)
     }

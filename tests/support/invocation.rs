@@ -122,6 +122,12 @@ impl Running {
         processes::children(self.pid())
     }
 
+    /// Whether the coordinator has ended.
+    pub fn is_over(&mut self) -> bool {
+        self.check_time("its end");
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+
     /// Waits until `happened` says so; the time limit of the run counts on.
     pub fn until(&mut self, what: &str, mut happened: impl FnMut(&Running) -> bool) {
         while !happened(self) {

@@ -38,6 +38,8 @@ pub struct DocumentLine {
 struct TermLine {
     term: String,
     df: u64,
+    #[serde(default, rename = "idf")]
+    _idf: Option<f64>,
 }
 
 impl Output {
