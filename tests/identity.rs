@@ -117,6 +117,23 @@ fn dense_matrix_of_the_sample() {
     assert_identity_of_sample(DENSE);
 }
 
+/// Every counter, every way to number columns, and every weight.
+#[test]
+fn options_of_the_vectorizers() {
+    for options in [
+        "--ngrams 1:3 --min-df 2",
+        "--analyzer char --ngrams 1:4 --max-features 500",
+        "--analyzer char-wb --ngrams 2:5 --weight tfidf --sublinear-tf",
+        "--weight bm25 --bm25 atire --norm l2 --stop-words english --stem english",
+        "--features hashed --n-features 700 --weight tfidf --hash-terms",
+        "--features hashed --analyzer char --ngrams 3 --no-alternate-sign --weight bm25 --n-features 700",
+        "--token-pattern [a-z]+(?=[a-z]) --max-df 0.5",
+        "--tokenizer unicode --strip-accents unicode",
+    ] {
+        assert_identity_of_sample(&options.split(' ').collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn run_again() {
     let dir = generated();

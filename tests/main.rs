@@ -8,5 +8,7 @@ mod embed;
 mod errors;
 mod goldens;
 mod identity;
+mod inspect;
 mod supervision;
 mod support;
+mod vectorizers;

@@ -48,10 +48,13 @@ fn hold_coordinator(run: &mut Running) {
 }
 
 /// Kills some workers at random moments within `span`, and returns how many.
-fn kill_workers(run: &Running, random: &mut Random, span: Duration) -> u32 {
+fn kill_workers(run: &mut Running, random: &mut Random, span: Duration) -> u32 {
     let mut killed = 0;
     for _ in 0..1 + random.below(3) {
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
+        if run.is_over() {
+            break;
+        }
         let workers: Vec<_> =
             run.workers().into_iter().filter(|&worker| processes::is_alive(worker)).collect();
         if let Some(worker) = random.pick(&workers) {
@@ -74,8 +77,8 @@ fn killed_workers_cost_nothing() {
         let mut of_run = 0;
         while of_run == 0 {
             let options = ["--workers", workers, "--report", "report.json", "--force"];
-            let run = dir.embed_to("disturbed", &options).start();
-            of_run = kill_workers(&run, &mut random, span);
+            let mut run = dir.embed_to("disturbed", &options).start();
+            of_run = kill_workers(&mut run, &mut random, span);
             run.wait().expect(0);
             let context = format!("seed {seed}, {workers} workers, {of_run} killed");
             assert_same_bytes(&reference, &dir.output("disturbed"), &context);

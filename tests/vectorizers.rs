@@ -1,0 +1,153 @@
+//! What goes beyond the goldens: fit once and transform later, named buckets, options that contradict each other.
+//!
+//! The goldens compare every option with scikit-learn; here the rows of one run are compared with another's.
+
+use crate::support::{Dir, assert_same_bytes};
+use serde_json::{Value, json};
+
+fn pets() -> Dir {
+    Dir::with_corpus(&[
+        ("a.txt", "a dog; the cat"),
+        ("b.txt", "the cat sat. the cat!"),
+        ("c.txt", "dog dog dog, 2 cats"),
+    ])
+}
+
+/// A transform of the corpus that was fitted gives the rows of the fit.
+#[test]
+fn transforming_the_fitted_corpus_changes_nothing() {
+    for options in [
+        "--ngrams 1:2 --no-lowercase",
+        "--weight tfidf --sublinear-tf --dtype f64",
+        "--weight bm25 --k1 2 --norm l2",
+        "--analyzer char-wb --ngrams 2:3 --weight tfidf --no-smooth-idf",
+        "--features hashed --n-features 64 --weight tfidf",
+        "--stop-words english --stem english",
+        "--token-pattern [a-z]+ --strip-accents ascii",
+    ] {
+        let dir = pets();
+        let options: Vec<&str> = options.split(' ').collect();
+        dir.embed_to("model", &options).run().expect(0);
+        dir.embed_to("again", &["--vocabulary", "model"]).run().expect(0);
+        let (model, again) = (dir.output("model"), dir.output("again"));
+        assert_eq!(again.file("matrix.npz"), model.file("matrix.npz"), "{options:?}");
+        for name in ["vocabulary.jsonl", "idf.npy"] {
+            assert_eq!(again.files().get(name), model.files().get(name), "{options:?}: {name}");
+        }
+        assert_eq!(again.manifest()["settings"]["text"], model.manifest()["settings"]["text"]);
+    }
+}
+
+#[test]
+fn a_transform_knows_only_the_fitted_terms() {
+    let dir = pets();
+    dir.embed_to("model", &["--weight", "tfidf"]).run().expect(0);
+    dir.write("new/x.txt", "cat bird bird dog");
+    let finished = dir.bowline(&["embed", "--vocabulary", "model", "-o", "out", "new"]).run().expect(0);
+    assert!(finished.stderr.contains("50.0 % of them unknown to the vocabulary"), "{}", finished.stderr);
+    let (model, out) = (dir.output("model"), dir.output("out"));
+    assert_eq!(out.terms(), model.terms());
+    // Both terms occur in two of the three documents: the same idf, so the same values.
+    let half = (0.5f32).sqrt() as f64;
+    let rows = out.csr().rows();
+    assert_eq!(rows[0].iter().map(|cell| cell.0).collect::<Vec<_>>(), [0, 2]);
+    assert!(rows[0].iter().all(|cell| (cell.1 - half).abs() < 1e-6), "{rows:?}");
+    assert_eq!(out.manifest()["counts"]["unknown"], json!(2));
+}
+
+#[test]
+fn what_contradicts_the_fit_is_refused() {
+    let dir = pets();
+    dir.embed_to("model", &["--ngrams", "1:2"]).run().expect(0);
+    for (option, value) in
+        [("--ngrams", "1:3"), ("--analyzer", "char"), ("--features", "hashed"), ("--stop-words", "english")]
+    {
+        let finished = dir.embed(&["--vocabulary", "model", option, value]).run().expect(2);
+        assert!(finished.line().starts_with(option), "{}", finished.stderr);
+    }
+    let finished = dir.embed(&["--vocabulary", "model", "--weight", "tfidf"]).run().expect(2);
+    assert!(finished.line().contains("idf"), "{}", finished.stderr);
+    // What is the same, or only changes values, is not.
+    dir.embed_to("same", &["--vocabulary", "model", "--ngrams", "1:2", "--norm", "l1"]).run().expect(0);
+    assert_eq!(dir.entries(), ["corpus", "model", "same"]);
+}
+
+#[test]
+fn buckets_named_by_their_terms() {
+    let dir = pets();
+    let options = ["--features", "hashed", "--n-features", "2"];
+    let plain = dir.embedded(&options);
+    dir.embed_to("named", &[&options[..], &["--hash-terms"]].concat()).run().expect(0);
+    let named = dir.output("named");
+    assert_eq!(named.file("matrix.npz"), plain.file("matrix.npz"));
+    let lines = String::from_utf8(named.file("hash_terms.jsonl")).unwrap();
+    let buckets: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let terms = buckets.iter().flat_map(|bucket| bucket["terms"].as_array().unwrap());
+    let mut terms: Vec<(&str, u64, u64)> = terms
+        .map(|term| {
+            (term["term"].as_str().unwrap(), term["count"].as_u64().unwrap(), term["df"].as_u64().unwrap())
+        })
+        .collect();
+    terms.sort_unstable();
+    assert_eq!(terms, [("cat", 3, 2), ("cats", 1, 1), ("dog", 4, 2), ("sat", 1, 1), ("the", 3, 2)]);
+}
+
+#[test]
+fn a_vocabulary_is_taken_as_it_stands() {
+    let dir = pets();
+    dir.write("terms.txt", "the\nbird\ncat\n");
+    let out = dir.embedded(&["--vocabulary", "terms.txt"]);
+    let expected = [("the", 2), ("bird", 0), ("cat", 2)];
+    assert_eq!(out.vocabulary(), expected.map(|(term, df)| (term.to_owned(), df)));
+    assert_eq!(out.csr().rows(), [vec![(0, 1.0), (2, 1.0)], vec![(0, 2.0), (2, 2.0)], vec![]]);
+}
+
+#[test]
+fn terms_that_are_equally_frequent_are_kept_in_their_order() {
+    let out = pets().embedded(&["--max-features", "2"]);
+    // dog 4; cat and the 3 each.
+    assert_eq!(out.terms(), ["cat", "dog"]);
+}
+
+#[test]
+fn a_manifest_names_settings_that_give_the_output_again() {
+    let dir = pets();
+    let first = dir.embedded(&["--max-df", "1.0", "--min-df", "1", "--weight", "bm25"]);
+    let second = dir.embedded(&["--weight", "bm25", "--force"]);
+    assert_same_bytes(&first, &second, "the defaults, written out");
+}
+
+#[test]
+fn values_that_make_no_sense() {
+    let dir = pets();
+    dir.write("twice.txt", "cat\ndog\ncat\n");
+    dir.write("nothing.txt", "");
+    for (options, code, said) in [
+        ("--ngrams 3:1", 2, "--ngrams"),
+        ("--max-df 0.1 --min-df 0.5", 2, "--min-df is above --max-df"),
+        ("--max-df 1 --min-df 0.9", 1, "--max-df allows 1 documents at most"),
+        ("--min-df 0", 2, "--min-df"),
+        ("--min-df 3", 1, "no term is left after pruning"),
+        ("--max-features 0", 2, "--max-features"),
+        ("--token-pattern (", 2, "--token-pattern: missing )"),
+        ("--token-pattern (a)(b)", 2, "--token-pattern: 2 capture groups"),
+        ("--vocabulary twice.txt", 1, "line 3: the term `cat`"),
+        ("--vocabulary nothing.txt", 1, "the vocabulary is empty"),
+        ("--vocabulary nowhere", 1, "--vocabulary nowhere: No such file"),
+        ("--vocabulary twice.txt --min-df 2", 1, "--vocabulary twice.txt"),
+        ("--stop-words nowhere", 1, "--stop-words nowhere"),
+        ("--stem klingon", 2, "--stem: no stemmer for"),
+        ("--features hashed --weight bm25", 2, "--no-alternate-sign"),
+        ("--features hashed --min-df 2", 2, "--min-df needs --features vocabulary"),
+        ("--analyzer char --stem english", 2, "--stem needs --analyzer word"),
+        ("--weight tfidf --dtype i32", 2, "--dtype f32 or f64"),
+        ("--sublinear-tf", 2, "--sublinear-tf needs --weight tfidf"),
+        ("--hash-terms", 2, "--hash-terms needs --features hashed"),
+    ] {
+        let before = dir.entries();
+        let finished = dir.embed(&options.split(' ').collect::<Vec<_>>()).run().expect(code);
+        let first = finished.stderr.lines().next().unwrap_or_default();
+        assert!(first.contains(said), "{options}: {}", finished.stderr);
+        assert_eq!(dir.entries(), before, "{options}");
+    }
+}
