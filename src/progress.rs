@@ -38,11 +38,8 @@ impl Progress {
                 true => ProgressDrawTarget::stderr_with_hz(10),
                 false => ProgressDrawTarget::term_like_with_hz(Box::new(PlainLines), 1),
             };
-            let style = ProgressStyle::with_template(
-                "{prefix:>8} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed} (left {eta})",
-            );
-            let style = style.expect("a template of our own").progress_chars("=> ");
-            ProgressBar::with_draw_target(Some(0), target).with_style(style).with_prefix("walking")
+            let style = template("{prefix:>8} {elapsed}");
+            ProgressBar::with_draw_target(None, target).with_style(style).with_prefix("walking")
         });
         if let Some(bar) = &bar {
             bar.tick();
@@ -62,6 +59,9 @@ impl Progress {
                 });
                 bar.reset();
                 bar.set_length(total);
+                bar.set_style(template(
+                    "{prefix:>8} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed} (left {eta})",
+                ));
                 bar.set_message("");
                 self.began = Instant::now();
             }
@@ -82,6 +82,10 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn template(text: &str) -> ProgressStyle {
+    ProgressStyle::with_template(text).expect("a template of our own").progress_chars("=> ")
 }
 
 /// Standard error that is no terminal: a line each time the bar is drawn, and nothing is taken back.
