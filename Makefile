@@ -4,7 +4,7 @@ PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
 
-.PHONY: demo build test test-goldens lint bench parity same-bytes install clean
+.PHONY: demo build test lint bench parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -14,7 +14,7 @@ build:
 	cargo build --release --locked
 
 test:
-	cargo test --workspace --locked --features faults
+	cargo test --workspace --locked --no-fail-fast --features faults
 
 lint:
 	cargo fmt --all -- --check

@@ -315,10 +315,10 @@ mod tests {
                 .chars()
                 .collect::<Vec<_>>(),
         );
-        let mixed = proptest::collection::vec(prop_oneof![6 => special, 1 => any::<char>()], 0..60);
+        let mixed = proptest::collection::vec(prop_oneof![6 => special, 1 => any::<char>()], 0..200);
         let ascii = proptest::collection::vec(
             proptest::sample::select("abc  \n\u{1D}".chars().collect::<Vec<_>>()),
-            0..60,
+            0..200,
         );
         prop_oneof![mixed, ascii].prop_map(|chars| chars.into_iter().collect())
     }
