@@ -237,6 +237,32 @@ mod tests {
         }
     }
 
+    /// Patterns, texts and what Python 3.11's `re.findall` gave for them; many were found by a random search.
+    const RECORDED: &str = include_str!("../testdata/findall.jsonl");
+
+    #[test]
+    fn as_python_has_found() {
+        let mut compared = 0;
+        // Lines without a text are patterns that Python refuses.
+        let recorded = RECORDED
+            .lines()
+            .filter_map(|line| serde_json::from_str::<(String, String, Vec<String>)>(line).ok());
+        let recorded: Vec<_> = recorded.collect();
+        for (pattern, text, expected) in &recorded {
+            // CPython itself forgets the cases of letters beyond U+FFFF in a class.
+            if pattern == "(?i)[𐐀x]" {
+                continue;
+            }
+            // What the engines can't do is refused, not done otherwise.
+            let Ok(compiled) = TokenPattern::new(pattern) else { continue };
+            let mut found = Vec::new();
+            compiled.find(text, &mut |range| found.push(&text[range])).unwrap();
+            assert_eq!(found, *expected, "{pattern} on {text:?}");
+            compared += 1;
+        }
+        assert!(compared * 10 > recorded.len() * 7, "{compared} patterns are taken");
+    }
+
     #[test]
     fn the_engines_agree_where_both_may_run() {
         let text = "The well-known naïve café's 2nd word_list, 日本語 и ещё.";

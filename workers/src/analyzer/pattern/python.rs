@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::iter::Peekable;
+use std::ops::Range;
 use std::str::Chars;
 
 /// A token pattern that cannot be used.
@@ -49,6 +50,8 @@ pub fn translate(pattern: &str) -> Result<Translation, PatternError> {
         groups: 0,
         is_linear: true,
         has_borders: false,
+        captured: None,
+        item: 0,
     };
     translator.global_flags()?;
     translator.alternatives(0)?;
@@ -99,6 +102,10 @@ struct Translator<'a> {
     groups: usize,
     is_linear: bool,
     has_borders: bool,
+    /// Where the capture group lies in `exact`, once it is closed.
+    captured: Option<Range<usize>>,
+    /// Where the item that a quantifier may follow begins in `exact`.
+    item: usize,
 }
 
 /// What was translated last, for the quantifier that may follow.
@@ -119,6 +126,16 @@ impl Translator<'_> {
     fn push_exact(&mut self, text: &str) {
         self.is_linear = false;
         self.exact.push_str(text);
+    }
+
+    fn push_reference(&mut self, reference: &str) -> Result<Last, PatternError> {
+        if self.flags.ignore_case {
+            return Err(syntax(
+                "a back-reference with the flag i is not supported: engines differ on what is equal",
+            ));
+        }
+        self.push_exact(&format!("(?:{reference})"));
+        Ok(Last::Item)
     }
 
     fn next(&mut self, what: &str) -> Result<char, PatternError> {
@@ -161,6 +178,9 @@ impl Translator<'_> {
                 return Ok(());
             }
             self.chars.next();
+            if !matches!(c, '*' | '+' | '?' | '{') {
+                self.item = self.exact.len();
+            }
             last = match c {
                 '|' => {
                     self.push("|");
@@ -247,6 +267,16 @@ impl Translator<'_> {
             Last::Quantified => return Err(syntax("multiple repeat")),
             Last::Item => {}
         }
+        if text != "?"
+            && self
+                .captured
+                .as_ref()
+                .is_some_and(|group| group.start >= self.item && self.may_be_empty(group))
+        {
+            return Err(syntax(
+                "the token's group is repeated and may be empty: engines differ on what it is then",
+            ));
+        }
         self.push(text);
         if self.eat("?") {
             self.push("?");
@@ -254,6 +284,12 @@ impl Translator<'_> {
             self.push_exact("+");
         }
         Ok(Last::Quantified)
+    }
+
+    /// Whether a part of the translation, a whole group, matches in an empty text.
+    fn may_be_empty(&self, group: &Range<usize>) -> bool {
+        let alone = fancy_regex::Regex::new(&format!(r"\A(?:{})\z", &self.exact[group.clone()]));
+        alone.map_or(true, |regex| regex.is_match("").unwrap_or(true))
     }
 
     /// The rest of `{m,n}`, as the engines write it; nothing if the brace is a character.
@@ -289,7 +325,7 @@ impl Translator<'_> {
 
     /// The rest of a group. A comment is nothing.
     fn group(&mut self, depth: usize) -> Result<Option<Last>, PatternError> {
-        let flags = self.flags;
+        let (flags, start, captures) = (self.flags, self.exact.len(), self.groups);
         if self.eat("?#") {
             return match self.chars.by_ref().find(|&c| c == ')') {
                 Some(_) => Ok(None),
@@ -298,8 +334,7 @@ impl Translator<'_> {
         }
         if self.eat("?P=") {
             let name = self.name(')')?;
-            self.push_exact(&format!(r"\k<{name}>"));
-            return Ok(Some(Last::Item));
+            return self.push_reference(&format!(r"\k<{name}>")).map(Some);
         }
         if self.eat("?P<") {
             let name = self.name('>')?;
@@ -332,6 +367,10 @@ impl Translator<'_> {
         }
         self.push(")");
         self.flags = flags;
+        self.item = start;
+        if self.groups > captures && self.captured.is_none() {
+            self.captured = Some(start..self.exact.len());
+        }
         Ok(Some(Last::Item))
     }
 
@@ -428,10 +467,7 @@ impl Translator<'_> {
             };
         }
         match digits.parse::<usize>() {
-            Ok(group) if group >= 1 && group <= self.groups => {
-                self.push_exact(&format!("(?:\\{group})"));
-                Ok(Last::Item)
-            }
+            Ok(group) if group >= 1 && group <= self.groups => self.push_reference(&format!("\\{group}")),
             _ => Err(syntax(format!("invalid group reference {digits}"))),
         }
     }
