@@ -4,7 +4,7 @@ PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
 
-.PHONY: demo build test lint bench parity same-bytes install clean
+.PHONY: demo build test lint bench bench-peers parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -22,6 +22,9 @@ lint:
 
 bench: build
 	$(BOWLINE) bench $(CORPUS)
+
+bench-peers: build $(VENV)/.complete
+	python3 tests/peers/peers.py --bowline $(BOWLINE) --python $(VENV)/bin/python $(CORPUS)
 
 parity: build $(VENV)/.complete
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)

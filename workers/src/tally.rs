@@ -9,7 +9,7 @@ use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
 use crate::hashing::Buckets;
-use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Row, Sieve, Terms, WordChars};
+use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, Sieve, Terms, WordChars};
 use crate::protocol::{Batch, Report};
 use crate::recorder::Pen;
 use crate::row;
@@ -191,10 +191,10 @@ impl Tally {
         self.words.clear();
         let nonzeros = match &*numbers {
             Numbers::Local(_) if !may_repeat => {
-                row.postings.iter().for_each(|p| row::push(&mut self.words, p.number, p.count as i32));
-                row.postings.len()
+                row.postings().for_each(|p| row::push(&mut self.words, p.number, p.count as i32));
+                row.postings().len()
             }
-            numbers => sum_up(row, numbers, &mut self.pairs, &mut self.words),
+            numbers => sum_up(row.postings(), numbers, &mut self.pairs, &mut self.words),
         };
         let (terms, new_terms) = match numbers {
             Numbers::Local(ids) => (ids.terms.as_slice(), ids.new),
@@ -249,9 +249,14 @@ impl Tally {
 
 /// Packs a row sorted by number, with what has the same number added up, and returns how many pairs that makes. A
 /// pair of hashed features that cancels out stays, as a stored 0.
-fn sum_up(row: &Row, numbers: &Numbers, pairs: &mut Vec<u64>, words: &mut Vec<u32>) -> usize {
+fn sum_up(
+    postings: impl Iterator<Item = Posting>,
+    numbers: &Numbers,
+    pairs: &mut Vec<u64>,
+    words: &mut Vec<u32>,
+) -> usize {
     pairs.clear();
-    pairs.extend(row.postings.iter().map(|posting| {
+    pairs.extend(postings.map(|posting| {
         let count = posting.count as i32;
         let (number, value) = match numbers {
             Numbers::Buckets(_) if posting.number & 1 == 1 => (posting.number >> 1, count.wrapping_neg()),
@@ -273,7 +278,6 @@ fn sum_up(row: &Row, numbers: &Numbers, pairs: &mut Vec<u64>, words: &mut Vec<u3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lexicon::Posting;
 
     #[test]
     fn buckets_add_up_and_may_cancel() {
@@ -281,10 +285,9 @@ mod tests {
             |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
         let postings =
             vec![posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
-        let row = Row { postings, tokens: 9, unknown: 0 };
         let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        assert_eq!(sum_up(&row, &numbers, &mut Vec::new(), &mut words), 2);
+        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words), 2);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
     }
 }

@@ -3,6 +3,8 @@
 //! Owns the vector kernels, one for each instruction set, all with the same answer; lowers ASCII letters on the
 //! way, since the bytes are in a register. Knows nothing of characters beyond ASCII, and nothing of tokens.
 
+use super::edges::{self, Edges};
+
 /// Bytes a block: one bit a byte in a `u64`.
 pub const BLOCK: usize = 64;
 
@@ -18,7 +20,7 @@ pub struct Masks {
 /// An instruction set to classify with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kernel {
-    /// AVX-512 F and BW: a block is one register.
+    /// AVX-512 F, BW and VBMI2 (AMD since Zen 4, Intel since Ice Lake): a block is one register.
     Avx512,
     /// AVX2: a block is two registers.
     Avx2,
@@ -32,7 +34,7 @@ impl Kernel {
         let mut kernels = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+            if has_avx512() {
                 kernels.push(Kernel::Avx512);
             }
             if is_x86_feature_detected!("avx2") {
@@ -61,12 +63,28 @@ impl Kernel {
         masks.high.reserve(text.len() / BLOCK);
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 if is_x86_feature_detected!("avx512bw") => x86::avx512(text, lowercase, masks),
+            Kernel::Avx512 if has_avx512() => x86::avx512(text, lowercase, masks),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 if is_x86_feature_detected!("avx2") => x86::avx2(text, lowercase, masks),
             _ => portable(text, lowercase, masks),
         }
     }
+
+    /// [`Edges::fill`] with the fastest way to take bits out of a word.
+    pub fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 if has_avx512() => x86::avx512_edges(edges, mask),
+            _ => edges.fill(mask, edges::spread),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vbmi2")
 }
 
 /// The reference for the others: eight bytes at a time in ordinary registers.
@@ -93,12 +111,12 @@ fn gather(flags: [u8; 8]) -> u64 {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector instructions, behind a check that the processor has them")]
 mod x86 {
-    use super::{BLOCK, Masks};
+    use super::{BLOCK, Edges, Masks, has_avx512};
     use std::arch::x86_64::*;
 
     pub(super) fn avx512(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
-        debug_assert!(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw"));
-        // SAFETY: `Kernel::classify` checked that the processor has AVX-512 BW, which includes F.
+        debug_assert!(has_avx512());
+        // SAFETY: `Kernel::classify` checked that the processor has these.
         unsafe { avx512_blocks(text, lowercase, masks) }
     }
 
@@ -129,6 +147,42 @@ mod x86 {
                 unsafe { _mm512_storeu_si512(block.as_mut_ptr().cast(), lowered) };
             }
         }
+    }
+
+    pub(super) fn avx512_edges(edges: &mut Edges, mask: &[u64]) {
+        debug_assert!(has_avx512());
+        // SAFETY: `Kernel::find_edges` checked that the processor has these.
+        unsafe { avx512_fill(edges, mask) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
+    fn avx512_fill(edges: &mut Edges, mask: &[u64]) {
+        const PLACES: [u8; BLOCK] = {
+            let mut places = [0; BLOCK];
+            let mut place = 0;
+            while place < BLOCK {
+                places[place] = place as u8;
+                place += 1;
+            }
+            places
+        };
+        // SAFETY: the array is 64 bytes long, and the load needs no alignment.
+        let places = unsafe { _mm512_loadu_si512(PLACES.as_ptr().cast()) };
+        edges.fill(mask, |found, base, out| {
+            let base = _mm512_set1_epi32(base as i32);
+            let bytes = _mm512_maskz_compress_epi8(found, places);
+            let mut store = |sixteen: usize, bytes: __m128i| {
+                let edges = _mm512_add_epi32(_mm512_cvtepu8_epi32(bytes), base);
+                // SAFETY: `out` has room for 128 edges, and at most 64 are written; no alignment is needed.
+                unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(sixteen * 16).cast(), edges) };
+            };
+            store(0, _mm512_extracti32x4_epi32::<0>(bytes));
+            store(1, _mm512_extracti32x4_epi32::<1>(bytes));
+            if found.count_ones() > 32 {
+                store(2, _mm512_extracti32x4_epi32::<2>(bytes));
+                store(3, _mm512_extracti32x4_epi32::<3>(bytes));
+            }
+        });
     }
 
     #[target_feature(enable = "avx2")]

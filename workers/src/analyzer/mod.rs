@@ -6,6 +6,7 @@ pub mod characters;
 pub mod chars;
 pub mod classes;
 pub mod decode;
+mod edges;
 pub mod pattern;
 pub mod segmenter;
 pub mod stems;
@@ -26,11 +27,55 @@ use words::Words;
 /// Bytes that can be read from a term's first byte on, however short the term: a register's width.
 pub const PADDING: usize = 16;
 
+/// Where a term lies in its text: its first byte, and the one after its last.
+pub type Span = [u32; 2];
+
 /// What a stream of terms is given to.
 pub trait TermSink {
-    /// One more term: `padded[..length]`. `padded` holds at least [`PADDING`] bytes; what lies beyond `length` means
-    /// nothing.
-    fn term(&mut self, padded: &[u8], length: usize);
+    /// More terms: the parts of `text` at `spans`. [`PADDING`] bytes of `text` can be read from each term's first one
+    /// on; what lies beyond its end means nothing.
+    fn terms(&mut self, text: &[u8], spans: &[Span]);
+}
+
+/// Terms that are handed on at a time.
+const GROUP: usize = 256;
+
+/// Gathers terms of one text into groups.
+struct Grouped<'a, S: TermSink> {
+    text: &'a [u8],
+    /// Where the part of the text begins that spans are relative to.
+    base: usize,
+    spans: Vec<Span>,
+    sink: &'a mut S,
+}
+
+impl<'a, S: TermSink> Grouped<'a, S> {
+    fn new(text: &'a [u8], sink: &'a mut S) -> Self {
+        Grouped { text, base: 0, spans: Vec::with_capacity(GROUP), sink }
+    }
+
+    #[inline]
+    fn push(&mut self, range: Range<usize>) {
+        // Character n-grams begin anew with each length.
+        if self.spans.len() == GROUP || range.start < self.base {
+            self.hand_on();
+        }
+        if self.spans.is_empty() {
+            self.base = range.start;
+        }
+        self.spans.push([offset(range.start - self.base), offset(range.end - self.base)]);
+    }
+
+    fn hand_on(&mut self) {
+        self.sink.terms(&self.text[self.base..], &self.spans);
+        self.spans.clear();
+    }
+}
+
+/// A place in a part of a text. A part is no longer than some terms, and no term is 4 GiB long.
+#[inline]
+fn offset(place: usize) -> u32 {
+    u32::try_from(place).expect("a term is shorter than 4 GiB")
 }
 
 /// How text becomes terms.
@@ -152,7 +197,8 @@ impl Analyzer {
             return Ok(());
         }
         bytes.resize(text.len() + PADDING, 0);
-        let mut found = |range: Range<usize>| sink.term(&bytes[range.start..], range.len());
+        let mut grouped = Grouped::new(bytes, sink);
+        let mut found = |range| grouped.push(range);
         match (&settings.grams, segmenter) {
             (Grams::Words { tokenizer: Tokenizer::Pattern(pattern), .. }, _) => {
                 pattern.find(text, &mut found)?
@@ -169,6 +215,7 @@ impl Analyzer {
                 }
             }
         }
+        grouped.hand_on();
         Ok(())
     }
 }

@@ -2,12 +2,13 @@
 //! pattern, `(?u)\b\w\w+\b`, after its `lowercase` step, over all of Unicode.
 //!
 //! A text is classified 64 bytes at a time into a mask of word bytes (`classes`), the characters beyond ASCII are
-//! added to it one by one (`characters`), and the mask's edges are the tokens' borders. A token whose letters are
-//! lower case already is handed on where it lies; only one with a capital beyond ASCII is copied.
+//! added to it and lowered one by one (`characters`), and the mask's edges are the tokens' borders (`edges`). Tokens are
+//! handed on where they lie, in groups.
 
 use super::characters::{Properties, decode, is_final_sigma};
 use super::classes::{BLOCK, Kernel, Masks};
-use super::{PADDING, TermSink};
+use super::edges::Edges;
+use super::{PADDING, TermSink, offset};
 use std::ops::Range;
 
 /// The one character that lowers to two, of which the second is no word character: it ends its word.
@@ -19,15 +20,17 @@ pub struct Words {
     kernel: Kernel,
     lowercase: bool,
     masks: Masks,
-    /// First bytes of the characters beyond ASCII that lowering changes; empty if there are none.
+    /// First bytes of the characters beyond ASCII whose lower case is of another length; empty if there are none.
     capitals: Vec<u64>,
     lowered: Vec<u8>,
+    edges: Edges,
 }
 
 impl Words {
     /// A scanner that lowers its words if `lowercase`.
     pub fn new(kernel: Kernel, lowercase: bool) -> Self {
-        Words { kernel, lowercase, masks: Masks::default(), capitals: Vec::new(), lowered: Vec::new() }
+        let (masks, capitals, lowered) = (Masks::default(), Vec::new(), Vec::new());
+        Words { kernel, lowercase, masks, capitals, lowered, edges: Edges::new() }
     }
 
     /// Hands every word of `text`, which is UTF-8, to `sink` in order. Leaves `text` padded and lowered in part.
@@ -36,27 +39,33 @@ impl Words {
         // Bytes that are no word bytes behind the text close its last word, and pad every term.
         text.resize(length.next_multiple_of(BLOCK) + BLOCK, 0);
         self.kernel.classify(text, self.lowercase, &mut self.masks);
-        self.mark_long_characters(&text[..length]);
+        self.capitals.clear();
+        self.mark_long_characters(&mut text[..length]);
 
-        let Words { masks, capitals, lowered, .. } = self;
-        for_each_run(&masks.word, |word| {
-            if !is_long_enough(&text[word.clone()]) {
-                return;
+        let Words { kernel, masks, capitals, lowered, edges, .. } = self;
+        edges.begin();
+        while let Some((base, spans)) = edges.next(*kernel, &masks.word) {
+            if capitals.is_empty() {
+                sink.terms(&text[base..], spans);
+                continue;
             }
-            if !capitals.is_empty() && any_bit(capitals, word.clone()) {
-                lower(&text[..length], word, lowered);
-                let size = lowered.len();
-                lowered.resize(size + PADDING, 0);
-                sink.term(lowered, size);
-            } else {
-                sink.term(&text[word.start..], word.len());
+            for span in spans {
+                let word = base + span[0] as usize..base + span[1] as usize;
+                if any_bit(capitals, word.clone()) {
+                    lower(&text[..length], word, lowered);
+                    let size = lowered.len();
+                    lowered.resize(size + PADDING, 0);
+                    sink.terms(lowered, &[[0, offset(size)]]);
+                } else {
+                    sink.terms(&text[base..], std::slice::from_ref(span));
+                }
             }
-        });
+        }
     }
 
-    /// Adds the word characters beyond ASCII to the mask of word bytes, and notes which of them are capitals.
-    fn mark_long_characters(&mut self, text: &[u8]) {
-        self.capitals.clear();
+    /// Adds the characters beyond ASCII to the mask of word bytes, but for those that are a word of one character, and
+    /// lowers them where they lie; notes those for which there is no room.
+    fn mark_long_characters(&mut self, text: &mut [u8]) {
         let Masks { word, high } = &mut self.masks;
         let mut next = 0;
         for (index, &bytes) in high.iter().enumerate() {
@@ -66,18 +75,38 @@ impl Words {
                 let at = base + bytes.trailing_zeros() as usize;
                 let (code, length) = decode(text, at);
                 let properties = Properties::of(code);
-                if properties.is_word() {
-                    let splits = self.lowercase && code == DOTTED_CAPITAL_I;
-                    set_bits(word, at, if splits { 1 } else { length });
-                    if self.lowercase && properties.to_lower() != 0 {
+                next = at + length;
+                bytes = from(bytes, next, base);
+                if !properties.is_word() || is_alone(text, word, at, next) {
+                    continue;
+                }
+                let splits = self.lowercase && code == DOTTED_CAPITAL_I;
+                set_bits(word, at, if splits { 1 } else { length });
+                if self.lowercase && properties.to_lower() != 0 {
+                    let lower = lower_character(text, at, code, properties.to_lower());
+                    if lower.len_utf8() == length {
+                        lower.encode_utf8(&mut text[at..]);
+                    } else {
                         self.capitals.resize(word.len(), 0);
                         set_bits(&mut self.capitals, at, 1);
                     }
                 }
-                next = at + length;
-                bytes = from(bytes, next, base);
             }
         }
+    }
+}
+
+/// Whether the character from `at` to `next` has no word character beside it. Those before it are in the mask, and the
+/// ASCII ones behind it.
+#[inline]
+fn is_alone(text: &[u8], word: &[u64], at: usize, next: usize) -> bool {
+    let is_set = |at: usize| word[at / BLOCK] >> (at % BLOCK) & 1 == 1;
+    if at > 0 && is_set(at - 1) {
+        return false;
+    }
+    match text.get(next) {
+        Some(0x80..) => !Properties::of(decode(text, next).0).is_word(),
+        _ => !is_set(next),
     }
 }
 
@@ -110,42 +139,6 @@ fn any_bit(mask: &[u64], range: Range<usize>) -> bool {
     mask[first] & head != 0 || mask[last] & tail != 0 || mask[first + 1..last].iter().any(|&bits| bits != 0)
 }
 
-/// Calls `found` with every maximal run of set bits; the last bit of the mask is not set.
-#[inline]
-fn for_each_run(mask: &[u64], mut found: impl FnMut(Range<usize>)) {
-    let mut start = 0;
-    let mut carry = 0;
-    for (index, &bits) in mask.iter().enumerate() {
-        let base = index * BLOCK;
-        let mut edges = bits ^ (bits << 1 | carry);
-        if carry != 0 && edges != 0 {
-            found(start..base + edges.trailing_zeros() as usize);
-            edges &= edges - 1;
-        }
-        while edges != 0 {
-            start = base + edges.trailing_zeros() as usize;
-            edges &= edges - 1;
-            if edges != 0 {
-                found(start..base + edges.trailing_zeros() as usize);
-                edges &= edges - 1;
-            }
-        }
-        carry = bits >> (BLOCK - 1);
-    }
-}
-
-/// Whether a run of word bytes has two characters or more.
-#[inline]
-fn is_long_enough(word: &[u8]) -> bool {
-    match word {
-        [] | [_] => false,
-        [0xF0..=0xFF, rest @ ..] => rest.len() > 3,
-        [0xE0..=0xEF, rest @ ..] => rest.len() > 2,
-        [0xC0..=0xDF, rest @ ..] => rest.len() > 1,
-        _ => true,
-    }
-}
-
 /// Replaces `lowered` with the word at `word` of `text` in lower case.
 #[cold]
 fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
@@ -157,18 +150,24 @@ fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
         if change == 0 {
             lowered.extend_from_slice(&text[at..at + length]);
         } else {
-            let lower = match code {
-                0x3A3 if is_final_sigma(text, at) => 'ς',
-                _ => char::from_u32(code.wrapping_add_signed(change)).unwrap_or(char::REPLACEMENT_CHARACTER),
-            };
+            let lower = lower_character(text, at, code, change);
             lowered.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
         }
         at += length;
     }
 }
 
+/// The lower case of the character `code` at `text[at]`, which `change` leads to.
+fn lower_character(text: &[u8], at: usize, code: u32, change: i32) -> char {
+    match code {
+        0x3A3 if is_final_sigma(text, at) => 'ς',
+        _ => char::from_u32(code.wrapping_add_signed(change)).unwrap_or(char::REPLACEMENT_CHARACTER),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::Span;
     use super::*;
     use proptest::prelude::*;
 
@@ -176,9 +175,12 @@ mod tests {
     struct Collected(Vec<String>);
 
     impl TermSink for Collected {
-        fn term(&mut self, padded: &[u8], length: usize) {
-            assert!(padded.len() >= length.max(PADDING));
-            self.0.push(String::from_utf8(padded[..length].to_vec()).expect("a term is UTF-8"));
+        fn terms(&mut self, text: &[u8], spans: &[Span]) {
+            for &[start, end] in spans {
+                let (start, end) = (start as usize, end as usize);
+                assert!(text.len() >= end.max(start + PADDING));
+                self.0.push(String::from_utf8(text[start..end].to_vec()).expect("a term is UTF-8"));
+            }
         }
     }
 

@@ -1,13 +1,17 @@
 //! A worker's lexicon: term -> number, and the row of the document at hand.
 //!
-//! Three counters share the table of `slots`: `terms` counts terms as they come, `ngrams` counts runs of words by the
-//! ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What a term's
-//! number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct term.
+//! Three counters share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts runs of
+//! words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
+//! a term's number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct
+//! term. `table` is the open addressing under both maps, `pages` the memory under it.
 
 mod ngrams;
 mod nodes;
 mod numbers;
+mod pages;
+mod pairs;
 mod slots;
+mod table;
 mod terms;
 mod word_chars;
 
@@ -17,6 +21,7 @@ pub use terms::Terms;
 pub use word_chars::WordChars;
 
 use crate::analyzer::TermSink;
+use bytemuck::{Pod, Zeroable};
 
 /// Counted as a token, but no column's: a term that a fixed vocabulary doesn't have.
 pub const UNKNOWN: u32 = u32::MAX;
@@ -36,8 +41,10 @@ pub struct Posting {
 /// The row of a document, as it is gathered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Row {
-    /// Terms in order of first occurrence. A number may stand twice where two spellings share it.
-    pub postings: Vec<Posting>,
+    /// Numbers of the terms in order of first occurrence. One may stand twice where two spellings share it.
+    numbers: Vec<u32>,
+    /// How often each occurs. Apart from the numbers, since most occurrences are of a known term and touch nothing else.
+    counts: Vec<u32>,
     /// Occurrences of terms, those of unknown ones included.
     pub tokens: u64,
     /// Occurrences of unknown terms.
@@ -45,18 +52,46 @@ pub struct Row {
 }
 
 impl Row {
+    /// Its terms, in order of first occurrence. A number may stand twice where two spellings share it.
+    pub fn postings(&self) -> impl ExactSizeIterator<Item = Posting> {
+        self.numbers.iter().zip(&self.counts).map(|(&number, &count)| Posting { number, count })
+    }
+
     fn clear(&mut self) {
-        self.postings.clear();
+        self.numbers.clear();
+        self.counts.clear();
         self.tokens = 0;
         self.unknown = 0;
     }
 
-    /// Appends a posting for a number that the document did not have yet, and returns its place.
+    /// Counts `times` occurrences of the term that is numbered `number` and was last seen as `seen` says.
     #[inline]
-    fn push(&mut self, number: u32, count: u32) -> u32 {
-        self.postings.push(Posting { number, count });
-        self.postings.len() as u32 - 1
+    fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
+        self.tokens += times as u64;
+        if seen.document == stamp.0 {
+            self.counts[seen.position as usize] += times;
+            return;
+        }
+        match number {
+            UNKNOWN => self.unknown += times as u64,
+            STOPPED => self.tokens -= times as u64,
+            number => {
+                *seen = LastSeen { document: stamp.0, position: self.counts.len() as u32 };
+                self.numbers.push(number);
+                self.counts.push(times);
+            }
+        }
     }
+}
+
+/// The last document that had a term, and the term's place in that document's row: a repeated term costs no search.
+#[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
+#[repr(C)]
+pub struct LastSeen {
+    /// The document's stamp; 0 for none.
+    document: u32,
+    /// The place in its row.
+    position: u32,
 }
 
 /// Counts the terms of one document after the other.

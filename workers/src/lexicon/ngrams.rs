@@ -2,40 +2,87 @@
 //!
 //! The n-grams form a trie. A node is a word, or a node's extension by a word, found by the pair of their ids. Words
 //! are joined by one space, as scikit-learn joins them. A token that holds a space itself could spell the same
-//! n-gram in two ways, so where tokens may hold spaces, nodes are found by their spelling, too.
+//! n-gram in two ways: where tokens may hold spaces, numbers are found by their spelling, too.
+//!
+//! Terms come in groups, and a group goes through one level of the trie after the other: first all its words, then all
+//! runs of two, and so on.
 
 use super::nodes::Nodes;
 use super::numbers::{Numbers, Sieve};
+use super::pairs::Pairs;
 use super::slots::Slots;
-use super::{Counter, Row, STOPPED};
-use crate::analyzer::TermSink;
-use std::collections::{HashMap, VecDeque};
+use super::{Counter, Row, STOPPED, Stamp};
+use crate::analyzer::{Span, TermSink};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
-
-/// The length of a run's place: its bytes are those of its words.
-const NOWHERE: u32 = u32::MAX;
 
 /// The counter of the word analyzer with n-grams.
 pub struct Ngrams {
     sizes: RangeInclusive<usize>,
     tokens_hold_spaces: bool,
-    sieve: Sieve,
     numbers: Numbers,
-    /// Words as they are found -> node, or [`STOPPED`].
-    words: Slots,
-    /// Pairs of a node and the word that follows -> node.
-    runs: Slots,
+    words: Words,
+    /// For each size from 2 on: pairs of the run before and the word that follows.
+    runs: Vec<Pairs>,
+    /// Spelling -> number, if tokens may hold spaces.
+    spellings: HashMap<Box<[u8]>, u32>,
+    /// For each size: the runs that end with each word at hand. A few words of the last group go before those of this
+    /// one.
+    levels: Vec<Vec<u32>>,
+    /// Numbers of words as terms, and the row of the document at hand.
     nodes: Nodes,
-    /// Where each node's bytes lie in the arena; `NOWHERE` for runs.
+    spelled: Vec<u8>,
+}
+
+/// The distinct words.
+struct Words {
+    sieve: Sieve,
+    /// Words as they are found -> id, or [`STOPPED`].
+    slots: Slots,
+    /// Where each word's bytes lie in the arena.
     places: Vec<(u64, u32)>,
     arena: Vec<u8>,
-    /// Spelling -> node: of all nodes if tokens may hold spaces, of words if several may have one stem.
-    spellings: HashMap<Box<[u8]>, u32>,
-    /// The latest words, at most as many as the largest n-gram has, latest last.
-    window: VecDeque<u32>,
-    /// The runs that end with the latest word: the one of `n` words at `n - 1`.
-    tails: Vec<u32>,
-    spelled: Vec<u8>,
+    /// Stem -> id, if words are stemmed.
+    stems: HashMap<Box<[u8]>, u32>,
+}
+
+impl Words {
+    fn bytes(&self, id: u32) -> &[u8] {
+        let (start, length) = self.places[id as usize];
+        &self.arena[start as usize..][..length as usize]
+    }
+
+    /// Adds the ids of the words of `text` to `ids`, stop words left out. New ones get the ids that follow.
+    fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>) {
+        let Words { sieve, slots, places, arena, stems } = self;
+        slots.look_up(text, spans, |[start, end], entry, is_new| {
+            if is_new {
+                entry.number = match sieve.sift(&text[start as usize..end as usize]) {
+                    None => STOPPED,
+                    Some(term) => {
+                        let known = stems.get(&*term).copied();
+                        known.unwrap_or_else(|| {
+                            let id = places.len() as u32;
+                            places.push((arena.len() as u64, term.len() as u32));
+                            arena.extend_from_slice(&term);
+                            if sieve.stemmer.is_some() {
+                                stems.insert(term.into_owned().into_boxed_slice(), id);
+                            }
+                            id
+                        })
+                    }
+                };
+            }
+            if entry.number != STOPPED {
+                ids.push(entry.number);
+            }
+        });
+    }
+
+    fn memory(&self) -> usize {
+        let places = self.places.capacity() * size_of::<(u64, u32)>();
+        self.slots.memory() + places + self.arena.capacity() + self.stems.len() * 64
+    }
 }
 
 impl Ngrams {
@@ -46,163 +93,128 @@ impl Ngrams {
         sieve: Sieve,
         numbers: Numbers,
     ) -> Self {
+        let (places, arena, stems) = (Vec::new(), Vec::new(), HashMap::new());
         Ngrams {
-            tails: vec![0; *sizes.end()],
+            runs: (2..=*sizes.end()).map(|_| Pairs::new()).collect(),
+            levels: vec![Vec::new(); *sizes.end()],
             sizes,
             tokens_hold_spaces,
-            sieve,
             numbers,
-            words: Slots::new(),
-            runs: Slots::new(),
-            nodes: Nodes::default(),
-            places: Vec::new(),
-            arena: Vec::new(),
+            words: Words { sieve, slots: Slots::new(), places, arena, stems },
             spellings: HashMap::new(),
-            window: VecDeque::new(),
+            nodes: Nodes::default(),
             spelled: Vec::new(),
-        }
-    }
-
-    /// The node of a word, or [`STOPPED`].
-    #[inline]
-    fn word(&mut self, padded: &[u8], length: usize) -> u32 {
-        let (entry, is_new) = self.words.term(padded, length);
-        if !is_new {
-            return entry.number;
-        }
-        let node = self.new_word(&padded[..length]);
-        self.words.term(padded, length).0.number = node;
-        node
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn new_word(&mut self, word: &[u8]) -> u32 {
-        let Some(term) = self.sieve.sift(word) else { return STOPPED };
-        let is_shared = self.tokens_hold_spaces || self.sieve.stemmer.is_some();
-        let node = match self.spellings.get(&*term) {
-            Some(&node) => node,
-            None => self.new_node(is_shared.then_some(&term)),
-        };
-        let place = &mut self.places[node as usize];
-        if place.1 == NOWHERE {
-            *place = (self.arena.len() as u64, term.len() as u32);
-            self.arena.extend_from_slice(&term);
-        }
-        node
-    }
-
-    fn new_node(&mut self, spelling: Option<&[u8]>) -> u32 {
-        let node = self.nodes.add();
-        self.places.push((0, NOWHERE));
-        if let Some(spelling) = spelling {
-            self.spellings.insert(spelling.into(), node);
-        }
-        node
-    }
-
-    /// The node of the latest `size` words: of the run `before`, and `word`.
-    #[inline]
-    fn run(&mut self, before: u32, word: u32, size: usize) -> u32 {
-        let (entry, is_new) = self.runs.pair(before, word);
-        if !is_new {
-            return entry.number;
-        }
-        let node = self.new_run(size);
-        self.runs.pair(before, word).0.number = node;
-        node
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn new_run(&mut self, size: usize) -> u32 {
-        if !self.tokens_hold_spaces {
-            return self.new_node(None);
-        }
-        self.spell(size);
-        match self.spellings.get(self.spelled.as_slice()) {
-            Some(&node) => node,
-            None => {
-                let spelled = std::mem::take(&mut self.spelled);
-                let node = self.new_node(Some(&spelled));
-                self.spelled = spelled;
-                node
-            }
-        }
-    }
-
-    /// Puts the latest `size` words, joined, into `spelled`.
-    fn spell(&mut self, size: usize) {
-        self.spelled.clear();
-        for (index, &word) in self.window.range(self.window.len() - size..).enumerate() {
-            if index > 0 {
-                self.spelled.push(b' ');
-            }
-            let (start, length) = self.places[word as usize];
-            self.spelled.extend_from_slice(&self.arena[start as usize..][..length as usize]);
         }
     }
 }
 
+/// The number of the words `ids` as one term, which was not asked for before.
+fn number(
+    words: &Words,
+    ids: &[u32],
+    numbers: &mut Numbers,
+    spellings: Option<&mut HashMap<Box<[u8]>, u32>>,
+    spelled: &mut Vec<u8>,
+) -> u32 {
+    spelled.clear();
+    for (index, &id) in ids.iter().enumerate() {
+        if index > 0 {
+            spelled.push(b' ');
+        }
+        spelled.extend_from_slice(words.bytes(id));
+    }
+    let Some(spellings) = spellings else { return numbers.number(spelled) };
+    if let Some(&number) = spellings.get(spelled.as_slice()) {
+        return number;
+    }
+    let number = numbers.number(spelled);
+    spellings.insert(spelled.as_slice().into(), number);
+    number
+}
+
 impl TermSink for Ngrams {
-    fn term(&mut self, padded: &[u8], length: usize) {
-        let word = self.word(padded, length);
-        if word == STOPPED {
-            return;
-        }
-        let (least, most) = (*self.sizes.start(), *self.sizes.end());
-        if self.window.len() == most {
-            self.window.pop_front();
-        }
-        self.window.push_back(word);
-        let longest = self.window.len();
-        for size in (2..=longest).rev() {
-            self.tails[size - 1] = self.run(self.tails[size - 2], word, size);
-        }
-        self.tails[0] = word;
-        for size in least..=longest {
-            let node = self.tails[size - 1];
-            if self.nodes.is_unnumbered(node) {
-                self.spell(size);
-                self.nodes.set_number(node, self.numbers.number(&self.spelled));
+    fn terms(&mut self, text: &[u8], spans: &[Span]) {
+        let Ngrams { sizes, tokens_hold_spaces, numbers, words, runs, spellings, levels, nodes, spelled } =
+            self;
+        let (first, rest) = levels.split_at_mut(1);
+        let ids = &mut first[0];
+        let before = ids.len();
+        words.look_up(text, spans, ids);
+        let mut number =
+            |ids: &[u32]| number(words, ids, numbers, tokens_hold_spaces.then_some(&mut *spellings), spelled);
+        if sizes.contains(&1) {
+            for &id in &ids[before..] {
+                while nodes.len() <= id {
+                    nodes.add();
+                }
+                if nodes.is_unnumbered(id) {
+                    nodes.set_number(id, number(&[id]));
+                }
+                nodes.count(id, 1);
             }
-            self.nodes.count(node, 1);
         }
+        let (stamp, row) = (nodes.stamp(), &mut nodes.row);
+        for (index, runs) in runs.iter_mut().enumerate() {
+            let size = index + 2;
+            let (shorter, level) = match index {
+                0 => (&*ids, &mut rest[0]),
+                _ => {
+                    let (shorter, longer) = rest.split_at_mut(index);
+                    (&shorter[index - 1], &mut longer[0])
+                }
+            };
+            // The first words of a document end no run of this size.
+            let start = before.max(size - 1).min(ids.len());
+            level.resize(start, 0);
+            let firsts = &shorter[start.saturating_sub(1)..ids.len().saturating_sub(1)];
+            runs.look_up(firsts, &ids[start..], |place, run, is_new| {
+                level.push(run.id());
+                if size < *sizes.start() {
+                    return;
+                }
+                if is_new {
+                    let end = start + place + 1;
+                    run.number = number(&ids[end - size..end]);
+                }
+                row.count(stamp, run.number, &mut run.seen, 1);
+            });
+        }
+        // What the next group's runs begin with.
+        let kept = *sizes.end() - 1;
+        let passed = ids.len().saturating_sub(kept);
+        levels.iter_mut().for_each(|level| drop(level.drain(..passed.min(level.len()))));
     }
 }
 
 impl Counter for Ngrams {
     fn begin_document(&mut self) {
         self.nodes.begin_document();
-        self.window.clear();
+        if self.nodes.stamp() == Stamp(1) {
+            self.runs.iter_mut().for_each(Pairs::wipe_documents);
+        }
+        self.levels.iter_mut().for_each(Vec::clear);
     }
 
     fn finish_document(&mut self) -> (&Row, &mut Numbers) {
         (&self.nodes.row, &mut self.numbers)
     }
 
-    /// A node is found by its spelling wherever two could have the same.
     fn may_repeat(&self) -> bool {
-        false
+        self.tokens_hold_spaces
     }
 
     fn memory(&self) -> usize {
-        let spellings: usize = self.spellings.len() * 64;
-        let places = self.places.capacity() * size_of::<(u64, u32)>();
-        self.words.memory()
-            + self.runs.memory()
-            + self.nodes.memory()
-            + places
-            + self.arena.capacity()
-            + spellings
+        let runs: usize = self.runs.iter().map(Pairs::memory).sum();
+        self.words.memory() + runs + self.nodes.memory() + self.spellings.len() * 64
     }
 
     fn forget(&mut self) {
-        self.words.clear();
-        self.runs.clear();
+        self.words.slots.clear();
+        self.words.places = Vec::new();
+        self.words.arena = Vec::new();
+        self.words.stems = HashMap::new();
+        self.runs.iter_mut().for_each(Pairs::clear);
         self.nodes.clear();
-        self.places = Vec::new();
-        self.arena = Vec::new();
         self.spellings = HashMap::new();
     }
 }
@@ -216,22 +228,28 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn count(ngrams: &mut Ngrams, tokens: &[String]) -> BTreeMap<String, u32> {
+    fn count(ngrams: &mut Ngrams, tokens: &[String], group: usize) -> BTreeMap<String, u32> {
         ngrams.begin_document();
-        for token in tokens {
-            let mut padded = token.clone().into_bytes();
-            padded.extend_from_slice(&[0xEE; PADDING]);
-            ngrams.term(&padded, token.len());
-        }
+        let mut text = tokens.concat().into_bytes();
+        text.extend_from_slice(&[0xEE; PADDING]);
+        let mut end = 0u32;
+        let spans = tokens.iter().map(|token| {
+            end += token.len() as u32;
+            [end - token.len() as u32, end]
+        });
+        // In groups of all sizes.
+        let spans: Vec<Span> = spans.collect();
+        spans.chunks(group).for_each(|spans| ngrams.terms(&text, spans));
         let (row, Numbers::Local(ids)) = ngrams.finish_document() else { panic!("local ids") };
         let (mut at, mut known) = (0, Vec::new());
         while let Some(term) = term_at(&ids.terms, at) {
             at += term_size(term.len());
             known.push(String::from_utf8(term.to_vec()).unwrap());
         }
-        let found: BTreeMap<_, _> =
-            row.postings.iter().map(|p| (known[p.number as usize].clone(), p.count)).collect();
-        assert_eq!(found.len(), row.postings.len(), "no n-gram stands twice");
+        let mut found = BTreeMap::new();
+        for posting in row.postings() {
+            *found.entry(known[posting.number as usize].clone()).or_default() += posting.count;
+        }
         assert_eq!(row.tokens, found.values().map(|&count| count as u64).sum::<u64>());
         found
     }
@@ -241,7 +259,7 @@ mod tests {
         #[test]
         fn as_joining_strings_does(
             documents in proptest::collection::vec(proptest::collection::vec("[ab ]{0,3}", 0..12), 1..5),
-            least in 1usize..4, more in 0usize..3,
+            least in 1usize..4, more in 0usize..3, group in 1usize..14,
         ) {
             let most = least + more;
             let mut ngrams =
@@ -253,7 +271,7 @@ mod tests {
                         *expected.entry(run.join(" ")).or_default() += 1;
                     }
                 }
-                prop_assert_eq!(count(&mut ngrams, tokens), expected);
+                prop_assert_eq!(count(&mut ngrams, tokens, group), expected);
             }
         }
     }

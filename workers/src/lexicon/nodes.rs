@@ -1,7 +1,7 @@
 //! Things that are counted by an id of their own, apart from how they were found: a number each, and the place in
 //! the row of the last document that had them.
 
-use super::{Row, Stamp, UNKNOWN};
+use super::{LastSeen, Row, Stamp};
 
 /// Not numbered yet.
 const UNNUMBERED: u32 = u32::MAX - 2;
@@ -9,8 +9,7 @@ const UNNUMBERED: u32 = u32::MAX - 2;
 #[derive(Clone, Copy)]
 struct Node {
     number: u32,
-    document: u32,
-    position: u32,
+    seen: LastSeen,
 }
 
 /// The nodes, and the row of the document at hand.
@@ -26,19 +25,24 @@ impl Nodes {
     /// Starts a document: forgets the row.
     pub fn begin_document(&mut self) {
         if self.stamp.advance() {
-            self.nodes.iter_mut().for_each(|node| node.document = 0);
+            self.nodes.iter_mut().for_each(|node| node.seen = LastSeen::default());
         }
         self.row.clear();
     }
 
     /// The stamp of the document at hand.
-    pub fn document(&self) -> u32 {
-        self.stamp.0
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.nodes.len() as u32
     }
 
     /// Adds a node without a number.
     pub fn add(&mut self) -> u32 {
-        self.nodes.push(Node { number: UNNUMBERED, document: 0, position: 0 });
+        self.nodes.push(Node { number: UNNUMBERED, seen: LastSeen::default() });
         self.nodes.len() as u32 - 1
     }
 
@@ -56,16 +60,8 @@ impl Nodes {
     /// Counts `times` occurrences of a node that has a number.
     #[inline]
     pub fn count(&mut self, node: u32, times: u32) {
-        self.row.tokens += times as u64;
         let node = &mut self.nodes[node as usize];
-        if node.document == self.stamp.0 {
-            self.row.postings[node.position as usize].count += times;
-        } else if node.number == UNKNOWN {
-            self.row.unknown += times as u64;
-        } else {
-            node.document = self.stamp.0;
-            node.position = self.row.push(node.number, times);
-        }
+        self.row.count(self.stamp, node.number, &mut node.seen, times);
     }
 
     /// Bytes that the nodes take.

@@ -1,34 +1,47 @@
-//! The table under all counters: an open-addressed map from a term's bytes, or from a pair of ids, to an entry.
+//! The map from a term's bytes to an entry.
 //!
 //! A term of up to 16 bytes is its own key, loaded as two words; a longer one is found by a 64-bit digest and its
-//! bytes. The hash is the folded product of two words and a seed, as in wyhash (Wang Yi, 2019, public domain). The
-//! seed differs from run to run, so that no corpus can be made to collide; nothing that is written depends on it.
+//! bytes. Terms come in groups: the places of a whole group are asked for before the first one is looked at.
 
-use crate::analyzer::PADDING;
+use super::LastSeen;
+use super::table::{self, Table, fold, seed};
+use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
-use std::hash::{BuildHasher, RandomState};
 
-/// An entry, half a cache line; its slot is empty if all is zero.
+/// An entry, half a cache line; its slot is free if all is zero.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
 pub struct Entry {
-    /// The bytes of a short term; the digest of a long one and its place in the arena; a pair of ids.
+    /// The bytes of a short term; the digest of a long one and its place in the arena.
     key: [u64; 2],
-    /// Length in bytes plus one; 0 in an empty slot.
+    /// Length in bytes plus one; 0 in a free slot.
     size: u32,
     /// For the owner: what the term is numbered.
     pub number: u32,
     /// For the owner: the last document with this term.
-    pub document: u32,
-    /// For the owner: the term's place in that document's row.
-    pub position: u32,
+    pub seen: LastSeen,
 }
 
-/// Slots of a table with its first entry.
-const FIRST_SLOTS: usize = 1 << 12;
+impl table::Entry for Entry {
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.size == 0
+    }
+}
 
-/// The size of an entry that is found by a pair of ids: no term is that long.
-const PAIR: u32 = u32::MAX;
+impl Entry {
+    fn new(key: [u64; 2], length: usize) -> Self {
+        Entry { key, size: length as u32 + 1, number: 0, seen: LastSeen::default() }
+    }
+
+    /// What is hashed of it.
+    fn hashed(&self) -> [u64; 2] {
+        if self.size as usize > PADDING + 1 { [self.key[0], 0] } else { self.key }
+    }
+}
+
+/// Terms that are hashed before the first of them is looked for: enough to hide a miss, few enough to stay near.
+const GROUP: usize = 32;
 
 /// Words to keep of a 16-byte load for its first `n` bytes, for `n` from 0 to 16.
 const KEPT: [[u64; 2]; PADDING + 1] = {
@@ -47,158 +60,128 @@ const KEPT: [[u64; 2]; PADDING + 1] = {
     kept
 };
 
-/// The table.
+/// The map.
 pub struct Slots {
-    entries: Vec<Entry>,
-    used: usize,
+    table: Table<Entry>,
     seed: [u64; 2],
     /// The bytes of the long terms.
     long: Vec<u8>,
 }
 
 impl Slots {
-    /// An empty table. Nothing of size is allocated before the first entry.
+    /// An empty map.
     pub fn new() -> Self {
-        let state = RandomState::new();
-        Slots { entries: Vec::new(), used: 0, seed: [state.hash_one(1), state.hash_one(2)], long: Vec::new() }
+        Slots { table: Table::new(), seed: seed(), long: Vec::new() }
     }
 
-    /// Bytes that the table takes.
+    /// Bytes that it takes.
     pub fn memory(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.long.capacity()
+        self.table.bytes() + self.long.capacity()
     }
 
-    /// Empties the table and gives its memory back.
+    /// Empties it and gives its memory back.
     pub fn clear(&mut self) {
-        self.entries = Vec::new();
+        self.table = Table::new();
         self.long = Vec::new();
-        self.used = 0;
     }
 
-    /// Sets every entry's document to 0.
+    /// Forgets when each term was seen.
     pub fn wipe_documents(&mut self) {
-        self.entries.iter_mut().for_each(|entry| entry.document = 0);
+        self.table.slots_mut().iter_mut().for_each(|entry| entry.seen = LastSeen::default());
     }
 
-    /// The entry of the term `padded[..length]`, and whether it is new: then the owner's fields are 0. `padded` is
-    /// at least [`PADDING`] bytes long.
+    /// Calls `found` with the span of each term of `text`, in order, its entry, and whether it is new: then the
+    /// owner's fields are 0. [`PADDING`] bytes of `text` can be read from each term's first one on.
     #[inline]
-    pub fn term(&mut self, padded: &[u8], length: usize) -> (&mut Entry, bool) {
-        if length > PADDING {
-            return self.long_term(&padded[..length]);
+    pub fn look_up(&mut self, text: &[u8], spans: &[Span], mut found: impl FnMut(Span, &mut Entry, bool)) {
+        let mut keys = [([0; 2], 0); GROUP];
+        for spans in spans.chunks(GROUP) {
+            let seed = self.seed;
+            self.table.make_room(spans.len(), |entry| hash(seed, entry.hashed()));
+            for (slot, &[start, end]) in keys.iter_mut().zip(spans) {
+                let key = self.key(text, start as usize, end as usize);
+                let hash = hash(seed, key);
+                self.table.prefetch(hash);
+                *slot = (key, hash);
+            }
+            for (&(key, hash), &[start, end]) in keys.iter().zip(spans) {
+                let length = (end - start) as usize;
+                let (entry, is_new) = if length <= PADDING {
+                    let size = length as u32 + 1;
+                    self.table.entry(
+                        hash,
+                        |entry| entry.key == key && entry.size == size,
+                        || Entry::new(key, length),
+                    )
+                } else {
+                    Self::long_entry(
+                        &mut self.table,
+                        &mut self.long,
+                        key[0],
+                        hash,
+                        &text[start as usize..end as usize],
+                    )
+                };
+                found([start, end], entry, is_new);
+            }
         }
+    }
+
+    /// What is hashed of a term: its bytes, or the digest of a long one.
+    #[inline]
+    fn key(&self, text: &[u8], start: usize, end: usize) -> [u64; 2] {
+        let length = end - start;
+        if length > PADDING {
+            return [self.digest(&text[start..end]), 0];
+        }
+        let bytes: &[u8; PADDING] = text[start..].first_chunk().expect("a term is padded");
         let kept = KEPT[length];
-        let bytes: &[u8; PADDING] = padded[..PADDING].try_into().expect("a term is padded");
-        let key = [word(bytes, 0) & kept[0], word(bytes, 8) & kept[1]];
-        self.short(key, length as u32 + 1)
+        [word(bytes, 0) & kept[0], word(bytes, 8) & kept[1]]
     }
 
-    /// The entry of a pair of ids, and whether it is new.
-    #[inline]
-    pub fn pair(&mut self, first: u32, second: u32) -> (&mut Entry, bool) {
-        self.short([(first as u64) << 32 | second as u64, 0], PAIR)
-    }
-
-    #[inline]
-    fn short(&mut self, key: [u64; 2], size: u32) -> (&mut Entry, bool) {
-        self.make_room();
-        let slot = self.find(key, |entry| entry.key == key && entry.size == size);
-        self.entry(slot, key, size)
-    }
-
-    #[cold]
     #[inline(never)]
-    fn long_term(&mut self, term: &[u8]) -> (&mut Entry, bool) {
-        self.make_room();
-        let digest = self.digest(term);
-        let size = term.len() as u32 + 1;
-        let slot = self.find([digest, 0], |entry| {
+    fn long_entry<'a>(
+        table: &'a mut Table<Entry>,
+        long: &mut Vec<u8>,
+        digest: u64,
+        hash: u64,
+        term: &[u8],
+    ) -> (&'a mut Entry, bool) {
+        let (size, place) = (term.len() as u32 + 1, long.len() as u64);
+        let is_it = |entry: &Entry| {
             entry.key[0] == digest
                 && entry.size == size
-                && self.long[entry.key[1] as usize..][..term.len()] == *term
-        });
-        let place = self.long.len() as u64;
-        if self.entries[slot].size == 0 {
-            self.long.extend_from_slice(term);
-        }
-        self.entry(slot, [digest, place], size)
-    }
-
-    /// The slot with the entry, or the empty one where it belongs. `hashed` is what is hashed of its key.
-    #[inline]
-    fn find(&self, hashed: [u64; 2], is_it: impl Fn(&Entry) -> bool) -> usize {
-        let mask = self.entries.len() - 1;
-        let mut slot = self.hash(hashed) as usize & mask;
-        loop {
-            let entry = &self.entries[slot];
-            if entry.size == 0 || is_it(entry) {
-                return slot;
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
-    /// The entry in `slot`, made if the slot is empty.
-    #[inline]
-    fn entry(&mut self, slot: usize, key: [u64; 2], size: u32) -> (&mut Entry, bool) {
-        let entry = &mut self.entries[slot];
-        let is_new = entry.size == 0;
+                && long[entry.key[1] as usize..][..term.len()] == *term
+        };
+        let (entry, is_new) = table.entry(hash, is_it, || Entry::new([digest, place], term.len()));
         if is_new {
-            *entry = Entry { key, size, number: 0, document: 0, position: 0 };
-            self.used += 1;
+            long.extend_from_slice(term);
         }
         (entry, is_new)
-    }
-
-    #[inline]
-    fn make_room(&mut self) {
-        if self.used * 2 >= self.entries.len() {
-            self.grow();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        let bigger = vec![Entry::zeroed(); (self.entries.len() * 2).max(FIRST_SLOTS)];
-        let old = std::mem::replace(&mut self.entries, bigger);
-        let mask = self.entries.len() - 1;
-        for entry in old.iter().filter(|entry| entry.size != 0) {
-            let is_long = entry.size as usize > PADDING + 1 && entry.size != PAIR;
-            let hashed = if is_long { [entry.key[0], 0] } else { entry.key };
-            let mut slot = self.hash(hashed) as usize & mask;
-            while self.entries[slot].size != 0 {
-                slot = (slot + 1) & mask;
-            }
-            self.entries[slot] = *entry;
-        }
-    }
-
-    #[inline]
-    fn hash(&self, key: [u64; 2]) -> u64 {
-        fold(key[0] ^ self.seed[0], key[1] ^ self.seed[1])
     }
 
     /// 64 bits of a long term.
     fn digest(&self, term: &[u8]) -> u64 {
         let mut digest = self.seed[1] ^ term.len() as u64;
-        for chunk in term.chunks(16) {
-            let mut bytes = [0; 16];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            digest = fold(digest ^ word(&bytes, 0) ^ self.seed[0], word(&bytes, 8) ^ self.seed[1]);
+        let (chunks, rest) = term.as_chunks::<PADDING>();
+        let mut mix = |bytes: &[u8; PADDING]| {
+            digest = fold(digest ^ word(bytes, 0) ^ self.seed[0], word(bytes, 8) ^ self.seed[1]);
+        };
+        chunks.iter().for_each(&mut mix);
+        // The last bytes once more, so that none is left over.
+        if let (false, Some(last)) = (rest.is_empty(), term.last_chunk()) {
+            mix(last);
         }
         digest
     }
 }
 
 #[inline]
-fn word(bytes: &[u8; PADDING], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+fn hash(seed: [u64; 2], key: [u64; 2]) -> u64 {
+    fold(key[0] ^ seed[0], key[1] ^ seed[1])
 }
 
-/// Both halves of the product, so that every bit of either word moves the low bits.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = a as u128 * b as u128;
-    product as u64 ^ (product >> 64) as u64
+fn word(bytes: &[u8; PADDING], at: usize) -> u64 {
+    u64::from_le_bytes(*bytes[at..].first_chunk().expect("eight bytes"))
 }

@@ -4,13 +4,13 @@
 use super::nodes::Nodes;
 use super::numbers::Numbers;
 use super::slots::Slots;
-use super::{Counter, Row};
-use crate::analyzer::TermSink;
+use super::{Counter, LastSeen, Row};
 use crate::analyzer::chars::char_wb_ngrams;
+use crate::analyzer::{Span, TermSink};
 use std::ops::{Range, RangeInclusive};
 
 /// The n-grams of a longer word are not kept.
-const KEPT_WORD: usize = 256;
+const KEPT_WORD: u32 = 256;
 
 /// The counter of the `char-wb` analyzer, whose terms are words with a space on either side.
 pub struct WordChars {
@@ -27,6 +27,10 @@ pub struct WordChars {
     nodes: Nodes,
     /// Words of the document at hand, and how often each occurs.
     document: Vec<(u32, u32)>,
+    /// New words of the terms at hand.
+    new: Vec<Span>,
+    /// N-grams of the word at hand.
+    spans: Vec<Span>,
 }
 
 impl WordChars {
@@ -41,52 +45,72 @@ impl WordChars {
             slots: Slots::new(),
             nodes: Nodes::default(),
             document: Vec::new(),
+            new: Vec::new(),
+            spans: Vec::new(),
         }
     }
 
     /// Appends the nodes of a word's n-grams to `ngrams`.
-    #[cold]
-    #[inline(never)]
-    fn take_apart(&mut self, padded: &[u8], length: usize) {
-        let WordChars { sizes, numbers, ngrams, slots, nodes, .. } = self;
+    fn take_apart(&mut self, text: &[u8], [start, end]: Span) {
+        let WordChars { sizes, numbers, ngrams, slots, nodes, spans, .. } = self;
+        let padded = &text[start as usize..];
         // The analyzer's text is UTF-8, and its words end between characters.
-        let word = std::str::from_utf8(&padded[..length]).unwrap_or_default();
+        let word = std::str::from_utf8(&text[start as usize..end as usize]).unwrap_or_default();
+        spans.clear();
         char_wb_ngrams(word, *sizes.start(), *sizes.end(), &mut |range: Range<usize>| {
-            let (entry, is_new) = slots.term(&padded[range.start..], range.len());
+            spans.push([range.start as u32, range.end as u32]);
+        });
+        slots.look_up(padded, spans, |[start, end], entry, is_new| {
             if is_new {
                 entry.number = nodes.add();
-                nodes.set_number(entry.number, numbers.number(&padded[range]));
+                nodes.set_number(entry.number, numbers.number(&padded[start as usize..end as usize]));
             }
             ngrams.push(entry.number);
         });
     }
+
+    /// Counts words whose n-grams are kept.
+    fn count_words(&mut self, text: &[u8], words: &[Span]) {
+        let (stamp, mut next) = (self.nodes.stamp(), self.words.len() as u32 - 1);
+        let mut new = std::mem::take(&mut self.new);
+        let document = &mut self.document;
+        self.spellings.look_up(text, words, |span, entry, is_new| {
+            if entry.seen.document == stamp.0 {
+                document[entry.seen.position as usize].1 += 1;
+                return;
+            }
+            if is_new {
+                entry.number = next;
+                next += 1;
+                new.push(span);
+            }
+            entry.seen = LastSeen { document: stamp.0, position: document.len() as u32 };
+            document.push((entry.number, 1));
+        });
+        for word in new.drain(..) {
+            self.take_apart(text, word);
+            self.words.push(self.ngrams.len());
+        }
+        self.new = new;
+    }
+
+    /// Counts a word whose n-grams are not kept.
+    fn count_passing(&mut self, text: &[u8], word: Span) {
+        let kept = self.ngrams.len();
+        self.take_apart(text, word);
+        self.ngrams[kept..].iter().for_each(|&ngram| self.nodes.count(ngram, 1));
+        self.ngrams.truncate(kept);
+    }
 }
 
 impl TermSink for WordChars {
-    #[inline]
-    fn term(&mut self, padded: &[u8], length: usize) {
-        if length > KEPT_WORD {
-            let kept = self.ngrams.len();
-            self.take_apart(padded, length);
-            self.ngrams[kept..].iter().for_each(|&ngram| self.nodes.count(ngram, 1));
-            self.ngrams.truncate(kept);
-            return;
-        }
-        let document = self.nodes.document();
-        let (entry, is_new) = self.spellings.term(padded, length);
-        if entry.document == document {
-            self.document[entry.position as usize].1 += 1;
-            return;
-        }
-        if is_new {
-            entry.number = self.words.len() as u32 - 1;
-        }
-        entry.document = document;
-        entry.position = self.document.len() as u32;
-        self.document.push((entry.number, 1));
-        if is_new {
-            self.take_apart(padded, length);
-            self.words.push(self.ngrams.len());
+    fn terms(&mut self, text: &[u8], spans: &[Span]) {
+        let is_kept = |[start, end]: &Span| end - start <= KEPT_WORD;
+        for words in spans.chunk_by(|a, b| is_kept(a) == is_kept(b)) {
+            match is_kept(&words[0]) {
+                true => self.count_words(text, words),
+                false => words.iter().for_each(|&word| self.count_passing(text, word)),
+            }
         }
     }
 }
@@ -94,7 +118,7 @@ impl TermSink for WordChars {
 impl Counter for WordChars {
     fn begin_document(&mut self) {
         self.nodes.begin_document();
-        if self.nodes.document() == 1 {
+        if self.nodes.stamp().0 == 1 {
             self.spellings.wipe_documents();
         }
         self.document.clear();

@@ -1,0 +1,40 @@
+"""The figures of a comparison and their table: medians, ratios and columns that line up.
+
+Computes and formats only: runs nothing, reads nothing, prints nothing.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Optional, Sequence
+
+MB = 1e6
+
+
+def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Optional[float]:
+    """The median over the rounds of ours / theirs, in as many rounds as both ran; None where one of them never did."""
+    ratios = [our / their for our, their in zip(ours, theirs)]
+    return median(ratios) if ratios else None
+
+
+def times_faster(ratio: Optional[float]) -> str:
+    """In words, how bowline compares with a peer that took `ratio` times as long."""
+    if ratio is None:
+        return ""
+    return f"{ratio:.1f} times faster" if ratio >= 1 else f"{1 / ratio:.1f} times slower"
+
+
+def number(value: Optional[float], digits: int) -> str:
+    """A number with thousands separated, or nothing."""
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """A table: the first line is its head, the first column is set left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    texts = []
+    for line in lines:
+        cells = [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]
+        texts.append("  ".join(cells).rstrip())
+    texts.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return "\n".join(texts)

@@ -1,0 +1,55 @@
+"""Tests of what is computed without running anything: `python3 -m unittest discover tests/peers`."""
+
+from __future__ import annotations
+
+import unittest
+
+from figures import aligned, median_ratio, number, times_faster
+from memory import family
+from peers import Entrant, figures
+
+
+class Figures(unittest.TestCase):
+    def test_the_median_of_ratios_is_not_the_ratio_of_medians(self):
+        self.assertEqual(median_ratio([1.0, 4.0, 9.0], [1.0, 1.0, 3.0]), 3.0)
+
+    def test_rounds_that_only_one_ran_do_not_count(self):
+        self.assertEqual(median_ratio([8.0], [2.0, 1.0, 1.0]), 4.0)
+        self.assertIsNone(median_ratio([], [1.0]))
+
+    def test_faster_and_slower(self):
+        self.assertEqual(times_faster(12.34), "12.3 times faster")
+        self.assertEqual(times_faster(0.5), "2.0 times slower")
+        self.assertEqual(times_faster(None), "")
+
+    def test_columns_line_up(self):
+        table = aligned([["", "s", "MB/s"], ["wc", "0.5", "10"], ["longer", "12.5", ""]])
+        expected = ["           s  MB/s", "------------------", "wc       0.5    10", "longer  12.5"]
+        self.assertEqual(table.split("\n"), expected)
+
+    def test_numbers(self):
+        self.assertEqual(number(1234567, 0), "1,234,567")
+        self.assertEqual(number(None, 2), "")
+
+
+class Rows(unittest.TestCase):
+    def test_a_peer_is_compared_with_bowline_of_its_kind(self):
+        ours = Entrant("bowline-hashed", [], "hashed", seconds=[1.0, 2.0], process=[1.0, 2.0])
+        peer = Entrant("vtext-hashed-1", ["a b"], "hashed", slow=True, seconds=[5.0], process=[6.0])
+        row = figures(peer, {"bowline-hashed": ours}, 10_000_000)
+        self.assertEqual((row["ratio_to_bowline"], row["ratio_to_wc"], row["mb_per_second"]), (5.0, None, 2.0))
+        self.assertIsNone(figures(ours, {"bowline-hashed": ours}, 1)["ratio_to_bowline"])
+
+    def test_names_to_skip(self):
+        entrant = Entrant("vtext-counts-two-pass-2", [])
+        self.assertTrue(all(map(entrant.is_called, ["vtext", "vtext-counts", "vtext-counts-two-pass-2"])))
+        self.assertFalse(any(map(entrant.is_called, ["vt", "counts", "vtext-hashed"])))
+
+
+class Family(unittest.TestCase):
+    def test_grandchildren_belong_to_it(self):
+        self.assertEqual(sorted(family(2, {1: 0, 2: 1, 3: 2, 4: 3, 5: 1})), [2, 3, 4])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,85 @@
+//! Zeroed private memory for large tables, on huge pages where the system gives them: a table of megabytes is probed
+//! at random, and each probe of an ordinary page would first miss in the processor's table of pages.
+
+use bytemuck::Pod;
+use memmap2::MmapMut;
+use std::alloc::{Layout, handle_alloc_error};
+use std::marker::PhantomData;
+
+/// Alignment of the elements: a cache line, which every map has.
+const ALIGNMENT: usize = 64;
+
+/// A fixed number of elements, zero at first.
+pub struct Pages<T> {
+    /// None if there are no elements.
+    map: Option<MmapMut>,
+    elements: PhantomData<T>,
+}
+
+impl<T: Pod> Pages<T> {
+    /// No elements, and no memory.
+    pub const fn none() -> Self {
+        Pages { map: None, elements: PhantomData }
+    }
+
+    /// `length` elements that are zero. Ends as any failed allocation does if there is no memory.
+    pub fn zeroed(length: usize) -> Self {
+        let bytes = length.saturating_mul(size_of::<T>()).max(1);
+        let map = MmapMut::map_anon(bytes).unwrap_or_else(|_| {
+            handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<T>()))
+        });
+        // A hint: without huge pages everything works, slower.
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Pages { map: Some(map), elements: PhantomData }
+    }
+
+    /// The elements.
+    #[inline]
+    pub fn all(&self) -> &[T] {
+        self.map.as_ref().map_or(&[], |map| bytemuck::cast_slice(map))
+    }
+
+    /// The elements, to be changed.
+    #[inline]
+    pub fn all_mut(&mut self) -> &mut [T] {
+        self.map.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.map.as_ref().map_or(0, |map| map.len())
+    }
+}
+
+/// Asks for an element's cache line, so that it is near when it is looked at a little later.
+#[inline(always)]
+pub fn prefetch<T>(elements: &[T], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = elements.get(index) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        #[expect(unsafe_code, reason = "a hint to the processor, which has no effect on memory")]
+        // SAFETY: the address is that of a live element, and a prefetch neither reads nor writes as far as the
+        // program can tell.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (elements, index);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_until_written() {
+        let mut pages: Pages<u32> = Pages::zeroed(5);
+        assert_eq!(pages.all(), [0; 5]);
+        pages.all_mut()[4] = 7;
+        prefetch(pages.all(), 4);
+        prefetch(pages.all(), 5);
+        assert_eq!((pages.all()[4], pages.bytes()), (7, 20));
+        assert!(Pages::<u64>::none().all().is_empty());
+    }
+}

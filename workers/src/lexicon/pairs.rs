@@ -1,0 +1,98 @@
+//! The map from a pair of ids to an entry: what extends what.
+
+use super::LastSeen;
+use super::table::{self, Entry as _, Table, fold, seed};
+use bytemuck::{Pod, Zeroable};
+
+/// An entry; its slot is free if all is zero.
+#[derive(Clone, Copy, Pod, Zeroable, Debug)]
+#[repr(C)]
+pub struct Pair {
+    key: [u32; 2],
+    /// The pair's own id plus one, from 0 in order of first occurrence; 0 in a free slot.
+    id: u32,
+    /// For the owner: what the pair is numbered.
+    pub number: u32,
+    /// For the owner: the last document with this pair.
+    pub seen: LastSeen,
+}
+
+impl Pair {
+    /// The pair's own id.
+    #[inline]
+    pub fn id(&self) -> u32 {
+        self.id - 1
+    }
+}
+
+impl table::Entry for Pair {
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.id == 0
+    }
+}
+
+/// Pairs that are asked for before the first of them is looked for.
+const GROUP: usize = 32;
+
+/// The map.
+pub struct Pairs {
+    table: Table<Pair>,
+    seed: [u64; 2],
+}
+
+impl Pairs {
+    /// An empty map.
+    pub fn new() -> Self {
+        Pairs { table: Table::new(), seed: seed() }
+    }
+
+    /// Bytes that it takes.
+    pub fn memory(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// Empties it and gives its memory back.
+    pub fn clear(&mut self) {
+        self.table = Table::new();
+    }
+
+    /// Forgets when each pair was seen.
+    pub fn wipe_documents(&mut self) {
+        self.table.slots_mut().iter_mut().for_each(|pair| pair.seen = LastSeen::default());
+    }
+
+    /// Calls `found` with the place of each pair in `firsts` and `seconds` (which are equally long), its entry, and
+    /// whether it is new: then the owner's fields are 0.
+    #[inline]
+    pub fn look_up(
+        &mut self,
+        firsts: &[u32],
+        seconds: &[u32],
+        mut found: impl FnMut(usize, &mut Pair, bool),
+    ) {
+        let seed = self.seed;
+        let mut hashes = [0; GROUP];
+        let mut base = 0;
+        for (firsts, seconds) in firsts.chunks(GROUP).zip(seconds.chunks(GROUP)) {
+            self.table.make_room(firsts.len(), |pair| hash(seed, pair.key));
+            for ((slot, &first), &second) in hashes.iter_mut().zip(firsts).zip(seconds) {
+                *slot = hash(seed, [first, second]);
+                self.table.prefetch(*slot);
+            }
+            for (place, (&first, &second)) in firsts.iter().zip(seconds).enumerate() {
+                let (key, id) = ([first, second], self.table.len() as u32 + 1);
+                let make = || Pair { key, id, number: 0, seen: LastSeen::default() };
+                let is_it = |pair: &Pair| pair.key == key && !pair.is_free();
+                let (pair, is_new) = self.table.entry(hashes[place], is_it, make);
+                found(base + place, pair, is_new);
+            }
+            base += firsts.len();
+        }
+    }
+}
+
+#[inline]
+fn hash(seed: [u64; 2], key: [u32; 2]) -> u64 {
+    fold(((key[0] as u64) << 32 | key[1] as u64) ^ seed[0], seed[1])
+}
