@@ -7,8 +7,8 @@ use crate::coordinator::{
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
-    Counts, DOCUMENTS, Document, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
-    VOCABULARY, write_documents, write_hash_terms, write_npy_f64, write_vocabulary,
+    Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
+    VOCABULARY, write_hash_terms, write_npy_f64, write_vocabulary,
 };
 use crate::pool::{Inline, Processes, Threads, WorkerPool};
 use crate::progress::Progress;
@@ -16,7 +16,7 @@ use crate::report::{Report, Stopwatch};
 use crate::say::say;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result};
-use bowline_workers::plan::{Container, Dtype};
+use bowline_workers::plan::{Container, Dtype, Files};
 use bowline_workers::protocol::Layout;
 use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
@@ -184,23 +184,50 @@ fn run(
         max_failures,
     };
     let tallied = tally(&tally_job, supervision)?;
+    let totals = tallied.totals.clone();
     let mut matrix = MatrixFile::create(output, job.finish.container)?;
-    let mut finish = Finish::new(tallied, job.finish.clone(), matrix.handle()?, supervision)?;
+    let finds_terms = matches!(job.finish.columns, Columns::Terms(_));
+    let files = Files {
+        matrix: matrix.handle()?,
+        documents: output.create(DOCUMENTS)?,
+        terms: finds_terms.then(|| output.create(VOCABULARY)).transpose()?,
+    };
+    let documents = corpus.documents.clone();
+    let mut finish = Finish::new(tallied, documents, job.finish.clone(), files, supervision)?;
     let merged = finish.merge(supervision)?;
     let rows = corpus.documents.len() as u64;
     let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, job.finish.values.dtype)?;
     let emitted = finish.emit(layout, supervision)?;
     matrix.finish(&layout, &finish, emitted)?;
     write_columns(job, output, &finish, &merged)?;
-    write_rows(job, corpus, output, &finish, &merged)
+    let counts = Counts {
+        documents: rows,
+        failed: totals.failed.len() as u64,
+        columns: merged.columns,
+        nonzeros: merged.nonzeros,
+        tokens: totals.tokens,
+        unknown: totals.unknown,
+        mean_length: finish.mean_length(),
+    };
+    let manifest = ManifestFile {
+        bowline: env!("CARGO_PKG_VERSION").to_owned(),
+        matrix: MatrixFile::name(job.finish.container).to_owned(),
+        settings: job.settings.clone(),
+        counts,
+    };
+    output.write(MANIFEST, |out| manifest.write(out))?;
+    let failures = totals.failed.iter().take(NAMED_FAILURES).map(|&(row, failure)| {
+        let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("{}: {failure}{hint}", corpus.documents.shown(row))
+    });
+    Ok(Embedded { counts, bytes: totals.bytes, failures: failures.collect() })
 }
 
-/// What is known of the columns: their terms, document frequencies, idf.
+/// What is known of the columns and not written by workers: terms of buckets or of a given vocabulary, idf.
 fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &Merged) -> Result<()> {
-    let terms = || merged.vocabulary.terms(finish.segments());
     if let Some(buckets) = job.settings.columns.buckets() {
         if job.hash_terms {
-            let named = terms().map(|term| (buckets.bucket(term.bytes), term));
+            let named = finish.terms().map(|(bytes, term)| (buckets.bucket(bytes), bytes, term));
             output.write(HASH_TERMS, |out| write_hash_terms(out, named))?;
         }
         if job.settings.values.idf().is_some() {
@@ -208,10 +235,7 @@ fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &
         }
         return Ok(());
     }
-    let Some(model) = &job.model else {
-        let found = terms().map(|term| (term.bytes, term.documents));
-        return output.write(VOCABULARY, |out| write_vocabulary(out, found, finish.idf()));
-    };
+    let Some(model) = &job.model else { return Ok(()) };
     let given = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms()).map(|term| &**term);
     // An earlier output's frequencies stay with the idf that was made of them.
     match &model.earlier {
@@ -223,50 +247,6 @@ fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &
         None => output
             .write(VOCABULARY, |out| write_vocabulary(out, given.zip(finish.frequencies()), finish.idf())),
     }
-}
-
-/// The list of documents and the manifest.
-fn write_rows(
-    job: &Job,
-    corpus: &Corpus,
-    output: &OutputDirectory,
-    finish: &Finish,
-    merged: &Merged,
-) -> Result<Embedded> {
-    let (mut bytes, mut failures) = (0, Vec::new());
-    let mut counts = Counts {
-        documents: corpus.documents.len() as u64,
-        failed: 0,
-        columns: merged.columns,
-        nonzeros: merged.nonzeros,
-        tokens: 0,
-        unknown: 0,
-        mean_length: finish.mean_length(),
-    };
-    let documents = finish.outcomes().enumerate().map(|(row, outcome)| {
-        let path = display_path(&corpus.path(row));
-        bytes += outcome.bytes;
-        counts.tokens += outcome.tokens;
-        counts.unknown += outcome.unknown;
-        if let Some(failure) = outcome.failure {
-            counts.failed += 1;
-            if failures.len() < NAMED_FAILURES {
-                let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                failures.push(format!("{path}: {failure}{hint}"));
-            }
-        }
-        let cause = outcome.failure.map(|failure| failure.to_string());
-        Document { path, bytes: outcome.bytes, tokens: outcome.tokens, cause }
-    });
-    output.write(DOCUMENTS, |out| write_documents(out, documents))?;
-    let manifest = ManifestFile {
-        bowline: env!("CARGO_PKG_VERSION").to_owned(),
-        matrix: MatrixFile::name(job.finish.container).to_owned(),
-        settings: job.settings.clone(),
-        counts,
-    };
-    output.write(MANIFEST, |out| manifest.write(out))?;
-    Ok(Embedded { counts, bytes, failures })
 }
 
 /// The matrix's file, in one of its containers.
@@ -317,7 +297,7 @@ impl MatrixFile {
 fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
     match error.downcast_ref::<RunError>() {
         Some(RunError::Stuck(Some(row))) => {
-            let path = display_path(&corpus.path(*row as usize));
+            let path = corpus.documents.shown(*row as usize);
             error.context(path)
         }
         _ => error,

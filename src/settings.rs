@@ -5,7 +5,7 @@ use crate::cli::{
     Analyzer, Binary, Bm25, DecodeErrorChoice, DtypeChoice, EmbedArgs, FeaturesChoice, NgramSizes,
     NormChoice, StripAccentsChoice, TokenizerChoice, WeightChoice,
 };
-use crate::coordinator::{Idf, Pruning, Share};
+use crate::coordinator::{Pruning, Share};
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result};
 use bowline_workers::analyzer::accents::StripAccents;
@@ -16,6 +16,7 @@ use bowline_workers::analyzer::stop_words::StopWords;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::ReadSettings;
 use bowline_workers::hashing::Buckets;
+use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::Sieve;
 use bowline_workers::plan::{Dtype, Norm, ValueSettings, Weight};
 use serde::{Deserialize, Serialize};

@@ -2,23 +2,23 @@
 //! the rows. All of its tasks may be done twice without harm, so a dead worker's are simply done again.
 
 use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
-use super::idf::Idf;
-use super::merge::{Vocabulary, merge};
+use super::merge::Vocabulary;
 use super::tally::Tallied;
 use super::{Phase, RunError, RunEvent, system};
-use bowline_workers::failure::Failure;
+use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
+use bowline_workers::idf::Idf;
 use bowline_workers::mapped::Table;
-use bowline_workers::plan::{Container, Numbering, Plan, SegmentPlan, SortedTerms, ValueSettings};
+use bowline_workers::plan::{
+    Container, Files, MergedTerm, MergedTerms, Numbering, Plan, SegmentPlan, ValueSettings,
+};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
-use bowline_workers::segment::{Record, Segment};
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
-use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Cells that a task writes, about.
 const TASK_CELLS: u64 = 128 << 10;
@@ -92,21 +92,32 @@ pub struct FinishJob {
     pub container: Container,
 }
 
+/// Rows whose lines are written, or whose lengths are found, in one go.
+const ROWS: usize = 4096;
+
+/// Parts of the alphabet for each worker: some are slower than others.
+const PARTS: usize = 4;
+
 /// The second half of a run.
 pub struct Finish {
     job: FinishJob,
     plan: Arc<Plan>,
-    condemned: BTreeMap<usize, Failure>,
-    /// Documents that did not fail.
-    embedded: u64,
+    vocabulary: Vocabulary,
+    /// Bytes of the lines of each chunk of terms and of documents, in order.
+    lines: Lines,
     crew: Crew,
 }
 
+/// Bytes of lines, chunk by chunk.
+#[derive(Default)]
+struct Lines {
+    terms: Vec<u64>,
+    documents: Vec<u64>,
+}
+
 /// What the merge has found.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Merged {
-    /// The terms, where columns or buckets have some.
-    pub vocabulary: Vocabulary,
     /// Columns of the matrix.
     pub columns: u64,
     /// Stored cells of the matrix.
@@ -122,154 +133,188 @@ pub struct Emitted {
     pub data: u32,
 }
 
-/// A document as it turned out.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// Bytes of its file.
-    pub bytes: u64,
-    /// Terms counted.
-    pub tokens: u64,
-    /// Those of them that a given vocabulary does not have.
-    pub unknown: u64,
-    /// Why it has no row, if so.
-    pub failure: Option<Failure>,
-}
-
 impl Finish {
-    /// Prepares the second half: `matrix` is the file that rows will be written to.
+    /// Prepares the second half: workers will write to `files`.
     ///
     /// # Errors
     /// If the system has no memory or descriptor for a map.
     pub fn new(
         tallied: Tallied,
+        documents: Arc<Documents>,
         job: FinishJob,
-        matrix: File,
+        files: Files,
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
-        let segments = tallied.segments.into_iter().map(segment_plan).collect::<Result<Vec<_>, _>>()?;
-        let ids: usize = segments.iter().map(|segment| segment.columns.len()).sum();
-        let (numbering, columns) = match job.columns {
-            Columns::Terms(_) => (Numbering::LocalIds, ids),
-            Columns::NamedBuckets(buckets) => (Numbering::LocalIdsOfBuckets, buckets.n_features as usize),
-            Columns::Given(columns) => (Numbering::Columns, columns as usize),
+        let Tallied { segments, places, lengths, condemned, totals } = tallied;
+        let ids: usize = segments.iter().map(|(_, ids)| ids).sum();
+        let segments = segments.into_iter().map(|(segment, ids)| SegmentPlan::new(segment, ids));
+        let segments: Vec<SegmentPlan> = segments.collect::<Result<_, _>>().map_err(&mapping)?;
+        let embedded = places.len() as u64 - totals.failed.len() as u64;
+        let (numbering, columns, pruning) = match job.columns {
+            Columns::Terms(pruning) => (Numbering::LocalIds, ids, Some(pruning)),
+            Columns::NamedBuckets(buckets) => {
+                (Numbering::LocalIdsOfBuckets(buckets), buckets.n_features as usize, None)
+            }
+            Columns::Given(columns) => (Numbering::Columns, columns as usize, None),
         };
         let has_idf = !matches!(job.idf, IdfSource::None);
-        let counts = has_idf || job.counts_columns;
-        let counts_occurrences = match job.columns {
-            Columns::Terms(pruning) => pruning.max_features.is_some(),
-            Columns::NamedBuckets(_) => true,
-            Columns::Given(_) => false,
+        let counts_columns = pruning.is_none() && (has_idf || job.counts_columns);
+        let counts_occurrences = match pruning {
+            Some(pruning) => pruning.max_features.is_some(),
+            None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
-        let mut plan = Plan {
-            segments,
-            indptr: Table::new(tallied.places.len() + 1).map_err(&mapping)?,
-            places: tallied.places,
-            numbering,
-            frequencies: Table::new(if counts { columns } else { 0 }).map_err(&mapping)?,
-            idf: Table::new(if has_idf { columns } else { 0 }).map_err(&mapping)?,
-            mean_length: 0.0,
-            values: job.values,
-            counts_occurrences,
-            matrix,
-            container: job.container,
+        let kept = match pruning {
+            Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
+            None => 0.0..=f64::INFINITY,
         };
-        let (embedded, tokens) = totals(&plan);
-        plan.mean_length = match &job.idf {
+        if kept.is_empty() && embedded > 0 {
+            return Err(RunError::Bounds { low: *kept.start(), high: *kept.end() });
+        }
+        let mean_length = match &job.idf {
             IdfSource::Earlier(_, mean_length) => *mean_length,
-            _ if embedded > 0 => tokens as f64 / embedded as f64,
+            _ if embedded > 0 => totals.tokens as f64 / embedded as f64,
             _ => 0.0,
         };
+        let idf = Table::new(if has_idf { columns } else { 0 }).map_err(&mapping)?;
+        let formula = match &job.idf {
+            IdfSource::None => None,
+            IdfSource::Corpus(formula) => Some(*formula),
+            IdfSource::Earlier(earlier, _) => {
+                let set = |(slot, idf): (&AtomicU64, &f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
+                idf.iter().zip(earlier).for_each(set);
+                None
+            }
+        };
+        let plan = Plan {
+            documents,
+            condemned,
+            segments,
+            places,
+            numbering,
+            kept,
+            terms: MergedTerms::new(ids, counts_occurrences).map_err(&mapping)?,
+            indptr: lengths,
+            frequencies: Table::new(if counts_columns { columns } else { 0 }).map_err(&mapping)?,
+            idf,
+            formula,
+            embedded,
+            mean_length,
+            values: job.values,
+            counts_occurrences,
+            files,
+            container: job.container,
+        };
         supervision.recorder.clear();
-        let (plan, condemned) = (Arc::new(plan), tallied.condemned);
-        Ok(Finish { job, plan, condemned, embedded, crew: Crew::new(supervision) })
+        let (vocabulary, lines, crew) = (Vocabulary::default(), Lines::default(), Crew::new(supervision));
+        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew })
     }
 
-    /// Numbers the columns, finds their idf, and lays out the rows.
+    /// Numbers the columns, finds their idf, and lays out rows and lines.
     ///
     /// # Errors
     /// Whatever ends the run as a whole.
     pub fn merge(&mut self, supervision: &mut Supervision) -> Result<Merged, RunError> {
         let segments = self.plan.segments.len() as u64;
         (supervision.events)(RunEvent::PhaseBegan(Phase::Merge, segments));
-        let (vocabulary, columns) = match self.job.columns {
-            Columns::Terms(pruning) => {
-                let vocabulary = self.prune(pruning, supervision)?;
-                self.set_frequencies(&vocabulary);
-                let columns = vocabulary.len() as u64;
-                (vocabulary, columns)
-            }
+        let columns = match self.job.columns {
+            Columns::Given(columns) => columns,
             Columns::NamedBuckets(buckets) => {
-                let counts = self.sort(supervision)?;
-                let number = |_, term: &[u8]| buckets.bucket(term);
-                let vocabulary = merge(&self.plan.segments, &counts, 0.0..=f64::INFINITY, number)?;
-                (vocabulary, buckets.n_features as u64)
+                self.merge_terms(supervision)?;
+                buckets.n_features as u64
             }
-            Columns::Given(columns) => (Vocabulary::default(), columns),
+            Columns::Terms(pruning) => {
+                let found = self.merge_terms(supervision)?;
+                if let Some(most) = pruning.max_features {
+                    self.vocabulary.keep_most_frequent(most as u64, &self.plan);
+                }
+                // Where every document has failed, the list of the causes is the result.
+                if self.vocabulary.is_empty() && self.plan.embedded > 0 {
+                    return Err(if found > 0 { RunError::AllPruned } else { RunError::EmptyVocabulary });
+                }
+                self.vocabulary.len()
+            }
         };
+        self.number(columns, supervision)?;
         let nonzeros = self.lay_out_rows(supervision)?;
-        if !matches!(self.job.columns, Columns::Terms(_)) && !self.plan.frequencies.is_empty() {
+        if !self.plan.frequencies.is_empty() {
             let share = columns.div_ceil(supervision.workers as u64).max(1);
             let tasks = (0..columns).step_by(share as usize);
             let tasks = tasks.map(|first| Task::CountColumns { first, last: (first + share).min(columns) });
             self.perform(tasks.collect(), supervision)?;
         }
-        self.set_idf();
-        Ok(Merged { vocabulary, columns, nonzeros })
+        Ok(Merged { columns, nonzeros })
     }
 
-    /// Sorts every segment's terms, and tells how many each has.
-    fn sort(&mut self, supervision: &mut Supervision) -> Result<Vec<u64>, RunError> {
-        let segments = self.plan.segments.len();
-        let tasks = (0..segments as u32).map(|segment| Task::Sort { segment });
-        let mut counts = vec![0; segments];
-        for (task, report) in self.perform(tasks.collect(), supervision)? {
+    /// Sorts every segment's terms and merges them, and tells how many terms there are.
+    fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
+        let tasks = (0..self.plan.segments.len() as u32).map(|segment| Task::Sort { segment });
+        self.perform(tasks.collect(), supervision)?;
+        self.vocabulary = Vocabulary::cut(&self.plan, PARTS * supervision.workers);
+        let tasks = self.vocabulary.parts().iter().map(|part| Task::Merge {
+            low: part.prefixes.start,
+            high: part.prefixes.end,
+            first: part.first,
+        });
+        let reports = self.perform(tasks.collect(), supervision)?;
+        let mut all = 0;
+        let mut kept_terms = Vec::with_capacity(reports.len());
+        for (task, report) in reports {
+            let Report::Merged { found, kept } = report else { return Err(broken(task, report)) };
+            all += found;
+            kept_terms.push(kept);
+        }
+        self.vocabulary.set_kept(kept_terms.into_iter());
+        Ok(all)
+    }
+
+    /// Numbers local ids, finds idf, and measures lines: all that needs the vocabulary's order and nothing else.
+    fn number(&mut self, columns: u64, supervision: &mut Supervision) -> Result<(), RunError> {
+        if columns >= u32::MAX as u64 {
+            return Err(RunError::Broken("more than 4,294,967,294 columns".into()));
+        }
+        let is_vocabulary = matches!(self.job.columns, Columns::Terms(_));
+        let bases = self.vocabulary.bases().map(|base| if is_vocabulary { base as u32 } else { 0 });
+        let parts = self.vocabulary.parts().iter().zip(bases);
+        let number = parts.map(|(part, base)| Task::Number {
+            low: part.prefixes.start,
+            high: part.prefixes.end,
+            base,
+        });
+        let mut tasks: VecDeque<Task> = number.collect();
+        let nowhere = std::iter::repeat(None);
+        tasks.extend(self.line_tasks(nowhere.clone(), nowhere));
+        for (task, report) in self.perform(tasks, supervision)? {
             match (task, report) {
-                (Task::Sort { segment }, Report::Sorted { terms }) => counts[segment as usize] = terms,
+                (Task::Terms { .. }, Report::Lines { bytes }) => self.lines.terms.push(bytes),
+                (Task::Documents { .. }, Report::Lines { bytes }) => self.lines.documents.push(bytes),
+                (_, Report::Done) => {}
                 (task, report) => return Err(broken(task, report)),
             }
         }
-        Ok(counts)
+        Ok(())
     }
 
-    fn prune(&mut self, pruning: Pruning, supervision: &mut Supervision) -> Result<Vocabulary, RunError> {
-        let (low, high) = (pruning.min_df.of(self.embedded), pruning.max_df.of(self.embedded));
-        if high < low && self.embedded > 0 {
-            return Err(RunError::Bounds { low, high });
-        }
-        let counts = self.sort(supervision)?;
-        let mut vocabulary = merge(&self.plan.segments, &counts, low..=high, |column, _| column)?;
-        if let Some(most) = pruning.max_features {
-            vocabulary.keep_most_frequent(most, &self.plan.segments);
-        }
-        // Where every document has failed, the list of the causes is the result.
-        if vocabulary.is_empty() && self.embedded > 0 {
-            return Err(if counts.iter().sum::<u64>() > 0 {
-                RunError::AllPruned
-            } else {
-                RunError::EmptyVocabulary
-            });
-        }
-        Ok(vocabulary)
-    }
-
-    fn set_frequencies(&self, vocabulary: &Vocabulary) {
-        for (frequency, term) in self.plan.frequencies.iter().zip(vocabulary.terms(&self.plan.segments)) {
-            frequency.store(term.documents as u32, Ordering::Relaxed);
-        }
-    }
-
-    fn set_idf(&self) {
-        let set =
-            |(slot, idf): (&std::sync::atomic::AtomicU64, f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
-        match &self.job.idf {
-            IdfSource::None => {}
-            IdfSource::Earlier(idf, _) => self.plan.idf.iter().zip(idf.iter().copied()).for_each(set),
-            IdfSource::Corpus(formula) => {
-                let idf = self.frequencies().map(|documents| formula.of(self.embedded, documents));
-                self.plan.idf.iter().zip(idf).for_each(set);
-            }
-        }
+    /// The tasks for all lines, each to be written at its place, if it has one.
+    fn line_tasks(
+        &self,
+        terms: impl Iterator<Item = Option<u64>>,
+        documents: impl Iterator<Item = Option<u64>>,
+    ) -> Vec<Task> {
+        let chunks = self.vocabulary.chunks().filter(|_| self.plan.files.terms.is_some());
+        let terms = chunks.zip(terms).map(|((chunk, column), offset)| Task::Terms {
+            first: chunk.start,
+            last: chunk.end,
+            column,
+            offset,
+        });
+        let rows = self.plan.places.len();
+        let documents = (0..rows).step_by(ROWS).zip(documents).map(|(first, offset)| Task::Documents {
+            first: first as u64,
+            last: (first + ROWS).min(rows) as u64,
+            offset,
+        });
+        terms.chain(documents).collect()
     }
 
     /// Fills the offsets of all rows, and returns the number of stored cells.
@@ -282,43 +327,47 @@ impl Finish {
             Columns::Given(_) => false,
         };
         if is_pruned {
-            let tasks = (0..rows).step_by(4096);
-            let last = |first: usize| (first + 4096).min(rows) as u64;
+            let tasks = (0..rows).step_by(ROWS);
+            let last = |first: usize| (first + ROWS).min(rows) as u64;
             let tasks = tasks.map(|first| Task::Measure { first: first as u64, last: last(first) });
             self.perform(tasks.collect(), supervision)?;
         }
         let mut nonzeros = 0;
-        for row in 0..rows {
-            let length = match is_pruned {
-                true => self.plan.indptr[row].load(Ordering::Relaxed),
-                false => self.plan.record(row).map_or(0, |record| record.nonzeros() as u64),
-            };
-            self.plan.indptr[row].store(nonzeros, Ordering::Relaxed);
+        for offset in self.plan.indptr.iter() {
+            let length = offset.load(Ordering::Relaxed);
+            offset.store(nonzeros, Ordering::Relaxed);
             nonzeros += length;
         }
-        self.plan.indptr[rows].store(nonzeros, Ordering::Relaxed);
         Ok(nonzeros)
     }
 
-    /// Writes all rows where `layout` says, and sends the workers home.
+    /// Writes all rows where `layout` says, and all lines, and sends the workers home.
     ///
     /// # Errors
     /// Whatever ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
         (supervision.events)(RunEvent::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
-        let mut reports = self.perform(self.emit_tasks(layout).collect(), supervision)?;
+        let mut tasks: VecDeque<Task> = self.emit_tasks(layout).collect();
+        let offsets = |lengths: &[u64]| {
+            let mut end = 0;
+            let offsets = lengths.iter().map(|length| {
+                end += length;
+                Some(end - length)
+            });
+            offsets.collect::<Vec<_>>().into_iter()
+        };
+        tasks.extend(self.line_tasks(offsets(&self.lines.terms), offsets(&self.lines.documents)));
+        let reports = self.perform(tasks, supervision)?;
         self.crew.dismiss(supervision)?;
-        reports.sort_unstable_by_key(|(task, _)| match task {
-            Task::Emit { first, .. } => *first,
-            _ => 0,
-        });
         let (mut indices, mut data) = (Hasher::new(), Hasher::new());
         let index_size = if layout.wide { 8 } else { 4 };
         for (task, report) in reports {
-            let (Task::Emit { first, last, .. }, Report::Emitted { indices: index_sum, data: data_sum }) =
-                (task, report)
-            else {
-                return Err(broken(task, report));
+            let (first, last, index_sum, data_sum) = match (task, report) {
+                (Task::Emit { first, last, .. }, Report::Emitted { indices, data }) => {
+                    (first, last, indices, data)
+                }
+                (Task::Terms { .. } | Task::Documents { .. }, Report::Lines { .. }) => continue,
+                (task, report) => return Err(broken(task, report)),
             };
             let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
             let cells = offset(last) - offset(first);
@@ -331,19 +380,6 @@ impl Finish {
     /// First stored cell of each row, and behind the last row the number of all.
     pub fn indptr(&self) -> impl ExactSizeIterator<Item = u64> {
         self.plan.indptr.iter().map(|offset| offset.load(Ordering::Relaxed))
-    }
-
-    /// Each document as it turned out, in row order.
-    pub fn outcomes(&self) -> impl Iterator<Item = Outcome> {
-        (0..self.plan.places.len()).map(|row| match self.plan.record(row) {
-            Some(record) => Outcome {
-                bytes: record.source().bytes,
-                tokens: record.tokens(),
-                unknown: record.unknown(),
-                failure: record.failure(),
-            },
-            None => Outcome { bytes: 0, tokens: 0, unknown: 0, failure: self.condemned.get(&row).copied() },
-        })
     }
 
     /// In how many documents each column is stored, where that was counted.
@@ -361,9 +397,9 @@ impl Finish {
         self.plan.mean_length
     }
 
-    /// The segments, which hold the bytes of the vocabulary's terms.
-    pub fn segments(&self) -> &[SegmentPlan] {
-        &self.plan.segments
+    /// The terms of the columns or of named buckets, in order of their bytes.
+    pub fn terms(&self) -> impl Iterator<Item = (&[u8], MergedTerm)> {
+        self.vocabulary.terms(&self.plan).map(|term| (self.plan.term(&term), term))
     }
 
     /// Rows cut so that each task writes about as many cells.
@@ -388,6 +424,7 @@ impl Finish {
         })
     }
 
+    /// Has all tasks done, and returns them with their reports; those of one kind in order.
     fn perform(
         &mut self,
         tasks: VecDeque<Task>,
@@ -401,6 +438,7 @@ impl Finish {
             attempts: 0,
         };
         self.crew.run(supervision, &mut work)?;
+        work.reports.sort_unstable_by_key(|(task, _)| start(task));
         Ok(work.reports)
     }
 }
@@ -414,27 +452,28 @@ impl Pruning {
     }
 }
 
-/// Documents that did not fail, and their tokens.
-fn totals(plan: &Plan) -> (u64, u64) {
-    let records = (0..plan.places.len()).filter_map(|row| plan.record(row));
-    let embedded = records.filter(|record| record.failure().is_none());
-    embedded.fold((0, 0), |(documents, tokens), record| (documents + 1, tokens + record.tokens()))
+/// What tasks of one kind are ordered by.
+fn start(task: &Task) -> u64 {
+    match *task {
+        Task::Sort { segment } => segment as u64,
+        Task::Merge { low, .. } | Task::Number { low, .. } => low,
+        Task::CountColumns { first, .. }
+        | Task::Measure { first, .. }
+        | Task::Terms { first, .. }
+        | Task::Documents { first, .. }
+        | Task::Emit { first, .. } => first,
+        Task::Tally(batch) => batch.first_row,
+        Task::Leave => u64::MAX,
+    }
 }
 
 fn broken(task: Task, report: Report) -> RunError {
     match report {
         Report::Broken { errno } if errno != 0 => {
-            RunError::System { what: "writing the matrix", source: std::io::Error::from_raw_os_error(errno) }
+            RunError::System { what: "writing the output", source: std::io::Error::from_raw_os_error(errno) }
         }
         report => RunError::Broken(format!("{report:?} to {task:?}")),
     }
-}
-
-fn segment_plan(segment: Segment) -> Result<SegmentPlan, RunError> {
-    let ids = segment.records().map(|record: Record| record.new_terms() as usize).sum();
-    let sorted = SortedTerms::new(ids).map_err(system("mapping a table of terms"))?;
-    let columns = Table::new(ids).map_err(system("mapping a table of columns"))?;
-    Ok(SegmentPlan { segment, sorted, columns })
 }
 
 /// Tasks of which each may be done by any worker, and again.

@@ -6,14 +6,11 @@
 mod batches;
 mod crew;
 mod finish;
-mod idf;
 mod merge;
 mod tally;
 
 pub use crew::Supervision;
 pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning, Share};
-pub use idf::Idf;
-pub use merge::Term;
 pub use tally::{TallyJob, tally};
 
 use crate::pool::PoolError;

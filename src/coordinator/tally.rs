@@ -8,6 +8,7 @@ use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::{Phase, RunError, RunEvent, batches, system};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
+use bowline_workers::mapped::Table;
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Recorder;
@@ -16,6 +17,7 @@ use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often the same document may be held by a worker that something outside kills.
@@ -40,12 +42,29 @@ pub struct TallyJob {
 /// All documents' records.
 #[derive(Debug)]
 pub struct Tallied {
-    /// The segments, by number.
-    pub segments: Vec<Segment>,
+    /// The segments, by number, and how many local ids each has.
+    pub segments: Vec<(Segment, usize)>,
     /// The record of each row.
     pub places: Places,
+    /// The number of stored cells of each row's record, and one element more.
+    pub lengths: Table<AtomicU64>,
     /// Rows without a record, and why.
     pub condemned: BTreeMap<usize, Failure>,
+    /// What all documents come to.
+    pub totals: Totals,
+}
+
+/// What all documents come to.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Terms counted.
+    pub tokens: u64,
+    /// Those of them that a given vocabulary does not have.
+    pub unknown: u64,
+    /// Rows that failed, in order, and why.
+    pub failed: Vec<(usize, Failure)>,
 }
 
 /// Tallies all documents of `job`.
@@ -161,24 +180,41 @@ impl TallyWork<'_> {
         }
     }
 
+    /// Accepts one record for each row, in one pass over all of them.
     fn collect(self, batches: &[Batch]) -> Result<Tallied, RunError> {
-        let places = Places::new(self.job.documents.len()).map_err(system("mapping the places of rows"))?;
+        let rows = self.job.documents.len();
+        let places = Places::new(rows).map_err(system("mapping the places of rows"))?;
+        let lengths: Table<AtomicU64> =
+            Table::new(rows + 1).map_err(system("mapping the lengths of rows"))?;
+        let mut totals = Totals::default();
+        let (mut accepted, mut ids) = (0, vec![0; self.segments.len()]);
         for (number, segment) in self.segments.iter().enumerate() {
             for record in segment.records() {
+                ids[number] += record.new_terms() as usize;
                 let Key { batch, ordinal } = record.key();
                 let Some(batch) = batches.get(batch as usize) else { continue };
                 let row = row(batch, ordinal);
-                if ordinal < batch.end && places.get(row).is_none() {
-                    places.set(row, number, record.offset());
+                if ordinal >= batch.end || places.get(row).is_some() {
+                    continue;
                 }
+                places.set(row, number, record.offset());
+                lengths[row].store(record.nonzeros() as u64, Ordering::Relaxed);
+                totals.bytes += record.source().bytes;
+                totals.tokens += record.tokens();
+                totals.unknown += record.unknown();
+                totals.failed.extend(record.failure().map(|failure| (row, failure)));
+                accepted += 1;
             }
         }
-        let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
-        if let Some(row) = (0..places.len()).find(missing) {
+        if accepted + self.condemned.len() != rows {
+            let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
+            let row = (0..rows).find(missing).unwrap_or(rows);
             return Err(RunError::Broken(format!("row {row} has no record")));
         }
-        let segments = self.segments.into_iter().map(|owned| owned.segment).collect();
-        Ok(Tallied { segments, places, condemned: self.condemned })
+        totals.failed.extend(self.condemned.iter().map(|(&row, &failure)| (row, failure)));
+        totals.failed.sort_unstable_by_key(|&(row, _)| row);
+        let segments = self.segments.into_iter().map(|owned| owned.segment).zip(ids).collect();
+        Ok(Tallied { segments, places, lengths, condemned: self.condemned, totals })
     }
 }
 

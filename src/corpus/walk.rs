@@ -32,8 +32,6 @@ pub struct WalkSettings {
 pub struct Corpus {
     /// The documents, in row order.
     pub documents: Arc<Documents>,
-    /// What is written before each root's paths: empty if there is one CORPUS.
-    prefixes: Vec<Vec<u8>>,
     /// Entries left out because they are hidden, excluded by a glob, links, or special files.
     pub left_out: u64,
     /// Directories that could not be read, and why.
@@ -90,23 +88,13 @@ fn words(error: &io::Error) -> String {
 /// Endings of files that are not one document each when they are given as a CORPUS.
 const CONTAINERS: [&str; 9] = ["jsonl", "ndjson", "csv", "tsv", "parquet", "gz", "zst", "bz2", "xz"];
 
-impl Corpus {
-    /// The path of row `row` as it is written in `documents.jsonl`, before escaping.
-    pub fn path(&self, row: usize) -> Vec<u8> {
-        let mut path = self.prefixes[self.documents.root(row)].clone();
-        path.extend_from_slice(self.documents.path(row));
-        path
-    }
-}
-
 /// Finds the documents of all `arguments`, in their order.
 ///
 /// # Errors
 /// If one of them can't be opened, or there is no document at all.
 pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus> {
     let mut documents = Documents::new();
-    let mut corpus =
-        Corpus { documents: Arc::default(), prefixes: Vec::new(), left_out: 0, unreadable: Vec::new() };
+    let mut corpus = Corpus { documents: Arc::default(), left_out: 0, unreadable: Vec::new() };
     let single = arguments.len() == 1;
     for argument in arguments {
         let unreadable = |cause| CorpusError::Unreadable { path: argument.clone(), cause };
@@ -119,8 +107,7 @@ pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus
             if CONTAINERS.contains(&ending.as_str()) {
                 return Err(CorpusError::Unsupported { path: argument.clone(), ending }.into());
             }
-            documents.add_root(None);
-            corpus.prefixes.push(Vec::new());
+            documents.add_root(None, Vec::new());
             documents.add(argument.as_os_str().as_bytes());
         } else {
             return Err(CorpusError::Special { path: argument.clone() }.into());
@@ -157,8 +144,7 @@ fn add_directory(
     }
     let mut paths = walk(corpus, argument, settings)?;
     paths.sort_unstable();
-    documents.add_root(Some(directory));
-    corpus.prefixes.push(prefix);
+    documents.add_root(Some(directory), prefix);
     paths.iter().for_each(|path| documents.add(path));
     Ok(())
 }

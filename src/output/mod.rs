@@ -4,15 +4,16 @@
 //! Owns the files' formats and their order of writing. The rows of the matrix are written by workers, at the
 //! offsets that are laid out here.
 
-mod documents;
 mod manifest;
 mod npy;
 mod npz;
+mod terms;
 
-pub use documents::{Document, DocumentLine, TermLine, write_documents, write_hash_terms, write_vocabulary};
+pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
 pub use npy::{NpyFile, read_npy_f64, write_npy_f64};
 pub use npz::NpzFile;
+pub use terms::{write_hash_terms, write_vocabulary};
 
 /// The file with a line a column.
 pub const VOCABULARY: &str = "vocabulary.jsonl";

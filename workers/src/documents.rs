@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::ffi::CStr;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,6 +18,8 @@ struct Root {
     /// The directory that its documents' paths are relative to; none if the argument is a file: then its one
     /// document's path is the argument.
     directory: Option<OwnedFd>,
+    /// What is written before its documents' paths.
+    prefix: Vec<u8>,
     /// The first of its documents.
     first: usize,
 }
@@ -62,9 +65,9 @@ impl Documents {
     }
 
     /// Begins the documents of one CORPUS: paths added from here on are relative to `directory`, or to the
-    /// working directory if there is none.
-    pub fn add_root(&mut self, directory: Option<OwnedFd>) {
-        self.roots.push(Root { directory, first: self.starts.len() });
+    /// working directory if there is none. `prefix` goes before them where they are written.
+    pub fn add_root(&mut self, directory: Option<OwnedFd>, prefix: Vec<u8>) {
+        self.roots.push(Root { directory, prefix, first: self.starts.len() });
     }
 
     /// Adds a document to the last root, as the next row.
@@ -93,8 +96,17 @@ impl Documents {
         CStr::from_bytes_until_nul(&self.paths[self.starts[row]..]).expect("each path is closed by a NUL")
     }
 
+    /// The path of row `row` as it is written for people and in `documents.jsonl`.
+    pub fn shown(&self, row: usize) -> String {
+        let prefix = &self.roots[self.root(row)].prefix;
+        match prefix.is_empty() {
+            true => display_path(self.path(row)),
+            false => display_path(&[prefix, self.path(row)].concat()),
+        }
+    }
+
     /// The root of row `row`, counted from 0 in the order of the arguments.
-    pub fn root(&self, row: usize) -> usize {
+    fn root(&self, row: usize) -> usize {
         self.roots.partition_point(|root| root.first <= row) - 1
     }
 
@@ -191,17 +203,40 @@ fn is_regular(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
+/// A path as it is written for people and in `documents.jsonl`: bytes that are no UTF-8 become `\xHH`, and a
+/// backslash is doubled, so that the bytes can be had back.
+pub fn display_path(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        match chunk.valid().contains('\\') {
+            true => text.push_str(&chunk.valid().replace('\\', "\\\\")),
+            false => text.push_str(chunk.valid()),
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02X}").expect("a string takes all");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn paths_are_reversible() {
+        assert_eq!(display_path("a/é.txt".as_bytes()), "a/é.txt");
+        assert_eq!(display_path(b"a\\b\xFFc\n"), "a\\\\b\\xFFc\n");
+        assert_ne!(display_path(b"\\xFF"), display_path(b"\xFF"));
+    }
+
+    #[test]
     fn rows_know_their_roots() {
         let mut documents = Documents::new();
-        documents.add_root(None);
+        documents.add_root(None, Vec::new());
         documents.add(b"one");
-        documents.add_root(None);
-        documents.add_root(None);
+        documents.add_root(None, Vec::new());
+        documents.add_root(None, Vec::new());
         documents.add(b"two");
         documents.add(b"three");
         assert_eq!(documents.len(), 3);
@@ -212,7 +247,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_why() {
         let mut documents = Documents::new();
-        documents.add_root(None);
+        documents.add_root(None, Vec::new());
         documents.add(b"/no/such/file");
         documents.add(b"/dev/null");
         let settings = ReadSettings { max_bytes: u64::MAX, embed_binary: false };

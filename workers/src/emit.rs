@@ -74,8 +74,8 @@ pub fn measure(plan: &Plan, rows: Range<u64>) {
     }
 }
 
-/// Sets the plan's frequencies of the columns of `range`: in how many rows each is stored. Doing it again gives the
-/// same.
+/// Sets the plan's frequencies of the columns of `range`, in how many rows each is stored, and their idf. Doing it
+/// again gives the same.
 pub fn count_columns(plan: &Plan, range: Range<u64>) {
     let range = range.start as usize..range.end as usize;
     let mut documents = vec![0u32; range.len()];
@@ -90,6 +90,9 @@ pub fn count_columns(plan: &Plan, range: Range<u64>) {
     }
     for (column, documents) in range.zip(documents) {
         plan.frequencies[column].store(documents, Ordering::Relaxed);
+        if let (Some(formula), Some(slot)) = (plan.formula, plan.idf.get(column)) {
+            slot.store(formula.of(plan.embedded, documents as u64).to_bits(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -117,15 +120,15 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
         return Ok(Report::Broken { errno: 0 });
     }
     let (indices, data): (&[u8], &[u8]) = (bytemuck::cast_slice(&indices), bytemuck::cast_slice(&data));
-    plan.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;
-    plan.matrix.write_all_at(data, layout.data + start * size_of::<T>() as u64)?;
+    plan.files.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;
+    plan.files.matrix.write_all_at(data, layout.data + start * size_of::<T>() as u64)?;
     Ok(Report::Emitted { indices: crc32fast::hash(indices), data: crc32fast::hash(data) })
 }
 
 fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     let columns = layout.columns as usize;
     let offset = layout.data + (rows.start * columns * size_of::<T>()) as u64;
-    let mut map = output_rows(&plan.matrix, offset, rows.len() * columns * size_of::<T>())?;
+    let mut map = output_rows(&plan.files.matrix, offset, rows.len() * columns * size_of::<T>())?;
     let shape = (rows.len(), columns);
     let mut view = ArrayViewMut2::<T>::from_shape(shape, bytemuck::cast_slice_mut(&mut map))
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
@@ -187,7 +190,7 @@ impl Row {
                 }));
                 self.cells.sort_unstable();
             }
-            Numbering::LocalIdsOfBuckets => {
+            Numbering::LocalIdsOfBuckets(_) => {
                 self.cells.extend(pairs.filter_map(|(id, value)| {
                     let bucket = number(id);
                     let value = if bucket & 1 == 1 { value.wrapping_neg() } else { value };

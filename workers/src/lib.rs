@@ -1,7 +1,7 @@
 //! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
 //!
-//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `vocabulary` > `plan` > `segment`, `lexicon`,
-//! `hashing`, `documents`, `analyzer` > `protocol`, `failure`, `recorder`, `row`, `mapped`. Nothing here knows the
+//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `plan` > `segment`,
+//! `lexicon`, `hashing`, `idf`, `documents`, `analyzer` > `protocol`, `failure`, `recorder`, `row`, `mapped`. Nothing here knows the
 //! mode, the command line or the terminal.
 
 pub mod analyzer;
@@ -11,7 +11,9 @@ pub mod failure;
 #[cfg(feature = "faults")]
 mod faults;
 pub mod hashing;
+pub mod idf;
 pub mod lexicon;
+pub mod lines;
 pub mod mapped;
 pub mod plan;
 pub mod protocol;

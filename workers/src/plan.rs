@@ -1,10 +1,17 @@
 //! What the second generation of workers is given: every segment, and the tables that turn local ids into columns
 //! and rows into places of the output. All of it lies in shared memory and is inherited through the fork.
 
+use crate::documents::Documents;
+use crate::failure::Failure;
+use crate::hashing::Buckets;
+use crate::idf::Idf;
 use crate::mapped::Table;
-use crate::segment::{Record, Segment};
+use crate::segment::{Record, Segment, term_at};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A column number that stands for none.
@@ -13,40 +20,64 @@ pub const NO_COLUMN: u32 = u32::MAX;
 /// Everything that sorting terms and writing rows depends on.
 #[derive(Debug)]
 pub struct Plan {
+    /// The documents.
+    pub documents: Arc<Documents>,
+    /// Rows without a record, and why.
+    pub condemned: BTreeMap<usize, Failure>,
     /// Segments by number.
     pub segments: Vec<SegmentPlan>,
     /// Where each row's record is.
     pub places: Places,
     /// What the numbers in the records' rows are.
     pub numbering: Numbering,
-    /// First non-zero of each row, and behind the last row the number of all (one element more than rows). While
-    /// rows are measured, an element holds its row's own length.
+    /// How many documents must have a term for it to be kept.
+    pub kept: RangeInclusive<f64>,
+    /// The terms of all segments, merged: in chunks, each in order, with gaps between them. Empty where numbers are
+    /// columns.
+    pub terms: MergedTerms,
+    /// First non-zero of each row, and behind the last row the number of all (one element more than rows). Until rows
+    /// are laid out, an element holds its row's own length.
     pub indptr: Table<AtomicU64>,
     /// In how many documents each column is stored. Filled where the numbers are columns already.
     pub frequencies: Table<AtomicU32>,
     /// The bits of each column's idf, if the weight has one.
     pub idf: Table<AtomicU64>,
+    /// What idf is made by, unless it was given.
+    pub formula: Option<Idf>,
+    /// Documents that did not fail.
+    pub embedded: u64,
     /// Terms a document, on the average: for bm25.
     pub mean_length: f64,
     /// How counts become values.
     pub values: ValueSettings,
     /// Whether terms' occurrences in the corpus are counted, beside their documents.
     pub counts_occurrences: bool,
-    /// The file that rows are written to.
-    pub matrix: File,
-    /// What shape it has.
+    /// What is written.
+    pub files: Files,
+    /// What shape the matrix has.
     pub container: Container,
 }
 
+/// The files that workers write to, each at a place of its own.
+#[derive(Debug)]
+pub struct Files {
+    /// The matrix.
+    pub matrix: File,
+    /// A line a document.
+    pub documents: File,
+    /// A line a term, where the corpus makes the vocabulary.
+    pub terms: Option<File>,
+}
+
 /// What the numbers in the records' rows are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Numbering {
     /// Columns, and rows are sorted by them.
     Columns,
     /// Local ids: a segment's table leads to the column.
     LocalIds,
     /// Local ids: a segment's table leads to `bucket << 1 | negative`, and what shares a bucket is added up.
-    LocalIdsOfBuckets,
+    LocalIdsOfBuckets(Buckets),
 }
 
 /// One segment, its terms in order, and its columns.
@@ -56,8 +87,21 @@ pub struct SegmentPlan {
     pub segment: Segment,
     /// Filled by the task that sorts the segment; empty where numbers are columns.
     pub sorted: SortedTerms,
-    /// Column of each local id, or [`NO_COLUMN`]. Filled by the coordinator's merge; empty where numbers are columns.
+    /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
+    pub merged: Table<AtomicU32>,
+    /// Column of each local id, or [`NO_COLUMN`]: only for those that occur. Empty where numbers are columns.
     pub columns: Table<AtomicU32>,
+}
+
+impl SegmentPlan {
+    /// Tables for a segment with `ids` local ids.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for them.
+    pub fn new(segment: Segment, ids: usize) -> io::Result<Self> {
+        let (sorted, merged, columns) = (SortedTerms::new(ids)?, Table::new(ids)?, Table::new(ids)?);
+        Ok(SegmentPlan { segment, sorted, merged, columns })
+    }
 }
 
 /// How the matrix lies in its file.
@@ -183,10 +227,73 @@ impl Plan {
         let (segment, offset) = self.places.get(row)?;
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
     }
+
+    /// The bytes of a merged term.
+    pub fn term(&self, term: &MergedTerm) -> &[u8] {
+        let segment = self.segments.get(term.segment as usize);
+        segment.and_then(|plan| term_at(plan.segment.bytes(), term.offset as usize)).unwrap_or_default()
+    }
 }
 
-/// A segment's terms in order of their bytes, four words a term: its first eight bytes, its place in the segment,
-/// its local id and document frequency, its occurrences.
+/// The terms of the vocabulary, with their document frequencies. Their bytes stay in the segments.
+#[derive(Clone, Debug)]
+pub struct MergedTerms {
+    places: Table<AtomicU64>,
+    documents: Table<AtomicU32>,
+    /// Empty if they are not counted.
+    occurrences: Table<AtomicU64>,
+}
+
+/// A term of the vocabulary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MergedTerm {
+    /// The segment that holds its bytes.
+    pub segment: u32,
+    /// Where they are, for `segment::term_at`.
+    pub offset: u64,
+    /// In how many documents it occurs.
+    pub documents: u32,
+    /// How often it occurs in all of them; 0 if that is not counted.
+    pub occurrences: u64,
+}
+
+impl MergedTerms {
+    /// Room for `terms` terms.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for the tables.
+    pub fn new(terms: usize, counts_occurrences: bool) -> io::Result<Self> {
+        let occurrences = Table::new(if counts_occurrences { terms } else { 0 })?;
+        Ok(MergedTerms { places: Table::new(terms)?, documents: Table::new(terms)?, occurrences })
+    }
+
+    /// Sets term `index`.
+    pub fn set(&self, index: usize, term: MergedTerm) {
+        let place = (term.segment as u64) << PLACE_BITS | term.offset;
+        self.places[index].store(place, Ordering::Relaxed);
+        self.documents[index].store(term.documents, Ordering::Relaxed);
+        if let Some(occurrences) = self.occurrences.get(index) {
+            occurrences.store(term.occurrences, Ordering::Relaxed);
+        }
+    }
+
+    /// Term `index`.
+    pub fn get(&self, index: usize) -> MergedTerm {
+        let place = self.places[index].load(Ordering::Relaxed);
+        MergedTerm {
+            segment: (place >> PLACE_BITS) as u32,
+            offset: place & ((1 << PLACE_BITS) - 1),
+            documents: self.documents[index].load(Ordering::Relaxed),
+            occurrences: self.occurrences.get(index).map_or(0, |count| count.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Bits of a merged term's place that hold its offset.
+const PLACE_BITS: u32 = 43;
+
+/// A segment's terms in order of their bytes, and their number before them; four words a term: its first eight bytes,
+/// its place in the segment, its local id and document frequency, its occurrences.
 #[derive(Clone, Debug)]
 pub struct SortedTerms(Table<AtomicU64>);
 
@@ -215,13 +322,41 @@ impl SortedTerms {
     /// # Errors
     /// The system's, if there is no memory for the table.
     pub fn new(terms: usize) -> io::Result<Self> {
-        Table::new(terms * SORTED_WORDS).map(SortedTerms)
+        Table::new(1 + terms * SORTED_WORDS).map(SortedTerms)
+    }
+
+    /// Says how many terms there are.
+    pub fn set_len(&self, terms: usize) {
+        self.0[0].store(terms as u64, Ordering::Relaxed);
+    }
+
+    /// How many terms there are.
+    pub fn len(&self) -> usize {
+        self.0[0].load(Ordering::Relaxed) as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The ranks of the terms whose prefix is in `prefixes`.
+    pub fn ranks(&self, prefixes: &Range<u64>) -> Range<usize> {
+        let before = |limit: u64| {
+            let (mut low, mut high) = (0, self.len());
+            while low < high {
+                let middle = low.midpoint(high);
+                if self.get(middle).prefix < limit { low = middle + 1 } else { high = middle }
+            }
+            low
+        };
+        before(prefixes.start)..before(prefixes.end)
     }
 
     /// Sets the term of rank `rank`.
     #[inline]
     pub fn set(&self, rank: usize, term: SortedTerm) {
-        let words = &self.0[rank * SORTED_WORDS..][..SORTED_WORDS];
+        let words = &self.0[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
         words[0].store(term.prefix, Ordering::Relaxed);
         words[1].store(term.offset, Ordering::Relaxed);
         words[2].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
@@ -231,7 +366,7 @@ impl SortedTerms {
     /// The term of rank `rank`.
     #[inline]
     pub fn get(&self, rank: usize) -> SortedTerm {
-        let word = |i: usize| self.0[rank * SORTED_WORDS + i].load(Ordering::Relaxed);
+        let word = |i: usize| self.0[1 + rank * SORTED_WORDS + i].load(Ordering::Relaxed);
         SortedTerm {
             prefix: word(0),
             offset: word(1),

@@ -27,6 +27,44 @@ pub enum Task {
         /// The segment's number.
         segment: u32,
     },
+    /// Merge the terms of all segments whose prefix is from `low` up to, not including, `high`.
+    Merge {
+        /// Least prefix.
+        low: u64,
+        /// The prefix after the greatest.
+        high: u64,
+        /// Where the merged ones go in the plan's terms.
+        first: u64,
+    },
+    /// Number the local ids of those terms.
+    Number {
+        /// Least prefix.
+        low: u64,
+        /// The prefix after the greatest.
+        high: u64,
+        /// Column of the first of them.
+        base: u32,
+    },
+    /// Write the lines of the plan's terms from `first` up to, not including, `last`.
+    Terms {
+        /// First term.
+        first: u64,
+        /// The term after the last one.
+        last: u64,
+        /// Column of the first.
+        column: u64,
+        /// Where in their file; none: set the columns' idf and measure the lines.
+        offset: Option<u64>,
+    },
+    /// Write the lines of the documents from `first` up to, not including, `last`.
+    Documents {
+        /// First row.
+        first: u64,
+        /// The row after the last one.
+        last: u64,
+        /// Where in their file; none: measure the lines.
+        offset: Option<u64>,
+    },
     /// Count the documents of each column from `first` up to, not including, `last`.
     CountColumns {
         /// First column.
@@ -90,12 +128,19 @@ pub enum Report {
         /// First ordinal without a record.
         next: u32,
     },
-    /// The segment's terms are sorted.
-    Sorted {
-        /// How many terms occur in at least one document.
-        terms: u64,
+    /// The terms are merged.
+    Merged {
+        /// How many there are.
+        found: u64,
+        /// How many of them have enough documents, and not too many.
+        kept: u64,
     },
-    /// The columns are counted, or the rows measured.
+    /// The lines are measured, or written.
+    Lines {
+        /// Bytes of them.
+        bytes: u64,
+    },
+    /// The terms are sorted or numbered, the columns counted, or the rows measured.
     Done,
     /// The rows are written.
     Emitted {
@@ -150,6 +195,10 @@ mod tests {
         let tasks = [
             Task::Tally(batch),
             Task::Sort { segment: u32::MAX },
+            Task::Merge { low: u64::MAX, high: u64::MAX, first: u64::MAX },
+            Task::Number { low: u64::MAX, high: u64::MAX, base: u32::MAX },
+            Task::Terms { first: u64::MAX, last: u64::MAX, column: u64::MAX, offset: Some(u64::MAX) },
+            Task::Documents { first: u64::MAX, last: u64::MAX, offset: Some(u64::MAX) },
             Task::CountColumns { first: u64::MAX, last: u64::MAX },
             Task::Measure { first: u64::MAX, last: u64::MAX },
             Task::Emit { first: u64::MAX, last: u64::MAX, layout },
@@ -158,7 +207,8 @@ mod tests {
         let reports = [
             Report::Tallied,
             Report::Retired { next: u32::MAX },
-            Report::Sorted { terms: u64::MAX },
+            Report::Merged { found: u64::MAX, kept: u64::MAX },
+            Report::Lines { bytes: u64::MAX },
             Report::Done,
             Report::Emitted { indices: u32::MAX, data: u32::MAX },
             Report::Broken { errno: i32::MAX },

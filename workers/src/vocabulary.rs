@@ -1,31 +1,36 @@
-//! A segment's terms sorted by their bytes, with the number of its documents that each occurs in.
+//! The segments' terms become one vocabulary: each segment's are sorted, then each part of the alphabet is merged over
+//! all segments, then local ids are numbered. All three run in parallel.
 //!
-//! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace. Byte order is code
-//! point order, which is how scikit-learn sorts its vocabulary.
+//! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace: the result depends on the
+//! terms and their counts only, not on which segment a term came from. Byte order is code point order, which is how
+//! scikit-learn sorts its vocabulary.
 
-use crate::plan::{Plan, SortedTerm, Weight, prefix};
+use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SortedTerm, Weight, prefix};
 use crate::row;
 use crate::segment::{Record, term_at};
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Sorts the terms of segment `number` into its table and returns how many there are. A term that occurs in no
-/// accepted row is left out.
-pub fn sort(plan: &Plan, number: usize) -> u64 {
+/// Sorts the terms of segment `number` into its table. A term that occurs in no accepted row is left out.
+pub fn sort(plan: &Plan, number: usize) {
     let segment = &plan.segments[number];
     let bytes = segment.segment.bytes();
     let offsets: Vec<usize> = segment.segment.records().flat_map(|record| record.term_offsets()).collect();
     let counts = Counts::of(plan, number, offsets.len());
 
-    let mut terms: Vec<(u128, u32)> = (0..offsets.len() as u32)
+    let mut terms: Vec<(u64, u32)> = (0..offsets.len() as u32)
         .filter(|&id| counts.documents[id as usize] > 0)
-        .map(|id| (key(term(bytes, offsets[id as usize])), id))
+        .map(|id| (prefix(term(bytes, offsets[id as usize])), id))
         .collect();
-    terms.sort_unstable_by(|a, b| {
-        let rest = |id: u32| term(bytes, offsets[id as usize]);
-        a.0.cmp(&b.0).then_with(|| rest(a.1).cmp(rest(b.1)))
-    });
-    for (rank, &(key, id)) in terms.iter().enumerate() {
+    // By numbers first: that needs no look at the bytes.
+    terms.sort_unstable_by_key(|&(prefix, _)| prefix);
+    for same in terms.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+        same.sort_unstable_by_key(|&(_, id)| term(bytes, offsets[id as usize]));
+    }
+    for (rank, &(prefix, id)) in terms.iter().enumerate() {
         let term = SortedTerm {
-            prefix: (key >> 64) as u64,
+            prefix,
             offset: offsets[id as usize] as u64,
             id,
             documents: counts.documents[id as usize],
@@ -33,7 +38,7 @@ pub fn sort(plan: &Plan, number: usize) -> u64 {
         };
         segment.sorted.set(rank, term);
     }
-    terms.len() as u64
+    segment.sorted.set_len(terms.len());
 }
 
 /// What is counted of each local id.
@@ -75,7 +80,82 @@ fn term(bytes: &[u8], offset: usize) -> &[u8] {
     term_at(bytes, offset).unwrap_or_default()
 }
 
-/// The first sixteen bytes, as `prefix` makes a number of eight.
-fn key(term: &[u8]) -> u128 {
-    (prefix(term) as u128) << 64 | prefix(term.get(8..).unwrap_or_default()) as u128
+/// A sorted term of one segment, on its way into the vocabulary.
+#[derive(Clone, Copy)]
+struct Candidate {
+    prefix: u64,
+    segment: u32,
+    rank: u32,
+}
+
+impl Candidate {
+    fn bytes<'a>(&self, plan: &'a Plan) -> &'a [u8] {
+        let segment = &plan.segments[self.segment as usize];
+        term(segment.segment.bytes(), segment.sorted.get(self.rank as usize).offset as usize)
+    }
+
+    fn compare(&self, other: &Self, plan: &Plan) -> Ordering {
+        self.prefix.cmp(&other.prefix).then_with(|| self.bytes(plan).cmp(other.bytes(plan)))
+    }
+}
+
+/// Merges the terms with these prefixes over all segments: those that enough documents have become the plan's terms
+/// from `first` on. Returns how many there were, and how many of them were kept.
+pub fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
+    let mut candidates = Vec::new();
+    for (number, segment) in plan.segments.iter().enumerate() {
+        candidates.extend(segment.sorted.ranks(&prefixes).map(|rank| Candidate {
+            prefix: segment.sorted.get(rank).prefix,
+            segment: number as u32,
+            rank: rank as u32,
+        }));
+    }
+    // The standard library's stable sort finds the runs that are sorted already and merges them (Peters and Hass,
+    // driftsort, 2024): one run a segment.
+    candidates.sort_by(|a, b| a.compare(b, plan));
+    let (mut found, mut kept) = (0, 0);
+    for same in candidates.chunk_by(|a, b| a.compare(b, plan).is_eq()) {
+        let sorted = |candidate: &Candidate| {
+            plan.segments[candidate.segment as usize].sorted.get(candidate.rank as usize)
+        };
+        let mut merged = MergedTerm {
+            segment: same[0].segment,
+            offset: sorted(&same[0]).offset,
+            documents: 0,
+            occurrences: 0,
+        };
+        for term in same.iter().map(sorted) {
+            merged.documents += term.documents;
+            merged.occurrences += term.occurrences;
+        }
+        found += 1;
+        let is_kept = plan.kept.contains(&(merged.documents as f64));
+        let number = match plan.numbering {
+            _ if !is_kept => NO_COLUMN,
+            Numbering::LocalIdsOfBuckets(buckets) => buckets.bucket(plan.term(&merged)),
+            Numbering::LocalIds | Numbering::Columns => kept as u32,
+        };
+        for candidate in same {
+            let segment = &plan.segments[candidate.segment as usize];
+            segment.merged[candidate.rank as usize].store(number, Relaxed);
+        }
+        if is_kept {
+            plan.terms.set(first + kept as usize, merged);
+            kept += 1;
+        }
+    }
+    (found, kept)
+}
+
+/// Gives the local ids of the terms with these prefixes their columns: `base` and the term's place in its part.
+pub fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
+    for segment in &plan.segments {
+        for rank in segment.sorted.ranks(&prefixes) {
+            let number = match segment.merged[rank].load(Relaxed) {
+                NO_COLUMN => NO_COLUMN,
+                place => base + place,
+            };
+            segment.columns[segment.sorted.get(rank).id as usize].store(number, Relaxed);
+        }
+    }
 }

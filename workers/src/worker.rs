@@ -4,6 +4,7 @@
 //! mode, the other workers or what remains to be done, and it never prints, forks or retries.
 
 use crate::emit;
+use crate::lines;
 use crate::plan::Plan;
 use crate::protocol::{Report, Task, Usage};
 use crate::recorder::Pen;
@@ -45,7 +46,11 @@ impl Worker {
             Desk::Tally(tally) => {
                 tally.documents().directories().map(|directory| directory.as_raw_fd()).collect()
             }
-            Desk::Finish(plan, _) => vec![plan.matrix.as_raw_fd()],
+            Desk::Finish(plan, _) => {
+                let files =
+                    [Some(&plan.files.matrix), Some(&plan.files.documents), plan.files.terms.as_ref()];
+                files.into_iter().flatten().map(|file| file.as_raw_fd()).collect()
+            }
         }
     }
 
@@ -71,22 +76,42 @@ impl Worker {
 /// Does a task of the second half.
 fn finish(plan: &Plan, task: Task) -> Report {
     let has = |segment: u32| (segment as usize) < plan.segments.len();
-    match task {
+    let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
+    let done = match task {
         Task::Sort { segment } if has(segment) => {
-            Report::Sorted { terms: vocabulary::sort(plan, segment as usize) }
+            vocabulary::sort(plan, segment as usize);
+            Ok(Report::Done)
+        }
+        Task::Merge { low, high, first } => {
+            let (found, kept) = vocabulary::merge(plan, low..high, first as usize);
+            Ok(Report::Merged { found, kept })
+        }
+        Task::Number { low, high, base } => {
+            vocabulary::number(plan, low..high, base);
+            Ok(Report::Done)
         }
         Task::CountColumns { first, last } => {
             emit::count_columns(plan, first..last);
-            Report::Done
+            Ok(Report::Done)
         }
         Task::Measure { first, last } => {
             emit::measure(plan, first..last);
-            Report::Done
+            Ok(Report::Done)
         }
-        Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout)
-            .unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) }),
-        _ => Report::Broken { errno: 0 },
-    }
+        Task::Terms { first, last, column, offset: None } => {
+            lines(lines::measure_terms(plan, first..last, column))
+        }
+        Task::Terms { first, last, column, offset: Some(offset) } => {
+            lines(lines::write_terms(plan, first..last, column, offset))
+        }
+        Task::Documents { first, last, offset: None } => lines(lines::measure_documents(plan, first..last)),
+        Task::Documents { first, last, offset: Some(offset) } => {
+            lines(lines::write_documents(plan, first..last, offset))
+        }
+        Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout),
+        Task::Sort { .. } | Task::Tally(_) | Task::Leave => Ok(Report::Broken { errno: 0 }),
+    };
+    done.unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) })
 }
 
 /// What this thread used of the machine: in a worker process, all of it.
