@@ -131,8 +131,11 @@ impl Crew {
     /// What the work makes of a report or a death, the pool's failures, and signals.
     pub fn run(&mut self, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
         loop {
-            for desk in 0..self.desks.len() {
-                self.hand_out(desk, supervision, work)?;
+            // A task each before anybody gets a second one: there may be few.
+            for in_flight in 1..=IN_FLIGHT {
+                for desk in 0..self.desks.len() {
+                    self.hand_out(desk, in_flight, supervision, work)?;
+                }
             }
             if self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
                 return Ok(());
@@ -182,14 +185,16 @@ impl Crew {
         self.desks.iter().position(|desk| desk.worker == Some(worker))
     }
 
+    /// Gives the worker at a desk tasks until it has `most`.
     fn hand_out(
         &mut self,
         index: usize,
+        most: usize,
         supervision: &mut Supervision,
         work: &mut dyn Work,
     ) -> Result<(), RunError> {
         let desk = &mut self.desks[index];
-        while desk.in_flight.len() < IN_FLIGHT && !desk.alone {
+        while desk.in_flight.len() < most && !desk.alone {
             if desk.worker.is_none() {
                 if !work.is_pending() {
                     return Ok(());

@@ -147,9 +147,7 @@ impl Finish {
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
         let Tallied { segments, places, lengths, condemned, totals } = tallied;
-        let ids: usize = segments.iter().map(|(_, ids)| ids).sum();
-        let segments = segments.into_iter().map(|(segment, ids)| SegmentPlan::new(segment, ids));
-        let segments: Vec<SegmentPlan> = segments.collect::<Result<_, _>>().map_err(&mapping)?;
+        let ids: usize = segments.iter().map(|(_, ids, _)| ids).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
             Columns::Terms(pruning) => (Numbering::LocalIds, ids, Some(pruning)),
@@ -164,6 +162,10 @@ impl Finish {
             Some(pruning) => pruning.max_features.is_some(),
             None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
+        let segments = segments
+            .into_iter()
+            .map(|(segment, ids, bytes)| SegmentPlan::new(segment, ids, bytes, counts_occurrences));
+        let segments: Vec<SegmentPlan> = segments.collect::<Result<_, _>>().map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
             None => 0.0..=f64::INFINITY,

@@ -3,7 +3,7 @@
 //! Pruning follows scikit-learn's `CountVectorizer`: first by document frequency, which the merging workers do, then the
 //! most frequent ones of the rest; between equals the lesser term stays (scikit-learn leaves that to its sorting).
 
-use bowline_workers::plan::{MergedTerm, NO_COLUMN, Plan};
+use bowline_workers::plan::{MergedTerm, NO_COLUMN, Plan, prefix};
 use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -34,10 +34,10 @@ impl Vocabulary {
     /// Cuts the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
     /// segments are sorted.
     pub fn cut(plan: &Plan, wanted: usize) -> Self {
-        let longest = plan.segments.iter().map(|segment| &segment.sorted).max_by_key(|sorted| sorted.len());
-        let terms = longest.map_or(0, |sorted| sorted.len());
+        let longest = plan.segments.iter().max_by_key(|segment| segment.sorted.len());
+        let terms = longest.map_or(0, |segment| segment.sorted.len());
         let parts = wanted.min(terms / 1024).max(1);
-        let border = |part: usize| longest.map_or(0, |sorted| sorted.get(part * terms / parts).prefix);
+        let border = |part: usize| longest.map_or(0, |segment| prefix(segment.text(part * terms / parts)));
         let mut borders: Vec<u64> = (1..parts).map(border).collect();
         borders.dedup();
         // No prefix is that large: a term is UTF-8, and no byte of it is 0xFF.
@@ -45,7 +45,7 @@ impl Vocabulary {
         let (mut low, mut first) = (0, 0);
         let part = |high| {
             let part = Part { prefixes: low..high, first, kept: 0 };
-            first += plan.segments.iter().map(|s| s.sorted.ranks(&part.prefixes).len() as u64).sum::<u64>();
+            first += plan.segments.iter().map(|s| s.ranks(&part.prefixes).len() as u64).sum::<u64>();
             low = high;
             part
         };
@@ -114,7 +114,7 @@ impl Vocabulary {
         kept.zip(0..).for_each(|(column, number)| *column = number);
         for (part, base) in self.parts.iter().zip(self.bases()) {
             for segment in &plan.segments {
-                for place in &segment.merged[segment.sorted.ranks(&part.prefixes)] {
+                for place in &segment.merged[segment.ranks(&part.prefixes)] {
                     let old = place.load(Ordering::Relaxed);
                     if old != NO_COLUMN {
                         place.store(renumbered[base as usize + old as usize], Ordering::Relaxed);

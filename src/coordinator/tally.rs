@@ -42,8 +42,8 @@ pub struct TallyJob {
 /// All documents' records.
 #[derive(Debug)]
 pub struct Tallied {
-    /// The segments, by number, and how many local ids each has.
-    pub segments: Vec<(Segment, usize)>,
+    /// The segments, by number, with the number of local ids in each and the bytes of their terms.
+    pub segments: Vec<(Segment, usize, usize)>,
     /// The record of each row.
     pub places: Places,
     /// The number of stored cells of each row's record, and one element more.
@@ -187,10 +187,12 @@ impl TallyWork<'_> {
         let lengths: Table<AtomicU64> =
             Table::new(rows + 1).map_err(system("mapping the lengths of rows"))?;
         let mut totals = Totals::default();
-        let (mut accepted, mut ids) = (0, vec![0; self.segments.len()]);
+        let (mut accepted, mut segments) = (0, Vec::with_capacity(self.segments.len()));
         for (number, segment) in self.segments.iter().enumerate() {
+            let (mut ids, mut bytes) = (0, 0);
             for record in segment.records() {
-                ids[number] += record.new_terms() as usize;
+                ids += record.new_terms() as usize;
+                bytes += record.term_bytes();
                 let Key { batch, ordinal } = record.key();
                 let Some(batch) = batches.get(batch as usize) else { continue };
                 let row = row(batch, ordinal);
@@ -205,6 +207,7 @@ impl TallyWork<'_> {
                 totals.failed.extend(record.failure().map(|failure| (row, failure)));
                 accepted += 1;
             }
+            segments.push((segment.segment.clone(), ids, bytes));
         }
         if accepted + self.condemned.len() != rows {
             let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
@@ -213,7 +216,6 @@ impl TallyWork<'_> {
         }
         totals.failed.extend(self.condemned.iter().map(|(&row, &failure)| (row, failure)));
         totals.failed.sort_unstable_by_key(|&(row, _)| row);
-        let segments = self.segments.into_iter().map(|owned| owned.segment).zip(ids).collect();
         Ok(Tallied { segments, places, lengths, condemned: self.condemned, totals })
     }
 }

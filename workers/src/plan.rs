@@ -5,7 +5,7 @@ use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
-use crate::mapped::Table;
+use crate::mapped::{Log, Table};
 use crate::segment::{Record, Segment, term_at};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -87,6 +87,9 @@ pub struct SegmentPlan {
     pub segment: Segment,
     /// Filled by the task that sorts the segment; empty where numbers are columns.
     pub sorted: SortedTerms,
+    /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
+    /// together. Committed when the segment is sorted.
+    pub texts: Arc<Log>,
     /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
     /// Column of each local id, or [`NO_COLUMN`]: only for those that occur. Empty where numbers are columns.
@@ -94,13 +97,33 @@ pub struct SegmentPlan {
 }
 
 impl SegmentPlan {
-    /// Tables for a segment with `ids` local ids.
+    /// Tables for a segment with `ids` local ids, of terms that take `bytes` bytes.
     ///
     /// # Errors
     /// The system's, if there is no memory for them.
-    pub fn new(segment: Segment, ids: usize) -> io::Result<Self> {
-        let (sorted, merged, columns) = (SortedTerms::new(ids)?, Table::new(ids)?, Table::new(ids)?);
-        Ok(SegmentPlan { segment, sorted, merged, columns })
+    pub fn new(segment: Segment, ids: usize, bytes: usize, counts_occurrences: bool) -> io::Result<Self> {
+        let sorted = SortedTerms::new(ids, counts_occurrences)?;
+        let (texts, merged, columns) = (Arc::new(Log::new(bytes)?), Table::new(ids)?, Table::new(ids)?);
+        Ok(SegmentPlan { segment, sorted, texts, merged, columns })
+    }
+
+    /// The bytes of the sorted term of rank `rank`.
+    #[inline]
+    pub fn text(&self, rank: usize) -> &[u8] {
+        term_at(self.texts.committed(), self.sorted.get(rank).offset as usize).unwrap_or_default()
+    }
+
+    /// The ranks of the terms whose prefix is in `prefixes`.
+    pub fn ranks(&self, prefixes: &Range<u64>) -> Range<usize> {
+        let before = |limit: u64| {
+            let (mut low, mut high) = (0, self.sorted.len());
+            while low < high {
+                let middle = low.midpoint(high);
+                if prefix(self.text(middle)) < limit { low = middle + 1 } else { high = middle }
+            }
+            low
+        };
+        before(prefixes.start)..before(prefixes.end)
     }
 }
 
@@ -231,7 +254,7 @@ impl Plan {
     /// The bytes of a merged term.
     pub fn term(&self, term: &MergedTerm) -> &[u8] {
         let segment = self.segments.get(term.segment as usize);
-        segment.and_then(|plan| term_at(plan.segment.bytes(), term.offset as usize)).unwrap_or_default()
+        segment.and_then(|plan| term_at(plan.texts.committed(), term.offset as usize)).unwrap_or_default()
     }
 }
 
@@ -249,7 +272,7 @@ pub struct MergedTerms {
 pub struct MergedTerm {
     /// The segment that holds its bytes.
     pub segment: u32,
-    /// Where they are, for `segment::term_at`.
+    /// Where they are in its texts, for `segment::term_at`.
     pub offset: u64,
     /// In how many documents it occurs.
     pub documents: u32,
@@ -292,18 +315,20 @@ impl MergedTerms {
 /// Bits of a merged term's place that hold its offset.
 const PLACE_BITS: u32 = 43;
 
-/// A segment's terms in order of their bytes, and their number before them; four words a term: its first eight bytes,
-/// its place in the segment, its local id and document frequency, its occurrences.
+/// A segment's terms in order of their bytes: where they are in the segment's texts, their local ids, how many documents
+/// have them, how often they occur.
 #[derive(Clone, Debug)]
-pub struct SortedTerms(Table<AtomicU64>);
+pub struct SortedTerms {
+    /// The number of terms; then two words a term.
+    words: Table<AtomicU64>,
+    /// Empty if they are not counted.
+    occurrences: Table<AtomicU64>,
+}
 
 /// A term of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SortedTerm {
-    /// Its first eight bytes as a big-endian number, zeroes behind a shorter one: compares as the terms do, up to
-    /// equality.
-    pub prefix: u64,
-    /// Where it lies in the segment, for `segment::term_at`.
+    /// Where it lies in the segment's texts, for `segment::term_at`.
     pub offset: u64,
     /// Its local id.
     pub id: u32,
@@ -314,25 +339,31 @@ pub struct SortedTerm {
 }
 
 /// Words of a term.
-const SORTED_WORDS: usize = 4;
+const SORTED_WORDS: usize = 2;
 
 impl SortedTerms {
     /// Room for `terms` terms.
     ///
     /// # Errors
-    /// The system's, if there is no memory for the table.
-    pub fn new(terms: usize) -> io::Result<Self> {
-        Table::new(1 + terms * SORTED_WORDS).map(SortedTerms)
+    /// The system's, if there is no memory for the tables.
+    pub fn new(terms: usize, counts_occurrences: bool) -> io::Result<Self> {
+        let occurrences = Table::new(if counts_occurrences { terms } else { 0 })?;
+        Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS)?, occurrences })
+    }
+
+    /// Says that there are going to be `terms` terms.
+    pub fn expect(&self, terms: usize) {
+        self.words.expect(1 + terms * SORTED_WORDS);
     }
 
     /// Says how many terms there are.
     pub fn set_len(&self, terms: usize) {
-        self.0[0].store(terms as u64, Ordering::Relaxed);
+        self.words[0].store(terms as u64, Ordering::Relaxed);
     }
 
     /// How many terms there are.
     pub fn len(&self) -> usize {
-        self.0[0].load(Ordering::Relaxed) as usize
+        self.words[0].load(Ordering::Relaxed) as usize
     }
 
     /// Whether there are none.
@@ -340,39 +371,27 @@ impl SortedTerms {
         self.len() == 0
     }
 
-    /// The ranks of the terms whose prefix is in `prefixes`.
-    pub fn ranks(&self, prefixes: &Range<u64>) -> Range<usize> {
-        let before = |limit: u64| {
-            let (mut low, mut high) = (0, self.len());
-            while low < high {
-                let middle = low.midpoint(high);
-                if self.get(middle).prefix < limit { low = middle + 1 } else { high = middle }
-            }
-            low
-        };
-        before(prefixes.start)..before(prefixes.end)
-    }
-
     /// Sets the term of rank `rank`.
     #[inline]
     pub fn set(&self, rank: usize, term: SortedTerm) {
-        let words = &self.0[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
-        words[0].store(term.prefix, Ordering::Relaxed);
-        words[1].store(term.offset, Ordering::Relaxed);
-        words[2].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
-        words[3].store(term.occurrences, Ordering::Relaxed);
+        let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
+        words[0].store(term.offset, Ordering::Relaxed);
+        words[1].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
+        if let Some(occurrences) = self.occurrences.get(rank) {
+            occurrences.store(term.occurrences, Ordering::Relaxed);
+        }
     }
 
     /// The term of rank `rank`.
     #[inline]
     pub fn get(&self, rank: usize) -> SortedTerm {
-        let word = |i: usize| self.0[1 + rank * SORTED_WORDS + i].load(Ordering::Relaxed);
+        let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
+        let counts = words[1].load(Ordering::Relaxed);
         SortedTerm {
-            prefix: word(0),
-            offset: word(1),
-            id: (word(2) >> 32) as u32,
-            documents: word(2) as u32,
-            occurrences: word(3),
+            offset: words[0].load(Ordering::Relaxed),
+            id: (counts >> 32) as u32,
+            documents: counts as u32,
+            occurrences: self.occurrences.get(rank).map_or(0, |count| count.load(Ordering::Relaxed)),
         }
     }
 }

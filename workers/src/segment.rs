@@ -195,6 +195,11 @@ impl<'a> Record<'a> {
         self.header.nonzeros
     }
 
+    /// Bytes of the terms that got a local id with this document, as [`push_term`] writes them.
+    pub fn term_bytes(&self) -> usize {
+        self.header.term_bytes as usize
+    }
+
     /// Number of terms that got a local id with this document.
     pub fn new_terms(&self) -> u32 {
         self.header.new_terms

@@ -79,8 +79,7 @@ fn finish(plan: &Plan, task: Task) -> Report {
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
         Task::Sort { segment } if has(segment) => {
-            vocabulary::sort(plan, segment as usize);
-            Ok(Report::Done)
+            vocabulary::sort(plan, segment as usize).map(|()| Report::Done)
         }
         Task::Merge { low, high, first } => {
             let (found, kept) = vocabulary::merge(plan, low..high, first as usize);

@@ -17,6 +17,7 @@ mod word_chars;
 
 pub use ngrams::Ngrams;
 pub use numbers::{FixedVocabulary, LocalIds, Numbers, Sieve};
+pub use pages::prefetch;
 pub use terms::Terms;
 pub use word_chars::WordChars;
 
