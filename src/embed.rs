@@ -8,7 +8,7 @@ use crate::corpus::{self, Corpus, WalkSettings, display_path};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
-    VOCABULARY, write_hash_terms, write_npy_f64, write_vocabulary,
+    VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
 use crate::pool::{Inline, Processes, Threads, WorkerPool};
 use crate::progress::Progress;
@@ -99,9 +99,6 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     })?;
     let report_file = args.report.as_ref().map(create_report).transpose()?;
     let mut progress = Progress::new(args.progress);
-    let walk = WalkSettings { globs: args.globs.clone(), hidden: args.hidden };
-    let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
-
     let workers = match args.mode {
         Mode::Inline => 1,
         _ => match args.workers {
@@ -109,6 +106,9 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         },
     };
+    let walk = WalkSettings { globs: args.globs.clone(), hidden: args.hidden, threads: workers };
+    let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
+
     let mut pool: Box<dyn WorkerPool> = match args.mode {
         Mode::Processes => Box::new(Processes::new()?),
         Mode::Threads => Box::new(Threads::new()),
@@ -192,11 +192,15 @@ fn run(
         documents: output.create(DOCUMENTS)?,
         terms: finds_terms.then(|| output.create(VOCABULARY)).transpose()?,
     };
+    let line_files = (files.documents.try_clone()?, files.terms.as_ref().map(File::try_clone).transpose()?);
     let documents = corpus.documents.clone();
     let mut finish = Finish::new(tallied, documents, job.finish.clone(), files, supervision)?;
     let merged = finish.merge(supervision)?;
     let rows = corpus.documents.len() as u64;
     let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, job.finish.values.dtype)?;
+    let (document_bytes, term_bytes) = finish.line_bytes();
+    reserve(&line_files.0, DOCUMENTS, document_bytes)?;
+    line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
     let emitted = finish.emit(layout, supervision)?;
     matrix.finish(&layout, &finish, emitted)?;
     write_columns(job, output, &finish, &merged)?;

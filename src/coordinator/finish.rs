@@ -379,6 +379,11 @@ impl Finish {
         Ok(Emitted { indices: indices.finalize(), data: data.finalize() })
     }
 
+    /// Bytes of all lines: of the documents', and of the terms'.
+    pub fn line_bytes(&self) -> (u64, u64) {
+        (self.lines.documents.iter().sum(), self.lines.terms.iter().sum())
+    }
+
     /// First stored cell of each row, and behind the last row the number of all.
     pub fn indptr(&self) -> impl ExactSizeIterator<Item = u64> {
         self.plan.indptr.iter().map(|offset| offset.load(Ordering::Relaxed))

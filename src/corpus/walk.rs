@@ -7,16 +7,16 @@
 use crate::usage_error::UsageError;
 use anyhow::Result;
 use bowline_workers::documents::Documents;
-use ignore::WalkBuilder;
 use ignore::overrides::{Override, OverrideBuilder};
+use ignore::{WalkBuilder, WalkState};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which files become documents.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct WalkSettings {
     pub globs: Vec<String>,
     /// Whether hidden files and folders are documents too.
     pub hidden: bool,
+    /// Threads that read folders.
+    pub threads: usize,
 }
 
 /// The documents, and what is not among them.
@@ -144,6 +146,7 @@ fn add_directory(
     }
     let mut paths = walk(corpus, argument, settings)?;
     paths.sort_unstable();
+    corpus.unreadable.sort();
     documents.add_root(Some(directory), prefix);
     paths.iter().for_each(|path| documents.add(path));
     Ok(())
@@ -159,7 +162,8 @@ fn globs(root: &Path, globs: &[String]) -> Result<Override, UsageError> {
     builder.build().map_err(wrong)
 }
 
-/// The files beneath `root`, relative to it, in no order.
+/// The files beneath `root`, relative to it, in no order. Folders are read by several threads, which are gone when this
+/// returns.
 fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec<Vec<u8>>> {
     let filter =
         Filter { globs: globs(root, &settings.globs)?, hidden: settings.hidden, left_out: Arc::default() };
@@ -167,28 +171,63 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
         .follow_links(false)
+        .threads(settings.threads)
         .filter_entry(move |entry| filter.keeps(entry))
-        .build();
-    let mut paths = Vec::new();
-    for entry in walker {
+        .build_parallel();
+    let all = Mutex::new(Found::default());
+    walker.run(|| {
+        let mut gathered = Gathered { root, found: Found::default(), all: &all };
+        Box::new(move |entry| {
+            gathered.take(entry);
+            WalkState::Continue
+        })
+    });
+    let found = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    corpus.unreadable.extend(found.unreadable);
+    corpus.left_out += found.left_out + left_out.load(Ordering::Relaxed);
+    Ok(found.paths)
+}
+
+/// What the walk has found.
+#[derive(Default)]
+struct Found {
+    paths: Vec<Vec<u8>>,
+    left_out: u64,
+    unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What one thread of the walk has found: handed over when the thread is done.
+struct Gathered<'a> {
+    root: &'a Path,
+    found: Found,
+    all: &'a Mutex<Found>,
+}
+
+impl Gathered<'_> {
+    fn take(&mut self, entry: Result<ignore::DirEntry, ignore::Error>) {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => {
-                corpus.unreadable.push(unreadable(root, &error));
-                continue;
-            }
+            Err(error) => return self.found.unreadable.push(unreadable(self.root, &error)),
         };
         match entry.file_type() {
             Some(kind) if kind.is_file() => {
-                let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-                paths.push(path.as_os_str().as_bytes().to_vec());
+                // The walker puts the root before each path, and a slash between, unless the root ends with one.
+                let beneath = &entry.path().as_os_str().as_bytes()[self.root.as_os_str().len()..];
+                self.found.paths.push(beneath.strip_prefix(b"/").unwrap_or(beneath).to_vec());
             }
             Some(kind) if kind.is_dir() => {}
-            _ => corpus.left_out += 1,
+            _ => self.found.left_out += 1,
         }
     }
-    corpus.left_out += left_out.load(Ordering::Relaxed);
-    Ok(paths)
+}
+
+impl Drop for Gathered<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.paths.append(&mut self.found.paths);
+        all.left_out += self.found.left_out;
+        all.unreadable.append(&mut self.found.unreadable);
+    }
 }
 
 /// What the walk passes over, with what is beneath it.

@@ -11,7 +11,7 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
-pub use npy::{NpyFile, read_npy_f64, write_npy_f64};
+pub use npy::{NpyFile, read_npy_f64, reserve, write_npy_f64};
 pub use npz::NpzFile;
 pub use terms::{write_hash_terms, write_vocabulary};
 

@@ -44,10 +44,12 @@ pub fn descr(dtype: Dtype) -> &'static str {
 ///
 /// # Errors
 /// The system's, with the bytes that were needed.
-pub fn reserve(file: &File, bytes: u64) -> Result<()> {
-    posix_fallocate(file, 0, bytes as i64)
+pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
+    // Nothing can't be reserved.
+    posix_fallocate(file, 0, (bytes as i64).max(1))
         .map_err(io::Error::from)
-        .with_context(|| format!("the matrix needs {bytes} bytes of disk (--output names another place)"))
+        .with_context(|| format!("{what} needs {bytes} bytes of disk (--output names another place)"))?;
+    Ok(file.set_len(bytes)?)
 }
 
 /// `matrix.npy`: the dense matrix, a row a document, for workers to map and fill.
@@ -68,7 +70,7 @@ impl NpyFile {
         let header = header(descr(dtype), &[rows, columns]);
         let cells = rows.checked_mul(columns).and_then(|cells| cells.checked_mul(dtype.size()));
         let bytes = cells.context("the dense matrix is beyond all bounds (--format npz is sparse)")?;
-        reserve(&self.0, header.len() as u64 + bytes)?;
+        reserve(&self.0, "the matrix", header.len() as u64 + bytes)?;
         self.0.write_all_at(&header, 0)?;
         Ok(Layout { indices: 0, data: header.len() as u64, columns, wide: false })
     }

@@ -76,7 +76,7 @@ impl NpzFile {
         self.add("format.npy", header("|S3", &[]), 3);
         self.add("shape.npy", header("<i8", &[2]), 16);
         let data = self.add("data.npy", header(npy::descr(dtype), &[nonzeros]), nonzeros * dtype.size());
-        npy::reserve(&self.file, self.end)?;
+        npy::reserve(&self.file, "the matrix", self.end)?;
         Ok(Layout { indices, data, columns, wide })
     }
 
