@@ -14,6 +14,7 @@ use nix::sys::stat::Mode;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -171,7 +172,7 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
         .follow_links(false)
-        .threads(settings.threads)
+        .threads(if is_flat(root) { 1 } else { settings.threads })
         .filter_entry(move |entry| filter.keeps(entry))
         .build_parallel();
     let all = Mutex::new(Found::default());
@@ -186,6 +187,12 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
     corpus.unreadable.extend(found.unreadable);
     corpus.left_out += found.left_out + left_out.load(Ordering::Relaxed);
     Ok(found.paths)
+}
+
+/// Whether a folder has no folders in it, as far as its links tell: one thread reads it sooner than several.
+fn is_flat(folder: &Path) -> bool {
+    // Its name and its own `.`; each folder in it would add a `..`. Some file systems always say 1.
+    std::fs::metadata(folder).is_ok_and(|metadata| metadata.nlink() == 2)
 }
 
 /// What the walk has found.
