@@ -4,13 +4,14 @@
 
 use crate::failure::Failure;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// One CORPUS argument, opened.
 #[derive(Debug)]
@@ -187,6 +188,16 @@ impl Documents {
         Ok(source)
     }
 
+    /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
+    fn fetch(&self, row: usize) {
+        if row < self.len()
+            && let Ok(file) = self.open(row)
+        {
+            // A hint: whoever reads the document will see what is wrong with it.
+            let _ = posix_fadvise(&file, 0, AHEAD_BYTES, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+        }
+    }
+
     fn open(&self, row: usize) -> Result<File, Errno> {
         // Without O_NONBLOCK the opening of a pipe would wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -196,6 +207,49 @@ impl Documents {
             None => openat(AT_FDCWD, path, flags, Mode::empty()),
         }?;
         Ok(File::from(file))
+    }
+}
+
+/// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
+/// worked on. What is in memory already is not asked for: that would cost as much as reading it.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// Documents for which others are still fetched ahead.
+    eager: u32,
+}
+
+/// Documents that are fetched ahead.
+const AHEAD: usize = 8;
+
+/// Bytes of a document that are fetched ahead.
+const AHEAD_BYTES: i64 = 4 << 20;
+
+/// Documents for which storage is held to be slow after one was.
+const EAGER: u32 = 64;
+
+impl Reader {
+    /// [`Documents::read`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read(
+        &mut self,
+        documents: &Documents,
+        row: usize,
+        settings: &ReadSettings,
+        text: &mut Vec<u8>,
+    ) -> Result<Source, (Source, Failure)> {
+        let began = Instant::now();
+        let read = documents.read(row, settings, text);
+        // From memory it takes a few microseconds, and a quarter of one for each KiB.
+        let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
+        match (is_slow, self.eager) {
+            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| documents.fetch(row)),
+            (_, 1..) => documents.fetch(row + AHEAD),
+            (false, 0) => {}
+        }
+        self.eager = if is_slow { EAGER } else { self.eager.saturating_sub(1) };
+        read
     }
 }
 

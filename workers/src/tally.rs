@@ -4,7 +4,7 @@
 //! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
 
 use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
-use crate::documents::{Documents, ReadSettings, Source};
+use crate::documents::{Documents, ReadSettings, Reader, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
@@ -44,10 +44,14 @@ pub struct TallySettings {
     pub lexicon_bytes: usize,
 }
 
+/// Bytes that a lexicon may take where it is only a cache: a few million terms.
+const CACHE_BYTES: usize = 192 << 20;
+
 /// A worker's desk for the tally.
 pub struct Tally {
     documents: Arc<Documents>,
     reading: ReadSettings,
+    reader: Reader,
     analyzer: Analyzer,
     counter: AnyCounter,
     lexicon_bytes: usize,
@@ -114,6 +118,7 @@ impl Tally {
         Tally {
             documents,
             reading: settings.reading,
+            reader: Reader::default(),
             analyzer: Analyzer::new(&settings.text),
             counter: AnyCounter::new(settings),
             lexicon_bytes: settings.lexicon_bytes,
@@ -170,7 +175,7 @@ impl Tally {
     }
 
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let source = self.documents.read(row, &self.reading, &mut self.text)?;
+        let source = self.reader.read(&self.documents, row, &self.reading, &mut self.text)?;
         #[cfg(feature = "faults")]
         faults::act(&self.text);
         self.counter.get().begin_document();
@@ -232,18 +237,18 @@ impl Tally {
     }
 
     /// Whether another document may be counted. A lexicon whose numbers are not its own is only a cache: it is
-    /// emptied instead.
+    /// emptied instead, and sooner.
     fn has_memory(&mut self) -> bool {
         let counter = self.counter.get();
-        if counter.memory() <= self.lexicon_bytes {
-            return true;
-        }
+        let memory = counter.memory();
         let (_, numbers) = counter.finish_document();
-        let is_cache = !matches!(numbers, Numbers::Local(_));
-        if is_cache {
+        if matches!(numbers, Numbers::Local(_)) {
+            return memory <= self.lexicon_bytes;
+        }
+        if memory > self.lexicon_bytes.min(CACHE_BYTES) {
             counter.forget();
         }
-        is_cache
+        true
     }
 }
 
