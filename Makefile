@@ -4,7 +4,7 @@ PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
 
-.PHONY: demo build test lint bench bench-peers parity same-bytes install clean
+.PHONY: demo build test lint bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -26,6 +26,9 @@ bench: build
 bench-peers: build $(VENV)/.complete
 	python3 tests/peers/peers.py --bowline $(BOWLINE) --python $(VENV)/bin/python $(CORPUS)
 
+bench-stages:
+	CORPUS=$(abspath $(CORPUS)) cargo bench --locked -p bowline-workers --bench stages -- $(BENCH)
+
 parity: build $(VENV)/.complete
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
 
@@ -38,7 +41,7 @@ install: build
 clean:
 	cargo clean
 
-# scikit-learn, for `make parity` only. Says so and stops where there is no Python.
+# scikit-learn, for `make parity` and `make bench-peers` only. Says so and stops where there is no Python.
 $(VENV)/.complete: tests/parity/requirements.txt
-	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "make parity needs python3 with its venv module"; exit 1; }
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "this needs python3 with its venv module"; exit 1; }
 	python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/parity/requirements.txt && touch $@
