@@ -7,12 +7,25 @@ use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
+use bowline_workers::documents::{Documents, ReadSettings};
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
-use divan::counter::BytesCount;
+use bowline_workers::mapped::Table;
+use bowline_workers::plan::{
+    Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan,
+    ValueSettings, Weight,
+};
+use bowline_workers::protocol::{Batch, Layout, Report, Task};
+use bowline_workers::recorder::Recorder;
+use bowline_workers::segment::Segment;
+use bowline_workers::tally::{Features, Tally, TallySettings};
+use bowline_workers::worker::Worker;
+use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of the corpus that are used.
 const MOST_BYTES: usize = 32 << 20;
@@ -23,13 +36,18 @@ fn main() {
     divan::main();
 }
 
-/// The documents of the corpus that are UTF-8.
+/// The texts of the corpus that are UTF-8.
 fn corpus() -> &'static [Vec<u8>] {
-    static CORPUS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    &files().1
+}
+
+/// Paths and texts of the corpus.
+fn files() -> &'static (Vec<PathBuf>, Vec<Vec<u8>>) {
+    static CORPUS: OnceLock<(Vec<PathBuf>, Vec<Vec<u8>>)> = OnceLock::new();
     CORPUS.get_or_init(|| {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/sample");
         let root = std::env::var_os("CORPUS").map_or(sample, PathBuf::from);
-        let (mut pending, mut documents, mut bytes) = (vec![root], Vec::new(), 0);
+        let (mut pending, mut paths, mut documents, mut bytes) = (vec![root], Vec::new(), Vec::new(), 0);
         while let Some(path) = pending.pop() {
             if path.is_dir() {
                 let entries = std::fs::read_dir(&path).expect("a readable directory");
@@ -42,12 +60,13 @@ fn corpus() -> &'static [Vec<u8>] {
             {
                 bytes += text.len();
                 documents.push(text);
+                paths.push(path);
                 if bytes > MOST_BYTES {
                     break;
                 }
             }
         }
-        documents
+        (paths, documents)
     })
 }
 
@@ -169,4 +188,162 @@ fn hash(bencher: Bencher) {
             black_box(murmur3(word));
         });
     });
+}
+
+/// Workers whose segments are merged.
+const SEGMENTS: usize = 2;
+
+/// The corpus as two workers have tallied it.
+fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
+    static SEGMENTS_OF_CORPUS: OnceLock<(Arc<Documents>, Vec<Segment>)> = OnceLock::new();
+    SEGMENTS_OF_CORPUS.get_or_init(|| {
+        let mut documents = Documents::new();
+        documents.add_root(None, Vec::new());
+        files().0.iter().for_each(|path| documents.add(path.as_os_str().as_bytes()));
+        let documents = Arc::new(documents);
+        let settings = TallySettings {
+            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true },
+            text: words(1..=1),
+            sieve: Sieve::default(),
+            features: Features::Vocabulary,
+            lexicon_bytes: usize::MAX,
+        };
+        let recorder = Recorder::new(SEGMENTS).expect("a recorder");
+        let rows = documents.len();
+        let tallied = |part: usize| {
+            let segment = Segment::new(1 << 30).expect("a segment");
+            let writer = segment.writer().expect("its writer");
+            let tally = Tally::new(&settings, documents.clone(), writer, recorder.pen(part));
+            let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
+            let end = (last - first) as u32;
+            let batch = Batch { id: part as u32, first_row: first as u64, start: 0, end };
+            assert_eq!(Worker::tallying(tally).perform(Task::Tally(batch)), Report::Tallied);
+            segment
+        };
+        (documents.clone(), (0..SEGMENTS).map(tallied).collect())
+    })
+}
+
+/// A plan with nothing sorted yet.
+fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
+    let (documents, segments) = segments();
+    let rows = documents.len();
+    let places = Places::new(rows).expect("places");
+    let indptr: Table<AtomicU64> = Table::new(rows + 1).expect("offsets");
+    let (mut all_ids, mut nonzeros) = (0, 0);
+    let segments = segments.iter().enumerate().map(|(number, segment)| {
+        let (mut ids, mut bytes) = (0, 0);
+        for record in segment.records() {
+            let row = record.key().batch as usize * rows / SEGMENTS + record.key().ordinal as usize;
+            places.set(row, number, record.offset());
+            ids += record.new_terms() as usize;
+            bytes += record.term_bytes();
+            indptr[row + 1].store(record.nonzeros() as u64, Ordering::Relaxed);
+        }
+        all_ids += ids;
+        SegmentPlan::new(segment.clone(), ids, bytes, false).expect("tables")
+    });
+    let segments: Vec<SegmentPlan> = segments.collect();
+    for offset in indptr.iter() {
+        nonzeros += offset.load(Ordering::Relaxed);
+        offset.store(nonzeros, Ordering::Relaxed);
+    }
+    let file = || tempfile::tempfile().expect("a file");
+    Arc::new(Plan {
+        documents: documents.clone(),
+        condemned: Default::default(),
+        segments,
+        places,
+        numbering: Numbering::LocalIds,
+        kept: 1.0..=f64::INFINITY,
+        terms: MergedTerms::new(all_ids, false).expect("a table"),
+        indptr,
+        frequencies: Table::new(0).expect("a table"),
+        idf: Table::new(all_ids).expect("a table"),
+        formula: None,
+        embedded: rows as u64,
+        mean_length: 0.0,
+        values: ValueSettings { weight, norm, dtype },
+        counts_occurrences: false,
+        files: Files { matrix: file(), documents: file(), terms: Some(file()) },
+        container: Container::Sparse,
+    })
+}
+
+fn counts() -> Arc<Plan> {
+    plan(Weight::Count, Norm::None, Dtype::I32)
+}
+
+/// A worker of the second generation.
+fn finisher(plan: &Arc<Plan>) -> Worker {
+    Worker::finishing(plan.clone(), Recorder::new(1).expect("a recorder").pen(0))
+}
+
+fn sort_all(worker: &mut Worker) {
+    for segment in 0..SEGMENTS as u32 {
+        assert_eq!(worker.perform(Task::Sort { segment }), Report::Done);
+    }
+}
+
+fn merge_all(worker: &mut Worker) -> u64 {
+    match worker.perform(Task::Merge { low: 0, high: u64::MAX, first: 0 }) {
+        Report::Merged { kept, .. } => kept,
+        report => panic!("{report:?}"),
+    }
+}
+
+fn local_terms() -> ItemsCount {
+    ItemsCount::new(counts().segments.iter().map(|segment| segment.columns.len()).sum::<usize>())
+}
+
+/// Local terms of two segments, sorted.
+#[divan::bench]
+fn sort(bencher: Bencher) {
+    bencher.counter(local_terms()).with_inputs(|| finisher(&counts())).bench_local_values(|mut worker| {
+        sort_all(&mut worker);
+        worker
+    });
+}
+
+/// Sorted terms of two segments, merged and numbered.
+#[divan::bench]
+fn merge(bencher: Bencher) {
+    let sorted = || {
+        let mut worker = finisher(&counts());
+        sort_all(&mut worker);
+        worker
+    };
+    bencher.counter(local_terms()).with_inputs(sorted).bench_local_values(|mut worker| {
+        merge_all(&mut worker);
+        worker.perform(Task::Number { low: 0, high: u64::MAX, base: 0 });
+        worker
+    });
+}
+
+/// All rows, written to a file in memory or on disk, wherever temporary files are.
+fn emit(bencher: Bencher, plan: &Arc<Plan>) {
+    let mut worker = finisher(plan);
+    sort_all(&mut worker);
+    let columns = merge_all(&mut worker);
+    worker.perform(Task::Number { low: 0, high: u64::MAX, base: 0 });
+    assert!(plan.segments[0].columns.iter().all(|column| column.load(Ordering::Relaxed) < NO_COLUMN));
+    let rows = plan.places.len() as u64;
+    let nonzeros = plan.indptr[rows as usize].load(Ordering::Relaxed);
+    let layout = Layout { indices: 0, data: nonzeros * 4, columns, wide: false };
+    bencher.counter(ItemsCount::new(nonzeros)).bench_local(|| {
+        for first in (0..rows).step_by(256) {
+            let report = worker.perform(Task::Emit { first, last: (first + 256).min(rows), layout });
+            assert!(matches!(report, Report::Emitted { .. }));
+        }
+    });
+}
+
+#[divan::bench]
+fn emit_counts(bencher: Bencher) {
+    emit(bencher, &counts());
+}
+
+#[divan::bench]
+fn emit_tfidf(bencher: Bencher) {
+    emit(bencher, &plan(Weight::TfIdf { sublinear: false }, Norm::L2, Dtype::F32));
 }
