@@ -355,14 +355,17 @@ fn on_small_disk(dir: &Dir) -> Option<String> {
     Some(refused(dir, dir.through(&disk).args(&["embed", "-o", "disk/out", "corpus"]), 1))
 }
 
+/// The bytes that a line says are needed.
+fn bytes_needed(line: &str) -> Option<u64> {
+    line.split("needs ").nth(1)?.split(' ').next()?.parse().ok()
+}
+
 #[test]
 fn disk_too_small_for_the_matrix() {
     let text: String = (0..5000).map(|number| format!("word{number} ")).collect();
     let Some(line) = on_small_disk(&Dir::with_corpus(&[("a.txt", text)])) else { return };
     // 5000 cells of 8 bytes.
-    let needed =
-        line.split("needs ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
-    assert!(needed.is_some_and(|bytes: u64| (40_000..44_000).contains(&bytes)), "{line}");
+    assert!(bytes_needed(&line).is_some_and(|bytes| (40_000..44_000).contains(&bytes)), "{line}");
     assert!(line.contains("--output") && line.contains("No space left on device"), "{line}");
 }
 
@@ -373,9 +376,7 @@ fn disk_too_small_for_the_list_of_documents() {
     let dir = Dir::with_corpus(&files);
     let Some(line) = on_small_disk(&dir) else { return };
     // 200 lines of more than a hundred bytes.
-    let needed =
-        line.split("needs ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
-    assert!(needed.is_some_and(|bytes: u64| (30_000..50_000).contains(&bytes)), "{line}");
+    assert!(bytes_needed(&line).is_some_and(|bytes| (30_000..50_000).contains(&bytes)), "{line}");
     assert!(line.starts_with("documents.jsonl needs ") && line.contains("No space left on device"), "{line}");
 }
 

@@ -54,6 +54,8 @@ pub struct Tally {
     reader: Reader,
     analyzer: Analyzer,
     counter: AnyCounter,
+    /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
+    is_cache: bool,
     lexicon_bytes: usize,
     segment: SegmentWriter,
     pen: Pen,
@@ -115,13 +117,16 @@ impl Tally {
         segment: SegmentWriter,
         pen: Pen,
     ) -> Self {
+        let is_cache = !matches!(settings.features, Features::Vocabulary);
+        let most = if is_cache { CACHE_BYTES } else { usize::MAX };
         Tally {
             documents,
             reading: settings.reading,
             reader: Reader::default(),
             analyzer: Analyzer::new(&settings.text),
             counter: AnyCounter::new(settings),
-            lexicon_bytes: settings.lexicon_bytes,
+            is_cache,
+            lexicon_bytes: settings.lexicon_bytes.min(most),
             segment,
             pen,
             text: Vec::new(),
@@ -236,19 +241,16 @@ impl Tally {
         })
     }
 
-    /// Whether another document may be counted. A lexicon whose numbers are not its own is only a cache: it is
-    /// emptied instead, and sooner.
+    /// Whether another document may be counted. A lexicon that is only a cache is emptied instead.
     fn has_memory(&mut self) -> bool {
         let counter = self.counter.get();
-        let memory = counter.memory();
-        let (_, numbers) = counter.finish_document();
-        if matches!(numbers, Numbers::Local(_)) {
-            return memory <= self.lexicon_bytes;
+        if counter.memory() <= self.lexicon_bytes {
+            return true;
         }
-        if memory > self.lexicon_bytes.min(CACHE_BYTES) {
+        if self.is_cache {
             counter.forget();
         }
-        true
+        self.is_cache
     }
 }
 

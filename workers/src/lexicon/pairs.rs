@@ -1,7 +1,7 @@
 //! The map from a pair of ids to an entry: what extends what.
 
 use super::LastSeen;
-use super::table::{self, Entry as _, Table, fold, seed};
+use super::table::{self, Entry as _, GROUP, Table, fold, seed};
 use bytemuck::{Pod, Zeroable};
 
 /// An entry; its slot is free if all is zero.
@@ -31,9 +31,6 @@ impl table::Entry for Pair {
         self.id == 0
     }
 }
-
-/// Pairs that are asked for before the first of them is looked for.
-const GROUP: usize = 32;
 
 /// The map.
 pub struct Pairs {

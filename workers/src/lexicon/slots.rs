@@ -4,7 +4,7 @@
 //! bytes. Terms come in groups: the places of a whole group are asked for before the first one is looked at.
 
 use super::LastSeen;
-use super::table::{self, Table, fold, seed};
+use super::table::{self, GROUP, Table, fold, seed};
 use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
 
@@ -39,9 +39,6 @@ impl Entry {
         if self.size as usize > PADDING + 1 { [self.key[0], 0] } else { self.key }
     }
 }
-
-/// Terms that are hashed before the first of them is looked for: enough to hide a miss, few enough to stay near.
-const GROUP: usize = 32;
 
 /// Words to keep of a 16-byte load for its first `n` bytes, for `n` from 0 to 16.
 const KEPT: [[u64; 2]; PADDING + 1] = {

@@ -10,6 +10,9 @@ pub trait Entry: Pod {
     fn is_free(&self) -> bool;
 }
 
+/// Entries that are asked for before the first of them is looked at: enough to hide a miss, few enough to stay near.
+pub const GROUP: usize = 32;
+
 /// Slots of a table with its first entry.
 const FIRST_SLOTS: usize = 1 << 12;
 
