@@ -182,6 +182,20 @@ pub struct EmbedArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
 
+    /// Bytes of memory that the run may take: half of them for the rows that were counted, half for the workers
+    /// [default: what is available]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
+    pub memory: Option<u64>,
+
+    /// Bytes of memory that a worker may take; a document that needs more fails (not in threads and inline)
+    /// [default: available memory / (workers + 1), or a worker's part of --memory]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
+    pub worker_memory: Option<u64>,
+
+    /// Where rows lie that memory has no room for, in files without a name [default: beside the output]
+    #[arg(long, value_name = "DIR", help_heading = "Running")]
+    pub scratch: Option<PathBuf>,
+
     /// Seconds that a document may make no progress before its worker is ended
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Running")]
     pub document_timeout: f64,

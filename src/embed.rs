@@ -15,13 +15,16 @@ use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
 use crate::settings::Settings;
+use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result};
+use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files};
 use bowline_workers::protocol::Layout;
 use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -29,8 +32,44 @@ use std::time::Duration;
 /// Failed documents that the summary names.
 const NAMED_FAILURES: usize = 10;
 
-/// Bytes a worker's lexicon may take.
-const LEXICON_BYTES: usize = 1 << 30;
+/// Bytes a worker's lexicon may take, at most.
+const LEXICON_BYTES: u64 = 1 << 30;
+
+/// Bytes of memory that a worker needs to work at all.
+const LEAST_WORKER_MEMORY: u64 = 32 << 20;
+
+/// How a run's memory is shared out, in bytes.
+struct MemoryShares {
+    /// For segments and tables, before scratch files are used.
+    maps: u64,
+    /// For each worker's own memory.
+    worker: u64,
+    /// Of that, for its lexicon: a table that grows is there twice, the new one twice as large as the old.
+    lexicon: u64,
+}
+
+impl MemoryShares {
+    fn new(args: &EmbedArgs, workers: usize) -> Result<Self> {
+        let available = available_memory();
+        let workers = workers as u64;
+        let worker = args.worker_memory.unwrap_or(match args.memory {
+            Some(memory) => memory / 2 / workers,
+            None => available / (workers + 1),
+        });
+        if worker < LEAST_WORKER_MEMORY {
+            let help = match args.worker_memory {
+                Some(_) => "--worker-memory must be 32M at least".to_owned(),
+                None => format!(
+                    "--memory must be {}M at least for {workers} workers, or --workers fewer",
+                    (2 * workers * LEAST_WORKER_MEMORY) >> 20
+                ),
+            };
+            return Err(UsageError(help).into());
+        }
+        let maps = args.memory.unwrap_or(available) / 2;
+        Ok(MemoryShares { maps, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
+    }
+}
 
 /// All that a run needs to know, checked.
 struct Job {
@@ -39,10 +78,21 @@ struct Job {
     tally: TallySettings,
     finish: FinishJob,
     hash_terms: bool,
+    workers: usize,
+    /// Bytes of memory for segments and tables.
+    maps: u64,
 }
 
 impl Job {
     fn new(args: &EmbedArgs) -> Result<Self> {
+        let workers = match args.mode {
+            Mode::Inline => 1,
+            _ => match args.workers {
+                Some(workers) => workers as usize,
+                None => std::thread::available_parallelism().map_or(1, usize::from),
+            },
+        };
+        let memory = MemoryShares::new(args, workers)?;
         let model = args.vocabulary.as_deref().map(Model::read).transpose()?;
         let earlier = model.as_ref().and_then(|model| model.earlier.as_ref());
         let settings = Settings::resolve(args, earlier.map(|earlier| &earlier.settings), model.is_some())?;
@@ -77,9 +127,11 @@ impl Job {
             text: settings.text.analysis()?,
             sieve: settings.text.sieve()?,
             features,
-            lexicon_bytes: LEXICON_BYTES,
+            lexicon_bytes: memory.lexicon as usize,
+            worker_memory: memory.worker,
         };
-        Ok(Job { settings, model, tally, finish, hash_terms: args.hash_terms })
+        let hash_terms = args.hash_terms;
+        Ok(Job { settings, model, tally, finish, hash_terms, workers, maps: memory.maps })
     }
 }
 
@@ -97,21 +149,17 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             say(&format!("bowline: {notice}"));
         }
     })?;
+    let scratch = args.scratch.as_deref().unwrap_or(output.partial());
+    check_scratch(scratch)?;
     let report_file = args.report.as_ref().map(create_report).transpose()?;
     let mut progress = Progress::new(args.progress);
-    let workers = match args.mode {
-        Mode::Inline => 1,
-        _ => match args.workers {
-            Some(workers) => workers as usize,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        },
-    };
+    let workers = job.workers;
     let walk = WalkSettings { globs: args.globs.clone(), hidden: args.hidden, threads: workers };
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
         Mode::Processes => Box::new(Processes::new()?),
-        Mode::Threads => Box::new(Threads::new()),
+        Mode::Threads => Box::new(Threads::new(workers)?),
         Mode::Inline => Box::new(Inline::default()),
     };
     let mut events = |event: RunEvent| {
@@ -127,7 +175,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
     };
-    let embedded = run(&job, &corpus, args.max_failures, &output, &mut supervision);
+    let embedded = run(&job, &corpus, args.max_failures, scratch, &output, &mut supervision);
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;
     drop(pool);
@@ -150,6 +198,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         nonzeros: embedded.counts.nonzeros,
         unknown: embedded.counts.unknown,
         workers_lost: stopwatch.lost,
+        scratch_bytes: embedded.scratch_bytes,
         usage: stopwatch.usage,
         phases: stopwatch.phases,
     };
@@ -167,6 +216,7 @@ struct Embedded {
     counts: Counts,
     bytes: u64,
     failures: Vec<String>,
+    scratch_bytes: u64,
 }
 
 /// The phases, and the files that they fill.
@@ -174,13 +224,15 @@ fn run(
     job: &Job,
     corpus: &Arc<Corpus>,
     max_failures: usize,
+    scratch: &Path,
     output: &OutputDirectory,
     supervision: &mut Supervision,
 ) -> Result<Embedded> {
+    let store = Store::new(job.maps, Some(scratch.to_owned()));
     let tally_job = TallyJob {
         documents: corpus.documents.clone(),
         settings: job.tally.clone(),
-        segment_budget: available_memory() / 2,
+        store: store.clone(),
         max_failures,
     };
     let tallied = tally(&tally_job, supervision)?;
@@ -194,7 +246,7 @@ fn run(
     };
     let line_files = (files.documents.try_clone()?, files.terms.as_ref().map(File::try_clone).transpose()?);
     let documents = corpus.documents.clone();
-    let mut finish = Finish::new(tallied, documents, job.finish.clone(), files, supervision)?;
+    let mut finish = Finish::new(tallied, documents, job.finish.clone(), files, &store, supervision)?;
     let merged = finish.merge(supervision)?;
     let rows = corpus.documents.len() as u64;
     let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, job.finish.values.dtype)?;
@@ -224,7 +276,7 @@ fn run(
         let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{}: {failure}{hint}", corpus.documents.shown(row))
     });
-    Ok(Embedded { counts, bytes: totals.bytes, failures: failures.collect() })
+    Ok(Embedded { counts, bytes: totals.bytes, failures: failures.collect(), scratch_bytes: store.on_disk() })
 }
 
 /// What is known of the columns and not written by workers: terms of buckets or of a given vocabulary, idf.
@@ -300,7 +352,7 @@ impl MatrixFile {
 /// An error about a row, with the document's path.
 fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
     match error.downcast_ref::<RunError>() {
-        Some(RunError::Stuck(Some(row))) => {
+        Some(RunError::Stuck(Some(row)) | RunError::Crashed(_, Some(row))) => {
             let path = corpus.documents.shown(*row as usize);
             error.context(path)
         }
@@ -310,6 +362,14 @@ fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
 
 fn create_report(path: &std::path::PathBuf) -> Result<File> {
     File::create(path).with_context(|| display_path(path.as_os_str().as_bytes()))
+}
+
+/// Whether files can be made in the scratch directory: better known now than in the middle of the run.
+fn check_scratch(directory: &Path) -> Result<()> {
+    let shown = || {
+        format!("{}: cannot hold scratch files (--scratch)", display_path(directory.as_os_str().as_bytes()))
+    };
+    tempfile::tempfile_in(directory).map(drop).with_context(shown)
 }
 
 /// Bytes of memory that can be had without swapping, by the kernel's estimate; 1 GiB where it gives none.

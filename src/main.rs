@@ -19,6 +19,7 @@ mod say;
 mod settings;
 mod usage_error;
 
+use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
 use cli::{Cli, Command};
 use coordinator::RunError;
@@ -28,6 +29,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use usage_error::UsageError;
+
+#[global_allocator]
+static ALLOCATOR: NotingAllocator = NotingAllocator;
 
 /// Finished, but some documents failed.
 const SOME_FAILED: u8 = 3;
@@ -65,6 +69,11 @@ fn fail(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     say::say(&format!("bowline: {error:#}"));
+    if let Some(RunError::Crashed(..)) = error.downcast_ref() {
+        // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
+        // partial output has gone with the run.
+        signal_hook::low_level::exit(NOT_FINISHED as i32);
+    }
     match error.downcast_ref::<UsageError>() {
         Some(_) => ExitCode::from(WRONG_USAGE),
         None => ExitCode::from(NOT_FINISHED),

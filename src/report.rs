@@ -34,6 +34,8 @@ pub struct Report {
     pub nonzeros: u64,
     /// Workers that died and whose work was done again.
     pub workers_lost: u64,
+    /// Bytes of rows and tables that lay in scratch files.
+    pub scratch_bytes: u64,
     /// What each worker used that left in peace.
     pub usage: Vec<Usage>,
 }

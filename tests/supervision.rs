@@ -212,6 +212,84 @@ fn the_refusal_names_the_run_that_is_there() {
     assert!(line.contains(&first.pid().to_string()), "{line}");
 }
 
+/// Rows and tables that memory has no room for lie in scratch files; the result is the same.
+#[test]
+fn little_memory_is_made_up_for_by_scratch_files() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    std::fs::create_dir(dir.path("scratch")).unwrap();
+    for options in
+        [&["--norm", "l2"][..], &["--features", "hashed"], &["--ngrams", "1:2", "--max-features", "500"]]
+    {
+        let reference = dir.embedded(&[options, &["--force"]].concat());
+        for (mode, workers) in [("processes", "1"), ("processes", "3"), ("threads", "2"), ("inline", "1")] {
+            let little = [
+                "--memory",
+                "100K",
+                "--worker-memory",
+                "64M",
+                "--mode",
+                mode,
+                "--workers",
+                workers,
+                "--scratch",
+                "scratch",
+                "--report",
+                "report.json",
+                "--force",
+            ];
+            dir.embed_to("little", &[options, &little].concat()).run().expect(0);
+            assert_same_bytes(&reference, &dir.output("little"), &format!("{options:?} {mode} {workers}"));
+            let scratch = report(&dir.path("report.json"))["scratch_bytes"].as_u64().expect("a number");
+            assert!(scratch > 100 << 10, "{scratch} bytes");
+            assert_eq!(std::fs::read_dir(dir.path("scratch")).unwrap().count(), 0, "files without a name");
+        }
+    }
+}
+
+#[test]
+fn killed_workers_cost_nothing_where_rows_lie_in_scratch_files() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    let little = ["--memory", "100K", "--worker-memory", "64M", "--workers", "3", "--force"];
+    let span = dir.embed_to("disturbed", &little).run().expect(0).took;
+    for seed in 0..10 {
+        let mut run = dir.embed_to("disturbed", &little).start();
+        let killed = kill_workers(&mut run, &mut Random::new(seed), span);
+        run.wait().expect(0);
+        assert_same_bytes(&reference, &dir.output("disturbed"), &format!("seed {seed}, {killed} killed"));
+    }
+}
+
+#[test]
+fn a_scratch_disk_that_is_full_is_told() {
+    let Some(wrapper) = crate::support::wrapper::small_disk() else { return };
+    let dir = Dir::with_generated(DOCUMENTS);
+    std::fs::create_dir(dir.path("disk")).unwrap();
+    let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
+    let finished = dir
+        .through(&wrapper)
+        .args(&["embed", "--no-sync", "--output", "out"])
+        .args(&little)
+        .args(&["corpus"])
+        .run()
+        .expect(1);
+    assert!(finished.line().contains("need more room than there is"), "{}", finished.stderr);
+    assert!(finished.line().contains("--scratch"), "{}", finished.stderr);
+    assert_eq!(dir.entries(), ["corpus", "disk"]);
+}
+
+#[test]
+fn memory_that_is_too_little_is_refused() {
+    let dir = Dir::with_corpus(&[("a.txt", "one two")]);
+    let line = |options: &[&str]| dir.embed(options).run().expect(2).line().to_owned();
+    let memory = line(&["--memory", "64M", "--workers", "3"]);
+    assert_eq!(memory, "--memory must be 192M at least for 3 workers, or --workers fewer");
+    assert_eq!(line(&["--worker-memory", "1M"]), "--worker-memory must be 32M at least");
+    let scratch = dir.embed(&["--scratch", "nowhere"]).run().expect(1);
+    assert!(scratch.line().starts_with("nowhere: cannot hold scratch files (--scratch): "));
+    assert_eq!(dir.entries(), ["corpus"]);
+}
+
 /// A job that is stopped and continued from a terminal.
 #[test]
 fn a_stopped_job_goes_on_where_it_was() {

@@ -6,7 +6,7 @@
 use super::{RunError, RunEvent};
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::recorder::{Distress, Recorder};
 use bowline_workers::worker::Worker;
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;
@@ -65,6 +65,8 @@ pub enum DeathCause {
     Exit(i32),
     /// It made no progress for too long and was ended.
     TimedOut,
+    /// It asked for more memory than it may have.
+    OutOfMemory,
     /// SIGKILL from somebody else.
     Outside,
 }
@@ -245,8 +247,14 @@ impl Crew {
                 work.reported(index, task, report)
             }
             PoolEvent::Ended(_, end) => {
+                let distress = supervision.recorder.position(index).distress;
                 let cause = match end {
                     _ if desk.timed_out => DeathCause::TimedOut,
+                    End::Signalled(signal)
+                        if distress == Some(Distress::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
+                    {
+                        DeathCause::OutOfMemory
+                    }
                     End::Signalled(signal) if signal == Signal::SIGKILL as i32 => DeathCause::Outside,
                     End::Signalled(signal) => DeathCause::Signal(signal),
                     End::Exited(code) => DeathCause::Exit(code),
@@ -273,6 +281,11 @@ impl Crew {
                 continue;
             };
             let position = supervision.recorder.position(index);
+            if supervision.pool.holds_crashed()
+                && let Some(distress) = position.distress
+            {
+                return Err(RunError::Crashed(distress, position.document));
+            }
             if position.steps != desk.steps {
                 desk.steps = position.steps;
                 desk.moved = Instant::now();

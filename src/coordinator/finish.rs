@@ -8,7 +8,7 @@ use super::{Phase, RunError, RunEvent, system};
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
-use bowline_workers::mapped::Table;
+use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
     Container, Files, MergedTerm, MergedTerms, Numbering, Plan, SegmentPlan, ValueSettings,
 };
@@ -134,15 +134,16 @@ pub struct Emitted {
 }
 
 impl Finish {
-    /// Prepares the second half: workers will write to `files`.
+    /// Prepares the second half: workers will write to `files`, and tables lie in `store`.
     ///
     /// # Errors
-    /// If the system has no memory or descriptor for a map.
+    /// If the system has no memory, disk or descriptor for a map.
     pub fn new(
         tallied: Tallied,
         documents: Arc<Documents>,
         job: FinishJob,
         files: Files,
+        store: &Store,
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
@@ -164,7 +165,7 @@ impl Finish {
         };
         let segments = segments
             .into_iter()
-            .map(|(segment, ids, bytes)| SegmentPlan::new(segment, ids, bytes, counts_occurrences));
+            .map(|(segment, ids, bytes)| SegmentPlan::new(segment, ids, bytes, counts_occurrences, store));
         let segments: Vec<SegmentPlan> = segments.collect::<Result<_, _>>().map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
@@ -178,7 +179,7 @@ impl Finish {
             _ if embedded > 0 => totals.tokens as f64 / embedded as f64,
             _ => 0.0,
         };
-        let idf = Table::new(if has_idf { columns } else { 0 }).map_err(&mapping)?;
+        let idf = Table::new(if has_idf { columns } else { 0 }, store).map_err(&mapping)?;
         let formula = match &job.idf {
             IdfSource::None => None,
             IdfSource::Corpus(formula) => Some(*formula),
@@ -195,9 +196,9 @@ impl Finish {
             places,
             numbering,
             kept,
-            terms: MergedTerms::new(ids, counts_occurrences).map_err(&mapping)?,
+            terms: MergedTerms::new(ids, counts_occurrences, store).map_err(&mapping)?,
             indptr: lengths,
-            frequencies: Table::new(if counts_columns { columns } else { 0 }).map_err(&mapping)?,
+            frequencies: Table::new(if counts_columns { columns } else { 0 }, store).map_err(&mapping)?,
             idf,
             formula,
             embedded,

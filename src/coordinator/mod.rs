@@ -14,7 +14,9 @@ pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning
 pub use tally::{TallyJob, tally};
 
 use crate::pool::PoolError;
+use bowline_workers::failure::Failure;
 use bowline_workers::protocol::Usage;
+use bowline_workers::recorder::Distress;
 
 /// A part of a run, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,16 +68,21 @@ pub enum RunError {
     /// A worker moved no more, where it can't be ended alone.
     #[error("a document makes no progress (--mode processes would skip it)")]
     Stuck(Option<u64>),
+    /// A worker crashed, where that is the end of all.
+    #[error("{} (--mode processes would skip it)", last_words(*.0))]
+    Crashed(Distress, Option<u64>),
     /// A task failed for a reason that no retry mends.
     #[error("a worker could not go on: {0}")]
     Broken(String),
-    /// The lexicons and rows take more memory than the run may have.
-    #[error("the corpus needs more memory than there is: {needed} bytes of segments, {budget} allowed")]
-    OutOfMemory {
-        /// Bytes needed, at least.
+    /// The rows take more room than the run may have.
+    #[error(
+        "the corpus's rows need more room than there is, {needed} bytes so far (--scratch names a directory with more)"
+    )]
+    NoRoom {
+        /// Bytes of the rows so far.
         needed: u64,
-        /// Bytes allowed.
-        budget: u64,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// No term can be kept.
     #[error("--max-df allows {high} documents at most, but --min-df asks for {low} at least")]
@@ -91,6 +98,15 @@ pub enum RunError {
     /// No term occurs in any document.
     #[error("empty vocabulary: no document has a term")]
     EmptyVocabulary,
+}
+
+/// What a crash that could not be survived was, as a document's cause is worded where it is.
+fn last_words(distress: Distress) -> String {
+    match distress {
+        Distress::OutOfMemory => Failure::OutOfMemory.to_string(),
+        Distress::Exit => "its worker ended the program".to_owned(),
+        Distress::Signal(signal) => Failure::Killed(signal).to_string(),
+    }
 }
 
 fn system(what: &'static str) -> impl Fn(std::io::Error) -> RunError {

@@ -8,7 +8,7 @@ use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::{Phase, RunError, RunEvent, batches, system};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
-use bowline_workers::mapped::Table;
+use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Recorder;
@@ -33,8 +33,8 @@ pub struct TallyJob {
     pub documents: Arc<Documents>,
     /// How they are read and counted.
     pub settings: TallySettings,
-    /// Bytes that all segments together may take.
-    pub segment_budget: u64,
+    /// Where segments and tables lie.
+    pub store: Store,
     /// How many documents may be condemned before the run gives up.
     pub max_failures: usize,
 }
@@ -76,11 +76,11 @@ pub fn tally(job: &TallyJob, supervision: &mut Supervision) -> Result<Tallied, R
     (supervision.events)(RunEvent::PhaseBegan(Phase::Tally, job.documents.len() as u64));
     let mut work = TallyWork {
         job,
-        workers: supervision.workers as u64,
         recorder: supervision.recorder.clone(),
         queue: batches.iter().copied().collect(),
         suspects: VecDeque::new(),
         segments: Vec::new(),
+        share: (job.store.memory_left() / supervision.workers as u64) as usize,
         segment_of_desk: vec![0; supervision.workers],
         condemned: BTreeMap::new(),
         kills: BTreeMap::new(),
@@ -94,31 +94,18 @@ pub fn tally(job: &TallyJob, supervision: &mut Supervision) -> Result<Tallied, R
 
 struct TallyWork<'a> {
     job: &'a TallyJob,
-    workers: u64,
     recorder: Recorder,
     queue: VecDeque<Batch>,
     /// Single documents whose worker died, to be done again alone.
     suspects: VecDeque<Batch>,
-    segments: Vec<OwnedSegment>,
+    segments: Vec<Segment>,
+    /// Bytes of memory that a segment is to have.
+    share: usize,
     segment_of_desk: Vec<usize>,
     condemned: BTreeMap<usize, Failure>,
     /// How often something outside killed the worker that held a row.
     kills: BTreeMap<usize, u32>,
     idle_deaths: u32,
-}
-
-struct OwnedSegment {
-    segment: Segment,
-    /// Its worker died: what it left is checked.
-    orphaned: bool,
-}
-
-impl OwnedSegment {
-    /// The records that count.
-    fn records(&self) -> impl Iterator<Item = bowline_workers::segment::Record<'_>> {
-        let orphaned = self.orphaned;
-        self.segment.records().take_while(move |record| !orphaned || record.is_intact())
-    }
 }
 
 /// The row of a document.
@@ -143,6 +130,7 @@ impl TallyWork<'_> {
             DeathCause::Signal(signal) => Failure::Killed(signal),
             DeathCause::Exit(code) => Failure::Exited(code),
             DeathCause::TimedOut => Failure::TimedOut,
+            DeathCause::OutOfMemory => Failure::OutOfMemory,
             DeathCause::Outside => return self.killed(rest, document, row, death.alone),
         };
         if death.alone {
@@ -174,6 +162,12 @@ impl TallyWork<'_> {
         Ok(())
     }
 
+    /// There is no room for another record.
+    fn full(&self, source: std::io::Error) -> RunError {
+        let needed = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
+        RunError::NoRoom { needed, source }
+    }
+
     fn requeue(&mut self, batch: Batch) {
         if batch.start < batch.end {
             self.queue.push_front(batch);
@@ -183,9 +177,11 @@ impl TallyWork<'_> {
     /// Accepts one record for each row, in one pass over all of them.
     fn collect(self, batches: &[Batch]) -> Result<Tallied, RunError> {
         let rows = self.job.documents.len();
-        let places = Places::new(rows).map_err(system("mapping the places of rows"))?;
+        // Nobody writes any more: what was set aside for them is free for the tables.
+        self.segments.iter().for_each(Segment::close);
+        let places = Places::new(rows, &self.job.store).map_err(system("mapping the places of rows"))?;
         let lengths: Table<AtomicU64> =
-            Table::new(rows + 1).map_err(system("mapping the lengths of rows"))?;
+            Table::new(rows + 1, &self.job.store).map_err(system("mapping the lengths of rows"))?;
         let mut totals = Totals::default();
         let (mut accepted, mut segments) = (0, Vec::with_capacity(self.segments.len()));
         for (number, segment) in self.segments.iter().enumerate() {
@@ -207,7 +203,7 @@ impl TallyWork<'_> {
                 totals.failed.extend(record.failure().map(|failure| (row, failure)));
                 accepted += 1;
             }
-            segments.push((segment.segment.clone(), ids, bytes));
+            segments.push((segment.clone(), ids, bytes));
         }
         if accepted + self.condemned.len() != rows {
             let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
@@ -222,15 +218,10 @@ impl TallyWork<'_> {
 
 impl Work for TallyWork<'_> {
     fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        let budget = self.job.segment_budget;
-        let used: u64 = self.segments.iter().map(|owned| owned.segment.bytes().len() as u64).sum();
-        if used >= budget {
-            return Err(RunError::OutOfMemory { needed: used, budget });
-        }
-        let segment = Segment::new((budget / self.workers) as usize).map_err(system("mapping a segment"))?;
+        let segment = Segment::new(self.share, &self.job.store).map_err(|error| self.full(error))?;
         let writer = segment.writer().expect("a new segment has its writer to give");
         self.segment_of_desk[desk] = self.segments.len();
-        self.segments.push(OwnedSegment { segment, orphaned: false });
+        self.segments.push(segment);
         let pen = self.recorder.pen(desk);
         Ok(Worker::tallying(Tally::new(&self.job.settings, self.job.documents.clone(), writer, pen)))
     }
@@ -246,12 +237,16 @@ impl Work for TallyWork<'_> {
         self.queue.pop_front().map(|batch| Job { task: Task::Tally(batch), alone: false })
     }
 
-    fn reported(&mut self, _desk: usize, task: Task, report: Report) -> Result<(), RunError> {
+    fn reported(&mut self, desk: usize, task: Task, report: Report) -> Result<(), RunError> {
         match (task, report) {
             (Task::Tally(_), Report::Tallied) => Ok(()),
             (Task::Tally(batch), Report::Retired { next }) => {
+                self.segments[self.segment_of_desk[desk]].close();
                 self.requeue(Batch { start: next, ..batch });
                 Ok(())
+            }
+            (Task::Tally(_), Report::Broken { errno }) if errno != 0 => {
+                Err(self.full(std::io::Error::from_raw_os_error(errno)))
             }
             (task, report) => Err(RunError::Broken(format!("{report:?} to {task:?}"))),
         }
@@ -267,7 +262,7 @@ impl Work for TallyWork<'_> {
 
     fn lost(&mut self, desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
         let number = self.segment_of_desk[desk];
-        self.segments[number].orphaned = true;
+        self.segments[number].seal();
         if tasks.is_empty() {
             return Ok(());
         }

@@ -93,6 +93,11 @@ impl OutputDirectory {
         &self.target
     }
 
+    /// Where the output is until it is whole.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
     /// Creates a file of the output for reading and writing.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ pub use threads::Threads;
 
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::worker::Worker;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::io;
 use std::time::Duration;
 
 /// A worker's number. Never used twice in a run.
@@ -73,9 +75,30 @@ pub trait WorkerPool {
     /// Whether somebody has stopped the worker, so that it can't move.
     fn is_stopped(&mut self, id: WorkerId) -> bool;
 
+    /// Whether a worker that crashes stands still and the run has to end, instead of its end being told.
+    fn holds_crashed(&self) -> bool {
+        false
+    }
+
     /// Ends a worker by force. Its end will be told.
     ///
     /// # Errors
     /// [`PoolError::CannotEnd`] where workers share a process.
     fn end(&mut self, id: WorkerId) -> Result<(), PoolError>;
+}
+
+/// Lets this process take `memory` bytes of private memory beyond what it holds; none: as many as there are. Shared maps
+/// don't count.
+fn limit_data(memory: Option<u64>) -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
+    let soft = memory.map_or(hard, |memory| data_held().saturating_add(memory).min(hard));
+    Ok(setrlimit(Resource::RLIMIT_DATA, soft, hard)?)
+}
+
+/// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5), `VmData`).
+fn data_held() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
 }

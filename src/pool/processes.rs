@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "fork, and what only a forked child may do")]
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool, limit_data};
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::serve::{ProcessLink, serve};
 use bowline_workers::worker::Worker;
@@ -159,8 +159,8 @@ fn lowest_free() -> [RawFd; 2] {
 
 /// The child's whole life. What it inherited is never dropped: it leaves by `_exit`.
 fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pid) -> ! {
-    let alone =
-        catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator))).is_ok_and(|settled| settled.is_ok());
+    let alone = catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator, worker.memory())))
+        .is_ok_and(|settled| settled.is_ok());
     let code = match alone {
         true => catch_unwind(AssertUnwindSafe(|| serve(worker, &mut link))).map_or(101, |()| 0),
         false => 100,
@@ -170,7 +170,7 @@ fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pi
 }
 
 /// Makes the child independent of all but its coordinator.
-fn settle(mut kept: Vec<RawFd>, coordinator: Pid) -> nix::Result<()> {
+fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>) -> nix::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != coordinator {
         // It died before the line above.
@@ -187,6 +187,7 @@ fn settle(mut kept: Vec<RawFd>, coordinator: Pid) -> nix::Result<()> {
         unsafe { signal(fatal, SigHandler::SigDfl) }?;
     }
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    limit_data(memory).map_err(|_| Errno::EINVAL)?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|_| Errno::ENOENT)?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;

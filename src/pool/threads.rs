@@ -1,7 +1,8 @@
 //! A thread a worker, over the standard library's channels. Kept for the comparison with processes: same engine,
 //! same tasks, private state per worker; a crash of one is the end of all.
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool, limit_data};
+use bowline_workers::distress::hold_crashed_threads;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::serve::{ThreadLink, serve};
 use bowline_workers::worker::Worker;
@@ -17,19 +18,47 @@ pub struct Threads {
     reporter: Sender<(WorkerId, Report)>,
     ends: Receiver<WorkerId>,
     ender: Sender<WorkerId>,
+    workers: u64,
+    /// Bytes that all threads together may take now.
+    limit: Option<u64>,
 }
 
 impl Threads {
-    /// A pool without workers.
-    pub fn new() -> Self {
+    /// A pool without workers, of whom there will be up to `workers` at a time.
+    ///
+    /// # Errors
+    /// If crashes can't be watched for.
+    pub fn new(workers: usize) -> Result<Self, PoolError> {
+        hold_crashed_threads()
+            .map_err(|source| PoolError::System { what: "watching for crashes", source })?;
         let (reporter, reports) = channel();
         let (ender, ends) = channel();
-        Threads { tasks: BTreeMap::new(), reports, reporter, ends, ender }
+        Ok(Threads {
+            tasks: BTreeMap::new(),
+            reports,
+            reporter,
+            ends,
+            ender,
+            workers: workers as u64,
+            limit: None,
+        })
+    }
+
+    /// Limits the memory of all threads together: there is no limit of one's own. The second generation holds
+    /// nothing that is not bounded already.
+    fn limit_memory(&mut self, of_a_worker: Option<u64>) -> Result<(), PoolError> {
+        let limit = of_a_worker.map(|memory| memory.saturating_mul(self.workers));
+        if self.limit != limit {
+            limit_data(limit).map_err(|source| PoolError::System { what: "limiting memory", source })?;
+            self.limit = limit;
+        }
+        Ok(())
     }
 }
 
 impl WorkerPool for Threads {
     fn start(&mut self, id: WorkerId, worker: Worker) -> Result<(), PoolError> {
+        self.limit_memory(worker.memory())?;
         let (sender, tasks) = channel();
         let mut link = ThreadLink { worker: id, tasks, reports: self.reporter.clone() };
         let ender = self.ender.clone();
@@ -71,6 +100,10 @@ impl WorkerPool for Threads {
 
     fn is_stopped(&mut self, _id: WorkerId) -> bool {
         false
+    }
+
+    fn holds_crashed(&self) -> bool {
+        true
     }
 
     fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {

@@ -12,14 +12,18 @@ use std::time::Duration;
 const OTHERS: usize = 199;
 
 /// What each fault is told as.
-const CAUSES: [(&str, &str); 6] = [
+const CAUSES: [(&str, &str); 7] = [
     ("segv", "its worker was killed by SIGSEGV"),
     ("abort", "its worker was killed by SIGABRT"),
     ("overflow", "its worker was killed by SIGSEGV"),
     ("exit", "its worker exited with code 7"),
     ("panic", "the analyzer panicked"),
     ("hang", "timed out"),
+    ("memory", "out of memory"),
 ];
+
+/// Limits under which faults that know none end soon.
+const LIMITS: [&str; 4] = ["--document-timeout", "0.5", "--worker-memory", "64M"];
 
 /// The content of a fault document. What follows the first line must not be counted, since it fails.
 fn fault(what: &str) -> String {
@@ -67,8 +71,8 @@ fn assert_fault_costs_only_itself(what: &str) {
             dir.add(path.as_bytes(), fault(what).as_bytes());
             let context = format!("{what} at row {row} with {workers} workers");
             let workers = workers.to_string();
-            let options = ["--norm", "l2", "--workers", &workers, "--document-timeout", "0.5", "--force"];
-            dir.embed_to("faulty", &options).run().expect(3);
+            let options = ["--norm", "l2", "--workers", &workers, "--force"];
+            dir.embed_to("faulty", &[&options[..], &LIMITS].concat()).run().expect(3);
             assert_costs_only_itself(&clean, &dir.output("faulty"), row, cause, &context);
             fs::remove_file(dir.path("corpus").join(path)).unwrap();
         }
@@ -106,6 +110,11 @@ fn hang() {
     assert_fault_costs_only_itself("hang");
 }
 
+#[test]
+fn memory() {
+    assert_fault_costs_only_itself("memory");
+}
+
 /// One of each kind, side by side.
 fn several() -> Dir {
     let dir = plain();
@@ -119,7 +128,7 @@ fn several() -> Dir {
 fn faults_of_every_kind_have_the_same_outcome_for_any_number_of_workers() {
     let dir = several();
     let embedded = |workers: &str| {
-        let options = ["--workers", workers, "--document-timeout", "0.5"];
+        let options = [&["--workers", workers], &LIMITS[..]].concat();
         let finished = dir.embed_to(workers, &options).run().expect(3);
         assert_eq!(finished.stderr.lines().count(), CAUSES.len() + 2, "{}", finished.stderr);
         dir.output(workers)
@@ -349,12 +358,23 @@ fn a_hang_keeps_no_run_from_being_ended() {
 }
 
 #[test]
-#[ignore = "known fault: the run dies by the signal, or with the document's exit code, and names nothing"]
-fn a_crash_of_a_thread_names_the_document() {
-    for what in ["segv", "abort", "overflow", "exit"] {
+fn a_crash_of_a_thread_ends_the_run_and_names_the_document() {
+    let causes = [
+        ("segv", "its worker was killed by SIGSEGV"),
+        ("abort", "its worker was killed by SIGABRT"),
+        ("overflow", "its worker was killed by SIGSEGV"),
+        ("exit", "its worker ended the program"),
+        ("memory", "out of memory"),
+    ];
+    for (what, cause) in causes {
         let dir = plain();
         dir.add(b"017.bad", fault(what).as_bytes());
-        let finished = dir.embed(&["--mode", "threads", "--workers", "2"]).run().expect(1);
-        assert!(finished.line().starts_with("017.bad: "), "{what}: {}", finished.stderr);
+        for workers in ["1", "2", "5"] {
+            let options = [&["--mode", "threads", "--workers", workers], &LIMITS[2..]].concat();
+            let finished = dir.embed(&options).run().expect(1);
+            let line = format!("bowline: 017.bad: {cause} (--mode processes would skip it)");
+            let told = finished.stderr.lines().last().unwrap_or_default();
+            assert_eq!((told, dir.entries()), (line.as_str(), vec!["corpus".to_owned()]), "{what}");
+        }
     }
 }

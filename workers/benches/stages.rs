@@ -10,7 +10,7 @@ use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, T
 use bowline_workers::documents::{Documents, ReadSettings};
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
-use bowline_workers::mapped::Table;
+use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
     Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan,
     ValueSettings, Weight,
@@ -207,11 +207,12 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
             sieve: Sieve::default(),
             features: Features::Vocabulary,
             lexicon_bytes: usize::MAX,
+            worker_memory: u64::MAX,
         };
         let recorder = Recorder::new(SEGMENTS).expect("a recorder");
         let rows = documents.len();
         let tallied = |part: usize| {
-            let segment = Segment::new(1 << 30).expect("a segment");
+            let segment = Segment::new(1 << 30, &Store::unlimited()).expect("a segment");
             let writer = segment.writer().expect("its writer");
             let tally = Tally::new(&settings, documents.clone(), writer, recorder.pen(part));
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
@@ -228,8 +229,8 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
 fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     let (documents, segments) = segments();
     let rows = documents.len();
-    let places = Places::new(rows).expect("places");
-    let indptr: Table<AtomicU64> = Table::new(rows + 1).expect("offsets");
+    let places = Places::new(rows, &Store::unlimited()).expect("places");
+    let indptr: Table<AtomicU64> = Table::new(rows + 1, &Store::unlimited()).expect("offsets");
     let (mut all_ids, mut nonzeros) = (0, 0);
     let segments = segments.iter().enumerate().map(|(number, segment)| {
         let (mut ids, mut bytes) = (0, 0);
@@ -241,7 +242,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
             indptr[row + 1].store(record.nonzeros() as u64, Ordering::Relaxed);
         }
         all_ids += ids;
-        SegmentPlan::new(segment.clone(), ids, bytes, false).expect("tables")
+        SegmentPlan::new(segment.clone(), ids, bytes, false, &Store::unlimited()).expect("tables")
     });
     let segments: Vec<SegmentPlan> = segments.collect();
     for offset in indptr.iter() {
@@ -256,10 +257,10 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         places,
         numbering: Numbering::LocalIds,
         kept: 1.0..=f64::INFINITY,
-        terms: MergedTerms::new(all_ids, false).expect("a table"),
+        terms: MergedTerms::new(all_ids, false, &Store::unlimited()).expect("a table"),
         indptr,
-        frequencies: Table::new(0).expect("a table"),
-        idf: Table::new(all_ids).expect("a table"),
+        frequencies: Table::new(0, &Store::unlimited()).expect("a table"),
+        idf: Table::new(all_ids, &Store::unlimited()).expect("a table"),
         formula: None,
         embedded: rows as u64,
         mean_length: 0.0,

@@ -82,6 +82,8 @@ impl Failure {
             Failure::InvalidUtf8(_) => "--decode-error replace or ignore accepts it",
             Failure::Binary => "--binary embed accepts it",
             Failure::TooLarge(_) => "--max-document-bytes sets the limit",
+            Failure::OutOfMemory => "--worker-memory sets the limit",
+            Failure::TimedOut => "--document-timeout sets the limit",
             Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
             _ => return None,
         })

@@ -1,10 +1,11 @@
 //! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
 //!
 //! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `plan` > `segment`,
-//! `lexicon`, `hashing`, `idf`, `documents`, `analyzer` > `protocol`, `failure`, `recorder`, `row`, `mapped`. Nothing here knows the
+//! `lexicon`, `hashing`, `idf`, `documents`, `analyzer` > `protocol`, `failure`, `distress` > `recorder`, `row`, `mapped`. Nothing here knows the
 //! mode, the command line or the terminal.
 
 pub mod analyzer;
+pub mod distress;
 pub mod documents;
 pub mod emit;
 pub mod failure;

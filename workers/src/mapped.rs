@@ -3,42 +3,143 @@
 //! Owns the maps and the reasons why they are sound; the other files use them without `unsafe`. Three rules keep
 //! them so. A log has one writer, which never touches a byte below the mark that it has published. A table's
 //! elements are atomics. An output file's rows are mapped by the one worker that fills them. Nothing here blocks.
+//!
+//! Maps lie in memory as long as a [`Store`]'s budget lasts, and in scratch files beyond it. The disk under a scratch
+//! file is reserved before it is written to, so that a full disk is an error and not a signal.
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw};
+use nix::fcntl::{FallocateFlags, posix_fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory once it is written.
+/// Where maps lie: in memory up to a budget, in unnamed files of a scratch directory beyond it. Clones share the
+/// budget. Only the coordinator makes maps.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shelves>);
+
 #[derive(Debug)]
-struct Region(MmapRaw);
+struct Shelves {
+    /// Bytes of memory that are not given out.
+    memory: AtomicU64,
+    scratch: Option<PathBuf>,
+    /// Bytes that were given out on disk, in all.
+    on_disk: AtomicU64,
+}
+
+impl Store {
+    /// Maps of `memory` bytes in all, and beyond that in `scratch`.
+    pub fn new(memory: u64, scratch: Option<PathBuf>) -> Self {
+        Store(Arc::new(Shelves { memory: AtomicU64::new(memory), scratch, on_disk: AtomicU64::new(0) }))
+    }
+
+    /// Maps in memory, as many as it holds.
+    pub fn unlimited() -> Self {
+        Store::new(u64::MAX, None)
+    }
+
+    /// Bytes of memory that maps may still take.
+    pub fn memory_left(&self) -> u64 {
+        self.0.memory.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of scratch files that were made so far.
+    pub fn on_disk(&self) -> u64 {
+        self.0.on_disk.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes` from the budget, if there are as many.
+    fn take(&self, bytes: u64) -> Option<Share> {
+        let left = self.memory_left().checked_sub(bytes)?;
+        self.0.memory.store(left, Ordering::Relaxed);
+        Some(Share { store: self.clone(), bytes: AtomicU64::new(bytes) })
+    }
+
+    /// A map for a table: in memory, or on disk that is reserved at once.
+    fn region(&self, bytes: usize) -> io::Result<Region> {
+        let bytes = bytes.max(1);
+        match (self.take(bytes as u64), &self.0.scratch) {
+            (Some(share), _) => Region::in_memory(bytes, share),
+            (None, None) => Err(io::ErrorKind::OutOfMemory.into()),
+            (None, Some(_)) => {
+                let file = self.scratch_file()?;
+                posix_fallocate(&file, 0, bytes as i64)?;
+                self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
+                Region::of_file(&file, bytes, self)
+            }
+        }
+    }
+
+    /// A new file without a name in the scratch directory.
+    fn scratch_file(&self) -> io::Result<File> {
+        let directory = self.0.scratch.as_deref().ok_or(io::ErrorKind::OutOfMemory)?;
+        tempfile::tempfile_in(directory)
+    }
+}
+
+/// Bytes of a budget, given back when dropped.
+#[derive(Debug)]
+struct Share {
+    store: Store,
+    bytes: AtomicU64,
+}
+
+impl Share {
+    /// Gives back all but `kept` bytes.
+    fn shrink(&self, kept: u64) {
+        let had = self.bytes.swap(kept, Ordering::Relaxed);
+        self.store.0.memory.fetch_add(had.saturating_sub(kept), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(0);
+    }
+}
+
+/// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk once it is written.
+#[derive(Debug)]
+struct Region {
+    map: MmapRaw,
+    /// The scratch file under it, where more of its disk is to be reserved.
+    file: Option<File>,
+    share: Share,
+}
 
 impl Region {
-    fn new(bytes: usize) -> io::Result<Self> {
+    fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
         let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC)?);
         file.set_len(bytes.max(1) as u64)?;
-        Ok(Region(MmapOptions::new().len(bytes.max(1)).map_raw(&file)?))
+        Ok(Region { map: MmapOptions::new().len(bytes.max(1)).map_raw(&file)?, file: None, share })
+    }
+
+    /// A map of a file that is as long as that.
+    fn of_file(file: &File, bytes: usize, store: &Store) -> io::Result<Self> {
+        let share = Share { store: store.clone(), bytes: AtomicU64::new(0) };
+        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(file)?, file: None, share })
     }
 
     /// Asks for the pages of a range in one go, which is cheaper than one by one as they are touched. A hint: without
     /// it, and where the kernel is older than 5.14, they come when they are touched.
     fn populate(&self, start: usize, bytes: usize) {
-        let bytes = bytes.min(self.0.len().saturating_sub(start));
-        let _ = self.0.advise_range(Advice::PopulateWrite, start, bytes);
+        let bytes = bytes.min(self.map.len().saturating_sub(start));
+        let _ = self.map.advise_range(Advice::PopulateWrite, start, bytes);
     }
 
     /// The map as a slice of atomics.
     fn atomics<A: Atomic>(&self, length: usize) -> &[A] {
-        assert!(length <= self.0.len() / size_of::<A>(), "a table is within its map");
+        assert!(length <= self.map.len() / size_of::<A>(), "a table is within its map");
         // SAFETY: the map is page-aligned, long enough (checked), zeroed at first, and lives as long as `self`.
         // Atomics may be shared and written by anyone at any time.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<A>(), length) }
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast::<A>(), length) }
     }
 }
 
@@ -71,10 +172,10 @@ impl<A: Atomic> Table<A> {
     /// A table of `length` zeroes.
     ///
     /// # Errors
-    /// The system's, if there is no memory or no descriptor for the map.
-    pub fn new(length: usize) -> io::Result<Self> {
+    /// The system's, if there is no memory, no disk or no descriptor for the map.
+    pub fn new(length: usize, store: &Store) -> io::Result<Self> {
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Table { region: Arc::new(Region::new(bytes)?), length, element: PhantomData })
+        Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
     }
 
     /// Says that the first `length` elements are about to be written.
@@ -94,21 +195,47 @@ impl<A: Atomic> Deref for Table<A> {
 /// Bytes before a log's first one: the mark lies there, on a cache line of its own.
 const LOG_HEAD: usize = 64;
 
-/// An append-only log of bytes in shared memory, with one writer and any number of readers.
+/// An append-only log of bytes in a shared map, with one writer and any number of readers.
 #[derive(Debug)]
 pub struct Log {
     region: Region,
     capacity: usize,
     has_writer: AtomicBool,
+    is_closed: AtomicBool,
 }
 
+/// Capacity of a log in a scratch file: as much as a record's place can tell. It takes disk as it grows.
+const SCRATCH_CAPACITY: usize = 1 << 40;
+
 impl Log {
-    /// An empty log that takes up to `capacity` bytes.
+    /// An empty log that takes up to `capacity` bytes, all of them of `store`'s memory or else in a scratch file.
     ///
     /// # Errors
-    /// The system's, if there is no address space or no descriptor for the map.
-    pub fn new(capacity: usize) -> io::Result<Self> {
-        Ok(Log { region: Region::new(LOG_HEAD + capacity)?, capacity, has_writer: AtomicBool::new(false) })
+    /// The system's, if there is no memory, no disk, no address space or no descriptor for the map.
+    pub fn new(capacity: usize, store: &Store) -> io::Result<Self> {
+        store.region(LOG_HEAD + capacity).map(|region| Log::over(region, capacity))
+    }
+
+    /// An empty log that takes up to `wanted` bytes of `store`'s memory; or a quarter of that at least, if there is no
+    /// more; or else in a scratch file as many as the disk holds.
+    ///
+    /// # Errors
+    /// As for [`Log::new`].
+    pub fn growing(wanted: usize, store: &Store) -> io::Result<Self> {
+        let capacity = wanted.min(store.memory_left().saturating_sub(LOG_HEAD as u64) as usize);
+        if capacity >= (wanted / 4).max(1) || store.0.scratch.is_none() {
+            return Log::new(capacity.max(1), store);
+        }
+        let file = store.scratch_file()?;
+        file.set_len((LOG_HEAD + SCRATCH_CAPACITY) as u64)?;
+        posix_fallocate(&file, 0, LOG_HEAD as i64)?;
+        let mut region = Region::of_file(&file, LOG_HEAD + SCRATCH_CAPACITY, store)?;
+        region.file = Some(file);
+        Ok(Log::over(region, SCRATCH_CAPACITY))
+    }
+
+    fn over(region: Region, capacity: usize) -> Self {
+        Log { region, capacity, has_writer: AtomicBool::new(false), is_closed: AtomicBool::new(false) }
     }
 
     /// The log's writer: given out once.
@@ -117,8 +244,32 @@ impl Log {
         (!taken).then(|| LogWriter { log: self.clone(), end: 0, populated: 0 })
     }
 
+    /// Says that the writer is gone: memory that it did not use is free for others, and so is disk.
+    pub fn close(&self) {
+        if self.is_closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let used = (LOG_HEAD + self.committed().len()) as u64;
+        let share = &self.region.share;
+        let Some(file) = &self.region.file else { return share.shrink(used) };
+        share.store.0.on_disk.fetch_add(used, Ordering::Relaxed);
+        let used = used.next_multiple_of(PAGE);
+        // Best effort: what is reserved in vain is given back when the file goes.
+        let _ = nix::fcntl::fallocate(
+            file,
+            FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
+            used as i64,
+            (self.capacity + LOG_HEAD) as i64 - used as i64,
+        );
+    }
+
     fn mark(&self) -> &AtomicU64 {
         &self.region.atomics(1)[0]
+    }
+
+    /// Makes what is committed end at `end`, if it ends later. The writer is dead.
+    pub fn truncate(&self, end: usize) {
+        self.mark().fetch_min(end as u64, Ordering::Release);
     }
 
     /// What was committed. The writer may go on appending behind it.
@@ -126,12 +277,18 @@ impl Log {
         let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
         // SAFETY: the range is within the map. The only writer has published the mark after it wrote these bytes,
         // and never writes below it again: they are constant from now on.
-        unsafe { std::slice::from_raw_parts(self.region.0.as_ptr().add(LOG_HEAD), length) }
+        unsafe { std::slice::from_raw_parts(self.region.map.as_ptr().add(LOG_HEAD), length) }
     }
 }
 
 /// Bytes of pages that a log's writer asks for in one go.
 const POPULATED: usize = 256 << 10;
+
+/// Bytes of disk that a log's writer reserves in one go.
+const RESERVED: usize = 4 << 20;
+
+/// Bytes of a page, or a few of them.
+const PAGE: u64 = 64 << 10;
 
 /// The one that may append to a [`Log`].
 #[derive(Debug)]
@@ -153,6 +310,11 @@ impl LogWriter {
         self.end == 0
     }
 
+    /// The scratch file under the log, where it lies in one.
+    pub fn file(&self) -> Option<&File> {
+        self.log.region.file.as_ref()
+    }
+
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
         self.log.capacity - self.end
@@ -160,22 +322,48 @@ impl LogWriter {
 
     /// Appends `bytes`, which readers don't see before [`LogWriter::commit`].
     ///
+    /// # Errors
+    /// The system's, if the log lies in a scratch file and the disk is full. What was appended since the last commit
+    /// is lost then.
+    ///
     /// # Panics
     /// If they don't fit: the caller asks [`LogWriter::room`] first.
-    pub fn append(&mut self, bytes: &[u8]) {
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
         if self.end + bytes.len() > self.populated {
-            let ahead = POPULATED.max(bytes.len());
-            self.log.region.populate(self.populated, ahead);
-            self.populated += ahead;
+            self.prepare(bytes.len())?;
         }
         // SAFETY: the range is within the map (checked) and above the mark, where this writer, the only one, is
-        // also the only one to look.
+        // also the only one to look. The disk under it is reserved.
         unsafe {
-            let end = self.log.region.0.as_mut_ptr().add(LOG_HEAD + self.end);
+            let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
         }
         self.end += bytes.len();
+        Ok(())
+    }
+
+    /// Sees to it that `bytes` more can be written.
+    #[cold]
+    fn prepare(&mut self, bytes: usize) -> io::Result<()> {
+        let region = &self.log.region;
+        match &region.file {
+            None => {
+                let ahead = POPULATED.max(bytes);
+                region.populate(LOG_HEAD + self.populated, ahead);
+                self.populated += ahead;
+            }
+            Some(file) => {
+                let start = LOG_HEAD + self.end;
+                let ahead = RESERVED.max(bytes).min(self.room());
+                if let Err(errno) = posix_fallocate(file, start as i64, ahead as i64) {
+                    self.end = self.log.mark().load(Ordering::Relaxed) as usize;
+                    return Err(errno.into());
+                }
+                self.populated = self.end + ahead;
+            }
+        }
+        Ok(())
     }
 
     /// Makes all that was appended visible to readers, at once.
@@ -210,13 +398,13 @@ mod tests {
 
     #[test]
     fn a_log_shows_what_was_committed() {
-        let log = Arc::new(Log::new(100).unwrap());
+        let log = Arc::new(Log::new(100, &Store::unlimited()).unwrap());
         let mut writer = log.writer().expect("the first writer");
         assert!(log.writer().is_none(), "there is one writer");
-        writer.append(b"one");
+        writer.append(b"one").unwrap();
         assert_eq!(log.committed(), b"");
         writer.commit();
-        writer.append(b"two");
+        writer.append(b"two").unwrap();
         assert_eq!(log.committed(), b"one");
         writer.commit();
         assert_eq!(log.committed(), b"onetwo");
@@ -224,17 +412,54 @@ mod tests {
     }
 
     #[test]
+    fn maps_beyond_the_budget_lie_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(1000, Some(dir.path().to_owned()));
+        let table: Table<AtomicU64> = Table::new(100, &store).unwrap();
+        assert_eq!((store.memory_left(), store.on_disk()), (200, 0));
+        let beyond: Table<AtomicU64> = Table::new(100, &store).unwrap();
+        assert_eq!((store.memory_left(), store.on_disk()), (200, 800));
+        beyond[99].store(7, Ordering::Relaxed);
+        assert_eq!(beyond.iter().map(|word| word.load(Ordering::Relaxed)).sum::<u64>(), 7);
+        drop(table);
+        assert_eq!(store.memory_left(), 1000);
+        assert!(Table::<AtomicU64>::new(200, &Store::new(1000, None)).is_err(), "there is no scratch");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "scratch files have no name");
+    }
+
+    #[test]
+    fn a_log_grows_on_disk_where_memory_is_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(10_000, Some(dir.path().to_owned()));
+        let small = Arc::new(Log::growing(20_000, &store).unwrap());
+        assert!(small.writer().unwrap().room() <= 10_000);
+        let large = Arc::new(Log::growing(20_000, &store).unwrap());
+        let mut writer = large.writer().unwrap();
+        for byte in 0..100u8 {
+            writer.append(&vec![byte; 100_000]).unwrap();
+            writer.commit();
+        }
+        drop(writer);
+        large.close();
+        assert_eq!(large.committed().len(), 10_000_000);
+        assert!((0..100).all(|byte| large.committed()[byte * 100_000] == byte as u8));
+        assert_eq!(store.on_disk(), 10_000_000 + LOG_HEAD as u64);
+        small.close();
+        assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
+    }
+
+    #[test]
     fn a_mark_beyond_the_end_shows_no_more_than_there_is() {
-        let log = Log::new(10).unwrap();
+        let log = Log::new(10, &Store::unlimited()).unwrap();
         log.mark().store(u64::MAX, Ordering::Release);
         assert_eq!(log.committed().len(), 10);
     }
 
     #[test]
     fn clones_of_a_table_share_it() {
-        let table: Table<AtomicU32> = Table::new(5).unwrap();
+        let table: Table<AtomicU32> = Table::new(5, &Store::unlimited()).unwrap();
         table.clone()[3].store(7, Ordering::Relaxed);
         assert_eq!(table.iter().map(|n| n.load(Ordering::Relaxed)).collect::<Vec<_>>(), [0, 0, 0, 7, 0]);
-        assert!(Table::<AtomicU64>::new(0).unwrap().is_empty());
+        assert!(Table::<AtomicU64>::new(0, &Store::unlimited()).unwrap().is_empty());
     }
 }

@@ -5,7 +5,7 @@ use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
-use crate::mapped::{Log, Table};
+use crate::mapped::{Log, Store, Table};
 use crate::segment::{Record, Segment, term_at};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -101,9 +101,16 @@ impl SegmentPlan {
     ///
     /// # Errors
     /// The system's, if there is no memory for them.
-    pub fn new(segment: Segment, ids: usize, bytes: usize, counts_occurrences: bool) -> io::Result<Self> {
-        let sorted = SortedTerms::new(ids, counts_occurrences)?;
-        let (texts, merged, columns) = (Arc::new(Log::new(bytes)?), Table::new(ids)?, Table::new(ids)?);
+    pub fn new(
+        segment: Segment,
+        ids: usize,
+        bytes: usize,
+        counts_occurrences: bool,
+        store: &Store,
+    ) -> io::Result<Self> {
+        let sorted = SortedTerms::new(ids, counts_occurrences, store)?;
+        let texts = Arc::new(Log::new(bytes, store)?);
+        let (merged, columns) = (Table::new(ids, store)?, Table::new(ids, store)?);
         Ok(SegmentPlan { segment, sorted, texts, merged, columns })
     }
 
@@ -216,8 +223,8 @@ impl Places {
     ///
     /// # Errors
     /// The system's, if there is no memory for the table.
-    pub fn new(rows: usize) -> io::Result<Self> {
-        Table::new(rows).map(Places)
+    pub fn new(rows: usize, store: &Store) -> io::Result<Self> {
+        Table::new(rows, store).map(Places)
     }
 
     /// Number of rows.
@@ -285,9 +292,10 @@ impl MergedTerms {
     ///
     /// # Errors
     /// The system's, if there is no memory for the tables.
-    pub fn new(terms: usize, counts_occurrences: bool) -> io::Result<Self> {
-        let occurrences = Table::new(if counts_occurrences { terms } else { 0 })?;
-        Ok(MergedTerms { places: Table::new(terms)?, documents: Table::new(terms)?, occurrences })
+    pub fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
+        let (places, documents) = (Table::new(terms, store)?, Table::new(terms, store)?);
+        Ok(MergedTerms { places, documents, occurrences })
     }
 
     /// Sets term `index`.
@@ -346,9 +354,9 @@ impl SortedTerms {
     ///
     /// # Errors
     /// The system's, if there is no memory for the tables.
-    pub fn new(terms: usize, counts_occurrences: bool) -> io::Result<Self> {
-        let occurrences = Table::new(if counts_occurrences { terms } else { 0 })?;
-        Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS)?, occurrences })
+    pub fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
+        Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS, store)?, occurrences })
     }
 
     /// Says that there are going to be `terms` terms.
@@ -411,7 +419,7 @@ mod tests {
 
     #[test]
     fn places_come_back() {
-        let places = Places::new(2).unwrap();
+        let places = Places::new(2, &Store::unlimited()).unwrap();
         assert_eq!(places.get(0), None);
         places.set(0, 0, 0);
         places.set(1, 70_000, 8 << 30);

@@ -4,7 +4,7 @@
 //! It survives any death, costs a store, and says which document a dead worker held, how far the run is, and
 //! whether a worker still moves. It carries no results.
 
-use crate::mapped::Table;
+use crate::mapped::{Store, Table};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,7 @@ const DOCUMENT: usize = 0;
 const STEPS: usize = 1;
 const DOCUMENTS_DONE: usize = 2;
 const BYTES_DONE: usize = 3;
+const DISTRESS: usize = 4;
 
 /// The lines of all desks.
 #[derive(Clone, Debug)]
@@ -30,6 +31,38 @@ pub struct Position {
     pub documents_done: u64,
     /// Bytes of them.
     pub bytes_done: u64,
+    /// What has happened to it with this document at hand.
+    pub distress: Option<Distress>,
+}
+
+/// What a worker can say of its own end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Distress {
+    /// It asked for memory and did not get it.
+    OutOfMemory,
+    /// It was about to end the process.
+    Exit,
+    /// It has raised this signal.
+    Signal(i32),
+}
+
+impl Distress {
+    fn encode(self) -> u64 {
+        match self {
+            Distress::OutOfMemory => 1,
+            Distress::Exit => 2,
+            Distress::Signal(signal) => 3 + signal as u64,
+        }
+    }
+
+    fn decode(word: u64) -> Option<Self> {
+        Some(match word {
+            0 => return None,
+            1 => Distress::OutOfMemory,
+            2 => Distress::Exit,
+            signal => Distress::Signal((signal - 3) as i32),
+        })
+    }
 }
 
 impl Recorder {
@@ -38,12 +71,13 @@ impl Recorder {
     /// # Errors
     /// The system's, if there is no memory or no descriptor for the map.
     pub fn new(desks: usize) -> io::Result<Self> {
-        Table::new(desks * LINE).map(Recorder)
+        Table::new(desks * LINE, &Store::unlimited()).map(Recorder)
     }
 
     /// The line of one desk, for the worker that begins there: it holds no document yet.
     pub fn pen(&self, desk: usize) -> Pen {
         self.0[desk * LINE + DOCUMENT].store(0, Ordering::Relaxed);
+        self.0[desk * LINE + DISTRESS].store(0, Ordering::Relaxed);
         Pen { table: self.0.clone(), line: desk * LINE }
     }
 
@@ -55,6 +89,7 @@ impl Recorder {
             steps: get(STEPS),
             documents_done: get(DOCUMENTS_DONE),
             bytes_done: get(BYTES_DONE),
+            distress: Distress::decode(get(DISTRESS)),
         }
     }
 
@@ -89,7 +124,17 @@ impl Pen {
     /// The worker takes up document `row`.
     pub fn begin(&self, row: u64) {
         self.table[self.line + DOCUMENT].store(row + 1, Ordering::Relaxed);
+        self.table[self.line + DISTRESS].store(0, Ordering::Relaxed);
         self.add(STEPS, 1);
+    }
+
+    /// Something has happened to the worker. The first word counts: an abort follows from a failed allocation.
+    pub fn note(&self, distress: Distress) {
+        let word = &self.table[self.line + DISTRESS];
+        // One writer, so nothing comes between; a handler of a signal may be that writer.
+        if word.load(Ordering::Relaxed) == 0 {
+            word.store(distress.encode(), Ordering::Relaxed);
+        }
     }
 
     /// The worker moves.
@@ -121,6 +166,13 @@ mod tests {
         pen.begin(5);
         assert_eq!(recorder.done(), (1, 100));
         assert_eq!(recorder.position(1).steps, 3);
+        pen.note(Distress::OutOfMemory);
+        pen.note(Distress::Signal(6));
+        assert_eq!(recorder.position(1).distress, Some(Distress::OutOfMemory));
+        pen.begin(6);
+        assert_eq!(recorder.position(1).distress, None, "of the document before");
+        pen.note(Distress::Signal(11));
+        assert_eq!(recorder.position(1).distress, Some(Distress::Signal(11)));
         recorder.clear();
         assert_eq!(recorder.done(), (0, 0));
     }

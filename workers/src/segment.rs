@@ -8,8 +8,9 @@
 
 use crate::documents::Source;
 use crate::failure::Failure;
-use crate::mapped::{Log, LogWriter};
+use crate::mapped::{Log, LogWriter, Store};
 use bytemuck::{Pod, Zeroable};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -110,12 +111,25 @@ pub fn term_size(length: usize) -> usize {
 pub struct Segment(Arc<Log>);
 
 impl Segment {
-    /// An empty segment in memory, for up to `capacity` bytes of records.
+    /// An empty segment for `wanted` bytes of records in memory, or less where `store` has no more, or for any number
+    /// in a scratch file.
     ///
     /// # Errors
-    /// The system's, if there is no address space or no descriptor for it.
-    pub fn new(capacity: usize) -> io::Result<Self> {
-        Log::new(capacity).map(|log| Segment(Arc::new(log)))
+    /// The system's, if there is no memory, no address space or no descriptor for it.
+    pub fn new(wanted: usize, store: &Store) -> io::Result<Self> {
+        Log::growing(wanted, store).map(|log| Segment(Arc::new(log)))
+    }
+
+    /// Says that the writer is dead. What it has left ends with the last record that is whole.
+    pub fn seal(&self) {
+        let whole = self.records().take_while(Record::is_intact).last();
+        self.0.truncate(whole.map_or(0, |record| record.offset + record.header.size as usize));
+        self.0.close();
+    }
+
+    /// Says that the writer has left in peace.
+    pub fn close(&self) {
+        self.0.close();
     }
 
     /// The one that may append to it: given out once.
@@ -222,8 +236,8 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Whether the checksum is right. Asked of what a dead worker left.
-    pub fn is_intact(&self) -> bool {
+    /// Whether the checksum is right.
+    fn is_intact(&self) -> bool {
         let bytes = &self.bytes[self.offset + 4..self.offset + self.header.size as usize];
         crc32fast::hash(bytes) == self.header.checksum
     }
@@ -235,9 +249,20 @@ pub struct SegmentWriter {
     log: LogWriter,
 }
 
-/// The record does not fit any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Full;
+/// Why a record could not be appended. Nothing was, then.
+#[derive(Debug)]
+pub enum AppendError {
+    /// It does not fit any more.
+    Full,
+    /// The system's error: most likely the disk under a scratch file is full.
+    System(io::Error),
+}
+
+impl From<io::Error> for AppendError {
+    fn from(error: io::Error) -> Self {
+        AppendError::System(error)
+    }
+}
 
 impl SegmentWriter {
     /// Whether nothing was committed yet.
@@ -250,15 +275,20 @@ impl SegmentWriter {
         self.log.len()
     }
 
+    /// The scratch file that the segment lies in, if it does.
+    pub fn file(&self) -> Option<&File> {
+        self.log.file()
+    }
+
     /// Appends a record and commits it.
     ///
     /// # Errors
-    /// [`Full`] if it doesn't fit: then nothing was appended.
-    pub fn commit(&mut self, outcome: &Outcome) -> Result<(), Full> {
+    /// If it doesn't fit, or the disk is full: then nothing was appended.
+    pub fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
         let body = HEADER + size_of_val(outcome.row) + outcome.terms.len();
         let size = body.next_multiple_of(8);
         if size > self.log.room() {
-            return Err(Full);
+            return Err(AppendError::Full);
         }
         let (failure, failure_detail) = outcome.failure.map_or((0, 0), Failure::encode);
         let mut header = Header {
@@ -286,7 +316,7 @@ impl SegmentWriter {
         }
         header.checksum = checksum.finalize();
         for part in [bytemuck::bytes_of(&header), row, outcome.terms, padding] {
-            self.log.append(part);
+            self.log.append(part)?;
         }
         self.log.commit();
         Ok(())
@@ -313,7 +343,7 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out() {
-        let segment = Segment::new(100_000).unwrap();
+        let segment = Segment::new(100_000, &Store::unlimited()).unwrap();
         let mut writer = segment.writer().unwrap();
         let mut terms = Vec::new();
         let long = "x".repeat(300);
@@ -338,17 +368,33 @@ mod tests {
 
     #[test]
     fn a_full_segment_says_so_and_stays_whole() {
-        let segment = Segment::new(HEADER * 2).unwrap();
+        let segment = Segment::new(HEADER * 2, &Store::unlimited()).unwrap();
         let mut writer = segment.writer().unwrap();
         writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
-        assert_eq!(writer.commit(&outcome(1, &[1, 2], b"", 0)), Err(Full));
+        let refused = writer.commit(&outcome(1, &[1, 2], b"", 0));
+        assert!(matches!(refused, Err(AppendError::Full)));
         assert_eq!(segment.records().count(), 1);
+    }
+
+    #[test]
+    fn a_sealed_segment_ends_with_its_last_whole_record() {
+        let segment = Segment::new(100_000, &Store::unlimited()).unwrap();
+        let mut writer = segment.writer().unwrap();
+        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
+        let whole = writer.len();
+        // As after a wild write.
+        writer.log.append(&segment.bytes()[..HEADER]).unwrap();
+        writer.log.append(&[1; 8]).unwrap();
+        writer.log.commit();
+        assert_eq!(segment.records().count(), 2);
+        segment.seal();
+        assert_eq!((segment.records().count(), segment.bytes().len()), (1, whole));
     }
 
     #[test]
     fn nonsense_ends_the_records() {
         for byte in 0..HEADER * 2 {
-            let segment = Segment::new(1000).unwrap();
+            let segment = Segment::new(1000, &Store::unlimited()).unwrap();
             let mut writer = segment.writer().unwrap();
             let mut terms = Vec::new();
             push_term(&mut terms, b"term");

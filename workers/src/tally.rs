@@ -13,8 +13,9 @@ use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Postin
 use crate::protocol::{Batch, Report};
 use crate::recorder::Pen;
 use crate::row;
-use crate::segment::{Full, Key, Outcome, SegmentWriter};
+use crate::segment::{AppendError, Key, Outcome, SegmentWriter};
 use std::cell::Cell;
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -42,6 +43,8 @@ pub struct TallySettings {
     pub features: Features,
     /// Bytes a worker's lexicon may take before the worker retires, or empties it if its numbers are not its own.
     pub lexicon_bytes: usize,
+    /// Bytes of private memory that a worker in a process of its own may take.
+    pub worker_memory: u64,
 }
 
 /// Bytes that a lexicon may take where it is only a cache: a few million terms.
@@ -57,6 +60,7 @@ pub struct Tally {
     /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
     is_cache: bool,
     lexicon_bytes: usize,
+    worker_memory: u64,
     segment: SegmentWriter,
     pen: Pen,
     text: Vec<u8>,
@@ -127,12 +131,28 @@ impl Tally {
             counter: AnyCounter::new(settings),
             is_cache,
             lexicon_bytes: settings.lexicon_bytes.min(most),
+            worker_memory: settings.worker_memory,
             segment,
             pen,
             text: Vec::new(),
             words: Vec::new(),
             pairs: Vec::new(),
         }
+    }
+
+    /// Bytes of private memory that it may take.
+    pub fn memory(&self) -> u64 {
+        self.worker_memory
+    }
+
+    /// Who notes what happens to the worker.
+    pub fn pen(&self) -> &Pen {
+        &self.pen
+    }
+
+    /// The scratch file that records go to, if they do.
+    pub fn scratch(&self) -> Option<&File> {
+        self.segment.file()
     }
 
     /// The documents of the run.
@@ -160,8 +180,11 @@ impl Tally {
             };
             match fits {
                 Ok(()) => {}
+                Err(AppendError::System(error)) => {
+                    return Report::Broken { errno: error.raw_os_error().unwrap_or(0) };
+                }
                 // Not even an empty segment holds the row.
-                Err(Full) if self.segment.is_empty() => {
+                Err(AppendError::Full) if self.segment.is_empty() => {
                     let source = Source { bytes, modified: 0 };
                     if self.commit_failure(key, source, Failure::OutOfMemory).is_err() {
                         return Report::Broken { errno: 0 };
@@ -169,7 +192,7 @@ impl Tally {
                     self.pen.end(bytes);
                     return Report::Retired { next: ordinal + 1 };
                 }
-                Err(Full) => return Report::Retired { next: ordinal },
+                Err(AppendError::Full) => return Report::Retired { next: ordinal },
             }
             self.pen.end(bytes);
             if panicked || !self.has_memory() {
@@ -194,7 +217,7 @@ impl Tally {
         .map_err(|failure| (source, failure))
     }
 
-    fn commit_row(&mut self, key: Key, source: Source) -> Result<(), Full> {
+    fn commit_row(&mut self, key: Key, source: Source) -> Result<(), AppendError> {
         let counter = self.counter.get();
         let may_repeat = counter.may_repeat();
         let (row, numbers) = counter.finish_document();
@@ -227,7 +250,7 @@ impl Tally {
         Ok(())
     }
 
-    fn commit_failure(&mut self, key: Key, source: Source, failure: Failure) -> Result<(), Full> {
+    fn commit_failure(&mut self, key: Key, source: Source, failure: Failure) -> Result<(), AppendError> {
         self.segment.commit(&Outcome {
             key,
             source,

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Sorts the terms of segment `number` into its tables. A term that occurs in no accepted row is left out.
 ///
 /// # Errors
-/// If another worker of this process has begun with it and not finished.
+/// If another worker of this process has begun with it and not finished, or the disk is full.
 pub fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     let segment = &plan.segments[number];
     if !segment.texts.committed().is_empty() {
@@ -51,7 +51,7 @@ pub fn sort(plan: &Plan, number: usize) -> io::Result<()> {
         };
         segment.sorted.set(rank, sorted);
         let start = starts[id as usize];
-        writer.append(&texts[start..start + term_size(text(id).len())]);
+        writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
     segment.sorted.set_len(terms.len());
     writer.commit();

@@ -3,6 +3,7 @@
 //! It knows its desk: the documents and a segment of its own, or the plan of the second half. It does not know the
 //! mode, the other workers or what remains to be done, and it never prints, forks or retries.
 
+use crate::distress;
 use crate::emit;
 use crate::lines;
 use crate::plan::Plan;
@@ -40,11 +41,28 @@ impl Worker {
         Worker { desk: Desk::Finish(plan, pen), retired: false }
     }
 
+    /// Bytes of private memory that a process of its own may take; none if it reads no documents, and so holds
+    /// nothing that is not bounded already.
+    pub fn memory(&self) -> Option<u64> {
+        match &self.desk {
+            Desk::Tally(tally) => Some(tally.memory()),
+            Desk::Finish(..) => None,
+        }
+    }
+
+    /// Has the distress of this thread noted in the worker's line of the flight recorder.
+    pub fn note_distress(&self) {
+        if let Desk::Tally(tally) = &self.desk {
+            distress::note_with(tally.pen().clone());
+        }
+    }
+
     /// The open files that this worker needs: a process of its own may close all others.
     pub fn descriptors(&self) -> Vec<RawFd> {
         match &self.desk {
             Desk::Tally(tally) => {
-                tally.documents().directories().map(|directory| directory.as_raw_fd()).collect()
+                let directories = tally.documents().directories().map(|directory| directory.as_raw_fd());
+                directories.chain(tally.scratch().map(|file| file.as_raw_fd())).collect()
             }
             Desk::Finish(plan, _) => {
                 let files =

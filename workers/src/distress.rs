@@ -1,0 +1,115 @@
+//! Last words: what ends a worker is noted in its line of the flight recorder.
+//!
+//! An allocation that fails is no panic in Rust: the process aborts. The allocator's note tells such a death from a
+//! crash, and a document that needs too much memory from one that has found a fault. Where workers are threads, a crash
+//! of one would end the process before anybody could say which document it was: there the thread that crashes notes it
+//! and stands still, and the coordinator ends the run.
+
+#![expect(unsafe_code, reason = "a global allocator, and handlers of signals")]
+
+use crate::recorder::{Distress, Pen};
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io;
+use std::ptr::null;
+
+/// The system's allocator, with a note of each allocation that fails.
+pub struct NotingAllocator;
+
+thread_local! {
+    /// Where this thread notes. It needs neither a constructor nor a destructor: it may be asked for at any time.
+    static PEN: Cell<*const Pen> = const { Cell::new(null()) };
+}
+
+/// From now on this thread notes its distress with `pen`, which is never dropped.
+pub fn note_with(pen: Pen) {
+    PEN.set(Box::leak(Box::new(pen)));
+}
+
+/// Notes it, if this thread is a worker.
+fn note(distress: Distress) -> bool {
+    let pen = PEN.get();
+    // SAFETY: null, or what `note_with` leaked, which is valid for ever.
+    let pen = unsafe { pen.as_ref() };
+    pen.inspect(|pen| pen.note(distress)).is_some()
+}
+
+/// Notes that this thread has failed to get memory.
+pub(crate) fn note_out_of_memory() {
+    note(Distress::OutOfMemory);
+}
+
+/// From now on a worker's thread that crashes, or ends the process, notes it and does nothing more.
+///
+/// # Errors
+/// The system's.
+pub fn hold_crashed_threads() -> io::Result<()> {
+    // The standard library has given each of its threads a stack for handlers.
+    let action = SigAction::new(SigHandler::Handler(crashed), SaFlags::SA_ONSTACK, SigSet::empty());
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGABRT, Signal::SIGILL, Signal::SIGFPE] {
+        // SAFETY: the handler calls only what may be called in one (signal-safety(7)): stores to a map, `pause`.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    // SAFETY: the function may be called at any time, and by any thread.
+    match unsafe { libc::atexit(ended) } {
+        0 => Ok(()),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+extern "C" fn crashed(signal: libc::c_int) {
+    if note(Distress::Signal(signal)) {
+        stand_still();
+    }
+    // Not a worker's: back to what happens to any program, when the instruction is tried again.
+    // SAFETY: both may be called in a handler.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+extern "C" fn ended() {
+    if note(Distress::Exit) {
+        stand_still();
+    }
+}
+
+fn stand_still() -> ! {
+    loop {
+        // SAFETY: it only waits.
+        unsafe { libc::pause() };
+    }
+}
+
+fn noting(pointer: *mut u8) -> *mut u8 {
+    if pointer.is_null() {
+        note_out_of_memory();
+    }
+    pointer
+}
+
+// SAFETY: every call goes to the system's allocator as it is; a note is a store to a map that exists already.
+unsafe impl GlobalAlloc for NotingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        noting(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        noting(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promises are passed on.
+        noting(unsafe { System.realloc(pointer, layout, size) })
+    }
+}
