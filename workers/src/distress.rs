@@ -9,11 +9,13 @@
 
 use crate::recorder::{Distress, Pen};
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
 use std::ptr::null;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The system's allocator, with a note of each allocation that fails.
 pub struct NotingAllocator;
@@ -38,8 +40,14 @@ fn note(distress: Distress) -> bool {
 
 /// Notes that this thread has failed to get memory.
 pub(crate) fn note_out_of_memory() {
-    note(Distress::OutOfMemory);
+    // What follows would ask for memory, too, and hold the locks of whoever writes backtraces.
+    if note(Distress::OutOfMemory) && HOLDS.load(Ordering::Relaxed) {
+        stand_still();
+    }
 }
+
+/// Whether threads in distress stand still.
+static HOLDS: AtomicBool = AtomicBool::new(false);
 
 /// From now on a worker's thread that crashes, or ends the process, notes it and does nothing more.
 ///
@@ -52,6 +60,7 @@ pub fn hold_crashed_threads() -> io::Result<()> {
         // SAFETY: the handler calls only what may be called in one (signal-safety(7)): stores to a map, `pause`.
         unsafe { sigaction(signal, &action) }?;
     }
+    HOLDS.store(true, Ordering::Relaxed);
     // SAFETY: the function may be called at any time, and by any thread.
     match unsafe { libc::atexit(ended) } {
         0 => Ok(()),
@@ -78,6 +87,10 @@ extern "C" fn ended() {
 }
 
 fn stand_still() -> ! {
+    // Whoever ends the run may need memory for that.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_DATA) {
+        let _ = setrlimit(Resource::RLIMIT_DATA, hard, hard);
+    }
     loop {
         // SAFETY: it only waits.
         unsafe { libc::pause() };
