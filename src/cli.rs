@@ -65,6 +65,10 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Documents")]
     pub hidden: bool,
 
+    /// Follow links to files and folders; each file and folder is taken once, however many paths lead to it
+    #[arg(long, help_heading = "Documents")]
+    pub follow: bool,
+
     /// Documents above SIZE bytes fail as too large (K, M, G: powers of 1024) [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Documents")]
     pub max_document_bytes: Option<u64>,

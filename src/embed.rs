@@ -154,7 +154,12 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let report_file = args.report.as_ref().map(create_report).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
-    let walk = WalkSettings { globs: args.globs.clone(), hidden: args.hidden, threads: workers };
+    let walk = WalkSettings {
+        globs: args.globs.clone(),
+        hidden: args.hidden,
+        follow: args.follow,
+        threads: workers,
+    };
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {

@@ -300,6 +300,32 @@ fn links_are_not_followed() {
 }
 
 #[test]
+fn links_are_followed_on_request_and_each_file_is_taken_once() {
+    let dir = Dir::with_corpus(&[("b.txt", "one"), ("sub/c.txt", "two"), ("sub/deep/d.txt", "three")]);
+    dir.write("elsewhere/e.txt", "four");
+    dir.write("alone.txt", "five");
+    for (target, link) in [
+        ("../alone.txt", "corpus/file-link"),
+        ("../alone.txt", "corpus/second-link"),
+        ("sub", "corpus/same-directory"),
+        ("../elsewhere", "corpus/a-directory"),
+        ("..", "corpus/sub/loop"),
+        ("nowhere", "corpus/dangling"),
+        ("circle", "corpus/circle"),
+    ] {
+        symlink(target, dir.path(link)).unwrap();
+    }
+    let expected =
+        ["a-directory/e.txt", "b.txt", "file-link", "same-directory/c.txt", "same-directory/deep/d.txt"];
+    for (mode, workers) in [("processes", "1"), ("processes", "3"), ("threads", "2"), ("inline", "1")] {
+        let options = ["--follow", "--force", "--mode", mode, "--workers", workers];
+        let finished = dir.embed(&options).run().expect(0);
+        assert_eq!(dir.output("out").paths(), expected);
+        assert!(finished.stderr.contains("5 entries left out"), "{}", finished.stderr);
+    }
+}
+
+#[test]
 fn a_corpus_that_is_itself_a_link_is_read() {
     let dir = pets();
     symlink("corpus", dir.path("directory-link")).unwrap();

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Cells that a task writes, about.
 const TASK_CELLS: u64 = 128 << 10;
 
-/// How often the same task may cost its worker.
+/// How many workers may be lost in a row, without a task that was done in between.
 const MOST_ATTEMPTS: u32 = 20;
 
 /// What the columns of the matrix are.
@@ -511,6 +511,7 @@ impl Work for FinishWork {
             return Err(broken(task, report));
         }
         self.reports.push((task, report));
+        self.attempts = 0;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The walk: directories to a sorted list of files.
 //!
 //! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
-//! `a.txt`). Links are not followed, special files are not opened, ignore files are not obeyed. What was left out is
+//! `a.txt`). Links are followed only on request, special files are not opened, ignore files are not obeyed. What was left out is
 //! counted; what could not be read is told and does not end the walk.
 
 use crate::usage_error::UsageError;
@@ -9,8 +9,10 @@ use anyhow::Result;
 use bowline_workers::documents::Documents;
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{WalkBuilder, WalkState};
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -26,7 +28,10 @@ pub struct WalkSettings {
     pub globs: Vec<String>,
     /// Whether hidden files and folders are documents too.
     pub hidden: bool,
-    /// Threads that read folders.
+    /// Whether links are followed. Then each file and folder is taken once: by the first path that leads to it, in
+    /// the order of names, folder by folder.
+    pub follow: bool,
+    /// Threads that read folders, unless links are followed.
     pub threads: usize,
 }
 
@@ -83,7 +88,7 @@ fn shown(path: &Path) -> String {
 /// The system's words for an error, without its number.
 fn words(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
+        Some(errno) => Errno::from_raw(errno).desc().to_owned(),
         None => error.to_string(),
     }
 }
@@ -96,7 +101,7 @@ const CONTAINERS: [&str; 9] = ["jsonl", "ndjson", "csv", "tsv", "parquet", "gz",
 /// # Errors
 /// If one of them can't be opened, or there is no document at all.
 pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus> {
-    let mut documents = Documents::new();
+    let mut documents = Documents::following(settings.follow);
     let mut corpus = Corpus { documents: Arc::default(), left_out: 0, unreadable: Vec::new() };
     let single = arguments.len() == 1;
     for argument in arguments {
@@ -166,23 +171,33 @@ fn globs(root: &Path, globs: &[String]) -> Result<Override, UsageError> {
 /// The files beneath `root`, relative to it, in no order. Folders are read by several threads, which are gone when this
 /// returns.
 fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec<Vec<u8>>> {
-    let filter =
-        Filter { globs: globs(root, &settings.globs)?, hidden: settings.hidden, left_out: Arc::default() };
+    let filter = Filter {
+        globs: globs(root, &settings.globs)?,
+        hidden: settings.hidden,
+        left_out: Arc::default(),
+        met: settings.follow.then(Mutex::default),
+    };
     let left_out = filter.left_out.clone();
-    let walker = WalkBuilder::new(root)
+    let mut walker = WalkBuilder::new(root);
+    walker
         .standard_filters(false)
-        .follow_links(false)
+        .follow_links(settings.follow)
         .threads(if is_flat(root) { 1 } else { settings.threads })
-        .filter_entry(move |entry| filter.keeps(entry))
-        .build_parallel();
+        .filter_entry(move |entry| filter.keeps(entry));
     let all = Mutex::new(Found::default());
-    walker.run(|| {
+    if settings.follow {
+        // Which path leads to a file first must not depend on threads.
         let mut gathered = Gathered { root, found: Found::default(), all: &all };
-        Box::new(move |entry| {
-            gathered.take(entry);
-            WalkState::Continue
-        })
-    });
+        walker.sort_by_file_name(OsStr::cmp).build().for_each(|entry| gathered.take(entry));
+    } else {
+        walker.build_parallel().run(|| {
+            let mut gathered = Gathered { root, found: Found::default(), all: &all };
+            Box::new(move |entry| {
+                gathered.take(entry);
+                WalkState::Continue
+            })
+        });
+    }
     let found = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     corpus.unreadable.extend(found.unreadable);
     corpus.left_out += found.left_out + left_out.load(Ordering::Relaxed);
@@ -214,6 +229,10 @@ impl Gathered<'_> {
     fn take(&mut self, entry: Result<ignore::DirEntry, ignore::Error>) {
         let entry = match entry {
             Ok(entry) => entry,
+            Err(error) if leads_nowhere(&error) => {
+                self.found.left_out += 1;
+                return;
+            }
             Err(error) => return self.found.unreadable.push(unreadable(self.root, &error)),
         };
         match entry.file_type() {
@@ -242,20 +261,46 @@ struct Filter {
     globs: Override,
     hidden: bool,
     left_out: Arc<AtomicU64>,
+    /// Device and inode of what was met, where links are followed.
+    met: Option<Mutex<HashSet<(u64, u64)>>>,
 }
 
 impl Filter {
     fn keeps(&self, entry: &ignore::DirEntry) -> bool {
+        let is_new = || match (&self.met, entry.metadata()) {
+            (Some(met), Ok(metadata)) => {
+                let inode = (metadata.dev(), metadata.ino());
+                met.lock().unwrap_or_else(PoisonError::into_inner).insert(inode)
+            }
+            // What is wrong with it shows when it is read.
+            _ => true,
+        };
         if entry.depth() == 0 {
-            return true;
+            return is_new();
         }
         let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
         let hidden = !self.hidden && entry.file_name().as_bytes().first() == Some(&b'.');
         let excluded = !self.globs.is_empty() && self.globs.matched(entry.path(), is_directory).is_ignore();
-        if hidden || excluded {
+        let keeps = !hidden && !excluded && is_new();
+        if !keeps {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
-        !hidden && !excluded
+        keeps
+    }
+}
+
+/// Whether an error is about a link that is followed, to a folder above it or to nothing: no document is lost with it.
+fn leads_nowhere(error: &ignore::Error) -> bool {
+    match error {
+        ignore::Error::Loop { .. } => true,
+        ignore::Error::WithPath { path, err } => {
+            let is_link = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+            let gone = std::fs::metadata(path).err().and_then(|error| error.raw_os_error());
+            let gone = gone.map(Errno::from_raw);
+            leads_nowhere(err) || is_link && matches!(gone, Some(Errno::ENOENT | Errno::ELOOP))
+        }
+        ignore::Error::WithDepth { err, .. } => leads_nowhere(err),
+        _ => false,
     }
 }
 

@@ -28,6 +28,8 @@ struct Root {
 /// Paths of all documents, in row order.
 #[derive(Debug, Default)]
 pub struct Documents {
+    /// Whether a document may be a link to a file.
+    follows_links: bool,
     roots: Vec<Root>,
     /// The paths, each closed by a NUL.
     paths: Vec<u8>,
@@ -63,6 +65,11 @@ impl Documents {
     /// An empty list.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty list of documents that may be links to files, if `follows_links`.
+    pub fn following(follows_links: bool) -> Self {
+        Documents { follows_links, ..Self::default() }
     }
 
     /// Begins the documents of one CORPUS: paths added from here on are relative to `directory`, or to the
@@ -116,8 +123,8 @@ impl Documents {
         self.roots.iter().filter_map(|root| root.directory.as_ref())
     }
 
-    /// Replaces `text` with the bytes of document `row`. Links are not followed (but for a CORPUS that is one),
-    /// and nothing but a regular file is ever read from.
+    /// Replaces `text` with the bytes of document `row`. Links are followed only where that was
+    /// asked for (or the CORPUS is one), and nothing but a regular file is ever read from.
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
@@ -203,6 +210,7 @@ impl Documents {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let path = self.c_path(row);
         let file = match &self.roots[self.root(row)].directory {
+            Some(directory) if self.follows_links => openat(directory.as_fd(), path, flags, Mode::empty()),
             Some(directory) => openat(directory.as_fd(), path, flags | OFlag::O_NOFOLLOW, Mode::empty()),
             None => openat(AT_FDCWD, path, flags, Mode::empty()),
         }?;
