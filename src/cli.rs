@@ -200,6 +200,10 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub scratch: Option<PathBuf>,
 
+    /// What worker processes may do besides reading files and computing
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Running")]
+    pub sandbox: SandboxChoice,
+
     /// Seconds that a document may make no progress before its worker is ended
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Running")]
     pub document_timeout: f64,
@@ -410,6 +414,17 @@ pub enum DtypeChoice {
     F32,
     /// Double precision
     F64,
+}
+
+/// What worker processes may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SandboxChoice {
+    /// No network, programs, processes, nor any file to write; where the kernel can forbid it (seccomp)
+    Auto,
+    /// The same, and no file to read but the corpus (Landlock); an error where the kernel can't forbid it
+    Strict,
+    /// Whatever this user may
+    Off,
 }
 
 /// Where workers live.

@@ -1,6 +1,6 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{EmbedArgs, Format, Mode, name};
+use crate::cli::{EmbedArgs, Format, Mode, SandboxChoice, name};
 use crate::coordinator::{
     Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision, TallyJob, tally,
 };
@@ -10,7 +10,7 @@ use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
     VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
-use crate::pool::{Inline, Processes, Threads, WorkerPool};
+use crate::pool::{Confinement, Inline, Processes, Sandbox, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
@@ -142,6 +142,7 @@ impl Job {
 /// # Errors
 /// Whatever kept the run from finishing.
 pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
+    refuse_half_a_sandbox(args)?;
     let job = Job::new(args)?;
     let mut stopwatch = Stopwatch::start();
     let output = OutputDirectory::begin(&args.output, args.force, !args.no_sync, |notice| {
@@ -163,7 +164,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
-        Mode::Processes => Box::new(Processes::new()?),
+        Mode::Processes => Box::new(Processes::new(sandbox(args)?)?),
         Mode::Threads => Box::new(Threads::new(workers)?),
         Mode::Inline => Box::new(Inline::default()),
     };
@@ -183,6 +184,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let embedded = run(&job, &corpus, args.max_failures, scratch, &output, &mut supervision);
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;
+    let sandbox = pool.confinement();
     drop(pool);
     progress.clear();
     stopwatch.lap("publish");
@@ -204,6 +206,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         unknown: embedded.counts.unknown,
         workers_lost: stopwatch.lost,
         scratch_bytes: embedded.scratch_bytes,
+        sandbox,
         usage: stopwatch.usage,
         phases: stopwatch.phases,
     };
@@ -214,6 +217,26 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         summarise(&report, &corpus, &embedded.failures, &target);
     }
     Ok(report.failed == 0 && corpus.unreadable.is_empty())
+}
+
+/// What worker processes live in.
+fn sandbox(args: &EmbedArgs) -> Result<Sandbox> {
+    let confinement = match args.sandbox {
+        SandboxChoice::Auto => Confinement::Auto,
+        SandboxChoice::Strict => Confinement::Strict,
+        SandboxChoice::Off => Confinement::Off,
+    };
+    Ok(Sandbox::new(confinement, &args.corpus)?)
+}
+
+/// Strict means that all of it is enforced.
+fn refuse_half_a_sandbox(args: &EmbedArgs) -> Result<(), UsageError> {
+    let wrong = |with: &str| Err(UsageError(format!("--sandbox strict can't be had with {with}")));
+    match args.sandbox {
+        SandboxChoice::Strict if args.mode != Mode::Processes => wrong("--mode threads or inline"),
+        SandboxChoice::Strict if args.follow => wrong("--follow: links may lead out of the corpus"),
+        _ => Ok(()),
+    }
 }
 
 /// What the summary says.

@@ -36,6 +36,8 @@ pub struct Report {
     pub workers_lost: u64,
     /// Bytes of rows and tables that lay in scratch files.
     pub scratch_bytes: u64,
+    /// What kept workers from doing more than their work.
+    pub sandbox: &'static str,
     /// What each worker used that left in peace.
     pub usage: Vec<Usage>,
 }

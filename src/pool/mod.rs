@@ -6,10 +6,12 @@
 
 mod inline;
 mod processes;
+mod sandbox;
 mod threads;
 
 pub use inline::Inline;
 pub use processes::Processes;
+pub use sandbox::{Confinement, Sandbox};
 pub use threads::Threads;
 
 use bowline_workers::protocol::{Report, Task};
@@ -78,6 +80,11 @@ pub trait WorkerPool {
     /// Whether a worker that crashes stands still and the run has to end, instead of its end being told.
     fn holds_crashed(&self) -> bool {
         false
+    }
+
+    /// What workers are confined by.
+    fn confinement(&self) -> &'static str {
+        "none"
     }
 
     /// Ends a worker by force. Its end will be told.

@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "fork, and what only a forked child may do")]
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool, limit_data};
+use super::{End, PoolError, PoolEvent, Sandbox, WorkerId, WorkerPool, limit_data};
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::serve::{ProcessLink, serve};
 use bowline_workers::worker::Worker;
@@ -33,6 +33,7 @@ pub struct Processes {
     workers: BTreeMap<WorkerId, Process>,
     /// Which worker a report channel is of.
     reporters: BTreeMap<u64, WorkerId>,
+    sandbox: Sandbox,
 }
 
 struct Process {
@@ -45,13 +46,20 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> PoolError {
 }
 
 impl Processes {
-    /// A pool without workers. The calling process has no other thread.
+    /// A pool without workers, who will live in `sandbox`. The calling process has no other thread.
     ///
     /// # Errors
     /// If the system has no descriptor left.
-    pub fn new() -> Result<Self, PoolError> {
+    pub fn new(sandbox: Sandbox) -> Result<Self, PoolError> {
         let channels = IpcReceiverSet::new().map_err(system("opening a set of channels"))?;
-        Ok(Processes { channels, workers: BTreeMap::new(), reporters: BTreeMap::new() })
+        // The first message of a process opens a pair of sockets to find out how long messages may be: a worker in
+        // the sandbox could not. It inherits the answer.
+        let (sender, receiver) = ipc::channel::<()>().map_err(system("opening a channel"))?;
+        let sent = sender.send(()).is_ok() && receiver.try_recv_timeout(Duration::from_secs(10)).is_ok();
+        match sent {
+            true => Ok(Processes { channels, workers: BTreeMap::new(), reporters: BTreeMap::new(), sandbox }),
+            false => Err(system("trying a channel")(io::ErrorKind::BrokenPipe.into())),
+        }
     }
 }
 
@@ -67,7 +75,9 @@ impl WorkerPool for Processes {
         let coordinator = getpid();
         // SAFETY: this process has one thread, so the child's memory is in a whole state and it may do anything.
         match unsafe { fork() }.map_err(|errno| system("starting a process")(errno.into()))? {
-            ForkResult::Child => live(worker, ProcessLink { tasks, reports }, kept, coordinator),
+            ForkResult::Child => {
+                live(worker, ProcessLink { tasks, reports }, kept, coordinator, &self.sandbox)
+            }
             ForkResult::Parent { child } => {
                 drop((tasks, reports));
                 let channel = self.channels.add(report_receiver).map_err(system("watching a channel"))?;
@@ -116,6 +126,10 @@ impl WorkerPool for Processes {
         matches!(status, Some(Ok(WaitStatus::Stopped(..))))
     }
 
+    fn confinement(&self) -> &'static str {
+        self.sandbox.name()
+    }
+
     fn end(&mut self, id: WorkerId) -> Result<(), PoolError> {
         if let Some(process) = self.workers.get(&id) {
             // It may be dead already.
@@ -158,8 +172,8 @@ fn lowest_free() -> [RawFd; 2] {
 }
 
 /// The child's whole life. What it inherited is never dropped: it leaves by `_exit`.
-fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pid) -> ! {
-    let alone = catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator, worker.memory())))
+fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pid, sandbox: &Sandbox) -> ! {
+    let alone = catch_unwind(AssertUnwindSafe(|| settle(kept, coordinator, worker.memory(), sandbox)))
         .is_ok_and(|settled| settled.is_ok());
     let code = match alone {
         true => catch_unwind(AssertUnwindSafe(|| serve(worker, &mut link))).map_or(101, |()| 0),
@@ -170,7 +184,7 @@ fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pi
 }
 
 /// Makes the child independent of all but its coordinator.
-fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>) -> nix::Result<()> {
+fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>, sandbox: &Sandbox) -> nix::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != coordinator {
         // It died before the line above.
@@ -195,7 +209,7 @@ fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>) -> nix::R
     kept.extend([0, 1, 2]);
     close_others(kept);
     std::mem::forget(null);
-    Ok(())
+    sandbox.enter().map_err(|_| Errno::EPERM)
 }
 
 /// Closes every descriptor but those.

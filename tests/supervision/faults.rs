@@ -115,6 +115,50 @@ fn memory() {
     assert_fault_costs_only_itself("memory");
 }
 
+/// The documents that failed when one of them tried what a worker is not to do, and what confined the worker.
+fn confined(what: &str, sandbox: &str) -> (Vec<(usize, String)>, String) {
+    let dir = plain();
+    dir.add(b"000.a", fault(what).as_bytes());
+    let options = ["--sandbox", sandbox, "--report", "report.json", "--workers", "2"];
+    let finished = dir.embed(&options).run();
+    let failures = dir.output("out").failures();
+    finished.expect(if failures.is_empty() { 0 } else { 3 });
+    let sandbox = super::report(&dir.path("report.json"))["sandbox"].as_str().expect("a name").to_owned();
+    assert_eq!(fs::read_dir(dir.path("corpus")).unwrap().count(), OTHERS + 1, "nothing was changed");
+    (failures, sandbox)
+}
+
+#[test]
+fn a_worker_can_not_leave_its_sandbox() {
+    assert_eq!(confined("escape", "auto"), (vec![], "seccomp".to_owned()));
+    assert_eq!(confined("escape", "strict"), (vec![], "seccomp and landlock".to_owned()));
+    assert_eq!(confined("peek", "strict"), (vec![], "seccomp and landlock".to_owned()));
+    // Without it, the test itself would see that something works.
+    let panicked = vec![(0, "the analyzer panicked".to_owned())];
+    assert_eq!(confined("peek", "auto"), (panicked.clone(), "seccomp".to_owned()));
+    assert_eq!(confined("peek", "off"), (panicked, "none".to_owned()));
+}
+
+#[test]
+fn a_strict_sandbox_is_whole_or_an_error() {
+    let dir = plain();
+    let line = |options: &[&str]| {
+        let options = [&["--sandbox", "strict"], options].concat();
+        dir.embed(&options).run().expect(2).line().to_owned()
+    };
+    let expected = "--sandbox strict can't be had with --mode threads or inline";
+    assert_eq!(
+        (line(&["--mode", "threads"]).as_str(), line(&["--mode", "inline"]).as_str()),
+        (expected, expected)
+    );
+    assert!(line(&["--follow"]).contains("--follow"));
+    let reference = dir.embedded(&[]);
+    dir.embed_to("strict", &["--sandbox", "strict"]).run().expect(0);
+    assert_same_bytes(&reference, &dir.output("strict"), "strict");
+    // A CORPUS that is a file is all that may be read.
+    dir.bowline(&["embed", "-o", "one", "--sandbox", "strict", "corpus/000.txt"]).run().expect(0);
+}
+
 /// One of each kind, side by side.
 fn several() -> Dir {
     let dir = plain();

@@ -2,7 +2,17 @@
 //!
 //! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker.
 
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::kill;
+use nix::unistd::getppid;
+use std::fs::File;
 use std::hint::black_box;
+use std::io;
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 /// Does what the document asks for, if it asks.
@@ -20,6 +30,8 @@ pub(crate) fn act(text: &[u8]) {
             std::thread::sleep(Duration::from_secs(1));
         },
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
+        b"escape" => escape(),
+        b"peek" => forbidden("reading outside of the corpus", std::fs::read("/etc/passwd")),
         b"overflow" => {
             black_box(recurse(1));
         }
@@ -31,6 +43,29 @@ pub(crate) fn act(text: &[u8]) {
         }
         _ => {}
     }
+}
+
+/// Tries everything that the sandbox forbids, and panics if something works.
+fn escape() {
+    use std::fs;
+    forbidden("a TCP socket", TcpListener::bind("127.0.0.1:0"));
+    forbidden("a UDP socket", UdpSocket::bind("127.0.0.1:0"));
+    forbidden("a local socket", UnixStream::pair());
+    forbidden("a process", Command::new("true").spawn());
+    forbidden("a thread", thread::Builder::new().spawn(|| ()));
+    forbidden("creating a file", File::create("escaped"));
+    forbidden("opening a file to write", File::options().append(true).open("/dev/null"));
+    forbidden("a folder", fs::create_dir("escaped"));
+    forbidden("renaming", fs::rename("corpus", "escaped"));
+    forbidden("removing", fs::remove_file("corpus/000.txt"));
+    forbidden("permissions", fs::set_permissions("corpus", fs::Permissions::from_mode(0o700)));
+    forbidden("a signal", kill(getppid(), None).map_err(io::Error::from));
+    forbidden("a limit", setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(io::Error::from));
+}
+
+fn forbidden<T>(what: &str, tried: io::Result<T>) {
+    let refused = tried.err().map(|error| error.kind());
+    assert_eq!(refused, Some(io::ErrorKind::PermissionDenied), "{what} is not forbidden");
 }
 
 #[expect(unconditional_recursion, reason = "overflows the stack on purpose")]
