@@ -266,22 +266,24 @@ struct Filter {
 }
 
 impl Filter {
+    /// Whether links are not followed, or no path has led to the entry's file or folder before.
+    fn is_new(&self, entry: &ignore::DirEntry) -> bool {
+        let Some(met) = &self.met else { return true };
+        // What is wrong with an entry that can't be looked at shows when it is read.
+        entry.metadata().map_or(true, |metadata| {
+            let inode = (metadata.dev(), metadata.ino());
+            met.lock().unwrap_or_else(PoisonError::into_inner).insert(inode)
+        })
+    }
+
     fn keeps(&self, entry: &ignore::DirEntry) -> bool {
-        let is_new = || match (&self.met, entry.metadata()) {
-            (Some(met), Ok(metadata)) => {
-                let inode = (metadata.dev(), metadata.ino());
-                met.lock().unwrap_or_else(PoisonError::into_inner).insert(inode)
-            }
-            // What is wrong with it shows when it is read.
-            _ => true,
-        };
         if entry.depth() == 0 {
-            return is_new();
+            return self.is_new(entry);
         }
         let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
         let hidden = !self.hidden && entry.file_name().as_bytes().first() == Some(&b'.');
         let excluded = !self.globs.is_empty() && self.globs.matched(entry.path(), is_directory).is_ignore();
-        let keeps = !hidden && !excluded && is_new();
+        let keeps = !hidden && !excluded && self.is_new(entry);
         if !keeps {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
