@@ -191,7 +191,8 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub memory: Option<u64>,
 
-    /// Bytes of memory that a worker may take; a document that needs more fails (not in threads and inline)
+    /// Bytes of memory that a worker may take; a document that needs more fails (in threads: of all
+    /// together, and the run ends; inline: no limit)
     /// [default: available memory / (workers + 1), or a worker's part of --memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub worker_memory: Option<u64>,

@@ -10,7 +10,7 @@ use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
     VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
-use crate::pool::{Confinement, Inline, Processes, Sandbox, Threads, WorkerPool};
+use crate::pool::{Confinement, Inline, Processes, Sandbox, Threads, WorkerPool, kernel_bytes};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
@@ -150,8 +150,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             say(&format!("bowline: {notice}"));
         }
     })?;
+    args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
-    check_scratch(scratch)?;
     let report_file = args.report.as_ref().map(create_report).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
@@ -402,10 +402,7 @@ fn check_scratch(directory: &Path) -> Result<()> {
 
 /// Bytes of memory that can be had without swapping, by the kernel's estimate; 1 GiB where it gives none.
 fn available_memory() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.map_or(1 << 30, |kib| kib << 10)
+    kernel_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(1 << 30)
 }
 
 fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std::path::Path) {

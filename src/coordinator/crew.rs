@@ -292,11 +292,11 @@ impl Crew {
             } else if desk.moved.elapsed() > supervision.patience {
                 // A worker that somebody has stopped is no fault of its document's. One without a document may work
                 // on something large: it doesn't hang.
-                desk.timed_out = !supervision.pool.is_stopped(worker);
-                if desk.timed_out && position.document.is_none() {
-                    desk.timed_out = false;
+                let is_stopped = supervision.pool.is_stopped(worker);
+                if !is_stopped && position.document.is_none() {
                     continue;
                 }
+                desk.timed_out = !is_stopped;
                 desk.ended = true;
                 match supervision.pool.end(worker) {
                     Err(PoolError::CannotEnd) => return Err(RunError::Stuck(position.document)),

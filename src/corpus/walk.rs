@@ -1,8 +1,8 @@
 //! The walk: directories to a sorted list of files.
 //!
 //! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
-//! `a.txt`). Links are followed only on request, special files are not opened, ignore files are not obeyed. What was left out is
-//! counted; what could not be read is told and does not end the walk.
+//! `a.txt`). Links are followed only on request, special files are not opened, ignore files are not obeyed. What was
+//! left out is counted; what could not be read is told and does not end the walk.
 
 use crate::usage_error::UsageError;
 use anyhow::Result;

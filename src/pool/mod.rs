@@ -102,10 +102,15 @@ fn limit_data(memory: Option<u64>) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_DATA, soft, hard)?)
 }
 
-/// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5), `VmData`).
+/// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5)).
 fn data_held() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmData:"));
-    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) << 10
+    kernel_bytes("/proc/self/status", "VmData:").unwrap_or(0)
+}
+
+/// The number of bytes that the kernel tells in kB in the line of `file` that begins with `field`.
+pub fn kernel_bytes(file: &str, field: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(field))?;
+    let kib: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib << 10)
 }

@@ -208,10 +208,10 @@ impl Documents {
     fn open(&self, row: usize) -> Result<File, Errno> {
         // Without O_NONBLOCK the opening of a pipe would wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let links = if self.follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
         let path = self.c_path(row);
         let file = match &self.roots[self.root(row)].directory {
-            Some(directory) if self.follows_links => openat(directory.as_fd(), path, flags, Mode::empty()),
-            Some(directory) => openat(directory.as_fd(), path, flags | OFlag::O_NOFOLLOW, Mode::empty()),
+            Some(directory) => openat(directory.as_fd(), path, flags | links, Mode::empty()),
             None => openat(AT_FDCWD, path, flags, Mode::empty()),
         }?;
         Ok(File::from(file))

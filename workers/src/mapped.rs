@@ -65,16 +65,13 @@ impl Store {
     /// A map for a table: in memory, or on disk that is reserved at once.
     fn region(&self, bytes: usize) -> io::Result<Region> {
         let bytes = bytes.max(1);
-        match (self.take(bytes as u64), &self.0.scratch) {
-            (Some(share), _) => Region::in_memory(bytes, share),
-            (None, None) => Err(io::ErrorKind::OutOfMemory.into()),
-            (None, Some(_)) => {
-                let file = self.scratch_file()?;
-                posix_fallocate(&file, 0, bytes as i64)?;
-                self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
-                Region::of_file(&file, bytes, self)
-            }
+        if let Some(share) = self.take(bytes as u64) {
+            return Region::in_memory(bytes, share);
         }
+        let file = self.scratch_file()?;
+        posix_fallocate(&file, 0, bytes as i64)?;
+        self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
+        Region::of_file(&file, bytes, self)
     }
 
     /// A new file without a name in the scratch directory.
@@ -117,8 +114,8 @@ struct Region {
 impl Region {
     fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
         let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC)?);
-        file.set_len(bytes.max(1) as u64)?;
-        Ok(Region { map: MmapOptions::new().len(bytes.max(1)).map_raw(&file)?, file: None, share })
+        file.set_len(bytes as u64)?;
+        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, file: None, share })
     }
 
     /// A map of a file that is as long as that.
