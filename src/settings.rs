@@ -14,11 +14,11 @@ use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stems::Stemmer;
 use bowline_workers::analyzer::stop_words::StopWords;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
-use bowline_workers::documents::ReadSettings;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::Sieve;
 use bowline_workers::plan::{Dtype, Norm, ValueSettings, Weight};
+use bowline_workers::reader::{ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -244,6 +244,7 @@ impl Text {
         ReadSettings {
             max_bytes: self.max_document_bytes.unwrap_or(u64::MAX),
             embed_binary: self.binary == Binary::Embed,
+            window: WINDOW,
         }
     }
 

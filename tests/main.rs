@@ -9,6 +9,7 @@ mod errors;
 mod goldens;
 mod identity;
 mod inspect;
+mod large;
 mod supervision;
 mod support;
 mod vectorizers;

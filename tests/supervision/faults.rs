@@ -6,6 +6,7 @@ use super::{refused_beside, workers_lost};
 use crate::support::{Csr, Dir, Output, Random, Running, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
 use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
 /// Documents of a corpus besides the fault.
@@ -348,6 +349,26 @@ fn a_file_that_vanishes_after_the_walk_fails() {
     let finished = run.wait().expect(3);
     assert!(finished.stderr.starts_with("bowline: 198.txt: vanished\n"), "{}", finished.stderr);
     assert_eq!(dir.output("out").failures(), [(OTHERS + 17 - 1, "vanished".to_owned())]);
+}
+
+#[test]
+fn a_large_file_that_grows_while_it_is_read_fails() {
+    let dir = plain();
+    let clean = dir.embedded(&[]);
+    // Each attempt waits for 50 ms behind the first piece.
+    let large = fault("slow") + &" onlyinthefault".repeat((9 << 20) / 15);
+    dir.add(b"100.a", large.as_bytes());
+    let mut growing = fs::File::options().append(true).open(dir.path("corpus/100.a")).unwrap();
+    for workers in ["1", "2"] {
+        let mut run = dir.embed_to("disturbed", &["--workers", workers, "--force"]).start();
+        while !run.is_over() {
+            growing.write_all(b" more").unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        run.wait().expect(3);
+        let (found, context) = (dir.output("disturbed"), format!("{workers} workers"));
+        assert_costs_only_itself(&clean, &found, 100, "changed while being read", &context);
+    }
 }
 
 /// Seventeen slow documents before the others: 50 ms each.

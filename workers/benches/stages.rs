@@ -5,9 +5,10 @@
 
 use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
+use bowline_workers::analyzer::pieces::Piece;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
-use bowline_workers::documents::{Documents, ReadSettings};
+use bowline_workers::documents::Documents;
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
@@ -16,6 +17,7 @@ use bowline_workers::plan::{
     ValueSettings, Weight,
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
+use bowline_workers::reader::{ReadSettings, WINDOW};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::segment::Segment;
 use bowline_workers::tally::{Features, Tally, TallySettings};
@@ -137,7 +139,7 @@ fn rows<C: Counter>(bencher: Bencher, settings: &TextSettings, counter: impl Fn(
             buffer.clear();
             buffer.extend_from_slice(document);
             counter.begin_document();
-            analyzer.analyze(&mut buffer, &mut counter).expect("it is UTF-8");
+            analyzer.analyze(&mut buffer, Piece::WHOLE, &mut counter).expect("it is UTF-8");
             let (row, numbers) = counter.finish_document();
             cells += row.postings().len();
             if let Numbers::Local(ids) = numbers {
@@ -202,7 +204,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         files().0.iter().for_each(|path| documents.add(path.as_os_str().as_bytes()));
         let documents = Arc::new(documents);
         let settings = TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true },
+            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window: WINDOW },
             text: words(1..=1),
             sieve: Sieve::default(),
             features: Features::Vocabulary,

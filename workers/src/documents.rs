@@ -1,17 +1,14 @@
-//! The documents of a run: where each one is, in row order, and how its bytes are read.
+//! The documents of a run: where each one is, in row order, and how it is opened.
 //!
 //! The list is made once by the coordinator, before any worker starts, and only read from then on.
 
-use crate::failure::Failure;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::time::{Duration, Instant};
 
 /// One CORPUS argument, opened.
 #[derive(Debug)]
@@ -46,20 +43,18 @@ pub struct Source {
     pub modified: i64,
 }
 
-/// Which files are read, and which fail.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadSettings {
-    /// A larger file fails.
-    pub max_bytes: u64,
-    /// Whether a file with a NUL in its first 8 KiB is text all the same.
-    pub embed_binary: bool,
+impl Source {
+    /// What `stat` says of the file.
+    pub fn of(stat: &FileStat) -> Self {
+        Source {
+            bytes: stat.st_size as u64,
+            modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
+        }
+    }
 }
 
-/// How much of a document is searched for a NUL, as git does it.
-const BINARY_PREFIX: usize = 8 << 10;
-
-/// A buffer that grew beyond this is given back after its document.
-const KEPT_BUFFER: usize = 8 << 20;
+/// Bytes of a document that are fetched ahead.
+const AHEAD_BYTES: i64 = 4 << 20;
 
 impl Documents {
     /// An empty list.
@@ -123,80 +118,8 @@ impl Documents {
         self.roots.iter().filter_map(|root| root.directory.as_ref())
     }
 
-    /// Replaces `text` with the bytes of document `row`. Links are followed only where that was
-    /// asked for (or the CORPUS is one), and nothing but a regular file is ever read from.
-    ///
-    /// # Errors
-    /// Why the document can't be read or is no text, and what was known of its file by then.
-    pub fn read(
-        &self,
-        row: usize,
-        settings: &ReadSettings,
-        text: &mut Vec<u8>,
-    ) -> Result<Source, (Source, Failure)> {
-        if text.capacity() > KEPT_BUFFER {
-            *text = Vec::new();
-        }
-        let first = self.read_once(row, settings, text);
-        match first {
-            Err((_, Failure::Changed)) => self.read_once(row, settings, text),
-            other => other,
-        }
-    }
-
-    fn read_once(
-        &self,
-        row: usize,
-        settings: &ReadSettings,
-        text: &mut Vec<u8>,
-    ) -> Result<Source, (Source, Failure)> {
-        let unknown = |errno: Errno| (Source::default(), errno.into());
-        let mut file = self.open(row).map_err(unknown)?;
-        let stat = fstat(&file).map_err(unknown)?;
-        let source = Source {
-            bytes: stat.st_size as u64,
-            modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
-        };
-        let fail = |failure| Err((source, failure));
-        if !is_regular(&stat) {
-            return Err((Source::default(), Failure::NotAFile));
-        }
-        if source.bytes > settings.max_bytes {
-            return fail(Failure::TooLarge(source.bytes));
-        }
-        let size = source.bytes as usize;
-        text.clear();
-        // One byte more than the size: a file that grew shows itself. Room to pad, so that nothing moves later.
-        if text.try_reserve(size + 256).is_err() {
-            return fail(Failure::OutOfMemory);
-        }
-        text.resize(size + 1, 0);
-        let mut filled = 0;
-        while filled <= size {
-            match file.read(&mut text[filled..]) {
-                Ok(0) => break,
-                // A short read of a regular file is its end, or the next one will say so.
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return fail(Errno::from_raw(error.raw_os_error().unwrap_or(0)).into()),
-            }
-            if filled == size {
-                break;
-            }
-        }
-        if filled != size {
-            return fail(Failure::Changed);
-        }
-        text.truncate(size);
-        let prefix = &text[..size.min(BINARY_PREFIX)];
-        if !settings.embed_binary && memchr::memchr(0, prefix).is_some() {
-            return fail(Failure::Binary);
-        }
-        Ok(source)
-    }
-
     /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
-    fn fetch(&self, row: usize) {
+    pub fn fetch(&self, row: usize) {
         if row < self.len()
             && let Ok(file) = self.open(row)
         {
@@ -205,7 +128,11 @@ impl Documents {
         }
     }
 
-    fn open(&self, row: usize) -> Result<File, Errno> {
+    /// Opens document `row` to read it. Links are followed only where that was asked for, or the CORPUS is one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(&self, row: usize) -> Result<File, Errno> {
         // Without O_NONBLOCK the opening of a pipe would wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let links = if self.follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
@@ -216,53 +143,6 @@ impl Documents {
         }?;
         Ok(File::from(file))
     }
-}
-
-/// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
-/// worked on. What is in memory already is not asked for: that would cost as much as reading it.
-#[derive(Debug, Default)]
-pub struct Reader {
-    /// Documents for which others are still fetched ahead.
-    eager: u32,
-}
-
-/// Documents that are fetched ahead.
-const AHEAD: usize = 8;
-
-/// Bytes of a document that are fetched ahead.
-const AHEAD_BYTES: i64 = 4 << 20;
-
-/// Documents for which storage is held to be slow after one was.
-const EAGER: u32 = 64;
-
-impl Reader {
-    /// [`Documents::read`].
-    ///
-    /// # Errors
-    /// The same.
-    pub fn read(
-        &mut self,
-        documents: &Documents,
-        row: usize,
-        settings: &ReadSettings,
-        text: &mut Vec<u8>,
-    ) -> Result<Source, (Source, Failure)> {
-        let began = Instant::now();
-        let read = documents.read(row, settings, text);
-        // From memory it takes a few microseconds, and a quarter of one for each KiB.
-        let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
-        match (is_slow, self.eager) {
-            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| documents.fetch(row)),
-            (_, 1..) => documents.fetch(row + AHEAD),
-            (false, 0) => {}
-        }
-        self.eager = if is_slow { EAGER } else { self.eager.saturating_sub(1) };
-        read
-    }
-}
-
-fn is_regular(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 /// A path as it is written for people and in `documents.jsonl`: bytes that are no UTF-8 become `\xHH`, and a
@@ -304,17 +184,5 @@ mod tests {
         assert_eq!(documents.len(), 3);
         assert_eq!((0..3).map(|row| documents.root(row)).collect::<Vec<_>>(), [0, 2, 2]);
         assert_eq!(documents.path(2), b"three");
-    }
-
-    #[test]
-    fn what_cannot_be_read_says_why() {
-        let mut documents = Documents::new();
-        documents.add_root(None, Vec::new());
-        documents.add(b"/no/such/file");
-        documents.add(b"/dev/null");
-        let settings = ReadSettings { max_bytes: u64::MAX, embed_binary: false };
-        let mut text = Vec::new();
-        assert_eq!(documents.read(0, &settings, &mut text), Err((Source::default(), Failure::Vanished)));
-        assert_eq!(documents.read(1, &settings, &mut text), Err((Source::default(), Failure::NotAFile)));
     }
 }

@@ -200,7 +200,7 @@ impl Row {
                 self.cells.dedup_by(|next, kept| {
                     let same = column(*next) == column(*kept);
                     if same {
-                        *kept = cell(column(*kept), count(*kept).wrapping_add(count(*next)));
+                        *kept = cell(column(*kept), count(*kept).saturating_add(count(*next)));
                     }
                     same
                 });

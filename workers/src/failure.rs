@@ -34,6 +34,8 @@ pub enum Failure {
     OutOfMemory,
     /// The token pattern went back and forth too often on it.
     TooManySteps,
+    /// More than 2 GiB of it can't be cut, and so not be read a piece at a time.
+    Unbroken,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             Failure::TimedOut => (11, 0),
             Failure::OutOfMemory => (12, 0),
             Failure::TooManySteps => (13, 0),
+            Failure::Unbroken => (14, 0),
         }
     }
 
@@ -72,6 +75,7 @@ impl Failure {
             11 => Failure::TimedOut,
             12 => Failure::OutOfMemory,
             13 => Failure::TooManySteps,
+            14 => Failure::Unbroken,
             _ => return None,
         })
     }
@@ -85,6 +89,7 @@ impl Failure {
             Failure::OutOfMemory => "--worker-memory sets the limit",
             Failure::TimedOut => "--document-timeout sets the limit",
             Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
+            Failure::Unbroken => "text without white space, or any with --token-pattern, is read at once",
             _ => return None,
         })
     }
@@ -109,6 +114,7 @@ impl fmt::Display for Failure {
             Failure::TimedOut => write!(f, "timed out"),
             Failure::OutOfMemory => write!(f, "out of memory"),
             Failure::TooManySteps => write!(f, "the token pattern takes too many steps"),
+            Failure::Unbroken => write!(f, "more than 2 GiB to be read at once"),
         }
     }
 }
@@ -131,14 +137,14 @@ mod tests {
 
     #[test]
     fn numbers_and_back() {
-        let kinds = (1..=13).map(|kind| Failure::decode(kind, 7).expect("thirteen kinds"));
+        let kinds = (1..=14).map(|kind| Failure::decode(kind, 7).expect("fourteen kinds"));
         for failure in kinds {
             let (kind, detail) = failure.encode();
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
         assert_eq!(Failure::decode(0, 0), None);
-        assert_eq!(Failure::decode(14, 0), None);
+        assert_eq!(Failure::decode(15, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
     }
 }

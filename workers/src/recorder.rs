@@ -15,6 +15,7 @@ const STEPS: usize = 1;
 const DOCUMENTS_DONE: usize = 2;
 const BYTES_DONE: usize = 3;
 const DISTRESS: usize = 4;
+const BYTES_AT_HAND: usize = 5;
 
 /// The lines of all desks.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub struct Position {
     pub steps: u64,
     /// Documents finished at this desk, in this phase.
     pub documents_done: u64,
-    /// Bytes of them.
+    /// Bytes of them, and of the document at hand so far.
     pub bytes_done: u64,
     /// What has happened to it with this document at hand.
     pub distress: Option<Distress>,
@@ -76,8 +77,9 @@ impl Recorder {
 
     /// The line of one desk, for the worker that begins there: it holds no document yet.
     pub fn pen(&self, desk: usize) -> Pen {
-        self.0[desk * LINE + DOCUMENT].store(0, Ordering::Relaxed);
-        self.0[desk * LINE + DISTRESS].store(0, Ordering::Relaxed);
+        for field in [DOCUMENT, DISTRESS, BYTES_AT_HAND] {
+            self.0[desk * LINE + field].store(0, Ordering::Relaxed);
+        }
         Pen { table: self.0.clone(), line: desk * LINE }
     }
 
@@ -88,7 +90,7 @@ impl Recorder {
             document: get(DOCUMENT).checked_sub(1),
             steps: get(STEPS),
             documents_done: get(DOCUMENTS_DONE),
-            bytes_done: get(BYTES_DONE),
+            bytes_done: get(BYTES_DONE) + get(BYTES_AT_HAND),
             distress: Distress::decode(get(DISTRESS)),
         }
     }
@@ -142,9 +144,16 @@ impl Pen {
         self.add(STEPS, 1);
     }
 
+    /// The worker has done so many bytes of its document; fewer than before, if it began anew.
+    pub fn reach(&self, bytes: u64) {
+        self.table[self.line + BYTES_AT_HAND].store(bytes, Ordering::Relaxed);
+        self.add(STEPS, 1);
+    }
+
     /// The worker is done with it, and with that many bytes.
     pub fn end(&self, bytes: u64) {
         self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);
+        self.table[self.line + BYTES_AT_HAND].store(0, Ordering::Relaxed);
         self.add(DOCUMENTS_DONE, 1);
         self.add(BYTES_DONE, bytes);
         self.add(STEPS, 1);
@@ -175,5 +184,27 @@ mod tests {
         assert_eq!(recorder.position(1).distress, Some(Distress::Signal(11)));
         recorder.clear();
         assert_eq!(recorder.done(), (0, 0));
+    }
+
+    #[test]
+    fn bytes_of_the_document_at_hand_count_once() {
+        let recorder = Recorder::new(2).unwrap();
+        let pen = recorder.pen(0);
+        pen.begin(0);
+        pen.end(5);
+        pen.begin(1);
+        let steps = recorder.position(0).steps;
+        for (bytes, done) in [(100, 105), (200, 205), (0, 5), (100, 105)] {
+            pen.reach(bytes);
+            assert_eq!(recorder.done(), (1, done));
+        }
+        assert_eq!(recorder.position(0).steps, steps + 4);
+        // The worker dies, and its document is done elsewhere.
+        let pen = recorder.pen(0);
+        assert_eq!(recorder.done(), (1, 5));
+        pen.begin(1);
+        pen.reach(100);
+        pen.end(300);
+        assert_eq!(recorder.done(), (2, 305));
     }
 }

@@ -1,16 +1,18 @@
-//! The first half of a worker's work: documents to records. Each document is read and tokenised once; its row goes
-//! to the segment, its new terms with it.
+//! The first half of a worker's work: documents to records. Each document is read and tokenised once, a piece after the
+//! other; its row goes to the segment, its new terms with it.
 //!
 //! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
 
+use crate::analyzer::pieces::Piece;
 use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
-use crate::documents::{Documents, ReadSettings, Reader, Source};
+use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
 use crate::hashing::Buckets;
 use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, Sieve, Terms, WordChars};
 use crate::protocol::{Batch, Report};
+use crate::reader::{ReadSettings, Reader};
 use crate::recorder::Pen;
 use crate::row;
 use crate::segment::{AppendError, Key, Outcome, SegmentWriter};
@@ -53,7 +55,6 @@ const CACHE_BYTES: usize = 192 << 20;
 /// A worker's desk for the tally.
 pub struct Tally {
     documents: Arc<Documents>,
-    reading: ReadSettings,
     reader: Reader,
     analyzer: Analyzer,
     counter: AnyCounter,
@@ -94,6 +95,15 @@ impl AnyCounter {
         }
     }
 
+    /// Counts the terms of a document's next piece.
+    fn count(&mut self, analyzer: &mut Analyzer, text: &mut Vec<u8>, piece: Piece) -> Result<(), Failure> {
+        match self {
+            AnyCounter::Terms(counter) => analyzer.analyze(text, piece, counter),
+            AnyCounter::Ngrams(counter) => analyzer.analyze(text, piece, counter),
+            AnyCounter::WordChars(counter) => analyzer.analyze(text, piece, counter),
+        }
+    }
+
     fn get(&mut self) -> &mut dyn Counter {
         match self {
             AnyCounter::Terms(counter) => counter,
@@ -123,11 +133,11 @@ impl Tally {
     ) -> Self {
         let is_cache = !matches!(settings.features, Features::Vocabulary);
         let most = if is_cache { CACHE_BYTES } else { usize::MAX };
+        let analyzer = Analyzer::new(&settings.text);
         Tally {
             documents,
-            reading: settings.reading,
-            reader: Reader::default(),
-            analyzer: Analyzer::new(&settings.text),
+            reader: Reader::new(settings.reading, analyzer.cuts()),
+            analyzer,
             counter: AnyCounter::new(settings),
             is_cache,
             lexicon_bytes: settings.lexicon_bytes.min(most),
@@ -203,18 +213,29 @@ impl Tally {
     }
 
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let source = self.reader.read(&self.documents, row, &self.reading, &mut self.text)?;
-        #[cfg(feature = "faults")]
-        faults::act(&self.text);
-        self.counter.get().begin_document();
-        let text = &mut self.text;
-        match &mut self.counter {
-            AnyCounter::Terms(counter) => self.analyzer.analyze(text, counter),
-            AnyCounter::Ngrams(counter) => self.analyzer.analyze(text, counter),
-            AnyCounter::WordChars(counter) => self.analyzer.analyze(text, counter),
+        match self.count_pieces(row) {
+            Err((_, Failure::Changed)) => self.count_pieces(row),
+            counted => counted,
         }
-        .map(|()| source)
-        .map_err(|failure| (source, failure))
+    }
+
+    /// Counts the terms of document `row`, from its first piece on. What was counted of it before is forgotten.
+    fn count_pieces(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
+        let Tally { reader, documents, analyzer, counter, text, pen, .. } = self;
+        let mut reading = reader.begin(documents, row, text)?;
+        let source = reading.source;
+        let failed = |failure| (source, failure);
+        #[cfg(feature = "faults")]
+        faults::act(text);
+        counter.get().begin_document();
+        loop {
+            counter.count(analyzer, text, reading.piece).map_err(failed)?;
+            if reading.piece.is_last {
+                return Ok(source);
+            }
+            reading.next(text).map_err(failed)?;
+            pen.reach(reading.piece.offset);
+        }
     }
 
     fn commit_row(&mut self, key: Key, source: Source) -> Result<(), AppendError> {
@@ -224,7 +245,7 @@ impl Tally {
         self.words.clear();
         let nonzeros = match &*numbers {
             Numbers::Local(_) if !may_repeat => {
-                row.postings().for_each(|p| row::push(&mut self.words, p.number, p.count as i32));
+                row.postings().for_each(|p| row::push(&mut self.words, p.number, p.value()));
                 row.postings().len()
             }
             numbers => sum_up(row.postings(), numbers, &mut self.pairs, &mut self.words),
@@ -278,7 +299,7 @@ impl Tally {
 }
 
 /// Packs a row sorted by number, with what has the same number added up, and returns how many pairs that makes. A
-/// pair of hashed features that cancels out stays, as a stored 0.
+/// pair of hashed features that cancels out stays, as a stored 0. Sums end at `i32::MAX` on either side of 0.
 fn sum_up(
     postings: impl Iterator<Item = Posting>,
     numbers: &Numbers,
@@ -287,9 +308,9 @@ fn sum_up(
 ) -> usize {
     pairs.clear();
     pairs.extend(postings.map(|posting| {
-        let count = posting.count as i32;
+        let count = posting.value();
         let (number, value) = match numbers {
-            Numbers::Buckets(_) if posting.number & 1 == 1 => (posting.number >> 1, count.wrapping_neg()),
+            Numbers::Buckets(_) if posting.number & 1 == 1 => (posting.number >> 1, -count),
             Numbers::Buckets(_) => (posting.number >> 1, count),
             Numbers::Local(_) | Numbers::Fixed(_) => (posting.number, count),
         };
@@ -298,8 +319,9 @@ fn sum_up(
     pairs.sort_unstable();
     let mut nonzeros = 0;
     for same in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let sum = same.iter().fold(0i32, |sum, &pair| sum.wrapping_add(pair as u32 as i32));
-        row::push(words, (same[0] >> 32) as u32, sum);
+        let sum: i64 = same.iter().map(|&pair| pair as u32 as i32 as i64).sum();
+        let most = i32::MAX as i64;
+        row::push(words, (same[0] >> 32) as u32, sum.clamp(-most, most) as i32);
         nonzeros += 1;
     }
     nonzeros
@@ -308,6 +330,19 @@ fn sum_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyzer::accents::StripAccents;
+    use crate::analyzer::decode::DecodeError;
+    use crate::analyzer::pattern::TokenPattern;
+    use crate::analyzer::stems::Stemmer;
+    use crate::analyzer::stop_words::StopWords;
+    use crate::mapped::Store;
+    use crate::recorder::Recorder;
+    use crate::segment::{Segment, term_at};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::io::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    use tempfile::NamedTempFile;
 
     #[test]
     fn buckets_add_up_and_may_cancel() {
@@ -319,5 +354,278 @@ mod tests {
         let mut words = Vec::new();
         assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words), 2);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
+    }
+
+    #[test]
+    fn counts_end_at_the_largest_value() {
+        let posting =
+            |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
+        let most = u32::MAX;
+        let postings =
+            [posting(1, false, most), posting(1, false, most), posting(2, true, most), posting(2, true, 1)];
+        let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
+        let mut words = Vec::new();
+        sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words);
+        assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(1, i32::MAX), (2, -i32::MAX)]);
+        assert_eq!(
+            [0, 1, 1 << 31, most].map(|count| Posting { number: 0, count }.value()),
+            [0, 1, i32::MAX, i32::MAX]
+        );
+    }
+
+    fn file(content: &[u8]) -> NamedTempFile {
+        let mut file = NamedTempFile::new().expect("a file");
+        file.write_all(content).expect("room for it");
+        file
+    }
+
+    fn settings(text: TextSettings, window: usize) -> TallySettings {
+        TallySettings {
+            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window },
+            text,
+            sieve: Sieve::default(),
+            features: Features::Vocabulary,
+            lexicon_bytes: usize::MAX,
+            worker_memory: u64::MAX,
+        }
+    }
+
+    fn words(sizes: std::ops::RangeInclusive<usize>, tokenizer: Tokenizer) -> TextSettings {
+        let grams = Grams::Words { tokenizer, sizes };
+        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+    }
+
+    /// What a record says of its document: terms are spelled, or columns if they have no local ids.
+    #[derive(PartialEq, Debug)]
+    struct Recorded {
+        failure: Option<Failure>,
+        bytes: u64,
+        tokens: u64,
+        unknown: u64,
+        counts: BTreeMap<String, i32>,
+    }
+
+    /// The records of these files, tallied one after the other by one worker.
+    fn tallied(files: &[&NamedTempFile], settings: &TallySettings, recorder: &Recorder) -> Vec<Recorded> {
+        tallied_after(|_| (), files, settings, recorder)
+    }
+
+    /// As `tallied`, by a worker to which something has happened before.
+    fn tallied_after(
+        before: impl FnOnce(&mut Tally),
+        files: &[&NamedTempFile],
+        settings: &TallySettings,
+        recorder: &Recorder,
+    ) -> Vec<Recorded> {
+        let mut documents = Documents::new();
+        documents.add_root(None, Vec::new());
+        files.iter().for_each(|file| documents.add(file.path().as_os_str().as_bytes()));
+        let segment = Segment::new(1 << 20, &Store::unlimited()).expect("a segment");
+        let writer = segment.writer().expect("its writer");
+        let mut tally = Tally::new(settings, Arc::new(documents), writer, recorder.pen(0));
+        before(&mut tally);
+        let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
+        assert_eq!(tally.batch(batch), Report::Tallied);
+        let mut terms = Vec::new();
+        let spelled = |terms: &[String], number: u32| match settings.features {
+            Features::Vocabulary => terms[number as usize].clone(),
+            Features::Hashed(_) | Features::Fixed(_) => number.to_string(),
+        };
+        let records = segment.records().map(|record| {
+            let new = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at));
+            terms.extend(new.map(|term| String::from_utf8(term.to_vec()).expect("a term is UTF-8")));
+            let mut counts = BTreeMap::new();
+            for (number, count) in row::pairs(record.row()) {
+                *counts.entry(spelled(&terms, number)).or_default() += count;
+            }
+            let (failure, bytes) = (record.failure(), record.source().bytes);
+            Recorded { failure, bytes, tokens: record.tokens(), unknown: record.unknown(), counts }
+        });
+        records.collect()
+    }
+
+    /// What may stand at a cut, or look across it.
+    const FRAGMENTS: [&[u8]; 67] = [
+        b"a",
+        b"B",
+        b"word",
+        b"Word's",
+        b"x_1",
+        b"42",
+        b"3.14",
+        b"the",
+        b"running",
+        b"runs",
+        b" ",
+        b" ",
+        b" ",
+        b"  ",
+        b"\n",
+        b"\n",
+        b"\r\n",
+        b"\r",
+        b"\t",
+        b"\x0B",
+        b"\x0C",
+        b"\x1C",
+        b"\x1F",
+        b"\0",
+        b",",
+        b". ",
+        b"'",
+        b":",
+        b"^",
+        b"`",
+        b"-",
+        "\u{85}".as_bytes(),
+        "\u{A0}".as_bytes(),
+        "\u{2003}".as_bytes(),
+        "\u{2028}".as_bytes(),
+        "\u{3000}".as_bytes(),
+        "\u{FEFF}".as_bytes(),
+        "Σ".as_bytes(),
+        "ΑΣ".as_bytes(),
+        "ΟΔΟΣ".as_bytes(),
+        "İ".as_bytes(),
+        "ẞ".as_bytes(),
+        "É".as_bytes(),
+        "e\u{301}".as_bytes(),
+        "\u{301}".as_bytes(),
+        "\u{300}\u{327}".as_bytes(),
+        "\u{AD}".as_bytes(),
+        "\u{200D}".as_bytes(),
+        "ℹ".as_bytes(),
+        "´".as_bytes(),
+        "\u{37A}".as_bytes(),
+        "\u{FE70}".as_bytes(),
+        "\u{FDFA}".as_bytes(),
+        "\u{FF9E}".as_bytes(),
+        "½".as_bytes(),
+        "👩\u{200D}💻".as_bytes(),
+        "🇩🇪🇫".as_bytes(),
+        "日本語の文章".as_bytes(),
+        "ภาษาไทย".as_bytes(),
+        "ไทยง่าย".as_bytes(),
+        "한국".as_bytes(),
+        "слово".as_bytes(),
+        "हिन्दी".as_bytes(),
+        b"\xFF",
+        b"\xE4\xB8",
+        b"\xF0\x9F\x98",
+        b"\x80",
+    ];
+
+    fn content() -> impl Strategy<Value = Vec<u8>> {
+        let fragment = proptest::sample::select(FRAGMENTS.to_vec()).prop_map(<[u8]>::to_vec);
+        let character = any::<char>().prop_map(|c| c.to_string().into_bytes());
+        proptest::collection::vec(prop_oneof![12 => fragment, 1 => character], 0..100)
+            .prop_map(|parts| parts.concat())
+    }
+
+    fn text_settings() -> impl Strategy<Value = TextSettings> {
+        let sizes = || (1usize..4, 0usize..3).prop_map(|(least, more)| least..=least + more);
+        let pattern = Arc::new(TokenPattern::new(r"\w+\s+\w+").expect("a pattern"));
+        let tokenizer = proptest::sample::select(vec![
+            Tokenizer::Words,
+            Tokenizer::Words,
+            Tokenizer::Unicode,
+            Tokenizer::Unicode,
+            Tokenizer::Pattern(pattern),
+        ]);
+        let grams = prop_oneof![
+            4 => (sizes(), tokenizer).prop_map(|(sizes, tokenizer)| Grams::Words { tokenizer, sizes }),
+            3 => sizes().prop_map(|sizes| Grams::Chars { sizes }),
+            2 => sizes().prop_map(|sizes| Grams::WordChars { sizes }),
+        ];
+        let decode_error =
+            proptest::sample::select(vec![DecodeError::Strict, DecodeError::Replace, DecodeError::Ignore]);
+        let accents =
+            proptest::sample::select(vec![None, Some(StripAccents::Unicode), Some(StripAccents::Ascii)]);
+        (any::<bool>(), decode_error, accents, grams).prop_map(
+            |(lowercase, decode_error, strip_accents, grams)| TextSettings {
+                lowercase,
+                decode_error,
+                strip_accents,
+                grams,
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #[test]
+        fn pieces_have_the_terms_of_the_whole(
+            contents in proptest::collection::vec(content(), 1..3), text in text_settings(),
+            window in 1usize..64, hashed: bool, sifted: bool,
+        ) {
+            let mut streamed = settings(text, window);
+            if hashed {
+                streamed.features = Features::Hashed(Buckets { n_features: 50, alternate_sign: true });
+            }
+            if sifted {
+                streamed.sieve.stop_words = Some(Arc::new(["the", "42"].into_iter().collect::<StopWords>()));
+                streamed.sieve.stemmer = Stemmer::new("english").ok().map(Arc::new);
+            }
+            let mut whole = streamed.clone();
+            whole.reading.window = usize::MAX;
+            let recorder = Recorder::new(1).unwrap();
+            let files: Vec<_> = contents.iter().map(|content| file(content)).collect();
+            let files: Vec<_> = files.iter().collect();
+            prop_assert_eq!(tallied(&files, &streamed, &recorder), tallied(&files, &whole, &recorder));
+        }
+    }
+
+    #[test]
+    fn a_document_that_fails_in_its_middle_leaves_no_trace() {
+        let (first, bad, last) = (
+            file(b"one two"),
+            file(&[&b"one three ".repeat(20)[..], b"\xFF"].concat()),
+            file(b"two one two"),
+        );
+        for sizes in [1..=1, 1..=2] {
+            let settings = settings(words(sizes, Tokenizer::Words), 16);
+            let recorder = Recorder::new(1).unwrap();
+            let clean = tallied(&[&first, &last], &settings, &recorder);
+            let mut found = tallied(&[&first, &bad, &last], &settings, &recorder);
+            let failed = found.remove(1);
+            assert_eq!(found, clean);
+            assert_eq!((failed.failure, failed.bytes), (Some(Failure::InvalidUtf8(200)), 201));
+            assert_eq!((failed.tokens, failed.counts.len()), (0, 0));
+        }
+    }
+
+    /// As after a file that changed while it was read.
+    #[test]
+    fn a_document_that_is_begun_anew_counts_once() {
+        let (large, recorder) = (file(&b"one two, two three ".repeat(20)), Recorder::new(1).unwrap());
+        let grams = [Grams::Chars { sizes: 1..=4 }, Grams::WordChars { sizes: 2..=3 }];
+        let texts = grams.map(|grams| TextSettings { grams, ..words(1..=1, Tokenizer::Words) });
+        for text in [words(1..=1, Tokenizer::Words), words(1..=3, Tokenizer::Words)].into_iter().chain(texts)
+        {
+            let settings = settings(text, 50);
+            let clean = tallied(&[&large], &settings, &recorder);
+            let stop = |tally: &mut Tally| {
+                let Tally { reader, documents, analyzer, counter, text, .. } = tally;
+                let reading = reader.begin(documents, 0, text).expect("a first piece");
+                assert!(!reading.piece.is_last);
+                counter.get().begin_document();
+                counter.count(analyzer, text, reading.piece).expect("it is UTF-8");
+            };
+            assert_eq!(tallied_after(stop, &[&large], &settings, &recorder), clean);
+        }
+    }
+
+    #[test]
+    fn progress_within_a_document_is_noted_and_counted_once() {
+        let recorder = Recorder::new(1).unwrap();
+        let large = file(&b"word ".repeat(20));
+        let steps = |window: usize| {
+            recorder.clear();
+            tallied(&[&large, &large], &settings(words(1..=1, Tokenizer::Words), window), &recorder);
+            assert_eq!(recorder.done(), (2, 200));
+            recorder.position(0).steps
+        };
+        // A piece is four words, and behind all but the last of each document there is a step.
+        assert_eq!((steps(100), steps(25)), (4, 4 + 2 * 4));
     }
 }

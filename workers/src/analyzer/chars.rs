@@ -1,15 +1,52 @@
 //! Character n-grams: over a whole text (`char`) or within its words (`char_wb`), as scikit-learn's `_char_ngrams` and
 //! `_char_wb_ngrams` (`sklearn.feature_extraction.text`) count them.
 //!
-//! Each analyzer is two steps, because its n-grams are ranges of a text that the first step writes: `collapse_spaces`
-//! then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams count characters; in ASCII those are bytes.
+//! Each analyzer is two steps, because its n-grams are ranges of a text that the first step writes: `Overlap::join`
+//! (which is `collapse_spaces` for a text in one piece) then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams
+//! count characters; in ASCII those are bytes.
 
+use super::pieces::Piece;
 use std::ops::Range;
 
 /// White space as Python's `str.isspace` and `\s` have it: Unicode's, and the four separators of ASCII.
 #[inline]
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
+}
+
+/// What one piece of a text leaves to the next: n-grams and runs of white space go across the cut.
+#[derive(Default, Debug)]
+pub struct Overlap {
+    /// The text's last characters, with spaces collapsed, then white space that may go on.
+    end: String,
+    /// Bytes of it before that white space: n-grams that end in them were found.
+    passed: usize,
+}
+
+impl Overlap {
+    /// Replaces `out` with what the n-grams of up to `max` characters that end in the piece `text` are found in: some
+    /// characters from before it, then the piece, all with spaces collapsed. Returns how many bytes of `out` were there
+    /// before. White space at the end is left to the next piece.
+    pub fn join(&mut self, text: &mut String, max: usize, piece: Piece, out: &mut String) -> usize {
+        let Overlap { end, passed } = self;
+        if piece.offset == 0 {
+            end.clear();
+            *passed = 0;
+        }
+        text.insert_str(0, end);
+        end.clear();
+        if !piece.is_last {
+            let length = text.trim_end_matches(is_space).len();
+            // Two are as good as more: they become one space.
+            end.extend(text[length..].chars().take(2));
+            text.truncate(length);
+        }
+        collapse_spaces(text, out);
+        let kept = out.char_indices().rev().take(max.saturating_sub(1)).last();
+        let kept = kept.map_or("", |(start, _)| &out[start..]);
+        end.insert_str(0, kept);
+        std::mem::replace(passed, kept.len())
+    }
 }
 
 /// Replaces `out` with `text` in which each run of two or more white space characters is one space. A lone one

@@ -1,5 +1,5 @@
-//! Text to terms. Owns the order of work (decode, lower, take accents off, find the terms) and the settings of it;
-//! hands each term to a [`TermSink`] and never asks what becomes of it.
+//! Text to terms. Owns the order of work (decode, lower, take accents off, find the terms) and the settings of it, and
+//! says where a text may be cut into pieces; hands each term to a [`TermSink`] and never asks what becomes of it.
 
 pub mod accents;
 pub mod characters;
@@ -8,6 +8,7 @@ pub mod classes;
 pub mod decode;
 mod edges;
 pub mod pattern;
+pub mod pieces;
 pub mod segmenter;
 pub mod stems;
 pub mod stop_words;
@@ -15,10 +16,11 @@ pub mod words;
 
 use crate::failure::Failure;
 use accents::StripAccents;
-use chars::{char_ngrams, collapse_spaces, pad_words};
+use chars::{Overlap, char_ngrams, pad_words};
 use classes::Kernel;
 use decode::{DecodeError, InvalidUtf8};
 use pattern::{TokenPattern, TooManySteps};
+use pieces::{Cuts, LONGEST, Piece};
 use segmenter::UnicodeWords;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -72,10 +74,16 @@ impl<'a, S: TermSink> Grouped<'a, S> {
     }
 }
 
-/// A place in a part of a text. A part is no longer than some terms, and no term is 4 GiB long.
+/// A place in a piece of a text, which is no longer than [`LONGEST`].
 #[inline]
 fn offset(place: usize) -> u32 {
-    u32::try_from(place).expect("a term is shorter than 4 GiB")
+    debug_assert!(u32::try_from(place).is_ok());
+    place as u32
+}
+
+/// Lets a text pass that is no longer than a piece may be.
+fn bounded(text: &[u8]) -> Result<(), Failure> {
+    if text.len() <= LONGEST { Ok(()) } else { Err(Failure::Unbroken) }
 }
 
 /// How text becomes terms.
@@ -130,15 +138,10 @@ pub struct Analyzer {
     settings: TextSettings,
     words: Words,
     segmenter: Option<UnicodeWords>,
+    overlap: Overlap,
     spare: Vec<u8>,
     lowered: String,
     text: String,
-}
-
-impl From<InvalidUtf8> for Failure {
-    fn from(invalid: InvalidUtf8) -> Self {
-        Failure::InvalidUtf8(invalid.0)
-    }
 }
 
 impl From<TooManySteps> for Failure {
@@ -156,6 +159,7 @@ impl Analyzer {
         Analyzer {
             words: Words::new(Kernel::best(), lowers),
             segmenter: is_segmented.then(UnicodeWords::new),
+            overlap: Overlap::default(),
             settings: settings.clone(),
             spare: Vec::new(),
             lowered: String::new(),
@@ -163,14 +167,33 @@ impl Analyzer {
         }
     }
 
-    /// Hands the terms of a document to `sink`, in order. `bytes` are the document; they are used as a buffer.
+    /// Where a document may be cut into pieces.
+    pub fn cuts(&self) -> Cuts {
+        match &self.settings.grams {
+            Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => Cuts::BehindSeparators,
+            // A pattern may see anything.
+            Grams::Words { tokenizer: Tokenizer::Pattern(_), .. } => Cuts::Nowhere,
+            Grams::Words { tokenizer: Tokenizer::Unicode, .. } => Cuts::BetweenSegments,
+            Grams::WordChars { .. } => Cuts::BehindSpaces,
+        }
+    }
+
+    /// Hands the terms of a document's next piece to `sink`, in order. A document begins with a piece at offset 0 and is
+    /// cut as [`Analyzer::cuts`] allows. `bytes` are the piece; they are used as a buffer.
     ///
     /// # Errors
-    /// If the bytes are no text and the settings are strict, or a pattern takes too many steps. Terms that were
-    /// handed on by then mean nothing.
-    pub fn analyze(&mut self, bytes: &mut Vec<u8>, sink: &mut impl TermSink) -> Result<(), Failure> {
-        let Analyzer { settings, words, segmenter, spare, lowered, text } = self;
-        decode::decode(bytes, settings.decode_error, spare)?;
+    /// If the bytes are no text and the settings are strict, a pattern takes too many steps, or the piece is too long.
+    /// Terms of the document that were handed on by then mean nothing.
+    pub fn analyze(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        piece: Piece,
+        sink: &mut impl TermSink,
+    ) -> Result<(), Failure> {
+        let Analyzer { settings, words, segmenter, overlap, spare, lowered, text } = self;
+        decode::decode(bytes, settings.decode_error, spare)
+            .map_err(|InvalidUtf8(at)| Failure::InvalidUtf8(piece.offset + at))?;
+        bounded(bytes)?;
         if let (Grams::Words { tokenizer: Tokenizer::Words, .. }, None) =
             (&settings.grams, settings.strip_accents)
         {
@@ -178,10 +201,12 @@ impl Analyzer {
             return Ok(());
         }
         normalise(settings, bytes, lowered, text);
+        // Bytes of the text that were found in with the piece before.
+        let mut passed = 0;
         match &settings.grams {
             Grams::Words { .. } => {}
-            Grams::Chars { .. } => {
-                collapse_spaces(text, lowered);
+            Grams::Chars { sizes } => {
+                passed = overlap.join(text, *sizes.end(), piece, lowered);
                 std::mem::swap(text, lowered);
             }
             Grams::WordChars { .. } => {
@@ -189,6 +214,7 @@ impl Analyzer {
                 std::mem::swap(text, lowered);
             }
         }
+        bounded(text.as_bytes())?;
         // The terms are parts of a padded copy: whatever lies behind one may be read.
         bytes.clear();
         bytes.extend_from_slice(text.as_bytes());
@@ -205,7 +231,14 @@ impl Analyzer {
             }
             (Grams::Words { .. }, Some(segmenter)) => segmenter.find(text, &mut found),
             (Grams::Words { .. }, None) => {}
-            (Grams::Chars { sizes }, _) => char_ngrams(text, *sizes.start(), *sizes.end(), &mut found),
+            (Grams::Chars { sizes }, _) => {
+                let mut found = |range: Range<usize>| {
+                    if range.end > passed {
+                        found(range)
+                    }
+                };
+                char_ngrams(text, *sizes.start(), *sizes.end(), &mut found);
+            }
             (Grams::WordChars { .. }, _) => {
                 let mut spaces = memchr::memchr_iter(b' ', text.as_bytes());
                 let mut start = spaces.next().unwrap_or(0);

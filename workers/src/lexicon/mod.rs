@@ -35,8 +35,16 @@ pub const STOPPED: u32 = u32::MAX - 1;
 pub struct Posting {
     /// The term's number.
     pub number: u32,
-    /// Its occurrences in this document.
+    /// Its occurrences in this document, or `u32::MAX` if there are more.
     pub count: u32,
+}
+
+impl Posting {
+    /// Its occurrences as a cell's value: at most `i32::MAX`.
+    #[inline]
+    pub fn value(&self) -> i32 {
+        self.count.min(i32::MAX as u32) as i32
+    }
 }
 
 /// The row of a document, as it is gathered.
@@ -44,7 +52,8 @@ pub struct Posting {
 pub struct Row {
     /// Numbers of the terms in order of first occurrence. One may stand twice where two spellings share it.
     numbers: Vec<u32>,
-    /// How often each occurs. Apart from the numbers, since most occurrences are of a known term and touch nothing else.
+    /// How often each occurs, or `u32::MAX` if more often. Apart from the numbers, since most occurrences are of a known
+    /// term and touch nothing else.
     counts: Vec<u32>,
     /// Occurrences of terms, those of unknown ones included.
     pub tokens: u64,
@@ -70,7 +79,8 @@ impl Row {
     fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
         self.tokens += times as u64;
         if seen.document == stamp.0 {
-            self.counts[seen.position as usize] += times;
+            let count = &mut self.counts[seen.position as usize];
+            *count = count.saturating_add(times);
             return;
         }
         match number {
@@ -119,5 +129,18 @@ impl Stamp {
         let wraps = self.0 == u32::MAX;
         self.0 = if wraps { 1 } else { self.0 + 1 };
         wraps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_ends_where_its_number_does() {
+        let (mut row, mut seen) = (Row::default(), LastSeen::default());
+        (0..3).for_each(|_| row.count(Stamp(1), 7, &mut seen, u32::MAX - 1));
+        assert!(row.postings().eq([Posting { number: 7, count: u32::MAX }]));
+        assert_eq!(row.tokens, 3 * (u32::MAX as u64 - 1));
     }
 }

@@ -76,7 +76,8 @@ impl WordChars {
         let document = &mut self.document;
         self.spellings.look_up(text, words, |span, entry, is_new| {
             if entry.seen.document == stamp.0 {
-                document[entry.seen.position as usize].1 += 1;
+                let times = &mut document[entry.seen.position as usize].1;
+                *times = times.saturating_add(1);
                 return;
             }
             if is_new {

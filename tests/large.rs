@@ -1,0 +1,75 @@
+//! Documents that are read in pieces: larger than a worker's memory, or failing in their middle.
+//!
+//! A window holds 4 MiB; what is in a piece, and what goes across its ends, the unit tests of `tally` try.
+
+use crate::support::{Dir, Random, assert_same_bytes};
+
+/// Line by line, so that a text many times over has that many times its terms.
+fn text(words: usize) -> String {
+    let mut text = Random::new(words as u64).text(words);
+    text.push('\n');
+    text
+}
+
+/// A corpus of one file, `times` the same text.
+fn repeated(text: &str, times: usize) -> Dir {
+    Dir::with_corpus(&[("large.txt", text.repeat(times))])
+}
+
+#[test]
+fn a_document_larger_than_memory() {
+    let text = text(150_000);
+    let times = (64 << 20) / text.len() + 1;
+    let small = repeated(&text, 1).embedded(&[]);
+    let dir = repeated(&text, times);
+    let large = dir.embedded(&["--worker-memory", "32M", "--memory", "16M"]);
+    assert_eq!(large.file("vocabulary.jsonl"), small.file("vocabulary.jsonl"));
+    let expected: Vec<_> =
+        small.csr().rows()[0].iter().map(|&(column, count)| (column, count * times as f64)).collect();
+    assert_eq!(large.csr().rows(), [expected]);
+    let (large_document, small_document) = (&large.documents()[0], &small.documents()[0]);
+    assert_eq!(large_document.bytes, (text.len() * times) as u64);
+    assert_eq!(large_document.tokens, small_document.tokens * times as u64);
+    dir.embed_to("roomy", &["--worker-memory", "1G", "--mode", "threads"]).run().expect(0);
+    assert_same_bytes(&large, &dir.output("roomy"), "with much memory");
+}
+
+#[test]
+fn a_large_document_of_characters_or_unicode_words_in_little_memory() {
+    let text = text(20_000);
+    let dir = repeated(&text, (9 << 20) / text.len());
+    for options in [&["--analyzer", "char", "--ngrams", "1:2"][..], &["--tokenizer", "unicode"]] {
+        let output = dir.embedded(&[options, &["--worker-memory", "48M", "--force"]].concat());
+        let roomy = ["--worker-memory", "1G", "--mode", "inline", "--force"];
+        dir.embed_to("roomy", &[options, &roomy].concat()).run().expect(0);
+        assert_same_bytes(&output, &dir.output("roomy"), "with much memory");
+    }
+}
+
+#[test]
+fn a_large_document_that_fails_in_its_middle_leaves_no_trace() {
+    let dir = Dir::with_corpus(&[("a.txt", "the cat"), ("c.txt", "the dog")]);
+    let clean = dir.embedded(&[]);
+    let mut bad = b"only here, the cat\n".repeat((9 << 20) / 19);
+    let middle = bad.len() / 2;
+    bad[middle] = 0xFF;
+    dir.add(b"b.txt", &bad);
+    for workers in ["1", "2"] {
+        let output = dir.embedded_with(3, &["--force", "--workers", workers]);
+        assert_eq!(output.failures(), [(1, format!("invalid UTF-8 at byte {middle}"))]);
+        assert_eq!(output.file("vocabulary.jsonl"), clean.file("vocabulary.jsonl"));
+        let (mut rows, failed) = (output.csr().rows(), vec![]);
+        assert_eq!(rows.remove(1), failed);
+        assert_eq!(rows, clean.csr().rows());
+    }
+}
+
+#[test]
+fn progress_moves_within_a_document() {
+    let text = text(20_000);
+    let dir = repeated(&text, (48 << 20) / text.len());
+    let finished = dir.embed(&["--progress", "always", "--analyzer", "char"]).run().expect(0);
+    // Until it is done, none of its documents is.
+    let within = |line: &&str| line.contains(" 0/1 ") && line.contains("MiB, ");
+    assert!(finished.stderr.lines().any(|line| within(&line)), "{}", finished.stderr);
+}

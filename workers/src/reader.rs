@@ -1,0 +1,323 @@
+//! Documents read: a small one at once, a larger one through a window, a piece after the other, so that it need not fit
+//! in memory.
+//!
+//! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
+
+use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
+use crate::documents::{Documents, Source};
+use crate::failure::Failure;
+use nix::errno::Errno;
+use nix::sys::stat::{FileStat, SFlag, fstat};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::time::{Duration, Instant};
+
+/// Which files are read, and which fail.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadSettings {
+    /// A larger file fails.
+    pub max_bytes: u64,
+    /// Whether a file with a NUL in its first 8 KiB is text all the same.
+    pub embed_binary: bool,
+    /// A larger file is read in pieces of about this size: [`WINDOW`], but in tests.
+    pub window: usize,
+}
+
+/// Bytes of a document that are in memory at a time, unless there is nowhere to cut them.
+pub const WINDOW: usize = 4 << 20;
+
+/// How much of a document is searched for a NUL, as git does it.
+const BINARY_PREFIX: usize = 8 << 10;
+
+/// A buffer that grew beyond this is given back after its document.
+const KEPT_BUFFER: usize = 2 * WINDOW;
+
+/// Room behind a text, for its padding: nothing moves later.
+const PADDING_ROOM: usize = 256;
+
+/// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
+/// worked on. What is in memory already is not asked for: that would cost as much as reading it.
+#[derive(Debug)]
+pub struct Reader {
+    settings: ReadSettings,
+    cuts: Cuts,
+    /// Documents for which others are still fetched ahead.
+    eager: u32,
+}
+
+/// Documents that are fetched ahead.
+const AHEAD: usize = 8;
+
+/// Documents for which storage is held to be slow after one was.
+const EAGER: u32 = 64;
+
+impl Reader {
+    /// A reader of files that `settings` let through, which are cut at `cuts`.
+    pub fn new(settings: ReadSettings, cuts: Cuts) -> Self {
+        Reader { settings, cuts, eager: 0 }
+    }
+
+    /// Opens document `row` and replaces `text` with its first piece. Links are followed only where that was asked for
+    /// (or the CORPUS is one), and nothing but a regular file is ever read from.
+    ///
+    /// # Errors
+    /// Why the document can't be read or is no text, and what was known of its file by then.
+    pub fn begin(
+        &mut self,
+        documents: &Documents,
+        row: usize,
+        text: &mut Vec<u8>,
+    ) -> Result<Reading, (Source, Failure)> {
+        if text.capacity() > KEPT_BUFFER {
+            *text = Vec::new();
+        }
+        let began = Instant::now();
+        let reading = self.open(documents, row, text);
+        // From memory it takes a few microseconds, and a quarter of one for each KiB.
+        let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
+        match (is_slow, self.eager) {
+            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| documents.fetch(row)),
+            (_, 1..) => documents.fetch(row + AHEAD),
+            (false, 0) => {}
+        }
+        self.eager = if is_slow { EAGER } else { self.eager.saturating_sub(1) };
+        reading
+    }
+
+    fn open(
+        &self,
+        documents: &Documents,
+        row: usize,
+        text: &mut Vec<u8>,
+    ) -> Result<Reading, (Source, Failure)> {
+        let Reader { settings, cuts, .. } = *self;
+        let unknown = |errno: Errno| (Source::default(), errno.into());
+        let file = documents.open(row).map_err(unknown)?;
+        let stat = fstat(&file).map_err(unknown)?;
+        if !is_regular(&stat) {
+            return Err((Source::default(), Failure::NotAFile));
+        }
+        let source = Source::of(&stat);
+        if source.bytes > settings.max_bytes {
+            return Err((source, Failure::TooLarge(source.bytes)));
+        }
+        let window = if cuts == Cuts::Nowhere { LONGEST } else { settings.window };
+        let mut reading =
+            Reading { file, source, piece: Piece::WHOLE, cuts, window, taken: 0, rest: Vec::new() };
+        let is_binary = reading.next(text).map(|()| {
+            let (text, rest) = (prefix(text, BINARY_PREFIX), &reading.rest);
+            [text, prefix(rest, BINARY_PREFIX - text.len())]
+                .iter()
+                .any(|part| memchr::memchr(0, part).is_some())
+        });
+        match is_binary {
+            Err(failure) => Err((source, failure)),
+            Ok(true) if !settings.embed_binary => Err((source, Failure::Binary)),
+            Ok(_) => Ok(reading),
+        }
+    }
+}
+
+/// A document that is being read.
+#[derive(Debug)]
+pub struct Reading {
+    /// What was known of its file when it was opened.
+    pub source: Source,
+    /// The piece at hand.
+    pub piece: Piece,
+    file: File,
+    cuts: Cuts,
+    window: usize,
+    /// Bytes read from the file.
+    taken: u64,
+    /// Those of them behind the piece at hand, with which the next one begins.
+    rest: Vec<u8>,
+}
+
+impl Reading {
+    /// Replaces `text` with the next piece; there must be one. It is as long as the window, or longer if it can't be cut
+    /// there.
+    ///
+    /// # Errors
+    /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
+    pub fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
+        let offset = self.taken - self.rest.len() as u64;
+        let mut room = self.window.max(2 * self.rest.len()).min(LONGEST);
+        let mut filled = 0;
+        loop {
+            filled = self.fill(text, filled, room)?;
+            let is_last = self.taken == self.source.bytes;
+            let cut = if is_last { Some(filled) } else { self.cuts.last(&text[..filled]) };
+            if let Some(cut) = cut {
+                self.rest.clear();
+                self.rest.extend_from_slice(&text[cut..filled]);
+                text.truncate(cut);
+                self.piece = Piece { offset, is_last };
+                return Ok(());
+            }
+            if room == LONGEST {
+                return Err(Failure::Unbroken);
+            }
+            room = room.saturating_mul(2).min(LONGEST);
+        }
+    }
+
+    /// Reads on until `text` holds `room` bytes or the file ends; returns how many it holds. It holds `filled` already;
+    /// or none, and then what was left over goes before.
+    fn fill(&mut self, text: &mut Vec<u8>, filled: usize, room: usize) -> Result<usize, Failure> {
+        let held = if filled == 0 { self.rest.len() } else { filled };
+        let left = self.source.bytes - self.taken;
+        let wanted = left.min((room - held) as u64);
+        let end = held + wanted as usize;
+        // One byte more than the size: a file that grew shows itself.
+        let most = end + usize::from(wanted == left);
+        if text.try_reserve((most + PADDING_ROOM).saturating_sub(text.len())).is_err() {
+            return Err(Failure::OutOfMemory);
+        }
+        text.resize(most, 0);
+        if filled == 0 {
+            text[..held].copy_from_slice(&self.rest);
+        }
+        let mut filled = held;
+        while filled < most {
+            match self.file.read(&mut text[filled..most]) {
+                Ok(0) => break,
+                // A short read of a regular file is its end, or the next one will say so.
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)).into()),
+            }
+            if filled == end {
+                break;
+            }
+        }
+        self.taken += wanted;
+        let is_whole = wanted == self.source.bytes;
+        if filled != end || !is_whole && Source::of(&fstat(&self.file)?) != self.source {
+            return Err(Failure::Changed);
+        }
+        Ok(filled)
+    }
+}
+
+fn prefix(bytes: &[u8], length: usize) -> &[u8] {
+    &bytes[..length.min(bytes.len())]
+}
+
+fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::{Seek as _, Write as _};
+    use std::os::unix::ffi::OsStrExt as _;
+    use tempfile::NamedTempFile;
+
+    const SETTINGS: ReadSettings = ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: 16 };
+
+    fn file(text: &[u8]) -> NamedTempFile {
+        let mut file = NamedTempFile::new().expect("a file");
+        file.write_all(text).expect("room for it");
+        file
+    }
+
+    fn begin(
+        file: &NamedTempFile,
+        settings: ReadSettings,
+        text: &mut Vec<u8>,
+    ) -> Result<Reading, (Source, Failure)> {
+        let mut documents = Documents::new();
+        documents.add_root(None, Vec::new());
+        documents.add(file.path().as_os_str().as_bytes());
+        Reader::new(settings, Cuts::BehindSpaces).begin(&documents, 0, text)
+    }
+
+    /// The pieces of a file, from what was left in the buffer on.
+    fn pieces(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
+        let mut text = b"what was there before".to_vec();
+        let mut reading = begin(&file(content), SETTINGS, &mut text).expect("it can be read");
+        let mut pieces = vec![(reading.piece.offset, text.clone())];
+        while !reading.piece.is_last {
+            reading.next(&mut text).expect("more of it");
+            pieces.push((reading.piece.offset, text.clone()));
+        }
+        pieces
+    }
+
+    #[test]
+    fn pieces_are_as_long_as_the_window_or_end_where_they_can() {
+        let expect = |text: &[u8], lengths: &[usize]| {
+            let pieces = pieces(text);
+            assert_eq!(pieces.iter().map(|(_, piece)| piece.len()).collect::<Vec<_>>(), lengths, "{text:?}");
+            let mut end = 0;
+            for (offset, piece) in &pieces {
+                assert_eq!((*offset, &text[end..][..piece.len()]), (end as u64, piece.as_slice()));
+                end += piece.len();
+            }
+            assert_eq!(end, text.len());
+        };
+        expect(b"", &[0]);
+        expect(b"sixteen bytes 16", &[16]);
+        expect(b"seventeen bytes17", &[10, 7]);
+        expect(b"one two three four five six seven", &[14, 14, 5]);
+        // No cut: the window doubles, and goes back to what it was.
+        expect(&[b"x".repeat(40), b" a".repeat(20)].concat(), &[63, 14, 3]);
+        expect(&b"x".repeat(100), &[100]);
+        // Much was left over.
+        expect(&[b"a ".to_vec(), b"x".repeat(60), b" b".to_vec()].concat(), &[2, 62]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why() {
+        let mut documents = Documents::new();
+        documents.add_root(None, Vec::new());
+        documents.add(b"/no/such/file");
+        documents.add(b"/dev/null");
+        let mut reader = Reader::new(SETTINGS, Cuts::BehindSpaces);
+        let mut failure = |row| reader.begin(&documents, row, &mut Vec::new()).err();
+        assert_eq!(failure(0), Some((Source::default(), Failure::Vanished)));
+        assert_eq!(failure(1), Some((Source::default(), Failure::NotAFile)));
+        let (file, little) = (file(b"abc"), ReadSettings { max_bytes: 2, ..SETTINGS });
+        let (source, failure) = begin(&file, little, &mut Vec::new()).expect_err("larger than it may be");
+        assert_eq!((source.bytes, failure), (3, Failure::TooLarge(3)));
+    }
+
+    #[test]
+    fn a_nul_in_the_first_window_is_seen_wherever_it_is_cut() {
+        for (text, is_binary) in
+            [(&b"a b\0c d e f g h i j k"[..], true), (b"a b\0c", true), (b"a b c d e f g h i j k\0", false)]
+        {
+            let read = begin(&file(text), SETTINGS, &mut Vec::new());
+            assert_eq!(read.is_err_and(|(_, failure)| failure == Failure::Binary), is_binary, "{text:?}");
+            let embed = ReadSettings { embed_binary: true, ..SETTINGS };
+            assert!(begin(&file(text), embed, &mut Vec::new()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_between_its_pieces_is_noticed() {
+        type Change = fn(&mut NamedTempFile);
+        let changes: [(&str, Change); 4] = [
+            ("longer", |file| file.write_all(b"more").unwrap()),
+            ("shorter", |file| file.as_file().set_len(30).unwrap()),
+            ("empty", |file| file.as_file().set_len(0).unwrap()),
+            ("written over", |file| {
+                // The clock of files may stand still for some milliseconds.
+                std::thread::sleep(Duration::from_millis(20));
+                file.rewind().and_then(|()| file.write_all(b"another")).unwrap();
+            }),
+        ];
+        for (what, change) in changes {
+            let (mut file, mut text) = (file(&b"word ".repeat(10)), Vec::new());
+            let mut reading = begin(&file, SETTINGS, &mut text).expect("it can be read");
+            change(&mut file);
+            assert_eq!(reading.next(&mut text), Err(Failure::Changed), "{what}");
+            let anew = begin(&file, SETTINGS, &mut text).expect("it can be read again");
+            assert_eq!(anew.piece.offset, 0);
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+}
