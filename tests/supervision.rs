@@ -216,6 +216,9 @@ fn the_refusal_names_the_run_that_is_there() {
 #[test]
 fn little_memory_is_made_up_for_by_scratch_files() {
     let dir = Dir::with_generated(DOCUMENTS);
+    // Its row alone is larger than that memory.
+    let large: String = (0..100_000).map(|word| format!("w{word} ")).collect();
+    dir.add(b"0.large", large.as_bytes());
     std::fs::create_dir(dir.path("scratch")).unwrap();
     for options in
         [&["--norm", "l2"][..], &["--features", "hashed"], &["--ngrams", "1:2", "--max-features", "500"]]

@@ -162,8 +162,12 @@ impl TallyWork<'_> {
         Ok(())
     }
 
-    /// There is no room for another record.
-    fn full(&self, source: std::io::Error) -> RunError {
+    /// There is no segment for another record.
+    fn no_segment(&self, source: std::io::Error) -> RunError {
+        use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+        if !matches!(source.kind(), FileTooLarge | OutOfMemory | QuotaExceeded | StorageFull) {
+            return RunError::System { what: "making a place for rows", source };
+        }
         let needed = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
         RunError::NoRoom { needed, source }
     }
@@ -218,7 +222,7 @@ impl TallyWork<'_> {
 
 impl Work for TallyWork<'_> {
     fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        let segment = Segment::new(self.share, &self.job.store).map_err(|error| self.full(error))?;
+        let segment = Segment::new(self.share, &self.job.store).map_err(|error| self.no_segment(error))?;
         let writer = segment.writer().expect("a new segment has its writer to give");
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(segment);
@@ -241,12 +245,17 @@ impl Work for TallyWork<'_> {
         match (task, report) {
             (Task::Tally(_), Report::Tallied) => Ok(()),
             (Task::Tally(batch), Report::Retired { next }) => {
-                self.segments[self.segment_of_desk[desk]].close();
+                let segment = &self.segments[self.segment_of_desk[desk]];
+                segment.close();
+                if segment.bytes().is_empty() {
+                    // A single row is larger: what follows lies on disk, where there is no such bound.
+                    self.share = usize::MAX;
+                }
                 self.requeue(Batch { start: next, ..batch });
                 Ok(())
             }
             (Task::Tally(_), Report::Broken { errno }) if errno != 0 => {
-                Err(self.full(std::io::Error::from_raw_os_error(errno)))
+                Err(self.no_segment(std::io::Error::from_raw_os_error(errno)))
             }
             (task, report) => Err(RunError::Broken(format!("{report:?} to {task:?}"))),
         }

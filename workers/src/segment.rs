@@ -265,11 +265,6 @@ impl From<io::Error> for AppendError {
 }
 
 impl SegmentWriter {
-    /// Whether nothing was committed yet.
-    pub fn is_empty(&self) -> bool {
-        self.log.is_empty()
-    }
-
     /// Bytes in it so far.
     pub fn len(&self) -> usize {
         self.log.len()

@@ -183,15 +183,6 @@ impl Tally {
                 Err(AppendError::System(error)) => {
                     return Report::Broken { errno: error.raw_os_error().unwrap_or(0) };
                 }
-                // Not even an empty segment holds the row.
-                Err(AppendError::Full) if self.segment.is_empty() => {
-                    let source = Source { bytes, modified: 0 };
-                    if self.commit_failure(key, source, Failure::OutOfMemory).is_err() {
-                        return Report::Broken { errno: 0 };
-                    }
-                    self.pen.end(bytes);
-                    return Report::Retired { next: ordinal + 1 };
-                }
                 Err(AppendError::Full) => return Report::Retired { next: ordinal },
             }
             self.pen.end(bytes);
