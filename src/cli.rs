@@ -191,8 +191,8 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub memory: Option<u64>,
 
-    /// Bytes of memory that a worker may take; a document that needs more fails (in threads: of all
-    /// together, and the run ends; inline: no limit)
+    /// Bytes of memory that a worker may take; a document that needs more fails (in threads and
+    /// inline mode: of all together, and the run ends)
     /// [default: available memory / (workers + 1), or a worker's part of --memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub worker_memory: Option<u64>,
@@ -435,7 +435,7 @@ pub enum Mode {
     Processes,
     /// A thread each, for comparison
     Threads,
-    /// One, in the program itself
+    /// One worker and nothing beside it, for comparison: a thread that the program waits for
     Inline,
 }
 

@@ -10,7 +10,7 @@ use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
     VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
-use crate::pool::{Confinement, Inline, Processes, Sandbox, Threads, WorkerPool, kernel_bytes};
+use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool, kernel_bytes};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
@@ -165,8 +165,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
         Mode::Processes => Box::new(Processes::new(sandbox(args)?)?),
-        Mode::Threads => Box::new(Threads::new(workers)?),
-        Mode::Inline => Box::new(Inline::default()),
+        // Inline is one worker, in a thread only so that somebody watches it.
+        Mode::Threads | Mode::Inline => Box::new(Threads::new(workers)?),
     };
     let mut events = |event: RunEvent| {
         progress.hear(event);

@@ -1,15 +1,12 @@
-//! Where workers live: processes, threads, or the caller itself. The seam between the one engine and the three
-//! ways to run it.
+//! Where workers live: in processes or in threads. The seam between the one engine and the ways to run it.
 //!
 //! A pool starts workers, carries tasks to them and reports back, and tells of their end. It decides nothing: who
 //! works on what, and what a death means, is the coordinator's.
 
-mod inline;
 mod processes;
 mod sandbox;
 mod threads;
 
-pub use inline::Inline;
 pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
 pub use threads::Threads;
