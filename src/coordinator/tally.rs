@@ -12,7 +12,7 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Recorder;
-use bowline_workers::segment::{Key, Segment};
+use bowline_workers::segment::{Key, Segment, SegmentWriter};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
@@ -222,10 +222,10 @@ impl TallyWork<'_> {
 
 impl Work for TallyWork<'_> {
     fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        let segment = Segment::new(self.share, &self.job.store).map_err(|error| self.no_segment(error))?;
-        let writer = segment.writer().expect("a new segment has its writer to give");
+        let writer =
+            SegmentWriter::new(self.share, &self.job.store).map_err(|error| self.no_segment(error))?;
         self.segment_of_desk[desk] = self.segments.len();
-        self.segments.push(segment);
+        self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
         Ok(Worker::tallying(Tally::new(&self.job.settings, self.job.documents.clone(), writer, pen)))
     }
