@@ -6,6 +6,7 @@
 
 #[cfg(feature = "faults")]
 mod faults;
+mod resume;
 
 use crate::support::{Dir, Invocation, Output, Random, Running, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};

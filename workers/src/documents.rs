@@ -4,8 +4,8 @@
 
 use crate::failure::Failure;
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -44,6 +44,13 @@ pub struct Source {
     pub bytes: u64,
     /// Its time of modification in nanoseconds since 1970.
     pub modified: i64,
+}
+
+impl From<&FileStat> for Source {
+    fn from(stat: &FileStat) -> Self {
+        let modified = stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec);
+        Source { bytes: stat.st_size as u64, modified }
+    }
 }
 
 /// Which files are read, and which fail.
@@ -114,8 +121,24 @@ impl Documents {
     }
 
     /// The root of row `row`, counted from 0 in the order of the arguments.
-    fn root(&self, row: usize) -> usize {
+    pub fn root(&self, row: usize) -> usize {
         self.roots.partition_point(|root| root.first <= row) - 1
+    }
+
+    /// The first row of each root.
+    pub fn first_rows(&self) -> impl Iterator<Item = usize> {
+        self.roots.iter().map(|root| root.first)
+    }
+
+    /// What is known of a document's file without opening it; nothing if there is no regular file.
+    pub fn source(&self, row: usize) -> Option<Source> {
+        let links = if self.follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+        let path = self.c_path(row);
+        let stat = match &self.roots[self.root(row)].directory {
+            Some(directory) => fstatat(directory.as_fd(), path, links),
+            None => fstatat(AT_FDCWD, path, AtFlags::empty()),
+        };
+        stat.ok().filter(is_regular).map(|stat| Source::from(&stat))
     }
 
     /// The open directories, which a worker must keep.
@@ -153,10 +176,7 @@ impl Documents {
         let unknown = |errno: Errno| (Source::default(), errno.into());
         let mut file = self.open(row).map_err(unknown)?;
         let stat = fstat(&file).map_err(unknown)?;
-        let source = Source {
-            bytes: stat.st_size as u64,
-            modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
-        };
+        let source = Source::from(&stat);
         let fail = |failure| Err((source, failure));
         if !is_regular(&stat) {
             return Err((Source::default(), Failure::NotAFile));
