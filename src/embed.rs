@@ -188,6 +188,11 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         // Inline is one worker, in a thread only so that somebody watches it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers)?),
     };
+    let wanted = workers;
+    let workers = wanted.min(pool.capacity());
+    if workers < wanted {
+        notice(&format!("--workers {workers}, not {wanted}: no more open files are allowed (ulimit -n)"));
+    }
     let mut events = |event: RunEvent| {
         progress.hear(event);
         stopwatch.hear(event);

@@ -283,6 +283,35 @@ fn a_scratch_disk_that_is_full_is_told() {
 }
 
 #[test]
+fn few_open_files_are_enough_for_few_workers() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    let limited = |files: &str, options: &[&str]| {
+        let wrapper = ["sh", "-c", "ulimit -n $0; exec \"$@\"", files];
+        let arguments = ["embed", "--no-sync", "--force", "--workers", "13", "--output", "little"];
+        dir.through(&wrapper).args(&arguments).args(options).args(&["corpus"]).run()
+    };
+    for options in [&[][..], &["--resume"], &["--memory", "1M", "--worker-memory", "64M"]] {
+        let finished = limited("32", options).expect(0);
+        let told = "bowline: --workers 2, not 13: no more open files are allowed (ulimit -n)\n";
+        assert!(finished.stderr.starts_with(told), "{}", finished.stderr);
+        assert_same_bytes(&reference, &dir.output("little"), "32 open files");
+    }
+    let mut refused = 0;
+    for files in 6..32 {
+        let finished = limited(&files.to_string(), &[]);
+        match finished.status.code() {
+            Some(0) => assert_same_bytes(&reference, &dir.output("little"), &files.to_string()),
+            _ => {
+                refused += 1;
+                assert!(finished.expect(1).line().contains("open files"));
+            }
+        }
+    }
+    assert!(refused > 0, "six are not enough");
+}
+
+#[test]
 fn memory_that_is_too_little_is_refused() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
     let line = |options: &[&str]| dir.embed(options).run().expect(2).line().to_owned();

@@ -49,6 +49,9 @@ pub enum PoolError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// There are too few descriptors for a single worker.
+    #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
+    TooFewFiles,
     /// The worker can't be ended alone.
     #[error("a worker of this mode can't be ended alone (--mode processes can)")]
     CannotEnd,
@@ -77,6 +80,11 @@ pub trait WorkerPool {
     /// Whether a worker that crashes stands still and the run has to end, instead of its end being told.
     fn holds_crashed(&self) -> bool {
         false
+    }
+
+    /// How many workers there may be at a time.
+    fn capacity(&self) -> usize {
+        usize::MAX
     }
 
     /// What workers are confined by.
