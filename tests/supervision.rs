@@ -7,6 +7,8 @@
 #[cfg(feature = "faults")]
 mod faults;
 mod resume;
+#[cfg(feature = "faults")]
+mod torture;
 
 use crate::support::{Dir, Invocation, Output, Random, Running, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};

@@ -160,9 +160,11 @@ impl Crew {
     /// # Errors
     /// The pool's failures.
     pub fn dismiss(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
-        for desk in &self.desks {
+        for desk in &mut self.desks {
             if let Some(worker) = desk.worker {
                 supervision.pool.send(worker, Task::Leave);
+                desk.in_flight.push_back(Task::Leave);
+                desk.moved = Instant::now();
             }
         }
         while self.desks.iter().any(|desk| desk.worker.is_some()) {
@@ -174,6 +176,7 @@ impl Crew {
                 };
                 let Some(desk) = self.desk_of(worker) else { continue };
                 self.desks[desk].worker = None;
+                self.desks[desk].in_flight.clear();
                 if let Some(usage) = usage {
                     (supervision.events)(RunEvent::WorkerLeft(usage));
                 }

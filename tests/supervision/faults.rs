@@ -3,7 +3,8 @@
 //! The rows of all other documents are compared with those of a run on the same corpus without the fault.
 
 use super::{refused_beside, workers_lost};
-use crate::support::{Csr, Dir, Output, Random, Running, assert_same_bytes, processes};
+use crate::support::faults::{FAULTS, fault};
+use crate::support::{Dir, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -13,24 +14,8 @@ use std::time::Duration;
 /// Documents of a corpus besides the fault.
 const OTHERS: usize = 199;
 
-/// What each fault is told as.
-const CAUSES: [(&str, &str); 7] = [
-    ("segv", "its worker was killed by SIGSEGV"),
-    ("abort", "its worker was killed by SIGABRT"),
-    ("overflow", "its worker was killed by SIGSEGV"),
-    ("exit", "its worker exited with code 7"),
-    ("panic", "the analyzer panicked"),
-    ("hang", "timed out"),
-    ("memory", "out of memory"),
-];
-
 /// Limits under which faults that know none end soon.
 const LIMITS: [&str; 4] = ["--document-timeout", "0.5", "--worker-memory", "64M"];
-
-/// The content of a fault document. What follows the first line must not be counted, since it fails.
-fn fault(what: &str) -> String {
-    format!("bowline-fault: {what}\nonlyinthefault")
-}
 
 /// A corpus of plain documents. Names leave room for another before, between and after them.
 fn plain() -> Dir {
@@ -39,30 +24,9 @@ fn plain() -> Dir {
     Dir::with_corpus(&files)
 }
 
-/// The columns of a row, and the bytes of its values.
-fn row_bytes(csr: &Csr, row: usize) -> (&[usize], &[u8]) {
-    let (cells, size) = (csr.cells(row), csr.data.element_size());
-    (&csr.indices[cells.clone()], &csr.data.elements[cells.start * size..cells.end * size])
-}
-
-/// Requires that the output is that of the other documents, with a failed row in between.
-fn assert_costs_only_itself(clean: &Output, found: &Output, row: usize, cause: &str, context: &str) {
-    assert_eq!(found.failures(), [(row, cause.to_owned())], "{context}");
-    let mut documents = found.documents();
-    documents.remove(row);
-    assert_eq!(documents, clean.documents(), "{context}");
-    assert_eq!(found.file("vocabulary.jsonl"), clean.file("vocabulary.jsonl"), "{context}");
-    let (clean, found) = (clean.csr(), found.csr());
-    assert_eq!(row_bytes(&found, row), (&[][..], &[][..]), "{context}");
-    for other in 0..OTHERS {
-        let at = other + usize::from(other >= row);
-        assert_eq!(row_bytes(&found, at), row_bytes(&clean, other), "{context}: row {at}");
-    }
-}
-
 /// Puts the fault at the first, a middle and the last place of the first batch, for several numbers of workers.
 fn assert_fault_costs_only_itself(what: &str) {
-    let cause = CAUSES.iter().find(|(name, _)| *name == what).expect("a fault of the table").1;
+    let cause = FAULTS.iter().find(|(name, _)| *name == what).expect("a fault of the table").1;
     let dir = plain();
     let clean = dir.embedded(&["--norm", "l2"]);
     for workers in [1, 2, 5] {
@@ -75,7 +39,7 @@ fn assert_fault_costs_only_itself(what: &str) {
             let workers = workers.to_string();
             let options = ["--norm", "l2", "--workers", &workers, "--force"];
             dir.embed_to("faulty", &[&options[..], &LIMITS].concat()).run().expect(3);
-            assert_costs_only_itself(&clean, &dir.output("faulty"), row, cause, &context);
+            assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(row, cause)], &context);
             fs::remove_file(dir.path("corpus").join(path)).unwrap();
         }
     }
@@ -164,7 +128,7 @@ fn a_strict_sandbox_is_whole_or_an_error() {
 /// One of each kind, side by side.
 fn several() -> Dir {
     let dir = plain();
-    for (number, (what, _)) in CAUSES.iter().enumerate() {
+    for (number, (what, _)) in FAULTS.iter().enumerate() {
         dir.add(format!("{:03}.{what}", number * 30 / 4).as_bytes(), fault(what).as_bytes());
     }
     dir
@@ -176,12 +140,12 @@ fn faults_of_every_kind_have_the_same_outcome_for_any_number_of_workers() {
     let embedded = |workers: &str| {
         let options = [&["--workers", workers], &LIMITS[..]].concat();
         let finished = dir.embed_to(workers, &options).run().expect(3);
-        assert_eq!(finished.stderr.lines().count(), CAUSES.len() + 2, "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), FAULTS.len() + 2, "{}", finished.stderr);
         dir.output(workers)
     };
     let reference = embedded("1");
     let mut causes: Vec<_> = reference.failures().into_iter().map(|(_, cause)| cause).collect();
-    let mut expected = CAUSES.map(|(_, cause)| cause);
+    let mut expected = FAULTS.map(|(_, cause)| cause);
     causes.sort();
     expected.sort();
     assert_eq!(causes, expected);
