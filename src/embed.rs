@@ -6,12 +6,13 @@ use crate::coordinator::{
     TallyJob, tally,
 };
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::memory::MemoryShares;
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
     OutputOptions, VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
-use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool, kernel_bytes};
+use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
@@ -32,45 +33,6 @@ use std::time::Duration;
 
 /// Failed documents that the summary names.
 const NAMED_FAILURES: usize = 10;
-
-/// Bytes a worker's lexicon may take, at most.
-const LEXICON_BYTES: u64 = 1 << 30;
-
-/// Bytes of memory that a worker needs to work at all.
-const LEAST_WORKER_MEMORY: u64 = 32 << 20;
-
-/// How a run's memory is shared out, in bytes.
-struct MemoryShares {
-    /// For segments and tables, before scratch files are used.
-    maps: u64,
-    /// For each worker's own memory.
-    worker: u64,
-    /// Of that, for its lexicon: a table that grows is there twice, the new one twice as large as the old.
-    lexicon: u64,
-}
-
-impl MemoryShares {
-    fn new(args: &EmbedArgs, workers: usize) -> Result<Self> {
-        let available = available_memory();
-        let workers = workers as u64;
-        let worker = args.worker_memory.unwrap_or(match args.memory {
-            Some(memory) => memory / 2 / workers,
-            None => available / (workers + 1),
-        });
-        if worker < LEAST_WORKER_MEMORY {
-            let help = match args.worker_memory {
-                Some(_) => "--worker-memory must be 32M at least".to_owned(),
-                None => format!(
-                    "--memory must be {}M at least for {workers} workers, or --workers fewer",
-                    (2 * workers * LEAST_WORKER_MEMORY) >> 20
-                ),
-            };
-            return Err(UsageError(help).into());
-        }
-        let maps = args.memory.unwrap_or(available) / 2;
-        Ok(MemoryShares { maps, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
-    }
-}
 
 /// All that a run needs to know, checked.
 struct Job {
@@ -456,11 +418,6 @@ fn check_scratch(directory: &Path) -> Result<()> {
         format!("{}: cannot hold scratch files (--scratch)", display_path(directory.as_os_str().as_bytes()))
     };
     tempfile::tempfile_in(directory).map(drop).with_context(shown)
-}
-
-/// Bytes of memory that can be had without swapping, by the kernel's estimate; 1 GiB where it gives none.
-fn available_memory() -> u64 {
-    kernel_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(1 << 30)
 }
 
 fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std::path::Path) {

@@ -314,6 +314,35 @@ fn few_open_files_are_enough_for_few_workers() {
 }
 
 #[test]
+fn shared_memory_needs_no_dev_shm() {
+    let Some(wrapper) = crate::support::wrapper::tiny_dev_shm() else { return };
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    dir.through(&wrapper).args(&["embed", "--no-sync", "--output", "little", "corpus"]).run().expect(0);
+    assert_same_bytes(&reference, &dir.output("little"), "a tiny /dev/shm");
+}
+
+/// Whenever a worker is stopped, with a document at hand, between two, or while it leaves.
+#[test]
+fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
+    let dir = Dir::with_generated(200);
+    let span = dir.embed(&["--workers", "3"]).run().expect(0).took;
+    let reference = dir.output("out");
+    for seed in 0..40 {
+        let options = ["--workers", "3", "--force", "--document-timeout", "0.2"];
+        let run = dir.embed_to("disturbed", &options).limit(Duration::from_secs(10)).start();
+        let mut random = Random::new(seed);
+        std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
+        for worker in run.workers() {
+            // It may have left.
+            let _ = kill(worker, Signal::SIGSTOP);
+        }
+        run.wait().expect(0);
+        assert_same_bytes(&reference, &dir.output("disturbed"), &format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn memory_that_is_too_little_is_refused() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
     let line = |options: &[&str]| dir.embed(options).run().expect(2).line().to_owned();

@@ -11,6 +11,7 @@ pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
 pub use threads::Threads;
 
+use crate::memory::kernel_bytes;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::worker::Worker;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -110,12 +111,4 @@ fn limit_data(memory: Option<u64>) -> io::Result<()> {
 /// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5)).
 fn data_held() -> u64 {
     kernel_bytes("/proc/self/status", "VmData:").unwrap_or(0)
-}
-
-/// The number of bytes that the kernel tells in kB in the line of `file` that begins with `field`.
-pub fn kernel_bytes(file: &str, field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let rest = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib << 10)
 }

@@ -369,6 +369,22 @@ fn a_hang_keeps_no_run_from_being_ended() {
     }
 }
 
+/// The kernel's killer is somebody else, and yet the document is to blame.
+#[test]
+fn a_kill_for_want_of_memory_condemns_the_document() {
+    let Some(wrapper) = crate::support::wrapper::little_memory() else { return };
+    let dir = plain();
+    let clean = dir.embedded(&[]);
+    dir.add(b"000.a", fault("memory").as_bytes());
+    // With what a worker may take by itself, it is stopped before the kernel has to.
+    for options in [&["--worker-memory", "100G"][..], &[]] {
+        let arguments = ["embed", "--no-sync", "--force", "--workers", "2", "--output", "faulty"];
+        let run = dir.through(&wrapper).args(&arguments).args(options).args(&["corpus"]);
+        run.limit(Duration::from_secs(60)).run().expect(3);
+        assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(0, "out of memory")], "little memory");
+    }
+}
+
 #[test]
 fn a_crash_of_a_thread_ends_the_run_and_names_the_document() {
     let causes = [
