@@ -1,10 +1,12 @@
 # Every target is one or two plain lines. CORPUS= names a corpus of yours where a target takes one.
 CORPUS ?= data/sample
+SECONDS ?= 60
+SEED ?= 1
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
 
-.PHONY: demo build test lint bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build test torture lint bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -15,6 +17,9 @@ build:
 
 test:
 	cargo test --workspace --locked --no-fail-fast --features faults
+
+torture:
+	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
 
 lint:
 	cargo fmt --all -- --check

@@ -191,15 +191,19 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub memory: Option<u64>,
 
-    /// Bytes of memory that a worker may take; a document that needs more fails (in threads: of all
-    /// together, and the run ends; inline: no limit)
+    /// Bytes of memory that a worker may take; a document that needs more fails (in threads and
+    /// inline mode: of all together, and the run ends)
     /// [default: available memory / (workers + 1), or a worker's part of --memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub worker_memory: Option<u64>,
 
-    /// Where rows lie that memory has no room for, in files without a name [default: beside the output]
+    /// Where rows lie that memory has no room for, or that --resume keeps [default: beside the output]
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub scratch: Option<PathBuf>,
+
+    /// Keep what was counted on disk if the run does not finish, and go on from what an earlier one has kept
+    #[arg(long, help_heading = "Running")]
+    pub resume: bool,
 
     /// What worker processes may do besides reading files and computing
     #[arg(long, value_enum, default_value = "auto", help_heading = "Running")]
@@ -435,7 +439,7 @@ pub enum Mode {
     Processes,
     /// A thread each, for comparison
     Threads,
-    /// One, in the program itself
+    /// One worker and nothing beside it, for comparison: a thread that the program waits for
     Inline,
 }
 

@@ -2,15 +2,17 @@
 
 use crate::cli::{EmbedArgs, Format, Mode, SandboxChoice, name};
 use crate::coordinator::{
-    Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision, TallyJob, tally,
+    Checkpoint, Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision,
+    TallyJob, tally,
 };
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::memory::MemoryShares;
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
-    VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
+    OutputOptions, VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
 };
-use crate::pool::{Confinement, Inline, Processes, Sandbox, Threads, WorkerPool, kernel_bytes};
+use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::say::say;
@@ -31,45 +33,6 @@ use std::time::Duration;
 
 /// Failed documents that the summary names.
 const NAMED_FAILURES: usize = 10;
-
-/// Bytes a worker's lexicon may take, at most.
-const LEXICON_BYTES: u64 = 1 << 30;
-
-/// Bytes of memory that a worker needs to work at all.
-const LEAST_WORKER_MEMORY: u64 = 32 << 20;
-
-/// How a run's memory is shared out, in bytes.
-struct MemoryShares {
-    /// For segments and tables, before scratch files are used.
-    maps: u64,
-    /// For each worker's own memory.
-    worker: u64,
-    /// Of that, for its lexicon: a table that grows is there twice, the new one twice as large as the old.
-    lexicon: u64,
-}
-
-impl MemoryShares {
-    fn new(args: &EmbedArgs, workers: usize) -> Result<Self> {
-        let available = available_memory();
-        let workers = workers as u64;
-        let worker = args.worker_memory.unwrap_or(match args.memory {
-            Some(memory) => memory / 2 / workers,
-            None => available / (workers + 1),
-        });
-        if worker < LEAST_WORKER_MEMORY {
-            let help = match args.worker_memory {
-                Some(_) => "--worker-memory must be 32M at least".to_owned(),
-                None => format!(
-                    "--memory must be {}M at least for {workers} workers, or --workers fewer",
-                    (2 * workers * LEAST_WORKER_MEMORY) >> 20
-                ),
-            };
-            return Err(UsageError(help).into());
-        }
-        let maps = args.memory.unwrap_or(available) / 2;
-        Ok(MemoryShares { maps, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
-    }
-}
 
 /// All that a run needs to know, checked.
 struct Job {
@@ -145,13 +108,21 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     refuse_half_a_sandbox(args)?;
     let job = Job::new(args)?;
     let mut stopwatch = Stopwatch::start();
-    let output = OutputDirectory::begin(&args.output, args.force, !args.no_sync, |notice| {
+    let notice = |notice: &str| {
         if !args.quiet {
             say(&format!("bowline: {notice}"));
         }
-    })?;
+    };
+    let options = OutputOptions {
+        force: args.force,
+        sync: !args.no_sync,
+        resume: args.resume,
+        scratch: args.scratch.clone(),
+    };
+    let output = OutputDirectory::begin(&args.output, options, notice)?;
     args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
+    let store = Store::new(job.maps, Some(scratch.to_owned()));
     let report_file = args.report.as_ref().map(create_report).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
@@ -162,12 +133,28 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         threads: workers,
     };
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
+    let checkpoint =
+        output.checkpoint().map(|directory| open_checkpoint(&job, args, directory, &corpus, &store));
+    let checkpoint = checkpoint.transpose()?;
+    let resumed = checkpoint.as_ref().map_or(0, Checkpoint::documents);
+    if checkpoint.as_ref().is_some_and(Checkpoint::has_others) {
+        notice("an earlier run has counted in another way, or another corpus: begun anew");
+    }
+    if resumed > 0 {
+        let of = corpus.documents.len();
+        notice(&format!("going on from {resumed} of {of} documents, which an earlier run has counted"));
+    }
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
         Mode::Processes => Box::new(Processes::new(sandbox(args)?)?),
-        Mode::Threads => Box::new(Threads::new(workers)?),
-        Mode::Inline => Box::new(Inline::default()),
+        // Inline is one worker, in a thread only so that somebody watches it.
+        Mode::Threads | Mode::Inline => Box::new(Threads::new(workers)?),
     };
+    let wanted = workers;
+    let workers = wanted.min(pool.capacity());
+    if workers < wanted {
+        notice(&format!("--workers {workers}, not {wanted}: no more open files are allowed (ulimit -n)"));
+    }
     let mut events = |event: RunEvent| {
         progress.hear(event);
         stopwatch.hear(event);
@@ -181,7 +168,13 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
     };
-    let embedded = run(&job, &corpus, args.max_failures, scratch, &output, &mut supervision);
+    let tally_job = TallyJob {
+        documents: corpus.documents.clone(),
+        settings: job.tally.clone(),
+        store,
+        max_failures: args.max_failures,
+    };
+    let embedded = run(&job, &tally_job, checkpoint, &output, &mut supervision);
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;
     let sandbox = pool.confinement();
@@ -204,6 +197,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         columns: embedded.counts.columns,
         nonzeros: embedded.counts.nonzeros,
         unknown: embedded.counts.unknown,
+        resumed: resumed as u64,
         workers_lost: stopwatch.lost,
         scratch_bytes: embedded.scratch_bytes,
         sandbox,
@@ -217,6 +211,40 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         summarise(&report, &corpus, &embedded.failures, &target);
     }
     Ok(report.failed == 0 && corpus.unreadable.is_empty())
+}
+
+/// What earlier runs have counted for the same output from the same corpora, in the same way.
+fn open_checkpoint(
+    job: &Job,
+    args: &EmbedArgs,
+    directory: &Path,
+    corpus: &Corpus,
+    store: &Store,
+) -> Result<Checkpoint> {
+    let numbers = match &job.tally.features {
+        Features::Vocabulary => None,
+        Features::Hashed(buckets) => Some(buckets.n_features as u64),
+        Features::Fixed(vocabulary) => Some(vocabulary.terms().len() as u64),
+    };
+    let terms = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
+    let mut checksum = crc32fast::Hasher::new();
+    for term in terms.iter().flat_map(|vocabulary| vocabulary.terms()) {
+        checksum.update(&(term.len() as u64).to_le_bytes());
+        checksum.update(term);
+    }
+    let corpora = args.corpus.iter().map(|path| {
+        let path = std::fs::canonicalize(path).with_context(|| path.display().to_string())?;
+        Ok(display_path(path.as_os_str().as_bytes()))
+    });
+    let identity = serde_json::to_string(&(
+        env!("CARGO_PKG_VERSION"),
+        &job.settings,
+        job.hash_terms,
+        checksum.finalize(),
+        corpora.collect::<Result<Vec<_>>>()?,
+    ))?;
+    Checkpoint::open(directory, identity, &corpus.documents, numbers, store)
+        .with_context(|| display_path(directory.as_os_str().as_bytes()))
 }
 
 /// What worker processes live in.
@@ -250,20 +278,13 @@ struct Embedded {
 /// The phases, and the files that they fill.
 fn run(
     job: &Job,
-    corpus: &Arc<Corpus>,
-    max_failures: usize,
-    scratch: &Path,
+    tally_job: &TallyJob,
+    checkpoint: Option<Checkpoint>,
     output: &OutputDirectory,
     supervision: &mut Supervision,
 ) -> Result<Embedded> {
-    let store = Store::new(job.maps, Some(scratch.to_owned()));
-    let tally_job = TallyJob {
-        documents: corpus.documents.clone(),
-        settings: job.tally.clone(),
-        store: store.clone(),
-        max_failures,
-    };
-    let tallied = tally(&tally_job, supervision)?;
+    let (documents, store) = (&tally_job.documents, &tally_job.store);
+    let tallied = tally(tally_job, checkpoint, supervision)?;
     let totals = tallied.totals.clone();
     let mut matrix = MatrixFile::create(output, job.finish.container)?;
     let finds_terms = matches!(job.finish.columns, Columns::Terms(_));
@@ -273,10 +294,9 @@ fn run(
         terms: finds_terms.then(|| output.create(VOCABULARY)).transpose()?,
     };
     let line_files = (files.documents.try_clone()?, files.terms.as_ref().map(File::try_clone).transpose()?);
-    let documents = corpus.documents.clone();
-    let mut finish = Finish::new(tallied, documents, job.finish.clone(), files, &store, supervision)?;
+    let mut finish = Finish::new(tallied, documents.clone(), job.finish.clone(), files, store, supervision)?;
     let merged = finish.merge(supervision)?;
-    let rows = corpus.documents.len() as u64;
+    let rows = documents.len() as u64;
     let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, job.finish.values.dtype)?;
     let (document_bytes, term_bytes) = finish.line_bytes();
     reserve(&line_files.0, DOCUMENTS, document_bytes)?;
@@ -302,7 +322,7 @@ fn run(
     output.write(MANIFEST, |out| manifest.write(out))?;
     let failures = totals.failed.iter().take(NAMED_FAILURES).map(|&(row, failure)| {
         let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        format!("{}: {failure}{hint}", corpus.documents.shown(row))
+        format!("{}: {failure}{hint}", documents.shown(row))
     });
     Ok(Embedded { counts, bytes: totals.bytes, failures: failures.collect(), scratch_bytes: store.on_disk() })
 }
@@ -398,11 +418,6 @@ fn check_scratch(directory: &Path) -> Result<()> {
         format!("{}: cannot hold scratch files (--scratch)", display_path(directory.as_os_str().as_bytes()))
     };
     tempfile::tempfile_in(directory).map(drop).with_context(shown)
-}
-
-/// Bytes of memory that can be had without swapping, by the kernel's estimate; 1 GiB where it gives none.
-fn available_memory() -> u64 {
-    kernel_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(1 << 30)
 }
 
 fn summarise(report: &Report, corpus: &Corpus, failures: &[String], target: &std::path::Path) {

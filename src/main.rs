@@ -10,6 +10,7 @@ mod corpus;
 mod embed;
 mod inspect;
 mod matrix;
+mod memory;
 mod model;
 mod output;
 mod pool;

@@ -32,6 +32,8 @@ pub struct Report {
     pub columns: u64,
     /// Stored cells.
     pub nonzeros: u64,
+    /// Documents that an earlier run has counted.
+    pub resumed: u64,
     /// Workers that died and whose work was done again.
     pub workers_lost: u64,
     /// Bytes of rows and tables that lay in scratch files.

@@ -367,6 +367,8 @@ fn disk_too_small_for_the_matrix() {
     // 5000 cells of 8 bytes.
     assert!(bytes_needed(&line).is_some_and(|bytes| (40_000..44_000).contains(&bytes)), "{line}");
     assert!(line.contains("--output") && line.contains("No space left on device"), "{line}");
+    let free = line.split("and ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    assert!(free.is_some_and(|free| free <= 16_384), "{line}");
 }
 
 #[test]

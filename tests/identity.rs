@@ -1,7 +1,7 @@
 //! The promise of same bytes: the output does not depend on the mode, the number of workers, the time of day, the
 //! working directory or the way that the corpus is named.
 //!
-//! The reference is the inline mode, which has no concurrency at all.
+//! The reference is the inline mode, which has one worker.
 
 use crate::support::{Dir, Output, Random, assert_same_bytes, repository};
 use std::os::unix::fs::symlink;

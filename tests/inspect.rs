@@ -73,3 +73,16 @@ fn what_is_not_there() {
     dir.write("out/matrix.npz", "no archive");
     assert!(line(&["inspect", "out"], 1).starts_with("out/matrix.npz: "));
 }
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    // More than a pipe holds.
+    let text: String = (0..20_000).map(|word| format!("word{word} ")).collect();
+    let dir = Dir::with_corpus(&[("a.txt", text)]);
+    dir.embedded(&[]);
+    let wrapper = ["sh", "-c", "{ \"$@\"; echo $? > code; } | true", "sh"];
+    let finished =
+        dir.through(&wrapper).args(&["inspect", "--json", "--top", "20000", "out"]).run().expect(0);
+    let code = std::fs::read_to_string(dir.path("code")).unwrap();
+    assert_eq!((finished.stderr.as_str(), code.as_str()), ("", "0\n"));
+}

@@ -6,6 +6,9 @@
 
 #[cfg(feature = "faults")]
 mod faults;
+mod resume;
+#[cfg(feature = "faults")]
+mod torture;
 
 use crate::support::{Dir, Invocation, Output, Random, Running, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
@@ -216,6 +219,9 @@ fn the_refusal_names_the_run_that_is_there() {
 #[test]
 fn little_memory_is_made_up_for_by_scratch_files() {
     let dir = Dir::with_generated(DOCUMENTS);
+    // Its row alone is larger than that memory.
+    let large: String = (0..100_000).map(|word| format!("w{word} ")).collect();
+    dir.add(b"0.large", large.as_bytes());
     std::fs::create_dir(dir.path("scratch")).unwrap();
     for options in
         [&["--norm", "l2"][..], &["--features", "hashed"], &["--ngrams", "1:2", "--max-features", "500"]]
@@ -276,6 +282,64 @@ fn a_scratch_disk_that_is_full_is_told() {
     assert!(finished.line().contains("need more room than there is"), "{}", finished.stderr);
     assert!(finished.line().contains("--scratch"), "{}", finished.stderr);
     assert_eq!(dir.entries(), ["corpus", "disk"]);
+}
+
+#[test]
+fn few_open_files_are_enough_for_few_workers() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    let limited = |files: &str, options: &[&str]| {
+        let wrapper = ["sh", "-c", "ulimit -n $0; exec \"$@\"", files];
+        let arguments = ["embed", "--no-sync", "--force", "--workers", "13", "--output", "little"];
+        dir.through(&wrapper).args(&arguments).args(options).args(&["corpus"]).run()
+    };
+    for options in [&[][..], &["--resume"], &["--memory", "1M", "--worker-memory", "64M"]] {
+        let finished = limited("32", options).expect(0);
+        let told = "bowline: --workers 2, not 13: no more open files are allowed (ulimit -n)\n";
+        assert!(finished.stderr.starts_with(told), "{}", finished.stderr);
+        assert_same_bytes(&reference, &dir.output("little"), "32 open files");
+    }
+    let mut refused = 0;
+    for files in 6..32 {
+        let finished = limited(&files.to_string(), &[]);
+        match finished.status.code() {
+            Some(0) => assert_same_bytes(&reference, &dir.output("little"), &files.to_string()),
+            _ => {
+                refused += 1;
+                assert!(finished.expect(1).line().contains("open files"));
+            }
+        }
+    }
+    assert!(refused > 0, "six are not enough");
+}
+
+#[test]
+fn shared_memory_needs_no_dev_shm() {
+    let Some(wrapper) = crate::support::wrapper::tiny_dev_shm() else { return };
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    dir.through(&wrapper).args(&["embed", "--no-sync", "--output", "little", "corpus"]).run().expect(0);
+    assert_same_bytes(&reference, &dir.output("little"), "a tiny /dev/shm");
+}
+
+/// Whenever a worker is stopped, with a document at hand, between two, or while it leaves.
+#[test]
+fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
+    let dir = Dir::with_generated(200);
+    let span = dir.embed(&["--workers", "3"]).run().expect(0).took;
+    let reference = dir.output("out");
+    for seed in 0..40 {
+        let options = ["--workers", "3", "--force", "--document-timeout", "0.2"];
+        let run = dir.embed_to("disturbed", &options).limit(Duration::from_secs(10)).start();
+        let mut random = Random::new(seed);
+        std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
+        for worker in run.workers() {
+            // It may have left.
+            let _ = kill(worker, Signal::SIGSTOP);
+        }
+        run.wait().expect(0);
+        assert_same_bytes(&reference, &dir.output("disturbed"), &format!("seed {seed}"));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! more. What the tasks are, and what a death means, the [`Work`] says.
 
 use super::{RunError, RunEvent};
+use crate::memory::kills_for_memory;
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
 use bowline_workers::recorder::{Distress, Recorder};
@@ -67,7 +68,7 @@ pub enum DeathCause {
     TimedOut,
     /// It asked for more memory than it may have.
     OutOfMemory,
-    /// SIGKILL from somebody else.
+    /// SIGKILL from somebody else, and not for want of memory.
     Outside,
 }
 
@@ -109,6 +110,8 @@ pub struct Crew {
     desks: Vec<Desk>,
     /// When the clocks were last looked at.
     looked: Instant,
+    /// Processes that the kernel had killed for want of memory when it was last asked.
+    killed_for_memory: u64,
 }
 
 impl Crew {
@@ -124,7 +127,8 @@ impl Crew {
             steps: 0,
             moved: Instant::now(),
         };
-        Crew { desks: (0..supervision.workers).map(|_| desk()).collect(), looked: Instant::now() }
+        let desks = (0..supervision.workers).map(|_| desk()).collect();
+        Crew { desks, looked: Instant::now(), killed_for_memory: kills_for_memory() }
     }
 
     /// Does all of `work`.
@@ -160,9 +164,11 @@ impl Crew {
     /// # Errors
     /// The pool's failures.
     pub fn dismiss(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
-        for desk in &self.desks {
+        for desk in &mut self.desks {
             if let Some(worker) = desk.worker {
                 supervision.pool.send(worker, Task::Leave);
+                desk.in_flight.push_back(Task::Leave);
+                desk.moved = Instant::now();
             }
         }
         while self.desks.iter().any(|desk| desk.worker.is_some()) {
@@ -174,6 +180,7 @@ impl Crew {
                 };
                 let Some(desk) = self.desk_of(worker) else { continue };
                 self.desks[desk].worker = None;
+                self.desks[desk].in_flight.clear();
                 if let Some(usage) = usage {
                     (supervision.events)(RunEvent::WorkerLeft(usage));
                 }
@@ -255,7 +262,13 @@ impl Crew {
                     {
                         DeathCause::OutOfMemory
                     }
-                    End::Signalled(signal) if signal == Signal::SIGKILL as i32 => DeathCause::Outside,
+                    End::Signalled(signal) if signal == Signal::SIGKILL as i32 => {
+                        let before = std::mem::replace(&mut self.killed_for_memory, kills_for_memory());
+                        match self.killed_for_memory > before && !desk.ended {
+                            true => DeathCause::OutOfMemory,
+                            false => DeathCause::Outside,
+                        }
+                    }
                     End::Signalled(signal) => DeathCause::Signal(signal),
                     End::Exited(code) => DeathCause::Exit(code),
                 };

@@ -4,11 +4,13 @@
 //! sorts, merges and emits. What happens is told as [`RunEvent`]s to a callback: nothing here knows a screen.
 
 mod batches;
+mod checkpoint;
 mod crew;
 mod finish;
 mod merge;
 mod tally;
 
+pub use checkpoint::Checkpoint;
 pub use crew::Supervision;
 pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning, Share};
 pub use tally::{TallyJob, tally};

@@ -4,6 +4,7 @@
 //! while the rest of its batch goes on elsewhere. Only a death in that solitude condemns a document, so that the
 //! set of failed documents does not depend on the number of workers. A SIGKILL from outside condemns nobody.
 
+use super::checkpoint::{Checkpoint, Earlier};
 use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::{Phase, RunError, RunEvent, batches, system};
 use bowline_workers::documents::Documents;
@@ -12,7 +13,7 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Recorder;
-use bowline_workers::segment::{Key, Segment};
+use bowline_workers::segment::{Key, Record, Segment, SegmentWriter};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
@@ -67,19 +68,33 @@ pub struct Totals {
     pub failed: Vec<(usize, Failure)>,
 }
 
-/// Tallies all documents of `job`.
+/// Tallies all documents of `job`, but for those that `checkpoint` has already. What is counted goes there, too.
 ///
 /// # Errors
 /// Whatever ends the run as a whole; a document that fails is a record.
-pub fn tally(job: &TallyJob, supervision: &mut Supervision) -> Result<Tallied, RunError> {
-    let batches = batches::cut(job.documents.len(), supervision.workers);
-    (supervision.events)(RunEvent::PhaseBegan(Phase::Tally, job.documents.len() as u64));
+pub fn tally(
+    job: &TallyJob,
+    mut checkpoint: Option<Checkpoint>,
+    supervision: &mut Supervision,
+) -> Result<Tallied, RunError> {
+    let documents = job.documents.len();
+    let batches = batches::cut(documents, supervision.workers);
+    (supervision.events)(RunEvent::PhaseBegan(Phase::Tally, documents as u64));
+    let earlier = checkpoint.as_mut().map(Checkpoint::take_earlier).unwrap_or_default();
+    let mut is_counted = vec![false; documents];
+    earlier.iter().flat_map(|earlier| &earlier.rows).for_each(|&(row, _)| is_counted[row] = true);
+    if let Some(checkpoint) = &checkpoint {
+        checkpoint.begin(&job.documents, &batches).map_err(system("writing the checkpoint"))?;
+    }
     let mut work = TallyWork {
         job,
+        checkpoint,
         recorder: supervision.recorder.clone(),
-        queue: batches.iter().copied().collect(),
+        queue: batches.iter().flat_map(|batch| uncounted(batch, &is_counted)).collect(),
         suspects: VecDeque::new(),
-        segments: Vec::new(),
+        counted: counted(&earlier),
+        segments: earlier.iter().map(|earlier| earlier.segment.clone()).collect(),
+        earlier,
         share: (job.store.memory_left() / supervision.workers as u64) as usize,
         segment_of_desk: vec![0; supervision.workers],
         condemned: BTreeMap::new(),
@@ -94,10 +109,15 @@ pub fn tally(job: &TallyJob, supervision: &mut Supervision) -> Result<Tallied, R
 
 struct TallyWork<'a> {
     job: &'a TallyJob,
+    checkpoint: Option<Checkpoint>,
     recorder: Recorder,
     queue: VecDeque<Batch>,
     /// Single documents whose worker died, to be done again alone.
     suspects: VecDeque<Batch>,
+    /// Documents, and bytes of them, that earlier runs have counted.
+    counted: (u64, u64),
+    /// Where: the first segments.
+    earlier: Vec<Earlier>,
     segments: Vec<Segment>,
     /// Bytes of memory that a segment is to have.
     share: usize,
@@ -106,6 +126,26 @@ struct TallyWork<'a> {
     /// How often something outside killed the worker that held a row.
     kills: BTreeMap<usize, u32>,
     idle_deaths: u32,
+}
+
+/// The parts of a batch that are to be counted.
+fn uncounted(batch: &Batch, is_counted: &[bool]) -> Vec<Batch> {
+    let batch = *batch;
+    let is_counted = |&ordinal: &u32| is_counted[row(&batch, ordinal)];
+    let mut parts = Vec::new();
+    let mut start = batch.start;
+    while let Some(first) = (start..batch.end).find(|ordinal| !is_counted(ordinal)) {
+        let end = (first..batch.end).find(is_counted).unwrap_or(batch.end);
+        parts.push(Batch { start: first, end, ..batch });
+        start = end;
+    }
+    parts
+}
+
+/// Documents and bytes that earlier runs have counted.
+fn counted(earlier: &[Earlier]) -> (u64, u64) {
+    let records = earlier.iter().flat_map(Earlier::records);
+    records.fold((0, 0), |(documents, bytes), (_, record)| (documents + 1, bytes + record.source().bytes))
 }
 
 /// The row of a document.
@@ -162,8 +202,12 @@ impl TallyWork<'_> {
         Ok(())
     }
 
-    /// There is no room for another record.
-    fn full(&self, source: std::io::Error) -> RunError {
+    /// There is no segment for another record.
+    fn no_segment(&self, source: std::io::Error) -> RunError {
+        use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
+        if !matches!(source.kind(), FileTooLarge | OutOfMemory | QuotaExceeded | StorageFull) {
+            return RunError::System { what: "making a place for rows", source };
+        }
         let needed = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
         RunError::NoRoom { needed, source }
     }
@@ -184,24 +228,32 @@ impl TallyWork<'_> {
             Table::new(rows + 1, &self.job.store).map_err(system("mapping the lengths of rows"))?;
         let mut totals = Totals::default();
         let (mut accepted, mut segments) = (0, Vec::with_capacity(self.segments.len()));
+        let mut accept = |number: usize, row: usize, record: Record| {
+            if places.get(row).is_some() {
+                return;
+            }
+            places.set(row, number, record.offset());
+            lengths[row].store(record.nonzeros() as u64, Ordering::Relaxed);
+            totals.bytes += record.source().bytes;
+            totals.tokens += record.tokens();
+            totals.unknown += record.unknown();
+            totals.failed.extend(record.failure().map(|failure| (row, failure)));
+            accepted += 1;
+        };
+        for (number, earlier) in self.earlier.iter().enumerate() {
+            earlier.records().for_each(|(row, record)| accept(number, row, record));
+        }
         for (number, segment) in self.segments.iter().enumerate() {
             let (mut ids, mut bytes) = (0, 0);
             for record in segment.records() {
                 ids += record.new_terms() as usize;
                 bytes += record.term_bytes();
                 let Key { batch, ordinal } = record.key();
-                let Some(batch) = batches.get(batch as usize) else { continue };
-                let row = row(batch, ordinal);
-                if ordinal >= batch.end || places.get(row).is_some() {
-                    continue;
+                // The keys of earlier runs mean something else.
+                let batch = batches.get(batch as usize).filter(|_| number >= self.earlier.len());
+                if let Some(batch) = batch.filter(|batch| ordinal < batch.end) {
+                    accept(number, row(batch, ordinal), record);
                 }
-                places.set(row, number, record.offset());
-                lengths[row].store(record.nonzeros() as u64, Ordering::Relaxed);
-                totals.bytes += record.source().bytes;
-                totals.tokens += record.tokens();
-                totals.unknown += record.unknown();
-                totals.failed.extend(record.failure().map(|failure| (row, failure)));
-                accepted += 1;
             }
             segments.push((segment.clone(), ids, bytes));
         }
@@ -218,10 +270,14 @@ impl TallyWork<'_> {
 
 impl Work for TallyWork<'_> {
     fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        let segment = Segment::new(self.share, &self.job.store).map_err(|error| self.full(error))?;
-        let writer = segment.writer().expect("a new segment has its writer to give");
+        let store = &self.job.store;
+        let writer = match &mut self.checkpoint {
+            Some(checkpoint) => checkpoint.segment().and_then(|file| SegmentWriter::new_in(file, store)),
+            None => SegmentWriter::new(self.share, store),
+        };
+        let writer = writer.map_err(|error| self.no_segment(error))?;
         self.segment_of_desk[desk] = self.segments.len();
-        self.segments.push(segment);
+        self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
         Ok(Worker::tallying(Tally::new(&self.job.settings, self.job.documents.clone(), writer, pen)))
     }
@@ -241,12 +297,17 @@ impl Work for TallyWork<'_> {
         match (task, report) {
             (Task::Tally(_), Report::Tallied) => Ok(()),
             (Task::Tally(batch), Report::Retired { next }) => {
-                self.segments[self.segment_of_desk[desk]].close();
+                let segment = &self.segments[self.segment_of_desk[desk]];
+                segment.close();
+                if segment.bytes().is_empty() {
+                    // A single row is larger: what follows lies on disk, where there is no such bound.
+                    self.share = usize::MAX;
+                }
                 self.requeue(Batch { start: next, ..batch });
                 Ok(())
             }
             (Task::Tally(_), Report::Broken { errno }) if errno != 0 => {
-                Err(self.full(std::io::Error::from_raw_os_error(errno)))
+                Err(self.no_segment(std::io::Error::from_raw_os_error(errno)))
             }
             (task, report) => Err(RunError::Broken(format!("{report:?} to {task:?}"))),
         }
@@ -286,6 +347,7 @@ impl Work for TallyWork<'_> {
     }
 
     fn done(&self) -> (u64, u64) {
-        self.recorder.done()
+        let (documents, bytes) = self.recorder.done();
+        (self.counted.0 + documents, self.counted.1 + bytes)
     }
 }

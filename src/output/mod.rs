@@ -28,22 +28,37 @@ pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a writer's buffer.
 const BUFFER: usize = 256 << 10;
 
+/// How an output is made.
+#[derive(Clone, Debug, Default)]
+pub struct OutputOptions {
+    /// What stands under the final name is replaced.
+    pub force: bool,
+    /// Files are synced before they get it.
+    pub sync: bool,
+    /// What was counted stays if the run does not finish, and is there for the next one.
+    pub resume: bool,
+    /// Where it lies, if not beside the output.
+    pub scratch: Option<PathBuf>,
+}
+
 /// An output on its way.
 #[derive(Debug)]
 pub struct OutputDirectory {
     target: PathBuf,
     partial: PathBuf,
-    force: bool,
-    sync: bool,
+    /// What the run has counted, where it is to outlive the run.
+    checkpoint: PathBuf,
+    options: OutputOptions,
     /// The lock on the partial directory; it dies with its holder.
     _lock: Flock<File>,
     published: bool,
@@ -54,38 +69,64 @@ impl OutputDirectory {
     ///
     /// # Errors
     /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it.
-    pub fn begin(target: &Path, force: bool, sync: bool, notice: impl FnOnce(&str)) -> Result<Self> {
+    pub fn begin(target: &Path, options: OutputOptions, notice: impl FnOnce(&str)) -> Result<Self> {
         let target = absolute(target)?;
         let shown = target.display();
         if fs::symlink_metadata(&target).is_ok() {
-            if !force {
+            if !options.force {
                 bail!("{shown}: exists already (--force replaces it)");
             }
             refuse_what_is_no_output(&target)?;
         }
         let mut name: OsString =
             target.file_name().with_context(|| format!("{shown}: not a name for an output"))?.into();
+        let checkpoint_name = checkpoint_name(&name, &target);
         name.push(".partial");
         let partial = target.with_file_name(name);
-        let failed = || format!("{}: cannot be written (--output names another place)", partial.display());
+        let checkpoint = options.scratch.as_ref().unwrap_or(&partial).join(checkpoint_name);
+        let failed = |partial: &Path| {
+            format!("{}: cannot be written (--output names another place)", partial.display())
+        };
         let stale = match fs::create_dir(&partial) {
             Ok(()) => false,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
-            Err(error) => return Err(error).with_context(failed),
+            Err(error) => return Err(error).with_context(|| failed(&partial)),
         };
-        let directory = File::open(&partial).with_context(failed)?;
-        let inode = directory.metadata().with_context(failed)?.ino();
+        let directory = File::open(&partial).with_context(|| failed(&partial))?;
+        let inode = directory.metadata().with_context(|| failed(&partial))?.ino();
         let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|_| {
             let holder = lock_holder(inode).map(|pid| format!(", process {pid}")).unwrap_or_default();
             anyhow::anyhow!("{}: another run is writing it{holder}", partial.display())
         })?;
-        if stale {
-            notice(&format!("{}: left by a run that did not finish; replaced", partial.display()));
-            for entry in fs::read_dir(&partial).with_context(failed)? {
-                fs::remove_file(entry.with_context(failed)?.path()).with_context(failed)?;
+        let goes_on = checkpoint.is_dir();
+        if (stale || goes_on) && !(goes_on && options.resume) {
+            let hint = if goes_on { " (--resume goes on from it)" } else { "" };
+            notice(&format!("{}: left by a run that did not finish; replaced{hint}", partial.display()));
+        }
+        let output = OutputDirectory { target, partial, checkpoint, options, _lock: lock, published: false };
+        output.clear(output.options.resume).with_context(|| failed(&output.partial))?;
+        Ok(output)
+    }
+
+    /// Removes all files that were begun; and what was counted, unless it is kept.
+    fn clear(&self, keeps_checkpoint: bool) -> io::Result<()> {
+        for entry in fs::read_dir(&self.partial)? {
+            let path = entry?.path();
+            match fs::symlink_metadata(&path)?.is_dir() {
+                true if keeps_checkpoint && path == self.checkpoint => {}
+                true => fs::remove_dir_all(path)?,
+                false => fs::remove_file(path)?,
             }
         }
-        Ok(OutputDirectory { target, partial, force, sync, _lock: lock, published: false })
+        match keeps_checkpoint || !self.checkpoint.is_dir() {
+            true => Ok(()),
+            false => fs::remove_dir_all(&self.checkpoint),
+        }
+    }
+
+    /// The directory of what was counted, if it is kept.
+    pub fn checkpoint(&self) -> Option<&Path> {
+        self.options.resume.then_some(&*self.checkpoint)
     }
 
     /// Where the output will be.
@@ -130,7 +171,10 @@ impl OutputDirectory {
     /// The system's; nothing stands under the final name then but what was there before.
     pub fn publish(mut self) -> Result<()> {
         let shown = self.target.display().to_string();
-        if self.sync {
+        if self.checkpoint.is_dir() {
+            fs::remove_dir_all(&self.checkpoint).with_context(|| self.checkpoint.display().to_string())?;
+        }
+        if self.options.sync {
             for entry in fs::read_dir(&self.partial)? {
                 let path = entry?.path();
                 File::open(&path)
@@ -139,7 +183,7 @@ impl OutputDirectory {
             }
             File::open(&self.partial)?.sync_all().with_context(|| self.partial.display().to_string())?;
         }
-        let replaces = self.force && fs::symlink_metadata(&self.target).is_ok();
+        let replaces = self.options.force && fs::symlink_metadata(&self.target).is_ok();
         let flags = if replaces { RenameFlags::RENAME_EXCHANGE } else { RenameFlags::RENAME_NOREPLACE };
         renameat2(AT_FDCWD, &self.partial, AT_FDCWD, &self.target, flags)
             .map_err(io::Error::from)
@@ -149,7 +193,7 @@ impl OutputDirectory {
             // What was there before now bears the partial name.
             fs::remove_dir_all(&self.partial).with_context(|| self.partial.display().to_string())?;
         }
-        if self.sync {
+        if self.options.sync {
             let parent = self.target.parent().unwrap_or(Path::new("/"));
             File::open(parent).and_then(|directory| directory.sync_all()).with_context(|| shown)?;
         }
@@ -159,10 +203,12 @@ impl OutputDirectory {
 
 impl Drop for OutputDirectory {
     fn drop(&mut self) {
-        if !self.published {
-            // The run has failed already: an error here would hide the first one.
-            let _ = fs::remove_dir_all(&self.partial);
+        if self.published {
+            return;
         }
+        // The run has failed already: an error here would hide the first one.
+        let _ = self.clear(self.options.resume);
+        let _ = fs::remove_dir(&self.partial);
     }
 }
 
@@ -185,6 +231,14 @@ fn refuse_what_is_no_output(target: &Path) -> Result<()> {
         bail!("{}: is not an output of bowline, so --force does not replace it", target.display());
     }
     Ok(())
+}
+
+/// The name of the directory of what was counted for `target`, whose own name is `name`.
+fn checkpoint_name(name: &OsStr, target: &Path) -> OsString {
+    let hash = crc32fast::hash(target.as_os_str().as_bytes());
+    let mut name = name.to_owned();
+    name.push(format!(".{hash:08x}.checkpoint"));
+    name
 }
 
 /// `path` from the root on, without touching the file system; a trailing slash is gone.

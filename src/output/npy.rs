@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
 use nix::fcntl::posix_fallocate;
+use nix::sys::statvfs::fstatvfs;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
@@ -43,12 +44,13 @@ pub fn descr(dtype: Dtype) -> &'static str {
 /// Reserves `bytes` bytes of disk for a file, so that a full disk is an error now and not a signal later.
 ///
 /// # Errors
-/// The system's, with the bytes that were needed.
+/// The system's, with the bytes that were needed and those that were free.
 pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
     // Nothing can't be reserved.
-    posix_fallocate(file, 0, (bytes as i64).max(1))
-        .map_err(io::Error::from)
-        .with_context(|| format!("{what} needs {bytes} bytes of disk (--output names another place)"))?;
+    posix_fallocate(file, 0, (bytes as i64).max(1)).map_err(io::Error::from).with_context(|| {
+        let free = fstatvfs(file).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
+        format!("{what} needs {bytes} bytes of disk, and {free} are free (--output names another place)")
+    })?;
     Ok(file.set_len(bytes)?)
 }
 

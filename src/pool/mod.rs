@@ -1,19 +1,17 @@
-//! Where workers live: processes, threads, or the caller itself. The seam between the one engine and the three
-//! ways to run it.
+//! Where workers live: in processes or in threads. The seam between the one engine and the ways to run it.
 //!
 //! A pool starts workers, carries tasks to them and reports back, and tells of their end. It decides nothing: who
 //! works on what, and what a death means, is the coordinator's.
 
-mod inline;
 mod processes;
 mod sandbox;
 mod threads;
 
-pub use inline::Inline;
 pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
 pub use threads::Threads;
 
+use crate::memory::kernel_bytes;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::worker::Worker;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -52,6 +50,9 @@ pub enum PoolError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// There are too few descriptors for a single worker.
+    #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
+    TooFewFiles,
     /// The worker can't be ended alone.
     #[error("a worker of this mode can't be ended alone (--mode processes can)")]
     CannotEnd,
@@ -82,6 +83,11 @@ pub trait WorkerPool {
         false
     }
 
+    /// How many workers there may be at a time.
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
     /// What workers are confined by.
     fn confinement(&self) -> &'static str {
         "none"
@@ -105,12 +111,4 @@ fn limit_data(memory: Option<u64>) -> io::Result<()> {
 /// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5)).
 fn data_held() -> u64 {
     kernel_bytes("/proc/self/status", "VmData:").unwrap_or(0)
-}
-
-/// The number of bytes that the kernel tells in kB in the line of `file` that begins with `field`.
-pub fn kernel_bytes(file: &str, field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let rest = text.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: u64 = rest.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib << 10)
 }

@@ -16,7 +16,7 @@ use ipc_channel::ipc::{self, IpcReceiverSet, IpcSelectionResult, IpcSender};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, getpid, getppid};
@@ -34,11 +34,26 @@ pub struct Processes {
     /// Which worker a report channel is of.
     reporters: BTreeMap<u64, WorkerId>,
     sandbox: Sandbox,
+    capacity: usize,
 }
 
 struct Process {
     pid: Pid,
     tasks: IpcSender<Task>,
+}
+
+/// Descriptors that the coordinator holds for each worker: an end of each of its two channels, and those of the one before
+/// it until that has left.
+const FILES_A_WORKER: u64 = 4;
+
+/// Descriptors that a run needs beside those: the output's files, a worker's own while it is started.
+const OTHER_FILES: u64 = 13;
+
+/// How many workers there are descriptors for.
+fn capacity() -> usize {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
+    (limit.saturating_sub(open + OTHER_FILES) / FILES_A_WORKER) as usize
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> PoolError {
@@ -51,15 +66,20 @@ impl Processes {
     /// # Errors
     /// If the system has no descriptor left.
     pub fn new(sandbox: Sandbox) -> Result<Self, PoolError> {
+        let capacity = match capacity() {
+            0 => return Err(PoolError::TooFewFiles),
+            capacity => capacity,
+        };
         let channels = IpcReceiverSet::new().map_err(system("opening a set of channels"))?;
         // The first message of a process opens a pair of sockets to find out how long messages may be: a worker in
         // the sandbox could not. It inherits the answer.
         let (sender, receiver) = ipc::channel::<()>().map_err(system("opening a channel"))?;
         let sent = sender.send(()).is_ok() && receiver.try_recv_timeout(Duration::from_secs(10)).is_ok();
-        match sent {
-            true => Ok(Processes { channels, workers: BTreeMap::new(), reporters: BTreeMap::new(), sandbox }),
-            false => Err(system("trying a channel")(io::ErrorKind::BrokenPipe.into())),
+        if !sent {
+            return Err(system("trying a channel")(io::ErrorKind::BrokenPipe.into()));
         }
+        let (workers, reporters) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Processes { channels, workers, reporters, sandbox, capacity })
     }
 }
 
@@ -124,6 +144,10 @@ impl WorkerPool for Processes {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         let status = self.workers.get(&id).map(|process| waitid(Id::Pid(process.pid), flags));
         matches!(status, Some(Ok(WaitStatus::Stopped(..))))
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
     }
 
     fn confinement(&self) -> &'static str {

@@ -3,8 +3,11 @@
 //! The rows of all other documents are compared with those of a run on the same corpus without the fault.
 
 use super::{refused_beside, workers_lost};
-use crate::support::{Csr, Dir, Output, Random, Running, assert_same_bytes, processes};
+use crate::support::faults::{FAULTS, fault};
+use crate::support::{Dir, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
@@ -12,24 +15,8 @@ use std::time::Duration;
 /// Documents of a corpus besides the fault.
 const OTHERS: usize = 199;
 
-/// What each fault is told as.
-const CAUSES: [(&str, &str); 7] = [
-    ("segv", "its worker was killed by SIGSEGV"),
-    ("abort", "its worker was killed by SIGABRT"),
-    ("overflow", "its worker was killed by SIGSEGV"),
-    ("exit", "its worker exited with code 7"),
-    ("panic", "the analyzer panicked"),
-    ("hang", "timed out"),
-    ("memory", "out of memory"),
-];
-
 /// Limits under which faults that know none end soon.
 const LIMITS: [&str; 4] = ["--document-timeout", "0.5", "--worker-memory", "64M"];
-
-/// The content of a fault document. What follows the first line must not be counted, since it fails.
-fn fault(what: &str) -> String {
-    format!("bowline-fault: {what}\nonlyinthefault")
-}
 
 /// A corpus of plain documents. Names leave room for another before, between and after them.
 fn plain() -> Dir {
@@ -38,30 +25,9 @@ fn plain() -> Dir {
     Dir::with_corpus(&files)
 }
 
-/// The columns of a row, and the bytes of its values.
-fn row_bytes(csr: &Csr, row: usize) -> (&[usize], &[u8]) {
-    let (cells, size) = (csr.cells(row), csr.data.element_size());
-    (&csr.indices[cells.clone()], &csr.data.elements[cells.start * size..cells.end * size])
-}
-
-/// Requires that the output is that of the other documents, with a failed row in between.
-fn assert_costs_only_itself(clean: &Output, found: &Output, row: usize, cause: &str, context: &str) {
-    assert_eq!(found.failures(), [(row, cause.to_owned())], "{context}");
-    let mut documents = found.documents();
-    documents.remove(row);
-    assert_eq!(documents, clean.documents(), "{context}");
-    assert_eq!(found.file("vocabulary.jsonl"), clean.file("vocabulary.jsonl"), "{context}");
-    let (clean, found) = (clean.csr(), found.csr());
-    assert_eq!(row_bytes(&found, row), (&[][..], &[][..]), "{context}");
-    for other in 0..OTHERS {
-        let at = other + usize::from(other >= row);
-        assert_eq!(row_bytes(&found, at), row_bytes(&clean, other), "{context}: row {at}");
-    }
-}
-
 /// Puts the fault at the first, a middle and the last place of the first batch, for several numbers of workers.
 fn assert_fault_costs_only_itself(what: &str) {
-    let cause = CAUSES.iter().find(|(name, _)| *name == what).expect("a fault of the table").1;
+    let cause = FAULTS.iter().find(|(name, _)| *name == what).expect("a fault of the table").1;
     let dir = plain();
     let clean = dir.embedded(&["--norm", "l2"]);
     for workers in [1, 2, 5] {
@@ -74,7 +40,7 @@ fn assert_fault_costs_only_itself(what: &str) {
             let workers = workers.to_string();
             let options = ["--norm", "l2", "--workers", &workers, "--force"];
             dir.embed_to("faulty", &[&options[..], &LIMITS].concat()).run().expect(3);
-            assert_costs_only_itself(&clean, &dir.output("faulty"), row, cause, &context);
+            assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(row, cause)], &context);
             fs::remove_file(dir.path("corpus").join(path)).unwrap();
         }
     }
@@ -163,7 +129,7 @@ fn a_strict_sandbox_is_whole_or_an_error() {
 /// One of each kind, side by side.
 fn several() -> Dir {
     let dir = plain();
-    for (number, (what, _)) in CAUSES.iter().enumerate() {
+    for (number, (what, _)) in FAULTS.iter().enumerate() {
         dir.add(format!("{:03}.{what}", number * 30 / 4).as_bytes(), fault(what).as_bytes());
     }
     dir
@@ -175,12 +141,12 @@ fn faults_of_every_kind_have_the_same_outcome_for_any_number_of_workers() {
     let embedded = |workers: &str| {
         let options = [&["--workers", workers], &LIMITS[..]].concat();
         let finished = dir.embed_to(workers, &options).run().expect(3);
-        assert_eq!(finished.stderr.lines().count(), CAUSES.len() + 2, "{}", finished.stderr);
+        assert_eq!(finished.stderr.lines().count(), FAULTS.len() + 2, "{}", finished.stderr);
         dir.output(workers)
     };
     let reference = embedded("1");
     let mut causes: Vec<_> = reference.failures().into_iter().map(|(_, cause)| cause).collect();
-    let mut expected = CAUSES.map(|(_, cause)| cause);
+    let mut expected = FAULTS.map(|(_, cause)| cause);
     causes.sort();
     expected.sort();
     assert_eq!(causes, expected);
@@ -260,19 +226,22 @@ fn nothing_but_faults_is_no_storm() {
 fn a_hang_ends_a_threaded_run() {
     let dir = plain();
     dir.add(b"017.hang", fault("hang").as_bytes());
-    let options = ["--mode", "threads", "--workers", "2", "--document-timeout", "0.5"];
-    let finished = dir.embed(&options).limit(Duration::from_secs(10)).run().expect(1);
-    let line = "017.hang: a document makes no progress (--mode processes would skip it)";
-    assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
+    for mode in ["threads", "inline"] {
+        let options = ["--mode", mode, "--workers", "2", "--document-timeout", "0.5"];
+        let finished = dir.embed(&options).limit(Duration::from_secs(10)).run().expect(1);
+        let line = "017.hang: a document makes no progress (--mode processes would skip it)";
+        assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
+    }
 }
 
 #[test]
 fn a_second_sigint_ends_a_run_that_does_not_heed_the_first() {
-    let dir = Dir::with_corpus(&[("a.txt", fault("hang"))]);
-    let mut run = dir.embed(&["--mode", "inline"]).start();
+    let dir = Dir::with_corpus(&[("a.txt", "text")]);
+    // Nobody will ever read from it: the run waits.
+    mkfifo(&dir.path("report"), Mode::S_IRWXU).unwrap();
+    let mut run = dir.embed(&["--report", "report"]).start();
     run.until("its lock", |run| processes::has_lock(run.pid()));
-    // The document must have begun.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(100));
     run.signal(Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(100));
     run.signal(Signal::SIGINT);
@@ -367,7 +336,7 @@ fn a_large_file_that_grows_while_it_is_read_fails() {
         }
         run.wait().expect(3);
         let (found, context) = (dir.output("disturbed"), format!("{workers} workers"));
-        assert_costs_only_itself(&clean, &found, 100, "changed while being read", &context);
+        assert_costs_only_themselves(&clean, &found, &[(100, "changed while being read")], &context);
     }
 }
 
@@ -409,7 +378,6 @@ fn a_stopped_worker_never_condemns() {
 }
 
 #[test]
-#[ignore = "known fault: the signal is looked at between batches only, so SIGTERM and one SIGINT do nothing"]
 fn a_hang_keeps_no_run_from_being_ended() {
     let dir = Dir::with_corpus(&[("a.txt", fault("hang"))]);
     for mode in ["processes", "threads", "inline"] {
@@ -419,6 +387,22 @@ fn a_hang_keeps_no_run_from_being_ended() {
         run.signal(Signal::SIGTERM);
         run.wait().expect(143);
         assert_eq!(dir.entries(), ["corpus"]);
+    }
+}
+
+/// The kernel's killer is somebody else, and yet the document is to blame.
+#[test]
+fn a_kill_for_want_of_memory_condemns_the_document() {
+    let Some(wrapper) = crate::support::wrapper::little_memory() else { return };
+    let dir = plain();
+    let clean = dir.embedded(&[]);
+    dir.add(b"000.a", fault("memory").as_bytes());
+    // With what a worker may take by itself, it is stopped before the kernel has to.
+    for options in [&["--worker-memory", "100G"][..], &[]] {
+        let arguments = ["embed", "--no-sync", "--force", "--workers", "2", "--output", "faulty"];
+        let run = dir.through(&wrapper).args(&arguments).args(options).args(&["corpus"]);
+        run.limit(Duration::from_secs(60)).run().expect(3);
+        assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(0, "out of memory")], "little memory");
     }
 }
 
@@ -434,8 +418,8 @@ fn a_crash_of_a_thread_ends_the_run_and_names_the_document() {
     for (what, cause) in causes {
         let dir = plain();
         dir.add(b"017.bad", fault(what).as_bytes());
-        for workers in ["1", "2", "5"] {
-            let options = [&["--mode", "threads", "--workers", workers], &LIMITS[2..]].concat();
+        for (mode, workers) in [("threads", "1"), ("threads", "2"), ("threads", "5"), ("inline", "1")] {
+            let options = [&["--mode", mode, "--workers", workers], &LIMITS[2..]].concat();
             let finished = dir.embed(&options).run().expect(1);
             let line = format!("bowline: 017.bad: {cause} (--mode processes would skip it)");
             let told = finished.stderr.lines().last().unwrap_or_default();

@@ -83,6 +83,12 @@ impl Csr {
         csr
     }
 
+    /// The columns of a row, and the bytes of its values.
+    pub fn row_bytes(&self, row: usize) -> (&[usize], &[u8]) {
+        let (cells, size) = (self.cells(row), self.data.element_size());
+        (&self.indices[cells.clone()], &self.data.elements[cells.start * size..cells.end * size])
+    }
+
     fn check(&self) {
         let [rows, columns] = self.shape;
         assert_eq!(self.indptr.len(), rows + 1);

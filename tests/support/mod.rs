@@ -5,6 +5,7 @@
 //! expectation: those belong to the tests.
 
 mod dir;
+pub mod faults;
 mod invocation;
 mod matrix;
 mod npy;
@@ -17,5 +18,5 @@ pub use dir::Dir;
 pub use invocation::{Finished, Invocation, Running, repository};
 pub use matrix::{Csr, Npz};
 pub use npy::Array;
-pub use output::{DocumentLine, Output, assert_same_bytes};
+pub use output::{DocumentLine, Output, assert_costs_only_themselves, assert_same_bytes};
 pub use random::Random;

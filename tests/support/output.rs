@@ -129,3 +129,32 @@ pub fn assert_same_bytes(expected: &Output, found: &Output, context: &str) {
         assert!(bytes == other, "{context}: {name}, of {sizes:?} bytes, differs from byte {at} on");
     }
 }
+
+/// Requires that the output is what it would be without the documents at `failed`, which have these causes and empty
+/// rows.
+#[track_caller]
+pub fn assert_costs_only_themselves(clean: &Output, found: &Output, failed: &[(usize, &str)], context: &str) {
+    let (mut documents, mut kept) = (found.documents(), Vec::new());
+    for (row, document) in documents.drain(..).enumerate() {
+        match failed.iter().find(|&&(failed, _)| failed == row) {
+            Some(&(_, cause)) => assert_eq!(document.cause.as_deref(), Some(cause), "{context}: row {row}"),
+            None => kept.push((row, document)),
+        }
+    }
+    let (rows, kept): (Vec<usize>, Vec<DocumentLine>) = kept.into_iter().unzip();
+    assert_eq!(kept, clean.documents(), "{context}");
+    let others = |output: &Output| {
+        let of_rows = ["documents.jsonl", "matrix.npz", "manifest.json"];
+        let mut files = output.files();
+        files.retain(|name, _| !of_rows.contains(&name.as_str()));
+        files
+    };
+    assert!(others(clean) == others(found), "{context}: the files of columns");
+    let (clean, found) = (clean.csr(), found.csr());
+    for (row, &at) in rows.iter().enumerate() {
+        assert_eq!(found.row_bytes(at), clean.row_bytes(row), "{context}: row {at}");
+    }
+    for &(row, _) in failed {
+        assert_eq!(found.row_bytes(row), (&[][..], &[][..]), "{context}: row {row}");
+    }
+}

@@ -60,3 +60,8 @@ pub fn has_lock(pid: Pid) -> bool {
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
         .any(|text| text.contains("lock:"))
 }
+
+/// How many descriptors a process has open; 0 if it is gone.
+pub fn descriptors(pid: Pid) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}

@@ -35,6 +35,36 @@ pub fn small_disk() -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
 }
 
+/// Puts itself into a new control group (cgroups(7), version 2 or 1) of 300 MB, runs the arguments, and removes it.
+const IN_LITTLE_MEMORY: &str = r#"
+group() { sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup; }
+for place in "/sys/fs/cgroup$(group)/ memory.max" "/sys/fs/cgroup/memory$(group memory)/ memory.limit_in_bytes"; do
+    set_limit=${place#* } parent=${place%% *} own=${place%% *}bowline-test-$$
+    mkdir "$own" 2>/dev/null || continue
+    # Where no control groups are mounted, a new directory is empty.
+    if [ -e "$own/$set_limit" ] && echo 300000000 2>/dev/null > "$own/$set_limit" && echo $$ 2>/dev/null > "$own/cgroup.procs"; then
+        "$@"; code=$?
+        echo $$ > "$parent/cgroup.procs"; rmdir "$own"; exit $code
+    fi
+    rmdir "$own"
+done
+exit 77"#;
+
+/// A command under which the kernel kills what takes more than 300 MB together.
+pub fn little_memory() -> Option<Vec<&'static str>> {
+    let wrapper = ["sh", "-c", IN_LITTLE_MEMORY, "sh"];
+    let probe = [&wrapper[1..], &["true"]].concat();
+    works(wrapper[0], &probe, "want of memory: no control group can be made").then(|| wrapper.to_vec())
+}
+
+/// A command under which `/dev/shm` holds next to nothing.
+pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
+    let script = "mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77; exec \"$@\"";
+    let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
+    let wrapper = [&UNSHARE[..], &[script, "sh"]].concat();
+    works(UNSHARE[0], &probe, "a tiny /dev/shm: no tmpfs can be mounted").then_some(wrapper)
+}
+
 fn works(program: &str, arguments: &[&str], otherwise: &str) -> bool {
     let probe = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let works = probe.is_ok_and(|status| status.success());

@@ -19,7 +19,7 @@ use bowline_workers::plan::{
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
 use bowline_workers::reader::{ReadSettings, WINDOW};
 use bowline_workers::recorder::Recorder;
-use bowline_workers::segment::Segment;
+use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use divan::counter::{BytesCount, ItemsCount};
@@ -214,8 +214,8 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let recorder = Recorder::new(SEGMENTS).expect("a recorder");
         let rows = documents.len();
         let tallied = |part: usize| {
-            let segment = Segment::new(1 << 30, &Store::unlimited()).expect("a segment");
-            let writer = segment.writer().expect("its writer");
+            let writer = SegmentWriter::new(1 << 30, &Store::unlimited()).expect("a segment");
+            let segment = writer.segment();
             let tally = Tally::new(&settings, documents.clone(), writer, recorder.pen(part));
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
             let end = (last - first) as u32;

@@ -3,8 +3,8 @@
 //! The list is made once by the coordinator, before any worker starts, and only read from then on.
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
-use nix::sys::stat::{FileStat, Mode};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -51,6 +51,11 @@ impl Source {
             modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
         }
     }
+}
+
+/// Whether it is a file like any other: no directory, pipe or device.
+pub(crate) fn is_regular(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 /// Bytes of a document that are fetched ahead.
@@ -109,8 +114,24 @@ impl Documents {
     }
 
     /// The root of row `row`, counted from 0 in the order of the arguments.
-    fn root(&self, row: usize) -> usize {
+    pub fn root(&self, row: usize) -> usize {
         self.roots.partition_point(|root| root.first <= row) - 1
+    }
+
+    /// The first row of each root.
+    pub fn first_rows(&self) -> impl Iterator<Item = usize> {
+        self.roots.iter().map(|root| root.first)
+    }
+
+    /// What is known of a document's file without opening it; nothing if there is no regular file.
+    pub fn source(&self, row: usize) -> Option<Source> {
+        let links = if self.follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+        let path = self.c_path(row);
+        let stat = match &self.roots[self.root(row)].directory {
+            Some(directory) => fstatat(directory.as_fd(), path, links),
+            None => fstatat(AT_FDCWD, path, AtFlags::empty()),
+        };
+        stat.ok().filter(is_regular).map(|stat| Source::of(&stat))
     }
 
     /// The open directories, which a worker must keep.

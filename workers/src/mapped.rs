@@ -9,13 +9,14 @@
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw};
-use nix::fcntl::{FallocateFlags, posix_fallocate};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -106,8 +107,6 @@ impl Drop for Share {
 #[derive(Debug)]
 struct Region {
     map: MmapRaw,
-    /// The scratch file under it, where more of its disk is to be reserved.
-    file: Option<File>,
     share: Share,
 }
 
@@ -115,13 +114,13 @@ impl Region {
     fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
         let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC)?);
         file.set_len(bytes as u64)?;
-        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, file: None, share })
+        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, share })
     }
 
     /// A map of a file that is as long as that.
     fn of_file(file: &File, bytes: usize, store: &Store) -> io::Result<Self> {
         let share = Share { store: store.clone(), bytes: AtomicU64::new(0) };
-        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(file)?, file: None, share })
+        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(file)?, share })
     }
 
     /// Asks for the pages of a range in one go, which is cheaper than one by one as they are touched. A hint: without
@@ -197,12 +196,15 @@ const LOG_HEAD: usize = 64;
 pub struct Log {
     region: Region,
     capacity: usize,
+    /// Whether it lies in a file, whose disk it takes as it grows.
+    is_in_file: bool,
     has_writer: AtomicBool,
     is_closed: AtomicBool,
 }
 
-/// Capacity of a log in a scratch file: as much as a record's place can tell. It takes disk as it grows.
-const SCRATCH_CAPACITY: usize = 1 << 40;
+/// Capacity of a log in a file: more than any record takes, and little enough for two thousand logs in the address space
+/// of a process (2^47 bytes).
+const FILE_CAPACITY: usize = 1 << 36;
 
 impl Log {
     /// An empty log that takes up to `capacity` bytes, all of them of `store`'s memory or else in a scratch file.
@@ -213,32 +215,63 @@ impl Log {
         store.region(LOG_HEAD + capacity).map(|region| Log::over(region, capacity))
     }
 
-    /// An empty log that takes up to `wanted` bytes of `store`'s memory; or a quarter of that at least, if there is no
-    /// more; or else in a scratch file as many as the disk holds.
+    /// The writer of an empty log that takes up to `wanted` bytes of `store`'s memory; or a quarter of that at least, if
+    /// there is no more; or else in a scratch file as many as the disk holds.
     ///
     /// # Errors
     /// As for [`Log::new`].
-    pub fn growing(wanted: usize, store: &Store) -> io::Result<Self> {
+    pub fn growing(wanted: usize, store: &Store) -> io::Result<LogWriter> {
         let capacity = wanted.min(store.memory_left().saturating_sub(LOG_HEAD as u64) as usize);
         if capacity >= (wanted / 4).max(1) || store.0.scratch.is_none() {
-            return Log::new(capacity.max(1), store);
+            return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
         }
-        let file = store.scratch_file()?;
-        file.set_len((LOG_HEAD + SCRATCH_CAPACITY) as u64)?;
+        Log::growing_in(store.scratch_file()?, store)
+    }
+
+    /// The writer of an empty log in an empty file, which takes as much as the disk holds. [`Log::recover`] opens it
+    /// again.
+    ///
+    /// # Errors
+    /// The system's, if there is no disk or no address space.
+    pub fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
+        file.set_len((LOG_HEAD + FILE_CAPACITY) as u64)?;
         posix_fallocate(&file, 0, LOG_HEAD as i64)?;
-        let mut region = Region::of_file(&file, LOG_HEAD + SCRATCH_CAPACITY, store)?;
-        region.file = Some(file);
-        Ok(Log::over(region, SCRATCH_CAPACITY))
+        let region = Region::of_file(&file, LOG_HEAD + FILE_CAPACITY, store)?;
+        let log = Log { is_in_file: true, ..Log::over(region, FILE_CAPACITY) };
+        Ok(LogWriter::new(Arc::new(log), Some(file)))
+    }
+
+    /// The log that a process which is no more has left in a file. It is cut to what was committed and takes no writer.
+    /// What it holds may be anything.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn recover(file: &File, store: &Store) -> io::Result<Self> {
+        let mut mark = [0; size_of::<u64>()];
+        let room = file.metadata()?.len().saturating_sub(LOG_HEAD as u64);
+        let committed = match file.read_exact_at(&mut mark, 0) {
+            Ok(()) => u64::from_ne_bytes(mark).min(room),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
+            Err(error) => return Err(error),
+        };
+        let bytes = LOG_HEAD as u64 + committed;
+        file.set_len(bytes)?;
+        let length = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let log = Log::over(Region::of_file(file, length, store)?, length - LOG_HEAD);
+        log.mark().store(committed, Ordering::Relaxed);
+        log.has_writer.store(true, Ordering::Relaxed);
+        Ok(log)
     }
 
     fn over(region: Region, capacity: usize) -> Self {
-        Log { region, capacity, has_writer: AtomicBool::new(false), is_closed: AtomicBool::new(false) }
+        let (has_writer, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Log { region, capacity, is_in_file: false, has_writer, is_closed }
     }
 
     /// The log's writer: given out once.
     pub fn writer(self: &Arc<Self>) -> Option<LogWriter> {
         let taken = self.has_writer.swap(true, Ordering::Relaxed);
-        (!taken).then(|| LogWriter { log: self.clone(), end: 0, populated: 0 })
+        (!taken).then(|| LogWriter::new(self.clone(), None))
     }
 
     /// Says that the writer is gone: memory that it did not use is free for others, and so is disk.
@@ -248,16 +281,14 @@ impl Log {
         }
         let used = (LOG_HEAD + self.committed().len()) as u64;
         let share = &self.region.share;
-        let Some(file) = &self.region.file else { return share.shrink(used) };
+        if !self.is_in_file {
+            return share.shrink(used);
+        }
         share.store.0.on_disk.fetch_add(used, Ordering::Relaxed);
-        let used = used.next_multiple_of(PAGE);
+        let (map, used) = (&self.region.map, used.next_multiple_of(PAGE) as usize);
         // Best effort: what is reserved in vain is given back when the file goes.
-        let _ = nix::fcntl::fallocate(
-            file,
-            FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
-            used as i64,
-            (self.capacity + LOG_HEAD) as i64 - used as i64,
-        );
+        // SAFETY: nothing beyond the mark is ever read, and nobody writes any more.
+        let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::Remove, used, map.len() - used) };
     }
 
     fn mark(&self) -> &AtomicU64 {
@@ -291,12 +322,24 @@ const PAGE: u64 = 64 << 10;
 #[derive(Debug)]
 pub struct LogWriter {
     log: Arc<Log>,
+    /// The file under the log, where it lies in one.
+    file: Option<File>,
     end: usize,
-    /// Up to where pages were asked for.
-    populated: usize,
+    /// Up to where pages were asked for, or disk.
+    prepared: usize,
 }
 
 impl LogWriter {
+    fn new(log: Arc<Log>, file: Option<File>) -> Self {
+        log.has_writer.store(true, Ordering::Relaxed);
+        LogWriter { log, file, end: 0, prepared: 0 }
+    }
+
+    /// What it writes to.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
     /// Bytes that were appended so far.
     pub fn len(&self) -> usize {
         self.end
@@ -307,9 +350,9 @@ impl LogWriter {
         self.end == 0
     }
 
-    /// The scratch file under the log, where it lies in one.
+    /// The file under the log, where it lies in one.
     pub fn file(&self) -> Option<&File> {
-        self.log.region.file.as_ref()
+        self.file.as_ref()
     }
 
     /// Bytes that still fit.
@@ -327,7 +370,7 @@ impl LogWriter {
     /// If they don't fit: the caller asks [`LogWriter::room`] first.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
-        if self.end + bytes.len() > self.populated {
+        if self.end + bytes.len() > self.prepared {
             self.prepare(bytes.len())?;
         }
         // SAFETY: the range is within the map (checked) and above the mark, where this writer, the only one, is
@@ -343,12 +386,11 @@ impl LogWriter {
     /// Sees to it that `bytes` more can be written.
     #[cold]
     fn prepare(&mut self, bytes: usize) -> io::Result<()> {
-        let region = &self.log.region;
-        match &region.file {
+        match &self.file {
             None => {
                 let ahead = POPULATED.max(bytes);
-                region.populate(LOG_HEAD + self.populated, ahead);
-                self.populated += ahead;
+                self.log.region.populate(LOG_HEAD + self.prepared, ahead);
+                self.prepared += ahead;
             }
             Some(file) => {
                 let start = LOG_HEAD + self.end;
@@ -357,7 +399,7 @@ impl LogWriter {
                     self.end = self.log.mark().load(Ordering::Relaxed) as usize;
                     return Err(errno.into());
                 }
-                self.populated = self.end + ahead;
+                self.prepared = self.end + ahead;
             }
         }
         Ok(())
@@ -428,10 +470,10 @@ mod tests {
     fn a_log_grows_on_disk_where_memory_is_short() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(10_000, Some(dir.path().to_owned()));
-        let small = Arc::new(Log::growing(20_000, &store).unwrap());
-        assert!(small.writer().unwrap().room() <= 10_000);
-        let large = Arc::new(Log::growing(20_000, &store).unwrap());
-        let mut writer = large.writer().unwrap();
+        let small = Log::growing(20_000, &store).unwrap();
+        assert!(small.room() <= 10_000);
+        let mut writer = Log::growing(20_000, &store).unwrap();
+        let large = writer.log().clone();
         for byte in 0..100u8 {
             writer.append(&vec![byte; 100_000]).unwrap();
             writer.commit();
@@ -441,8 +483,28 @@ mod tests {
         assert_eq!(large.committed().len(), 10_000_000);
         assert!((0..100).all(|byte| large.committed()[byte * 100_000] == byte as u8));
         assert_eq!(store.on_disk(), 10_000_000 + LOG_HEAD as u64);
-        small.close();
+        small.log().close();
         assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
+    }
+
+    #[test]
+    fn a_log_in_a_file_is_found_again() {
+        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
+        let mut writer = Log::growing_in(path.reopen().unwrap(), &store).unwrap();
+        writer.append(b"committed").unwrap();
+        writer.commit();
+        writer.append(b"not committed").unwrap();
+        assert!(writer.log().writer().is_none(), "there is one writer");
+        drop(writer);
+        let log = Arc::new(Log::recover(&path.reopen().unwrap(), &store).unwrap());
+        assert_eq!((log.committed(), log.writer().is_none()), (&b"committed"[..], true));
+        // Whatever stands in the file, there is never more than it holds.
+        for (content, committed) in [(vec![], 0), (vec![255; 63], 0), (vec![255; 64], 0), (vec![255; 70], 6)]
+        {
+            std::fs::write(path.path(), content).unwrap();
+            let log = Log::recover(&path.reopen().unwrap(), &store).unwrap();
+            assert_eq!(log.committed().len(), committed);
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
 
 use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
-use crate::documents::{Documents, Source};
+use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, SFlag, fstat};
+use nix::sys::stat::fstat;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::time::{Duration, Instant};
@@ -202,10 +202,6 @@ impl Reading {
 
 fn prefix(bytes: &[u8], length: usize) -> &[u8] {
     &bytes[..length.min(bytes.len())]
-}
-
-fn is_regular(stat: &FileStat) -> bool {
-    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 use crate::documents::Source;
 use crate::failure::Failure;
 use crate::mapped::{Log, LogWriter, Store};
+use crate::row;
 use bytemuck::{Pod, Zeroable};
 use std::fs::File;
 use std::io;
@@ -111,13 +112,23 @@ pub fn term_size(length: usize) -> usize {
 pub struct Segment(Arc<Log>);
 
 impl Segment {
-    /// An empty segment for `wanted` bytes of records in memory, or less where `store` has no more, or for any number
-    /// in a scratch file.
+    /// The segment that a process which is no more has left in a file: its records as far as they make sense, where a
+    /// row's numbers are those of `columns` columns, or else local ids.
     ///
     /// # Errors
-    /// The system's, if there is no memory, no address space or no descriptor for it.
-    pub fn new(wanted: usize, store: &Store) -> io::Result<Self> {
-        Log::growing(wanted, store).map(|log| Segment(Arc::new(log)))
+    /// The system's.
+    pub fn recover(file: &File, columns: Option<u64>, store: &Store) -> io::Result<Self> {
+        let segment = Segment(Arc::new(Log::recover(file, store)?));
+        let (mut end, mut ids) = (0, 0);
+        for record in segment.records() {
+            ids += record.new_terms() as u64;
+            if !record.is_intact() || !record.makes_sense(columns.unwrap_or(ids)) {
+                break;
+            }
+            end = record.offset + record.header.size as usize;
+        }
+        segment.0.truncate(end);
+        Ok(segment)
     }
 
     /// Says that the writer is dead. What it has left ends with the last record that is whole.
@@ -130,11 +141,6 @@ impl Segment {
     /// Says that the writer has left in peace.
     pub fn close(&self) {
         self.0.close();
-    }
-
-    /// The one that may append to it: given out once.
-    pub fn writer(&self) -> Option<SegmentWriter> {
-        self.0.writer().map(|log| SegmentWriter { log })
     }
 
     /// The bytes of the committed records. What a record's offsets refer to.
@@ -236,6 +242,27 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Whether terms and row are what a worker writes, if the row's numbers are below `numbers`. A checksum finds
+    /// accidents, and not malice.
+    fn makes_sense(&self, numbers: u64) -> bool {
+        let (mut terms, mut bytes) = (0, 0);
+        for at in self.term_offsets() {
+            let Some(term) = term_at(self.bytes, at) else { return false };
+            if std::str::from_utf8(term).is_err() {
+                return false;
+            }
+            terms += 1;
+            bytes += term_size(term.len());
+        }
+        let mut nonzeros = 0;
+        let in_range =
+            row::pairs(self.row()).inspect(|_| nonzeros += 1).all(|(number, _)| (number as u64) < numbers);
+        terms == self.header.new_terms
+            && bytes == self.term_bytes()
+            && in_range
+            && nonzeros == self.header.nonzeros
+    }
+
     /// Whether the checksum is right.
     fn is_intact(&self) -> bool {
         let bytes = &self.bytes[self.offset + 4..self.offset + self.header.size as usize];
@@ -265,14 +292,26 @@ impl From<io::Error> for AppendError {
 }
 
 impl SegmentWriter {
-    /// Whether nothing was committed yet.
-    pub fn is_empty(&self) -> bool {
-        self.log.is_empty()
+    /// The writer of an empty segment for `wanted` bytes of records in memory, or less where `store` has no more, or for
+    /// any number in a scratch file.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory, no disk, no address space or no descriptor for it.
+    pub fn new(wanted: usize, store: &Store) -> io::Result<Self> {
+        Log::growing(wanted, store).map(|log| SegmentWriter { log })
     }
 
-    /// Bytes in it so far.
-    pub fn len(&self) -> usize {
-        self.log.len()
+    /// The writer of an empty segment in an empty file. [`Segment::recover`] opens it again.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn new_in(file: File, store: &Store) -> io::Result<Self> {
+        Log::growing_in(file, store).map(|log| SegmentWriter { log })
+    }
+
+    /// What it writes to.
+    pub fn segment(&self) -> Segment {
+        Segment(self.log.log().clone())
     }
 
     /// The scratch file that the segment lies in, if it does.
@@ -343,8 +382,8 @@ mod tests {
 
     #[test]
     fn what_goes_in_comes_out() {
-        let segment = Segment::new(100_000, &Store::unlimited()).unwrap();
-        let mut writer = segment.writer().unwrap();
+        let mut writer = SegmentWriter::new(100_000, &Store::unlimited()).unwrap();
+        let segment = writer.segment();
         let mut terms = Vec::new();
         let long = "x".repeat(300);
         for term in ["a", "", &long] {
@@ -368,8 +407,8 @@ mod tests {
 
     #[test]
     fn a_full_segment_says_so_and_stays_whole() {
-        let segment = Segment::new(HEADER * 2, &Store::unlimited()).unwrap();
-        let mut writer = segment.writer().unwrap();
+        let mut writer = SegmentWriter::new(HEADER * 2, &Store::unlimited()).unwrap();
+        let segment = writer.segment();
         writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
         let refused = writer.commit(&outcome(1, &[1, 2], b"", 0));
         assert!(matches!(refused, Err(AppendError::Full)));
@@ -378,10 +417,10 @@ mod tests {
 
     #[test]
     fn a_sealed_segment_ends_with_its_last_whole_record() {
-        let segment = Segment::new(100_000, &Store::unlimited()).unwrap();
-        let mut writer = segment.writer().unwrap();
+        let mut writer = SegmentWriter::new(100_000, &Store::unlimited()).unwrap();
+        let segment = writer.segment();
         writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
-        let whole = writer.len();
+        let whole = segment.bytes().len();
         // As after a wild write.
         writer.log.append(&segment.bytes()[..HEADER]).unwrap();
         writer.log.append(&[1; 8]).unwrap();
@@ -392,10 +431,40 @@ mod tests {
     }
 
     #[test]
+    fn a_recovered_segment_has_the_records_that_make_sense() {
+        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
+        let (mut terms, mut packed) = (Vec::new(), Vec::new());
+        push_term(&mut terms, b"a");
+        push_term(&mut terms, "\u{e9}".as_bytes());
+        row::push(&mut packed, 1, 5);
+        let row = packed;
+        let good = outcome(0, &row, &terms, 2);
+        let bad = [
+            Outcome { terms: b"\x01\xFF\x01b", ..good },
+            Outcome { new_terms: 1, ..good },
+            Outcome { new_terms: 3, ..good },
+            Outcome { new_terms: 0, terms: b"", row: &[5 << 4], ..good },
+            Outcome { nonzeros: 2, ..good },
+        ];
+        for bad in bad {
+            let mut writer = SegmentWriter::new_in(path.reopen().unwrap(), &store).unwrap();
+            for outcome in [&good, &bad, &good] {
+                writer.commit(outcome).unwrap();
+            }
+            drop(writer);
+            let found = Segment::recover(&path.reopen().unwrap(), None, &store).unwrap();
+            assert_eq!(found.records().count(), 1, "{bad:?}");
+            let none = Segment::recover(&path.reopen().unwrap(), Some(1), &store).unwrap();
+            assert_eq!(none.records().count(), 0, "its number is no column");
+            path.as_file().set_len(0).unwrap();
+        }
+    }
+
+    #[test]
     fn nonsense_ends_the_records() {
         for byte in 0..HEADER * 2 {
-            let segment = Segment::new(1000, &Store::unlimited()).unwrap();
-            let mut writer = segment.writer().unwrap();
+            let mut writer = SegmentWriter::new(1000, &Store::unlimited()).unwrap();
+            let segment = writer.segment();
             let mut terms = Vec::new();
             push_term(&mut terms, b"term");
             writer.commit(&outcome(0, &[1, 2], &terms, 1)).unwrap();

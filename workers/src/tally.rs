@@ -193,15 +193,6 @@ impl Tally {
                 Err(AppendError::System(error)) => {
                     return Report::Broken { errno: error.raw_os_error().unwrap_or(0) };
                 }
-                // Not even an empty segment holds the row.
-                Err(AppendError::Full) if self.segment.is_empty() => {
-                    let source = Source { bytes, modified: 0 };
-                    if self.commit_failure(key, source, Failure::OutOfMemory).is_err() {
-                        return Report::Broken { errno: 0 };
-                    }
-                    self.pen.end(bytes);
-                    return Report::Retired { next: ordinal + 1 };
-                }
                 Err(AppendError::Full) => return Report::Retired { next: ordinal },
             }
             self.pen.end(bytes);
@@ -337,7 +328,7 @@ mod tests {
     use crate::analyzer::stop_words::StopWords;
     use crate::mapped::Store;
     use crate::recorder::Recorder;
-    use crate::segment::{Segment, term_at};
+    use crate::segment::term_at;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::io::Write as _;
@@ -420,8 +411,8 @@ mod tests {
         let mut documents = Documents::new();
         documents.add_root(None, Vec::new());
         files.iter().for_each(|file| documents.add(file.path().as_os_str().as_bytes()));
-        let segment = Segment::new(1 << 20, &Store::unlimited()).expect("a segment");
-        let writer = segment.writer().expect("its writer");
+        let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
+        let segment = writer.segment();
         let mut tally = Tally::new(settings, Arc::new(documents), writer, recorder.pen(0));
         before(&mut tally);
         let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };

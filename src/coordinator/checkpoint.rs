@@ -1,0 +1,246 @@
+//! What a run has counted, kept on disk so that another one can go on from it (`--resume`).
+//!
+//! A checkpoint is a directory with a folder a run: a `plan`, which says what the run's keys mean, and its segments.
+//! A run writes to its own folder only, and takes from those of earlier runs each record of a document that is the same
+//! file still, by size and time of modification. It counts on nothing but the page cache: what a crash of the machine
+//! spoils, checksums find, and it is done again.
+
+use bowline_workers::documents::Documents;
+use bowline_workers::mapped::Store;
+use bowline_workers::protocol::Batch;
+use bowline_workers::segment::{Key, Record, Segment};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The name of a run's plan.
+const PLAN: &str = "plan";
+
+/// The directory, and this run's folder in it.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    /// What a run's records depend on, besides the documents.
+    identity: String,
+    segments: usize,
+    earlier: Vec<Earlier>,
+    has_others: bool,
+}
+
+/// A segment of an earlier run.
+#[derive(Debug)]
+pub struct Earlier {
+    /// Its records.
+    pub segment: Segment,
+    /// The rows that they are of now, each with its record's offset. No row is in two of them.
+    pub rows: Vec<(usize, usize)>,
+}
+
+impl Earlier {
+    /// The records of the rows.
+    pub fn records(&self) -> impl Iterator<Item = (usize, Record<'_>)> {
+        self.rows.iter().filter_map(|&(row, offset)| Some((row, Record::at(self.segment.bytes(), offset)?)))
+    }
+}
+
+/// What an earlier run's keys meant.
+#[derive(Serialize, Deserialize)]
+struct Plan {
+    identity: String,
+    /// First row and number of documents of each batch.
+    batches: Vec<(u64, u32)>,
+    /// First row of each root.
+    roots: Vec<usize>,
+    rows: usize,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in `directory`, which is made if it isn't there. Of what earlier runs have left it keeps what
+    /// is of use: records made under the same `identity`, of documents that have not changed. A row's numbers are those
+    /// of `columns` columns, or else local ids.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open(
+        directory: &Path,
+        identity: String,
+        documents: &Documents,
+        columns: Option<u64>,
+        store: &Store,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut runs: Vec<(u64, PathBuf)> = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            match path.file_name().and_then(|name| name.to_str()?.parse().ok()) {
+                Some(number) => runs.push((number, path)),
+                None => remove(&path)?,
+            }
+        }
+        runs.sort_unstable();
+        let next = runs.last().map_or(0, |(number, _)| number + 1);
+        let mut found = Found {
+            rows: rows_by_path(documents),
+            taken: vec![false; documents.len()],
+            has_others: false,
+            documents,
+        };
+        let mut earlier = Vec::new();
+        for (_, folder) in runs {
+            let of_run = found.in_run(&folder, &identity, columns, store)?;
+            if of_run.is_empty() {
+                remove(&folder)?;
+            }
+            earlier.extend(of_run);
+        }
+        let folder = directory.join(next.to_string());
+        fs::create_dir(&folder)?;
+        Ok(Checkpoint { folder, identity, segments: 0, earlier, has_others: found.has_others })
+    }
+
+    /// Whether there was something of a run with another identity, which is gone now.
+    pub fn has_others(&self) -> bool {
+        self.has_others
+    }
+
+    /// How many documents earlier runs have counted.
+    pub fn documents(&self) -> usize {
+        self.earlier.iter().map(|earlier| earlier.rows.len()).sum()
+    }
+
+    /// Hands out what earlier runs have counted, once.
+    pub fn take_earlier(&mut self) -> Vec<Earlier> {
+        std::mem::take(&mut self.earlier)
+    }
+
+    /// Writes down what this run's keys will mean: before any segment is made.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn begin(&self, documents: &Documents, batches: &[Batch]) -> io::Result<()> {
+        let plan = Plan {
+            identity: self.identity.clone(),
+            batches: batches.iter().map(|batch| (batch.first_row, batch.end)).collect(),
+            roots: documents.first_rows().collect(),
+            rows: documents.len(),
+        };
+        let mut text = serde_json::to_vec(&plan)?;
+        text.push(b'\n');
+        for row in 0..documents.len() {
+            text.extend_from_slice(documents.path(row));
+            text.push(0);
+        }
+        let mut out = File::create_new(self.folder.join(PLAN))?;
+        out.write_all(&crc32fast::hash(&text).to_le_bytes())?;
+        out.write_all(&text)
+    }
+
+    /// A file for another segment of this run.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn segment(&mut self) -> io::Result<File> {
+        let path = self.folder.join(self.segments.to_string());
+        self.segments += 1;
+        File::options().read(true).write(true).create_new(true).open(path)
+    }
+}
+
+/// Rows by root and path.
+fn rows_by_path(documents: &Documents) -> HashMap<(usize, &[u8]), usize> {
+    (0..documents.len()).map(|row| ((documents.root(row), documents.path(row)), row)).collect()
+}
+
+/// What was found of this run's documents so far.
+struct Found<'a> {
+    documents: &'a Documents,
+    rows: HashMap<(usize, &'a [u8]), usize>,
+    taken: Vec<bool>,
+    has_others: bool,
+}
+
+impl Found<'_> {
+    /// The segments of the run in `folder` that hold something new. What can't be read as a run's is nothing.
+    fn in_run(
+        &mut self,
+        folder: &Path,
+        identity: &str,
+        columns: Option<u64>,
+        store: &Store,
+    ) -> io::Result<Vec<Earlier>> {
+        let plan = match fs::read(folder.join(PLAN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            plan => plan.unwrap_or_default(),
+        };
+        let Some((plan, rows)) = read_plan(&plan, |root, path| self.rows.get(&(root, path)).copied()) else {
+            return Ok(Vec::new());
+        };
+        if plan.identity != identity {
+            self.has_others = true;
+            return Ok(Vec::new());
+        }
+        let mut earlier = Vec::new();
+        for number in 0.. {
+            let path = folder.join(number.to_string());
+            let file = match File::options().read(true).write(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            };
+            let segment = Segment::recover(&file, columns, store)?;
+            let rows = self.in_segment(&segment, &plan, &rows);
+            match rows.is_empty() {
+                true => file.set_len(0)?,
+                false => earlier.push(Earlier { segment, rows }),
+            }
+        }
+        Ok(earlier)
+    }
+
+    /// The rows that a segment has records of, where nobody had one before and the document is the same file still.
+    fn in_segment(&mut self, segment: &Segment, plan: &Plan, rows: &[Option<usize>]) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        for record in segment.records().filter(|record| record.failure().is_none()) {
+            let Key { batch, ordinal } = record.key();
+            let first = plan.batches.get(batch as usize).filter(|&&(_, documents)| ordinal < documents);
+            let old =
+                first.and_then(|&(first, _)| usize::try_from(first).ok()?.checked_add(ordinal as usize));
+            let Some(row) = old.and_then(|old| *rows.get(old)?) else { continue };
+            if !self.taken[row] && self.documents.source(row) == Some(record.source()) {
+                self.taken[row] = true;
+                found.push((row, record.offset()));
+            }
+        }
+        found
+    }
+}
+
+/// A plan, and for each of its rows what `row_of` its root and path is now. Nothing if the file is not whole.
+fn read_plan(
+    file: &[u8],
+    row_of: impl Fn(usize, &[u8]) -> Option<usize>,
+) -> Option<(Plan, Vec<Option<usize>>)> {
+    let (checksum, text) = file.split_first_chunk()?;
+    if crc32fast::hash(text) != u32::from_le_bytes(*checksum) {
+        return None;
+    }
+    let (line, paths) = text.split_at(text.iter().position(|&byte| byte == b'\n')? + 1);
+    let plan: Plan = serde_json::from_slice(line).ok()?;
+    let paths = paths.strip_suffix(b"\0")?.split(|&byte| byte == 0);
+    let mut rows = Vec::new();
+    for (row, path) in paths.enumerate() {
+        let root = plan.roots.partition_point(|&first| first <= row).checked_sub(1)?;
+        rows.push(row_of(root, path));
+    }
+    (rows.len() == plan.rows).then_some((plan, rows))
+}
+
+/// Removes a file or a folder.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
+}

@@ -1,0 +1,200 @@
+//! `--resume`: a run that was ended at any point goes on from what it had counted, with the bytes of an unbroken one.
+
+use super::{DOCUMENTS, ENDING, hold_workers, report};
+use crate::support::{Dir, Invocation, Output, Random, assert_same_bytes};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Documents that the last run with `--report report.json` found counted.
+fn resumed(dir: &Dir) -> u64 {
+    report(&dir.path("report.json"))["resumed"].as_u64().expect("a number")
+}
+
+fn resume(dir: &Dir, options: &[&str]) -> Invocation {
+    dir.embed(&[&["--resume", "--report", "report.json"], options].concat())
+}
+
+/// The output of an unbroken run.
+fn clean(dir: &Dir, options: &[&str]) -> Output {
+    dir.embed_to("clean", options).run().expect(0);
+    dir.output("clean")
+}
+
+/// Runs with `options` until it has counted for a while, and ends it by `signal`.
+fn end_halfway(dir: &Dir, options: &[&str], signal: Signal) {
+    // A run that ends first is no half of one.
+    for attempt in 1.. {
+        let mut run = resume(dir, options).start();
+        run.until("its workers", |run| !run.workers().is_empty());
+        std::thread::sleep(Duration::from_millis(20));
+        hold_workers(&mut run);
+        run.signal(signal);
+        let code = run.wait().status.code();
+        if code != Some(0) && counted(dir) > 0 {
+            return;
+        }
+        assert!(attempt < 20, "no run could be ended halfway");
+        let _ = fs::remove_dir_all(dir.path("out"));
+    }
+}
+
+/// The files of segments that were kept.
+fn segments(dir: &Dir) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.path("out.partial")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.file_name().is_some_and(|name| name != "plan") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Bytes that are committed in segments that were kept.
+fn counted(dir: &Dir) -> u64 {
+    let mark = |path: PathBuf| {
+        let mut mark = [0; 8];
+        fs::File::open(path).unwrap().read_exact(&mut mark).unwrap_or_default();
+        u64::from_ne_bytes(mark)
+    };
+    segments(dir).into_iter().map(mark).sum()
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_goes_on() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let span = dir.embed_to("clean", &[]).run().expect(0).took.as_micros() as usize * 3 / 2;
+    let reference = dir.output("clean");
+    let (mut kills, mut went_on) = (0, 0);
+    for seed in 0..12 {
+        let mut random = Random::new(seed);
+        loop {
+            let mode = random.pick(&["processes", "processes", "threads", "inline"]).unwrap();
+            let workers = random.pick(&["1", "2", "5", "13"]).unwrap();
+            let run = resume(&dir, &["--mode", mode, "--workers", workers]).start();
+            std::thread::sleep(Duration::from_micros(random.below(span) as u64));
+            // It may have ended: its place is kept until it is waited for.
+            run.signal(Signal::SIGKILL);
+            match run.wait().status.code() {
+                None => kills += 1,
+                code => {
+                    assert_eq!(code, Some(0));
+                    break;
+                }
+            }
+            assert!(kills < 1000, "it never ends");
+        }
+        went_on += u64::from(resumed(&dir) > 0);
+        assert_same_bytes(&reference, &dir.output("out"), &format!("seed {seed}"));
+        assert_eq!(dir.entries(), ["clean", "corpus", "out", "report.json"]);
+        fs::remove_dir_all(dir.path("out")).unwrap();
+    }
+    assert!(kills > 0 && went_on > 0, "{kills} kills, {went_on} of 12 runs went on");
+}
+
+#[test]
+fn signals_keep_what_was_counted() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = clean(&dir, &[]);
+    for (signal, code) in ENDING {
+        end_halfway(&dir, &["--workers", "3"], signal);
+        assert!(!dir.path("out.partial/matrix.npz").exists(), "what was only begun is gone");
+        let finished = resume(&dir, &[]).run().expect(0);
+        assert!(finished.stderr.contains("bowline: going on from "), "{code}: {}", finished.stderr);
+        assert!(resumed(&dir) > 0);
+        assert_same_bytes(&reference, &dir.output("out"), &format!("{signal}"));
+        fs::remove_dir_all(dir.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn what_has_changed_meanwhile_is_read_again() {
+    for options in [&[][..], &["--features", "hashed"], &["--ngrams", "1:2", "--min-df", "2"]] {
+        let dir = Dir::with_generated(DOCUMENTS);
+        end_halfway(&dir, &[options, &["--workers", "2"]].concat(), Signal::SIGKILL);
+        for number in (1..DOCUMENTS).step_by(10) {
+            let name = format!("{number}.txt");
+            match number % 3 {
+                0 => dir.add(name.as_bytes(), b"another text"),
+                1 => fs::remove_file(dir.path("corpus").join(name)).unwrap(),
+                _ => dir.add(format!("{number}.new").as_bytes(), b"a new one"),
+            }
+        }
+        resume(&dir, options).run().expect(0);
+        assert!(resumed(&dir) > 0);
+        assert_same_bytes(&clean(&dir, options), &dir.output("out"), &format!("{options:?}"));
+    }
+}
+
+#[test]
+fn another_way_of_counting_begins_anew() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    end_halfway(&dir, &[], Signal::SIGKILL);
+    let finished = resume(&dir, &["--no-lowercase"]).run().expect(0);
+    assert!(finished.stderr.contains("in another way"), "{}", finished.stderr);
+    assert_eq!(resumed(&dir), 0);
+    assert_same_bytes(&clean(&dir, &["--no-lowercase"]), &dir.output("out"), "begun anew");
+}
+
+#[test]
+fn without_the_option_nothing_is_kept_or_used() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    end_halfway(&dir, &[], Signal::SIGKILL);
+    let finished = dir.embed(&["--report", "report.json"]).run().expect(0);
+    let told = "/out.partial: left by a run that did not finish; replaced (--resume goes on from it)\n";
+    assert!(finished.stderr.contains(told), "{}", finished.stderr);
+    assert_eq!(resumed(&dir), 0);
+    assert_eq!(dir.entries(), ["corpus", "out", "report.json"]);
+}
+
+/// Whatever becomes of the files, the result is right.
+#[test]
+fn a_spoiled_checkpoint_costs_time_only() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = clean(&dir, &[]);
+    for seed in 0..20 {
+        end_halfway(&dir, &["--workers", "2"], Signal::SIGKILL);
+        let mut random = Random::new(seed);
+        for path in segments(&dir) {
+            let plan = path.with_file_name("plan");
+            let spoiled = if random.below(4) == 0 { &plan } else { &path };
+            let file = fs::File::options().write(true).open(spoiled).unwrap();
+            let length = fs::metadata(spoiled).unwrap().len().clamp(1, 200_000);
+            match random.below(3) {
+                0 => file.set_len(random.below(length as usize) as u64).unwrap(),
+                1 => file.write_all_at(b"????????", random.below(64) as u64).unwrap(),
+                _ => file.write_all_at(b"?", random.below(length as usize) as u64).unwrap(),
+            }
+        }
+        resume(&dir, &[]).run().expect(0);
+        assert_same_bytes(&reference, &dir.output("out"), &format!("seed {seed}"));
+        fs::remove_dir_all(dir.path("out")).unwrap();
+    }
+}
+
+#[test]
+fn what_is_kept_may_lie_elsewhere() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    fs::create_dir(dir.path("scratch")).unwrap();
+    let kept = || fs::read_dir(dir.path("scratch")).unwrap().count();
+    for finish in [&["--resume", "--scratch", "scratch"][..], &["--scratch", "scratch"]] {
+        let mut run = dir.embed(&["--resume", "--scratch", "scratch"]).start();
+        hold_workers(&mut run);
+        run.signal(Signal::SIGTERM);
+        run.wait().expect(143);
+        assert_eq!((dir.entries(), kept()), (vec!["corpus".to_owned(), "scratch".to_owned()], 1));
+        dir.embed(finish).run().expect(0);
+        assert_eq!(kept(), 0);
+        assert_same_bytes(&clean(&dir, &[]), &dir.output("out"), "elsewhere");
+        fs::remove_dir_all(dir.path("out")).unwrap();
+        fs::remove_dir_all(dir.path("clean")).unwrap();
+    }
+}

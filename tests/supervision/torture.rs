@@ -1,0 +1,259 @@
+//! Torture: random corpora with fault documents, embedded by runs whose workers and coordinators are killed, stopped and
+//! continued at random moments, until each has finished; then compared, byte by byte, with an undisturbed inline run on
+//! the same corpus without the fault documents.
+//!
+//! `make torture SECONDS=1200 SEED=1`. A seed makes the same corpora, options and decisions again; the moments are the
+//! machine's. Fails at the end if anything was found, after naming the seed of each round that found it.
+
+use crate::support::faults::{FAULTS, fault};
+use crate::support::{Dir, Output, Random, Running, assert_costs_only_themselves, processes};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// What no run may exceed.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a worker may make no progress, in seconds: more than a busy machine takes for an innocent document.
+const TIMEOUT: &str = "2";
+
+/// Workers that are killed in one run, at most: a document may be held by twenty that are.
+const MOST_KILLS: u64 = 15;
+
+/// Ways to count, each of them another path through the program.
+const WAYS: [&[&str]; 10] = [
+    &[],
+    &["--norm", "l2", "--weight", "tfidf"],
+    &["--features", "hashed", "--n-features", "5000"],
+    &["--ngrams", "1:2", "--min-df", "2", "--dtype", "f32"],
+    &["--analyzer", "char-wb", "--ngrams", "2:3"],
+    &["--max-features", "300", "--weight", "bm25"],
+    &["--tokenizer", "unicode", "--stop-words", "english"],
+    &["--token-pattern", r"\w+", "--weight", "binary"],
+    &["--memory", "100K", "--worker-memory", "64M"],
+    &["--features", "hashed", "--hash-terms", "--memory", "100K", "--worker-memory", "64M"],
+];
+
+/// What was done to runs.
+#[derive(Clone, Copy, Default)]
+struct Deeds {
+    runs: u64,
+    worker_kills: u64,
+    worker_stops: u64,
+    job_stops: u64,
+    coordinator_kills: u64,
+    signals: u64,
+    resumed: u64,
+    planted: u64,
+}
+
+impl AddAssign for Deeds {
+    fn add_assign(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.worker_kills += other.worker_kills;
+        self.worker_stops += other.worker_stops;
+        self.job_stops += other.job_stops;
+        self.coordinator_kills += other.coordinator_kills;
+        self.signals += other.signals;
+        self.resumed += other.resumed;
+        self.planted += other.planted;
+    }
+}
+
+/// A number from the environment, where `make torture` puts it.
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+#[test]
+#[ignore = "runs for as long as it is told to: make torture"]
+fn torture() {
+    let (limit, seed) = (Duration::from_secs(setting("TORTURE_SECONDS", 60)), setting("TORTURE_SEED", 1));
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let (mut rounds, mut findings, mut all) = (0, Vec::new(), Deeds::default());
+    while began.elapsed() < limit {
+        let of_round = seed.wrapping_mul(1_000_000) + rounds;
+        let mut deeds = Deeds::default();
+        if catch_unwind(AssertUnwindSafe(|| round(of_round, &mut deeds))).is_err() {
+            println!("found by the round of seed {of_round}");
+            findings.push(of_round);
+        }
+        all += deeds;
+        rounds += 1;
+        if told.elapsed() > Duration::from_secs(60) {
+            told = Instant::now();
+            summarise(began, rounds, &all, &findings);
+        }
+    }
+    summarise(began, rounds, &all, &findings);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+fn summarise(began: Instant, rounds: u64, deeds: &Deeds, findings: &[u64]) {
+    let Deeds { runs, worker_kills, worker_stops, job_stops, coordinator_kills, signals, resumed, planted } =
+        deeds;
+    println!(
+        "{:.0} s: {rounds} rounds, {runs} runs, {planted} fault documents; {worker_kills} workers killed, \
+         {worker_stops} stopped; {coordinator_kills} coordinators killed, {signals} ended by signals, {resumed} \
+         resumed; {job_stops} jobs stopped and continued; {} findings {findings:?}",
+        began.elapsed().as_secs_f64(),
+        findings.len()
+    );
+}
+
+/// One corpus, embedded once without disturbance and once with all of it.
+fn round(seed: u64, deeds: &mut Deeds) {
+    let mut random = Random::new(seed);
+    let dir = corpus(&mut random);
+    let way = random.pick(&WAYS).expect("a way");
+    // A corpus of which nothing is left after pruning is no result to compare with.
+    let Some(clean) = clean(&dir, way) else { return };
+    let naturally_fails = !clean.failures().is_empty();
+    let planted = plant(&dir, &mut random);
+    deeds.planted += planted.len() as u64;
+    let code = if naturally_fails || !planted.is_empty() { 3 } else { 0 };
+    let survives = planted.values().all(|&cause| cause == "the analyzer panicked");
+    let mut interruptions = random.below(4);
+    let resume = interruptions > 0 || random.below(4) == 0;
+    for attempt in 0.. {
+        let mode = match survives {
+            true => random.pick(&["processes", "processes", "threads", "inline"]),
+            false => Some("processes"),
+        };
+        let workers = random.pick(&["1", "2", "3", "5", "13"]).expect("a number");
+        let sandbox = random.pick(&["auto", "strict", "off"]).filter(|_| mode == Some("processes"));
+        let mut options = vec!["--mode", mode.unwrap_or_default(), "--workers", workers];
+        options.extend(["--document-timeout", TIMEOUT, "--sandbox", sandbox.unwrap_or("auto")]);
+        options.extend(resume.then_some("--resume"));
+        if !way.contains(&"--worker-memory") {
+            options.extend(["--worker-memory", "64M"]);
+        }
+        options.extend(way);
+        let context = format!("seed {seed}, attempt {attempt}: {options:?}, {planted:?}");
+        let mut run = dir.embed(&options).limit(LIMIT).start();
+        deeds.runs += 1;
+        deeds.resumed += u64::from(attempt > 0);
+        let interrupted = disturb(&mut run, &mut random, &mut interruptions, deeds);
+        let ended = run.wait();
+        match ended.status.code() {
+            Some(ended) if ended == code => break,
+            None | Some(129 | 130 | 143) if interrupted => {
+                assert!(!dir.path("out").exists(), "{context}: an unfinished output");
+            }
+            _ => panic!("{context}: {}\n{}", ended.status, ended.stderr),
+        }
+    }
+    let found = dir.output("out");
+    let failed = rows_of(&found, &planted);
+    assert_costs_only_themselves(&clean, &found, &failed, &format!("seed {seed}"));
+    assert_eq!(dir.entries(), ["clean", "corpus", "out"], "seed {seed}");
+}
+
+/// A corpus of ordinary documents, some of which fail by themselves.
+fn corpus(random: &mut Random) -> Dir {
+    let dir = Dir::with_corpus(&[("empty.txt", "")]);
+    let most_words = random.pick(&[5, 50, 500]).expect("a length");
+    for number in 0..50 + random.below(1000) {
+        let content = match random.below(100) {
+            0 => b"not \xFF text".to_vec(),
+            1 => b"binary\0".to_vec(),
+            _ => {
+                let words = random.below(most_words);
+                random.text(words).into_bytes()
+            }
+        };
+        let folder = random.below(3);
+        dir.add(format!("{folder}/{number}.txt").as_bytes(), &content);
+    }
+    dir
+}
+
+/// Adds fault documents, and tells the cause that each path must fail by.
+fn plant(dir: &Dir, random: &mut Random) -> BTreeMap<String, &'static str> {
+    let mut planted = BTreeMap::new();
+    for number in 0..random.below(6).saturating_sub(1) {
+        let (what, cause) = random.pick(&FAULTS).expect("a fault");
+        // It takes twice the time limit.
+        if what == "hang" && random.below(4) > 0 {
+            continue;
+        }
+        let path = format!("{}/{}.{number}", random.below(3), random.below(1000));
+        dir.add(path.as_bytes(), fault(what).as_bytes());
+        planted.insert(path, cause);
+    }
+    planted
+}
+
+/// Disturbs a run until it is over, and tells whether it was told to end.
+fn disturb(run: &mut Running, random: &mut Random, interruptions: &mut usize, deeds: &mut Deeds) -> bool {
+    let (mut kills, mut stops) = (0, 0);
+    let pause = random.pick(&[3, 10, 30]).expect("a pause");
+    loop {
+        std::thread::sleep(Duration::from_micros(random.below(2000 * pause) as u64));
+        if run.is_over() {
+            return false;
+        }
+        let workers: Vec<Pid> =
+            run.workers().into_iter().filter(|&worker| processes::is_alive(worker)).collect();
+        let open = processes::descriptors(run.pid());
+        assert!(open < 40 + 4 * 13, "the coordinator has {open} descriptors");
+        match random.below(20) {
+            0..12 if kills < MOST_KILLS => {
+                if let Some(worker) = random.pick(&workers) {
+                    let is_killed = u64::from(kill(worker, Signal::SIGKILL).is_ok());
+                    kills += is_killed;
+                    deeds.worker_kills += is_killed;
+                }
+            }
+            12 if stops == 0 => {
+                if let Some(worker) = random.pick(&workers) {
+                    stops += 1;
+                    deeds.worker_stops += u64::from(kill(worker, Signal::SIGSTOP).is_ok());
+                }
+            }
+            13 => {
+                run.signal_all(Signal::SIGTSTP);
+                std::thread::sleep(Duration::from_millis(30));
+                run.signal_all(Signal::SIGCONT);
+                deeds.job_stops += 1;
+            }
+            14..17 if *interruptions > 0 => {
+                *interruptions -= 1;
+                run.signal(Signal::SIGKILL);
+                deeds.coordinator_kills += 1;
+                return true;
+            }
+            17 if *interruptions > 0 => {
+                *interruptions -= 1;
+                run.signal(
+                    random.pick(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]).expect("a signal"),
+                );
+                deeds.signals += 1;
+                return true;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The output of an undisturbed inline run, if a term is left.
+fn clean(dir: &Dir, way: &[&str]) -> Option<Output> {
+    let ended = dir.embed_to("clean", &[&["--mode", "inline"], way].concat()).limit(LIMIT).run();
+    match ended.status.code() {
+        Some(0 | 3) => Some(dir.output("clean")),
+        Some(1) if ended.stderr.contains("no term is left") => None,
+        _ => panic!("{}: {}", ended.status, ended.stderr),
+    }
+}
+
+/// The rows of these paths, with what belongs to them.
+fn rows_of<'a>(output: &Output, planted: &BTreeMap<String, &'a str>) -> Vec<(usize, &'a str)> {
+    let paths = output.paths();
+    let failed = paths.iter().enumerate().filter_map(|(row, path)| Some((row, *planted.get(path)?)));
+    let failed: Vec<_> = failed.collect();
+    assert_eq!(failed.len(), planted.len(), "{planted:?}");
+    failed
+}
