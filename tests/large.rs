@@ -2,7 +2,7 @@
 //!
 //! A window holds 4 MiB; what is in a piece, and what goes across its ends, the unit tests of `tally` try.
 
-use crate::support::{Dir, Random, assert_same_bytes};
+use crate::support::{Dir, Random, assert_costs_only_themselves, assert_same_bytes};
 
 /// Line by line, so that a text many times over has that many times its terms.
 fn text(words: usize) -> String {
@@ -54,13 +54,10 @@ fn a_large_document_that_fails_in_its_middle_leaves_no_trace() {
     let middle = bad.len() / 2;
     bad[middle] = 0xFF;
     dir.add(b"b.txt", &bad);
+    let cause = format!("invalid UTF-8 at byte {middle}");
     for workers in ["1", "2"] {
-        let output = dir.embedded_with(3, &["--force", "--workers", workers]);
-        assert_eq!(output.failures(), [(1, format!("invalid UTF-8 at byte {middle}"))]);
-        assert_eq!(output.file("vocabulary.jsonl"), clean.file("vocabulary.jsonl"));
-        let (mut rows, failed) = (output.csr().rows(), vec![]);
-        assert_eq!(rows.remove(1), failed);
-        assert_eq!(rows, clean.csr().rows());
+        dir.embed_to("found", &["--force", "--workers", workers]).run().expect(3);
+        assert_costs_only_themselves(&clean, &dir.output("found"), &[(1, &cause)], workers);
     }
 }
 
