@@ -12,6 +12,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// What no run may exceed, unless its test says otherwise. Runs take a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -25,6 +26,8 @@ pub struct Invocation {
     limit: Duration,
     /// Where standard error goes instead.
     stderr: Option<File>,
+    /// Where temporary files would be: none is left there.
+    temporary: TempDir,
 }
 
 impl Invocation {
@@ -40,7 +43,9 @@ impl Invocation {
         command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
         // Nobody may ever see one.
         command.env("RUST_BACKTRACE", "1");
-        Invocation { command, limit: LIMIT, stderr: None }
+        let temporary = tempfile::tempdir().expect("a directory for temporary files");
+        command.env("TMPDIR", temporary.path());
+        Invocation { command, limit: LIMIT, stderr: None, temporary }
     }
 
     /// Further arguments.
@@ -82,7 +87,8 @@ impl Invocation {
         self.command.stderr(self.stderr.take().unwrap_or_else(seen));
         let described = format!("{:?}", self.command.get_args().collect::<Vec<_>>());
         let child = self.command.spawn().expect("the program starts");
-        Running { child, began: Instant::now(), limit: self.limit, stdout, stderr, described }
+        let (limit, temporary) = (self.limit, self.temporary);
+        Running { child, began: Instant::now(), limit, stdout, stderr, described, temporary }
     }
 
     /// Starts the run and waits for its end.
@@ -99,6 +105,7 @@ pub struct Running {
     stdout: File,
     stderr: File,
     described: String,
+    temporary: TempDir,
 }
 
 impl Running {
@@ -139,7 +146,8 @@ impl Running {
         }
     }
 
-    /// Waits for the end. None of its workers may outlive the run, but for the second that a killed one is given.
+    /// Waits for the end. None of its workers may outlive the run, but for the second that a killed one is given, and no
+    /// temporary file.
     pub fn wait(mut self) -> Finished {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
@@ -151,7 +159,10 @@ impl Running {
         let took = self.began.elapsed();
         let grace = if status.signal().is_some() { Duration::from_secs(1) } else { Duration::ZERO };
         let left = processes::left_of_group(self.pid(), grace);
-        assert!(left.is_empty(), "{} left the processes {left:?}", self.described);
+        let described = || left.iter().map(|&pid| processes::describe(pid)).collect::<Vec<_>>();
+        assert!(left.is_empty(), "{} ({status}) left the processes {:?}", self.described, described());
+        let left: Vec<_> = self.temporary.path().read_dir().expect("its own directory").collect();
+        assert!(left.is_empty(), "{} left the files {left:?}", self.described);
         Finished {
             status,
             took,

@@ -65,3 +65,10 @@ pub fn has_lock(pid: Pid) -> bool {
 pub fn descriptors(pid: Pid) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
+
+/// What the kernel says of a process: its state, and what it waits for.
+pub fn describe(pid: Pid) -> String {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let status: Vec<String> = read("status").lines().take(8).map(str::to_owned).collect();
+    format!("{pid}: {status:?}, waits in {:?}\n{}", read("wchan"), read("stack"))
+}
