@@ -350,7 +350,7 @@ fn nothing_but_an_unreadable_directory() {
 
 /// The line of a run whose output lies on a disk of 16 KiB. The wrapper prints what is left there: nothing.
 fn on_small_disk(dir: &Dir) -> Option<String> {
-    let disk = wrapper::small_disk()?;
+    let disk = wrapper::small_disk("16k")?;
     fs::create_dir(dir.path("disk")).unwrap();
     Some(refused(dir, dir.through(&disk).args(&["embed", "-o", "disk/out", "corpus"]), 1))
 }

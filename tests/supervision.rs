@@ -268,8 +268,12 @@ fn killed_workers_cost_nothing_where_rows_lie_in_scratch_files() {
 
 #[test]
 fn a_scratch_disk_that_is_full_is_told() {
-    let Some(wrapper) = crate::support::wrapper::small_disk() else { return };
-    let dir = Dir::with_generated(DOCUMENTS);
+    let Some(wrapper) = crate::support::wrapper::small_disk("8m") else { return };
+    // Rows of more than 1 MB each: the disk is full in the middle.
+    let large =
+        |document: u32| -> String { (0..150_000).map(|word| format!("w{document}x{word} ")).collect() };
+    let files: Vec<_> = (0..12).map(|document| (format!("{document}.txt"), large(document))).collect();
+    let dir = Dir::with_corpus(&files);
     std::fs::create_dir(dir.path("disk")).unwrap();
     let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
     let finished = dir

@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::time::Duration;
 
 /// Documents of a corpus besides the fault.
@@ -321,21 +322,27 @@ fn a_file_that_vanishes_after_the_walk_fails() {
 }
 
 #[test]
-fn a_large_file_that_grows_while_it_is_read_fails() {
+fn a_large_file_that_changes_while_it_is_read_fails() {
     let dir = plain();
     let clean = dir.embedded(&[]);
     // Each attempt waits for 50 ms behind the first piece.
     let large = fault("slow") + &" onlyinthefault".repeat((9 << 20) / 15);
     dir.add(b"100.a", large.as_bytes());
-    let mut growing = fs::File::options().append(true).open(dir.path("corpus/100.a")).unwrap();
-    for workers in ["1", "2"] {
+    let path = dir.path("corpus/100.a");
+    let changes: [(&str, fn(&fs::File)); 2] = [
+        ("grown", |mut file| file.write_all(b" more").unwrap()),
+        ("written over", |file| file.write_all_at(b" more", 9 << 20).unwrap()),
+    ];
+    for (workers, (what, change)) in ["1", "2"].into_iter().flat_map(|workers| changes.map(|c| (workers, c)))
+    {
+        let file = fs::File::options().write(true).append(what == "grown").open(&path).unwrap();
         let mut run = dir.embed_to("disturbed", &["--workers", workers, "--force"]).start();
         while !run.is_over() {
-            growing.write_all(b" more").unwrap();
+            change(&file);
             std::thread::sleep(Duration::from_millis(1));
         }
         run.wait().expect(3);
-        let (found, context) = (dir.output("disturbed"), format!("{workers} workers"));
+        let (found, context) = (dir.output("disturbed"), format!("{what}, {workers} workers"));
         assert_costs_only_themselves(&clean, &found, &[(100, "changed while being read")], &context);
     }
 }

@@ -13,9 +13,9 @@ const SETPRIV: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clea
 /// What comes before a shell command that may mount.
 const UNSHARE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
 
-/// Mounts a disk of 16 KiB on `disk`, runs the arguments, and lists what they have left there.
+/// Mounts a disk of that size on `disk`, runs the arguments, and lists what they have left there.
 const ON_SMALL_DISK: &str =
-    "mount -t tmpfs -o size=16k tmpfs disk || exit 77; \"$@\"; code=$?; ls -A disk; exit $code";
+    "mount -t tmpfs -o size=$0 tmpfs disk || exit 77; \"$@\"; code=$?; ls -A disk; exit $code";
 
 /// A command under which permissions apply: none needed, unless the tests run as root.
 pub fn unprivileged() -> Option<Vec<&'static str>> {
@@ -28,10 +28,10 @@ pub fn unprivileged() -> Option<Vec<&'static str>> {
         .then(|| SETPRIV.to_vec())
 }
 
-/// A command under which `disk`, a directory of the test, is a disk of 16 KiB. It prints what is left there.
-pub fn small_disk() -> Option<Vec<&'static str>> {
+/// A command under which `disk`, a directory of the test, is a disk of this size. It prints what is left there.
+pub fn small_disk(size: &'static str) -> Option<Vec<&'static str>> {
     let probe = [&UNSHARE[1..], &["mount -t tmpfs tmpfs /mnt"]].concat();
-    let wrapper = [&UNSHARE[..], &[ON_SMALL_DISK, "sh"]].concat();
+    let wrapper = [&UNSHARE[..], &[ON_SMALL_DISK, size]].concat();
     works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
 }
 
