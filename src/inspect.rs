@@ -90,26 +90,25 @@ struct DocumentValue {
     value: f64,
 }
 
-/// Runs the command.
+/// Runs the command, which writes to `out`.
 ///
 /// # Errors
-/// If the output can't be read, or has no such document or term.
-pub fn inspect(args: &InspectArgs) -> Result<()> {
+/// If the output can't be read, or has no such document or term, or the writer's.
+pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     let output = Output::read(&args.output)?;
-    let mut out = io::stdout().lock();
     let top = args.top;
     match (&args.document, &args.term) {
         (Some(document), _) => {
             let view = output.document(document)?;
-            print(&mut out, args.json, &view, |out| print_document(out, &view, top))
+            print(out, args.json, &view, |out| print_document(out, &view, top))
         }
         (None, Some(term)) => {
             let view = output.term(term, top)?;
-            print(&mut out, args.json, &view, |out| print_term(out, &view))
+            print(out, args.json, &view, |out| print_term(out, &view))
         }
         (None, None) => {
             let overview = output.overview(top)?;
-            print(&mut out, args.json, &overview, |out| print_overview(out, &overview))
+            print(out, args.json, &overview, |out| print_overview(out, &overview))
         }
     }
 }
