@@ -20,4 +20,5 @@ mod settings;
 mod usage_error;
 
 pub use coordinator::RunError;
+pub use output::ManifestFile;
 pub use usage_error::UsageError;
