@@ -5,8 +5,11 @@ SEED ?= 1
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
+# Seconds that `make fuzz` gives each target.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment
 
-.PHONY: demo build test torture lint bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build test torture lint fuzz bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -24,6 +27,15 @@ torture:
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
+
+# Hostile input of all kinds, one target after the other; an input that fails is named, and belongs in fuzz/seeds/TARGET then.
+fuzz:
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "this needs nightly Rust and cargo-fuzz: rustup toolchain install nightly, cargo install cargo-fuzz"; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/corpus/$$target && \
+		TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
 
 bench: build
 	$(BOWLINE) bench $(CORPUS)

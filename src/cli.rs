@@ -382,13 +382,27 @@ impl std::str::FromStr for NgramSizes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("sizes are MIN or MIN:MAX, from 1 to {LARGEST_NGRAM}, as 1:2");
         let (min, max) = text.split_once(':').unwrap_or((text, text));
-        let (min, max) = (min.parse().map_err(|_| wrong())?, max.parse().map_err(|_| wrong())?);
+        let size = |text: &str| text.parse().map_err(|_| Self::wrong());
+        NgramSizes { min: size(min)?, max: size(max)? }.checked()
+    }
+}
+
+impl NgramSizes {
+    fn wrong() -> String {
+        format!("sizes are MIN or MIN:MAX, from 1 to {LARGEST_NGRAM}, as 1:2")
+    }
+
+    /// These sizes, if there are n-grams of them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn checked(self) -> Result<Self, String> {
+        let NgramSizes { min, max } = self;
         if min > max {
             return Err(format!("the least size, {min}, is above the largest, {max}"));
         }
-        if min < 1 || max > LARGEST_NGRAM { Err(wrong()) } else { Ok(NgramSizes { min, max }) }
+        if min < 1 || max > LARGEST_NGRAM { Err(Self::wrong()) } else { Ok(self) }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use crate::cli::InspectArgs;
 use crate::matrix::Matrix;
-use crate::output::{DOCUMENTS, DocumentLine, MANIFEST, ManifestFile, TermLine, VOCABULARY};
+use crate::output::{DOCUMENTS, DocumentLine, ManifestFile, TermLine, VOCABULARY, read_lines};
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::collections::HashMap;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// An output, read back.
@@ -90,26 +90,25 @@ struct DocumentValue {
     value: f64,
 }
 
-/// Runs the command.
+/// Runs the command, which writes to `out`.
 ///
 /// # Errors
-/// If the output can't be read, or has no such document or term.
-pub fn inspect(args: &InspectArgs) -> Result<()> {
+/// If the output can't be read, or has no such document or term, or the writer's.
+pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
     let output = Output::read(&args.output)?;
-    let mut out = io::stdout().lock();
     let top = args.top;
     match (&args.document, &args.term) {
         (Some(document), _) => {
             let view = output.document(document)?;
-            print(&mut out, args.json, &view, |out| print_document(out, &view, top))
+            print(out, args.json, &view, |out| print_document(out, &view, top))
         }
         (None, Some(term)) => {
             let view = output.term(term, top)?;
-            print(&mut out, args.json, &view, |out| print_term(out, &view))
+            print(out, args.json, &view, |out| print_term(out, &view))
         }
         (None, None) => {
             let overview = output.overview(top)?;
-            print(&mut out, args.json, &overview, |out| print_overview(out, &overview))
+            print(out, args.json, &overview, |out| print_overview(out, &overview))
         }
     }
 }
@@ -132,9 +131,8 @@ fn print<T: Serialize>(
 
 impl Output {
     fn read(directory: &Path) -> Result<Self> {
-        let file = File::open(directory.join(MANIFEST))
-            .with_context(|| format!("{}: no output of bowline", directory.display()))?;
-        let manifest: ManifestFile = serde_json::from_reader(BufReader::new(file)).context(MANIFEST)?;
+        let shown = || directory.display().to_string();
+        let manifest = ManifestFile::read(directory).with_context(shown)?;
         let documents: Vec<DocumentLine> = lines(&directory.join(DOCUMENTS))?;
         let vocabulary = directory.join(VOCABULARY);
         let terms: Vec<TermLine> = if vocabulary.exists() { lines(&vocabulary)? } else { Vec::new() };
@@ -154,15 +152,15 @@ impl Output {
 
     fn overview(&self, top: usize) -> Result<Overview> {
         let counts = &self.manifest.counts;
-        let (mut sums, mut documents) =
-            (vec![0.0; counts.columns as usize], vec![0.0; counts.columns as usize]);
+        // Of columns that occur: there may be many more.
+        let (mut sums, mut documents) = (HashMap::new(), HashMap::new());
         let mut empty = 0;
         for row in 0..self.documents.len() {
-            let cells = self.matrix.row(row)?;
+            let cells = self.matrix.row(row);
             empty += usize::from(cells.is_empty() && self.documents[row].cause.is_none());
             for (column, value) in cells {
-                sums[column as usize] += value;
-                documents[column as usize] += 1.0;
+                *sums.entry(column).or_default() += value;
+                *documents.entry(column).or_default() += 1.0;
             }
         }
         let mut longest: Vec<&DocumentLine> = self.documents.iter().collect();
@@ -195,23 +193,21 @@ impl Output {
     }
 
     /// The columns with the highest values above 0, the first one between equals.
-    fn best(&self, values: &[f64], top: usize) -> Vec<TermValue> {
-        let mut columns: Vec<usize> = (0..values.len()).filter(|&column| values[column] > 0.0).collect();
-        columns.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
-        let best = columns.iter().take(top);
-        best.map(|&column| TermValue { term: self.name(column as u64), value: values[column] }).collect()
+    fn best(&self, values: &HashMap<u64, f64>, top: usize) -> Vec<TermValue> {
+        let mut best: Vec<_> = values.iter().filter(|column| *column.1 > 0.0).collect();
+        best.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
+        let best = best.into_iter().take(top);
+        best.map(|(&column, &value)| TermValue { term: self.name(column), value }).collect()
     }
 
     fn document(&self, wanted: &str) -> Result<DocumentView> {
         let by_path = self.documents.iter().position(|document| document.path == wanted);
         let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
         let row = by_path.or_else(by_row).ok_or_else(|| {
-            UsageError(format!(
-                "--document {wanted}: no such path, and no row from 0 to {}",
-                self.documents.len() - 1
-            ))
+            let last = self.documents.len().saturating_sub(1);
+            UsageError(format!("--document {wanted}: no such path, and no row from 0 to {last}"))
         })?;
-        let mut cells = self.matrix.row(row)?;
+        let mut cells = self.matrix.row(row);
         cells.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let line = &self.documents[row];
         Ok(DocumentView {
@@ -236,7 +232,7 @@ impl Output {
         let column = column.ok_or_else(|| UsageError(format!("--term {wanted}: not in the vocabulary")))?;
         let mut documents = Vec::new();
         for (row, document) in self.documents.iter().enumerate() {
-            if let Some((_, value)) = self.matrix.row(row)?.into_iter().find(|cell| cell.0 == column as u64) {
+            if let Some((_, value)) = self.matrix.row(row).into_iter().find(|cell| cell.0 == column as u64) {
                 documents.push(DocumentValue { path: document.path.to_string(), value });
             }
         }
@@ -248,14 +244,8 @@ impl Output {
     }
 }
 
-/// The lines of a file, one value each.
 fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let named = || path.display().to_string();
-    let reader = BufReader::new(File::open(path).with_context(named)?);
-    let parse = |(number, line): (usize, io::Result<String>)| {
-        serde_json::from_str(&line?).with_context(|| format!("{}, line {}", path.display(), number + 1))
-    };
-    reader.lines().enumerate().map(parse).collect()
+    read_lines(path).with_context(|| path.display().to_string())
 }
 
 fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {

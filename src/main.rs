@@ -3,33 +3,15 @@
 //! Parses the command line, runs the command, and turns what comes back into an exit code. The only place that
 //! prints an error.
 
-mod bench;
-mod cli;
-mod coordinator;
-mod corpus;
-mod embed;
-mod inspect;
-mod matrix;
-mod memory;
-mod model;
-mod output;
-mod pool;
-mod progress;
-mod report;
-mod say;
-mod settings;
-mod usage_error;
-
+use bowline::cli::{Cli, Command};
+use bowline::{RunError, UsageError, bench, embed, inspect, say};
 use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
-use cli::{Cli, Command};
-use coordinator::RunError;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use usage_error::UsageError;
 
 #[global_allocator]
 static ALLOCATOR: NotingAllocator = NotingAllocator;
@@ -48,7 +30,7 @@ fn main() -> ExitCode {
     keep_panics_of_documents_quiet();
     let result = watch_signals().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
-        Command::Inspect(args) => inspect::inspect(args).map(|()| true),
+        Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
         Command::Bench(args) => bench::bench(args).map(|()| true),
     });
     match result {

@@ -1,128 +1,111 @@
-//! The matrix of an output, read back: sparse or dense, of any element type, as doubles.
+//! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
+//! where it is asked for, so that nothing it claims takes memory.
 
-use crate::output::ManifestFile;
+use crate::output::{ManifestFile, Places, elements, find, open};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
+use bowline_workers::plan::Dtype;
 use memmap2::Mmap;
-use ndarray::{Array1, ArrayView2};
-use ndarray_npy::{NpzReader, ReadNpzError, ReadableElement, ViewElement, ViewNpyExt as _};
-use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
-use crate::cli::DtypeChoice;
-
 /// A matrix of documents (rows) and terms or buckets (columns).
-pub enum Matrix {
+pub struct Matrix {
+    /// The file.
+    map: Mmap,
+    dtype: Dtype,
+    form: Form,
+}
+
+enum Form {
     /// Compressed sparse rows.
-    Sparse {
-        /// First cell of each row, and behind the last row the number of all.
-        indptr: Vec<u64>,
-        /// Column of each cell.
-        indices: Vec<u64>,
-        /// Value of each cell.
-        data: Vec<f64>,
-    },
-    /// A map of `matrix.npy`.
-    Dense {
-        /// The file.
-        map: Mmap,
-        /// Its element type.
-        dtype: DtypeChoice,
-    },
+    Sparse(Places),
+    /// Where the first row begins, and columns of each.
+    Dense(usize, usize),
 }
 
 impl Matrix {
-    /// Reads the matrix of the output at `directory`.
+    /// Opens the matrix of the output at `directory`.
     ///
     /// # Errors
-    /// If it can't be read, or contradicts the manifest.
+    /// If it can't be read, or is not the one that the manifest tells of.
     pub fn read(directory: &Path, manifest: &ManifestFile) -> Result<Self> {
+        let is_sparse = match manifest.matrix.as_str() {
+            "matrix.npz" => true,
+            "matrix.npy" => false,
+            other => bail!("{}: manifest.json names no matrix of bowline: {other}", directory.display()),
+        };
         let path = directory.join(&manifest.matrix);
-        let matrix = match manifest.matrix.as_str() {
-            "matrix.npz" => Self::read_sparse(&path, manifest),
-            "matrix.npy" => Self::read_dense(&path, manifest),
-            other => bail!("manifest.json names no matrix of bowline: {other}"),
-        };
-        matrix.with_context(|| path.display().to_string())
+        Self::read_file(&path, manifest, is_sparse).with_context(|| path.display().to_string())
     }
 
-    fn read_sparse(path: &Path, manifest: &ManifestFile) -> Result<Self> {
-        let mut npz = NpzReader::new(File::open(path)?)?;
-        let indptr = integers(&mut npz, "indptr")?;
-        let indices = integers(&mut npz, "indices")?;
-        let data: Vec<f64> = match manifest.settings.values.dtype {
-            DtypeChoice::I32 => array::<i32>(&mut npz, "data")?.iter().map(|&value| value as f64).collect(),
-            DtypeChoice::I64 => array::<i64>(&mut npz, "data")?.iter().map(|&value| value as f64).collect(),
-            DtypeChoice::F32 => array::<f32>(&mut npz, "data")?.iter().map(|&value| value as f64).collect(),
-            DtypeChoice::F64 => array::<f64>(&mut npz, "data")?.to_vec(),
+    fn read_file(path: &Path, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {
+        let map = input(&open(path)?)?;
+        let (counts, dtype) = (&manifest.counts, manifest.settings.values.cells().dtype);
+        let (rows, columns) = (counts.documents, counts.columns);
+        let form = match is_sparse {
+            true => find(&map, rows, columns, counts.nonzeros, dtype).map(Form::Sparse),
+            false => {
+                elements(&map, dtype, &[rows, columns]).map(|start| Form::Dense(start, columns as usize))
+            }
         };
-        let is_sound = indptr.len() as u64 == manifest.counts.documents + 1
-            && indptr.first() == Some(&0)
-            && indptr.is_sorted()
-            && indptr.last() == Some(&(indices.len() as u64))
-            && indices.len() == data.len()
-            && indices.iter().all(|&column| column < manifest.counts.columns);
-        ensure!(is_sound, "not the matrix that manifest.json tells of");
-        Ok(Matrix::Sparse { indptr, indices, data })
+        let form = form.context("not the matrix that manifest.json tells of")?;
+        let matrix = Matrix { map, dtype, form };
+        ensure!(matrix.is_sound(columns), "its rows make no sense");
+        Ok(matrix)
     }
 
-    fn read_dense(path: &Path, manifest: &ManifestFile) -> Result<Self> {
-        let map = input(&File::open(path)?)?;
-        let dtype = manifest.settings.values.dtype;
-        let shape = match dtype {
-            DtypeChoice::I32 => view::<i32>(&map)?.dim(),
-            DtypeChoice::I64 => view::<i64>(&map)?.dim(),
-            DtypeChoice::F32 => view::<f32>(&map)?.dim(),
-            DtypeChoice::F64 => view::<f64>(&map)?.dim(),
-        };
-        let told = (manifest.counts.documents as usize, manifest.counts.columns as usize);
-        ensure!(shape == told, "not the matrix that manifest.json tells of");
-        Ok(Matrix::Dense { map, dtype })
+    /// Whether each row is a part of the cells, behind the row before it, and each cell in a column.
+    fn is_sound(&self, columns: u64) -> bool {
+        let Form::Sparse(Places { indptr, indices, wide, .. }) = &self.form else { return true };
+        let numbers = |array: &Range<usize>| self.map[array.clone()].chunks_exact(width(*wide)).map(integer);
+        let (mut starts, mut cells) = (numbers(indptr), numbers(indices));
+        starts.clone().next() == Some(0)
+            && starts.clone().is_sorted()
+            && starts.next_back() == Some(cells.len() as u64)
+            && cells.all(|column| column < columns)
     }
 
     /// The cells of a row that are stored, or of a dense one those that are not 0: column and value.
     ///
-    /// # Errors
-    /// If a dense matrix is not what it was.
-    pub fn row(&self, row: usize) -> Result<Vec<(u64, f64)>> {
-        fn dense<T: ViewElement + Copy>(
-            map: &Mmap,
-            row: usize,
-            to: impl Fn(T) -> f64,
-        ) -> Result<Vec<(u64, f64)>> {
-            let view = view::<T>(map)?;
-            let cells = view.row(row).iter().map(|&value| to(value)).enumerate().collect::<Vec<_>>();
-            Ok(cells
-                .into_iter()
-                .filter(|cell| cell.1 != 0.0)
-                .map(|(column, value)| (column as u64, value))
-                .collect())
-        }
-        match self {
-            Matrix::Sparse { indptr, indices, data } => {
-                let cells = indptr[row] as usize..indptr[row + 1] as usize;
-                Ok(indices[cells.clone()].iter().copied().zip(data[cells].iter().copied()).collect())
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> Vec<(u64, f64)> {
+        let element = |start: usize, size: usize, place: usize| &self.map[start + place * size..][..size];
+        let value = |start, place| number(element(start, self.dtype.size() as usize, place), self.dtype);
+        match &self.form {
+            Form::Sparse(Places { indptr, indices, data, wide }) => {
+                let integer =
+                    |array: &Range<usize>, place| integer(element(array.start, width(*wide), place));
+                let cells = integer(indptr, row) as usize..integer(indptr, row + 1) as usize;
+                cells.map(|cell| (integer(indices, cell), value(data.start, cell))).collect()
             }
-            Matrix::Dense { map, dtype: DtypeChoice::I32 } => dense::<i32>(map, row, |value| value as f64),
-            Matrix::Dense { map, dtype: DtypeChoice::I64 } => dense::<i64>(map, row, |value| value as f64),
-            Matrix::Dense { map, dtype: DtypeChoice::F32 } => dense::<f32>(map, row, |value| value as f64),
-            Matrix::Dense { map, dtype: DtypeChoice::F64 } => dense::<f64>(map, row, |value| value),
+            Form::Dense(start, columns) => {
+                let cells =
+                    (0..*columns).map(|column| (column as u64, value(*start, row * columns + column)));
+                cells.filter(|cell| cell.1 != 0.0).collect()
+            }
         }
     }
 }
 
-fn view<T: ViewElement>(map: &Mmap) -> Result<ArrayView2<'_, T>> {
-    Ok(ArrayView2::<T>::view_npy(map)?)
+/// Bytes of a column number or an offset.
+fn width(wide: bool) -> usize {
+    if wide { 8 } else { 4 }
 }
 
-fn array<T: ReadableElement>(npz: &mut NpzReader<File>, name: &str) -> Result<Array1<T>, ReadNpzError> {
-    npz.by_name(&format!("{name}.npy"))
-}
-
-/// Column numbers or offsets: 32 bits each, or 64 in a large matrix.
-fn integers(npz: &mut NpzReader<File>, name: &str) -> Result<Vec<u64>> {
-    if let Ok(narrow) = array::<i32>(npz, name) {
-        return Ok(narrow.iter().map(|&value| value as u64).collect());
+/// A whole number of 32 or 64 bits. A negative one is beyond all bounds.
+fn integer(bytes: &[u8]) -> u64 {
+    match bytes.try_into() {
+        Ok(narrow) => i32::from_le_bytes(narrow) as u64,
+        Err(_) => bytes.try_into().map_or(u64::MAX, u64::from_le_bytes),
     }
-    Ok(array::<i64>(npz, name)?.iter().map(|&value| value as u64).collect())
+}
+
+fn number(bytes: &[u8], dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::I32 | Dtype::I64 => integer(bytes) as i64 as f64,
+        Dtype::F32 => bytes.try_into().map_or(f64::NAN, |bytes| f32::from_le_bytes(bytes) as f64),
+        Dtype::F64 => bytes.try_into().map_or(f64::NAN, f64::from_le_bytes),
+    }
 }

@@ -2,13 +2,12 @@
 //! transform later.
 
 use crate::corpus::display_path;
-use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_npy_f64};
+use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_lines, read_npy_f64};
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
 use bowline_workers::lexicon::FixedVocabulary;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,10 +52,7 @@ impl Model {
     }
 
     fn read_output(directory: &Path) -> Result<Self> {
-        let manifest =
-            File::open(directory.join(MANIFEST)).context("no output of bowline: it has no manifest.json")?;
-        let manifest: ManifestFile =
-            serde_json::from_reader(BufReader::new(manifest)).context("manifest.json")?;
+        let manifest = ManifestFile::read(directory)?;
         let mut earlier = Earlier {
             settings: manifest.settings,
             frequencies: Vec::new(),
@@ -70,12 +66,12 @@ impl Model {
             }
             return Ok(Model { vocabulary: None, earlier: Some(earlier) });
         }
-        let lines = BufReader::new(File::open(directory.join(VOCABULARY)).context(VOCABULARY)?).lines();
+        let lines: Vec<TermLine> = read_lines(&directory.join(VOCABULARY)).context(VOCABULARY)?;
+        if lines.len() as u64 != manifest.counts.columns {
+            bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
+        }
         let (mut terms, mut idf) = (Vec::new(), Vec::new());
-        for (number, line) in lines.enumerate() {
-            let line = line.context(VOCABULARY)?;
-            let line: TermLine =
-                serde_json::from_str(&line).with_context(|| format!("{VOCABULARY}, line {}", number + 1))?;
+        for line in lines {
             terms.push(line.term.into_owned().into_bytes().into_boxed_slice());
             earlier.frequencies.push(line.df);
             // An infinite idf has no number in JSON.

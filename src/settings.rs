@@ -7,14 +7,14 @@ use crate::cli::{
 };
 use crate::coordinator::{Pruning, Share};
 use crate::usage_error::UsageError;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use bowline_workers::analyzer::accents::StripAccents;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stems::Stemmer;
 use bowline_workers::analyzer::stop_words::StopWords;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
-use bowline_workers::hashing::Buckets;
+use bowline_workers::hashing::{Buckets, MOST_FEATURES};
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::Sieve;
 use bowline_workers::plan::{Dtype, Norm, ValueSettings, Weight};
@@ -42,16 +42,27 @@ pub struct Settings {
 /// How documents are read and become terms.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Text {
+    /// Larger documents fail.
     pub max_document_bytes: Option<u64>,
+    /// What becomes of documents with a NUL.
     pub binary: Binary,
+    /// What becomes of bytes that are no UTF-8.
     pub decode_error: DecodeErrorChoice,
+    /// Whether capital letters go.
     pub lowercase: bool,
+    /// How accents go.
     pub strip_accents: Option<StripAccentsChoice>,
+    /// What terms are made of.
     pub analyzer: Analyzer,
+    /// Words or characters a term.
     pub ngrams: NgramSizes,
+    /// What finds words.
     pub tokenizer: TokenizerChoice,
+    /// What words are, for the tokenizer that asks.
     pub token_pattern: String,
+    /// Words that are no terms.
     pub stop_words: Option<StopWordList>,
+    /// The language whose endings are cut off.
     pub stem: Option<String>,
 }
 
@@ -68,13 +79,19 @@ pub enum StopWordList {
 /// What columns are.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct ColumnSettings {
+    /// Terms or buckets.
     pub features: FeaturesChoice,
     /// Whether the vocabulary was given, not found.
     pub fixed_vocabulary: bool,
+    /// Documents that a term must have.
     pub min_df: Df,
+    /// Documents that a term may have.
     pub max_df: Df,
+    /// Terms that are kept.
     pub max_features: Option<u64>,
+    /// Buckets.
     pub n_features: Option<u32>,
+    /// Whether half of the buckets' terms count negatively.
     pub alternate_sign: Option<bool>,
 }
 
@@ -91,13 +108,21 @@ pub enum Df {
 /// What cells hold.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Values {
+    /// By what formula.
     pub weight: WeightChoice,
+    /// Whether tf is 1 + ln(tf).
     pub sublinear_tf: bool,
+    /// Whether idf counts an extra document that has every term.
     pub smooth_idf: bool,
+    /// Which BM25.
     pub bm25: Bm25,
+    /// How late a term's count saturates.
     pub k1: f64,
+    /// How much a document's length counts.
     pub b: f64,
+    /// What rows are divided by.
     pub norm: NormChoice,
+    /// Their type.
     pub dtype: DtypeChoice,
 }
 
@@ -179,6 +204,24 @@ impl Settings {
             return Err(needs("--weight bm25 with --features hashed").into());
         }
         Ok(Settings { text, columns, values })
+    }
+
+    /// Refuses values that no command line could have given: a manifest may come from anywhere.
+    ///
+    /// # Errors
+    /// Which setting is wrong.
+    pub fn check(&self) -> Result<()> {
+        let Settings { text, columns, values } = self;
+        text.ngrams.checked().map_err(|error| anyhow!("ngrams: {error}"))?;
+        let is_hashed = columns.features == FeaturesChoice::Hashed;
+        let is_count = |count: u32| (1..=MOST_FEATURES).contains(&count);
+        ensure!(columns.n_features.is_none_or(is_count), "n_features: from 1 to {MOST_FEATURES}");
+        ensure!(columns.n_features.is_some() == is_hashed, "n_features: only where features are hashed");
+        ensure!(values.k1 >= 0.0, "k1: a number from 0 on");
+        ensure!((0.0..=1.0).contains(&values.b), "b: a number from 0 to 1");
+        // A token pattern, a language. Nobody has used the command line wrong if these are.
+        text.analysis().and(text.sieve()).map_err(|error| anyhow!(error.0))?;
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod bench;
 mod embed;
 mod errors;
 mod goldens;
+mod hostile;
 mod identity;
 mod inspect;
 mod large;

@@ -1,9 +1,12 @@
 //! `manifest.json`: what the output is, and every setting that made it so. No time, host or path: the same corpus
 //! and settings give the same bytes.
 
+use super::{MANIFEST, reader};
 use crate::settings::Settings;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
+use std::path::Path;
 
 /// The manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,6 +41,28 @@ pub struct Counts {
 }
 
 impl ManifestFile {
+    /// Reads the manifest of the output at `directory`.
+    ///
+    /// # Errors
+    /// If there is none, or [`ManifestFile::parse`] refuses it.
+    pub fn read(directory: &Path) -> Result<Self> {
+        let path = directory.join(MANIFEST);
+        if !path.exists() {
+            anyhow::bail!("no output of bowline: it has no {MANIFEST}");
+        }
+        reader::read(&path).and_then(|bytes| Self::parse(&bytes)).context(MANIFEST)
+    }
+
+    /// The manifest that these bytes are.
+    ///
+    /// # Errors
+    /// If they are none, or tell of settings that the command line refuses.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let manifest: ManifestFile = serde_json::from_slice(bytes)?;
+        manifest.settings.check()?;
+        Ok(manifest)
+    }
+
     /// Writes the manifest.
     ///
     /// # Errors

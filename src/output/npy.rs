@@ -1,6 +1,7 @@
 //! NumPy's array format, version 1.0 (NEP 1): a magic, a header that is a Python literal, the elements in C order.
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
+use super::reader;
 use anyhow::{Context as _, Result};
 use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
@@ -87,21 +88,49 @@ pub fn write_npy_f64(out: &mut dyn Write, length: u64, values: impl Iterator<Ite
     values.take(length as usize).try_for_each(|value| out.write_all(&value.to_le_bytes()))
 }
 
+/// Where the elements begin in `file`; nothing if it is not an array of `shape`, of elements of `dtype`, as it is written
+/// here and as long as it says.
+pub fn elements(file: &[u8], dtype: Dtype, shape: &[u64]) -> Option<usize> {
+    let header = header(descr(dtype), shape);
+    let bytes = shape.iter().try_fold(dtype.size(), |bytes, &length| bytes.checked_mul(length))?;
+    let rest = file.strip_prefix(header.as_slice())?;
+    (rest.len() as u64 == bytes).then_some(header.len())
+}
+
 /// Reads a vector of `length` doubles, as [`write_npy_f64`] writes it.
 ///
 /// # Errors
-/// If the file can't be read or holds anything else.
+/// If the file can't be read or holds anything else, or there is no memory for so many.
 pub fn read_npy_f64(path: &Path, length: usize) -> Result<Vec<f64>> {
-    let bytes = std::fs::read(path)?;
-    let values = bytes.strip_prefix(header("<f8", &[length as u64]).as_slice());
-    let (values, rest) = values.context("not the array that belongs here")?.as_chunks::<8>();
-    anyhow::ensure!(values.len() == length && rest.is_empty(), "not as long as it says");
-    Ok(values.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+    let bytes = reader::read(path)?;
+    let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(length)?;
+    values.extend(bytes[start..].as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+    Ok(values)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_array_is_read_as_it_was_written_or_not_at_all() {
+        let mut written = Vec::new();
+        write_npy_f64(&mut written, 2, [1.5, -2.0].into_iter()).unwrap();
+        assert_eq!(elements(&written, Dtype::F64, &[2]), Some(ALIGNMENT * 2));
+        for (dtype, shape) in [
+            (Dtype::I64, &[2][..]),
+            (Dtype::F64, &[3]),
+            (Dtype::F64, &[1, 2]),
+            (Dtype::F64, &[1 << 60, 1 << 60]),
+        ] {
+            assert_eq!(elements(&written, dtype, shape), None, "{dtype:?} {shape:?}");
+        }
+        for length in 0..written.len() {
+            assert_eq!(elements(&written[..length], Dtype::F64, &[2]), None, "{length}");
+        }
+    }
 
     #[test]
     fn headers_are_aligned_and_closed() {

@@ -3,12 +3,15 @@
 //! The members are stored, not deflated, so that workers can write the two large ones in place, in parallel, and
 //! their checksums are combined from the workers'. Zip64 where a size or an offset needs it (PKWARE, APPNOTE 6.3.10,
 //! section 4.5.3). Times are 1980-01-01. Each member's elements begin at a multiple of 64 bytes.
+//!
+//! An archive is read back by making its frame anew and comparing: there is nothing to parse, so nothing to fool.
 
 use super::npy::{self, ALIGNMENT, header};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 /// The largest number that fits a field of 32 bits; itself it means: look in the zip64 field.
@@ -20,13 +23,27 @@ const ZIP64_FIELD: u64 = 20;
 const DATE: u16 = 0x21;
 /// The version that knows zip64.
 const VERSION: u16 = 45;
+/// The elements of `format`.
+const FORMAT: &[u8] = b"csr";
 
 /// The archive, while it is made.
 #[derive(Debug)]
 pub struct NpzFile {
     file: File,
-    members: Vec<Member>,
-    end: u64,
+    members: Members,
+}
+
+/// Where the elements of a matrix lie in its archive.
+#[derive(Debug)]
+pub struct Places {
+    /// Those of `indptr`.
+    pub indptr: Range<usize>,
+    /// Those of `indices`.
+    pub indices: Range<usize>,
+    /// Those of `data`.
+    pub data: Range<usize>,
+    /// Whether the first two are of 64 bits.
+    pub wide: bool,
 }
 
 /// A member of the archive: an array's header and elements.
@@ -57,31 +74,30 @@ impl Member {
     }
 }
 
-impl NpzFile {
-    /// An archive in `file`, of no size yet.
-    pub fn new(file: File) -> Self {
-        NpzFile { file, members: Vec::new(), end: 0 }
+/// What an archive holds: `indices`, `indptr`, `format`, `shape` and `data`, in this order.
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<Member>,
+    /// Where the directory begins.
+    end: u64,
+}
+
+impl Members {
+    /// Those of a matrix; nothing if they take more bytes than can be told.
+    fn of(rows: u64, columns: u64, nonzeros: u64, dtype: Dtype) -> Option<Self> {
+        let (index, index_bytes) = if is_wide(columns, nonzeros) { ("<i8", 8) } else { ("<i4", 4) };
+        let offsets = rows.checked_add(1)?;
+        let mut members = Members::default();
+        members.add("indices.npy", header(index, &[nonzeros]), nonzeros.checked_mul(index_bytes)?)?;
+        members.add("indptr.npy", header(index, &[offsets]), offsets.checked_mul(index_bytes)?)?;
+        members.add("format.npy", header("|S3", &[]), 3)?;
+        members.add("shape.npy", header("<i8", &[2]), 16)?;
+        let data = nonzeros.checked_mul(dtype.size())?;
+        members.add("data.npy", header(npy::descr(dtype), &[nonzeros]), data)?;
+        Some(members)
     }
 
-    /// Sizes the file and says where the workers write.
-    ///
-    /// # Errors
-    /// If the disk is too small.
-    pub fn lay_out(&mut self, rows: u64, columns: u64, nonzeros: u64, dtype: Dtype) -> Result<Layout> {
-        // As scipy: 32 bits for indices and offsets alike, unless one of them needs more.
-        let wide = nonzeros > i32::MAX as u64 || columns > i32::MAX as u64;
-        let (index, index_bytes) = if wide { ("<i8", 8) } else { ("<i4", 4) };
-        let indices = self.add("indices.npy", header(index, &[nonzeros]), nonzeros * index_bytes);
-        self.add("indptr.npy", header(index, &[rows + 1]), (rows + 1) * index_bytes);
-        self.add("format.npy", header("|S3", &[]), 3);
-        self.add("shape.npy", header("<i8", &[2]), 16);
-        let data = self.add("data.npy", header(npy::descr(dtype), &[nonzeros]), nonzeros * dtype.size());
-        npy::reserve(&self.file, "the matrix", self.end)?;
-        Ok(Layout { indices, data, columns, wide })
-    }
-
-    /// Appends a member and returns where its elements go.
-    fn add(&mut self, name: &'static str, header: Vec<u8>, bytes: u64) -> u64 {
+    fn add(&mut self, name: &'static str, header: Vec<u8>, bytes: u64) -> Option<()> {
         let mut member = Member { name, start: self.end, padding: 0, header, bytes };
         let beyond = member.array() % ALIGNMENT as u64;
         // The padding is an extra field with a head of 4 bytes.
@@ -89,10 +105,57 @@ impl NpzFile {
         if member.padding < 4 {
             member.padding += ALIGNMENT as u64;
         }
-        self.end = member.array() + member.size();
-        let elements = member.elements();
-        self.members.push(member);
-        elements
+        // Far from where any sum would overflow.
+        self.end = member.elements().checked_add(bytes).filter(|&end| end < 1 << 62)?;
+        self.list.push(member);
+        Some(())
+    }
+
+    /// What stands around the elements, and where: it depends on the elements' checksums.
+    fn frame(&self, checksums: impl IntoIterator<Item = u32>) -> Vec<(u64, Vec<u8>)> {
+        let (mut frame, mut directory) = (Vec::new(), Vec::new());
+        for (member, checksum) in self.list.iter().zip(checksums) {
+            let mut crc = crc32fast::Hasher::new();
+            crc.update(&member.header);
+            crc.combine(&crc32fast::Hasher::new_with_initial_len(checksum, member.bytes));
+            let crc = crc.finalize();
+            frame.push((member.start, [local_header(member, crc), member.header.clone()].concat()));
+            directory.extend_from_slice(&directory_entry(member, crc));
+        }
+        let end = end_records(self.list.len() as u64, self.end, directory.len() as u64);
+        directory.extend_from_slice(&end);
+        frame.push((self.end, directory));
+        frame
+    }
+}
+
+/// As scipy: 32 bits for indices and offsets alike, unless one of them needs more.
+fn is_wide(columns: u64, nonzeros: u64) -> bool {
+    nonzeros > i32::MAX as u64 || columns > i32::MAX as u64
+}
+
+/// The elements of `shape`.
+fn shape(rows: u64, columns: u64) -> Vec<u8> {
+    [rows, columns].into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+impl NpzFile {
+    /// An archive in `file`, of no size yet.
+    pub fn new(file: File) -> Self {
+        NpzFile { file, members: Members::default() }
+    }
+
+    /// Sizes the file and says where the workers write.
+    ///
+    /// # Errors
+    /// If the disk is too small.
+    pub fn lay_out(&mut self, rows: u64, columns: u64, nonzeros: u64, dtype: Dtype) -> Result<Layout> {
+        let members =
+            Members::of(rows, columns, nonzeros, dtype).context("the matrix is beyond all bounds")?;
+        npy::reserve(&self.file, "the matrix", members.end)?;
+        let (indices, data) = (members.list[0].elements(), members.list[4].elements());
+        self.members = members;
+        Ok(Layout { indices, data, columns, wide: is_wide(columns, nonzeros) })
     }
 
     /// Writes all but the elements that the workers have written, of which the checksums are given.
@@ -106,49 +169,45 @@ impl NpzFile {
         indices_crc: u32,
         data_crc: u32,
     ) -> Result<()> {
-        let rows = indptr.len() as u64 - 1;
+        let shape = shape(indptr.len() as u64 - 1, layout.columns);
         let indptr: Vec<u8> = match layout.wide {
             true => indptr.flat_map(|offset| (offset as i64).to_le_bytes()).collect(),
             false => indptr.flat_map(|offset| (offset as i32).to_le_bytes()).collect(),
         };
-        let shape: Vec<u8> = [rows, layout.columns].into_iter().flat_map(u64::to_le_bytes).collect();
-        let mut directory = Vec::new();
-        for member in &self.members {
-            let elements = match member.name {
-                "indices.npy" => Elements::Written(indices_crc),
-                "data.npy" => Elements::Written(data_crc),
-                "indptr.npy" => Elements::Here(&indptr),
-                "format.npy" => Elements::Here(b"csr"),
-                _ => Elements::Here(&shape),
-            };
-            let mut crc = crc32fast::Hasher::new();
-            crc.update(&member.header);
-            match elements {
-                Elements::Written(sum) => {
-                    crc.combine(&crc32fast::Hasher::new_with_initial_len(sum, member.bytes))
-                }
-                Elements::Here(bytes) => {
-                    crc.update(bytes);
-                    self.file.write_all_at(bytes, member.elements())?;
-                }
-            }
-            let crc = crc.finalize();
-            let mut head = local_header(member, crc);
-            head.extend_from_slice(&member.header);
-            self.file.write_all_at(&head, member.start)?;
-            directory.extend_from_slice(&directory_entry(member, crc));
+        let small: [&[u8]; 3] = [&indptr, FORMAT, &shape];
+        for (member, bytes) in self.members.list[1..].iter().zip(small) {
+            self.file.write_all_at(bytes, member.elements())?;
         }
-        self.file.write_all_at(&directory, self.end)?;
-        let end = end_records(self.members.len() as u64, self.end, directory.len() as u64);
-        self.file.write_all_at(&end, self.end + directory.len() as u64)?;
+        let checksums = [indices_crc].into_iter().chain(small.map(crc32fast::hash)).chain([data_crc]);
+        for (place, bytes) in self.members.frame(checksums) {
+            self.file.write_all_at(&bytes, place)?;
+        }
         Ok(())
     }
 }
 
-enum Elements<'a> {
-    /// By workers; this is their checksum.
-    Written(u32),
-    Here(&'a [u8]),
+/// Where the arrays of a matrix lie in `archive`; nothing if the archive is not, byte for byte, what is written here
+/// for a matrix of this size and these elements. Their checksums are compared, too, but not what they mean.
+pub fn find(archive: &[u8], rows: u64, columns: u64, nonzeros: u64, dtype: Dtype) -> Option<Places> {
+    let members = Members::of(rows, columns, nonzeros, dtype)?;
+    if members.end > archive.len() as u64 {
+        return None;
+    }
+    let range = |member: &Member| {
+        let start = member.elements() as usize;
+        start..start + member.bytes as usize
+    };
+    let checksums = members.list.iter().map(|member| crc32fast::hash(&archive[range(member)]));
+    let frame = members.frame(checksums);
+    let stands = |(place, bytes): &(u64, Vec<u8>)| archive[*place as usize..].starts_with(bytes);
+    let length = frame.last().map_or(0, |(place, bytes)| *place as usize + bytes.len());
+    let [indices, indptr, format, size, data] =
+        members.list.iter().map(range).collect::<Vec<_>>().try_into().ok()?;
+    let is_ours = frame.iter().all(stands)
+        && archive.len() == length
+        && archive[format] == *FORMAT
+        && archive[size] == shape(rows, columns);
+    is_ours.then_some(Places { indptr, indices, data, wide: is_wide(columns, nonzeros) })
 }
 
 /// Little-endian fields, one after the other.

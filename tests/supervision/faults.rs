@@ -329,10 +329,10 @@ fn a_large_file_that_changes_while_it_is_read_fails() {
     let large = fault("slow") + &" onlyinthefault".repeat((9 << 20) / 15);
     dir.add(b"100.a", large.as_bytes());
     let path = dir.path("corpus/100.a");
-    let changes: [(&str, fn(&fs::File)); 2] = [
-        ("grown", |mut file| file.write_all(b" more").unwrap()),
-        ("written over", |file| file.write_all_at(b" more", 9 << 20).unwrap()),
-    ];
+    type Change = fn(&fs::File);
+    let grown: Change = |mut file| file.write_all(b" more").unwrap();
+    let written_over: Change = |file| file.write_all_at(b" more", 9 << 20).unwrap();
+    let changes = [("grown", grown), ("written over", written_over)];
     for (workers, (what, change)) in ["1", "2"].into_iter().flat_map(|workers| changes.map(|c| (workers, c)))
     {
         let file = fs::File::options().write(true).append(what == "grown").open(&path).unwrap();

@@ -65,6 +65,11 @@ pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "a tiny /dev/shm: no tmpfs can be mounted").then_some(wrapper)
 }
 
+/// A command under which the program has a GiB of addresses: what asks for more memory is refused it.
+pub fn few_addresses() -> Vec<&'static str> {
+    vec!["sh", "-c", "ulimit -v 1048576; exec \"$@\"", "sh"]
+}
+
 fn works(program: &str, arguments: &[&str], otherwise: &str) -> bool {
     let probe = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let works = probe.is_ok_and(|status| status.success());

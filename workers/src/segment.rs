@@ -150,14 +150,18 @@ impl Segment {
 
     /// The committed records, in order. Ends at the first that makes no sense, as after a wild write.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let bytes = self.bytes();
-        let mut at = 0;
-        std::iter::from_fn(move || {
-            let record = Record::at(bytes, at)?;
-            at += record.header.size as usize;
-            Some(record)
-        })
+        records(self.bytes())
     }
+}
+
+/// The records in a segment's bytes, in order, up to the first that makes no sense.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let record = Record::at(bytes, at)?;
+        at += record.header.size as usize;
+        Some(record)
+    })
 }
 
 /// A committed record.
@@ -169,14 +173,18 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record at `offset` of a segment's bytes; nothing if its lengths contradict each other or the end.
+    /// The record at `offset` of a segment's bytes; nothing if its lengths contradict each other or the end, or if none can
+    /// begin there.
     pub fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
         let head = bytes.get(offset..)?.get(..HEADER)?;
         let header: Header = bytemuck::pod_read_unaligned(head);
         let size = usize::try_from(header.size).ok()?;
         let row = header.row_words as usize * 4;
         let needed = (HEADER + row).checked_add(usize::try_from(header.term_bytes).ok()?)?;
-        let fits = size.is_multiple_of(8) && needed <= size && size <= bytes.len() - offset;
+        let fits = offset.is_multiple_of(8)
+            && size.is_multiple_of(8)
+            && needed <= size
+            && size <= bytes.len() - offset;
         fits.then_some(Record { bytes, offset, header })
     }
 
@@ -264,7 +272,7 @@ impl<'a> Record<'a> {
     }
 
     /// Whether the checksum is right.
-    fn is_intact(&self) -> bool {
+    pub fn is_intact(&self) -> bool {
         let bytes = &self.bytes[self.offset + 4..self.offset + self.header.size as usize];
         crc32fast::hash(bytes) == self.header.checksum
     }
@@ -457,6 +465,19 @@ mod tests {
             let none = Segment::recover(&path.reopen().unwrap(), Some(1), &store).unwrap();
             assert_eq!(none.records().count(), 0, "its number is no column");
             path.as_file().set_len(0).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_record_begins_at_an_odd_place() {
+        let mut writer = SegmentWriter::new(1000, &Store::unlimited()).unwrap();
+        let segment = writer.segment();
+        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
+        let mut words = [0u64; 20];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for offset in 1..8 {
+            bytes[offset..][..segment.bytes().len()].copy_from_slice(segment.bytes());
+            assert!(Record::at(bytes, offset).is_none(), "{offset}");
         }
     }
 

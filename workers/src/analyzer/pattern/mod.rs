@@ -63,7 +63,6 @@ impl TokenPattern {
         let compile = |pattern: &str, not_empty: bool| {
             RegexBuilder::new(pattern).backtrack_limit(MOST_STEPS).find_not_empty(not_empty).build()
         };
-        let words = |error: fancy_regex::Error| PatternError::Syntax(first_line(&error.to_string()));
         let not_empty = match compile(&format!(r"\G(?:{exact})"), true) {
             Ok(regex) => Some(regex),
             Err(fancy_regex::Error::CompileError(error))
@@ -71,9 +70,9 @@ impl TokenPattern {
             {
                 None
             }
-            Err(error) => return Err(words(error)),
+            Err(error) => return Err(refused(&error)),
         };
-        let exact = compile(&exact, false).map_err(words)?;
+        let exact = compile(&exact, false).map_err(|error| refused(&error))?;
         Ok(TokenPattern {
             linear: linear.and_then(|pattern| Linear::new(&pattern, has_borders)),
             exact,
@@ -179,8 +178,17 @@ fn notions_agree(text: &str) -> bool {
             .all(|c| c.is_ascii() || Properties::of(c as u32).is_word() == regex_syntax::is_word_character(c))
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// Why the backtracking engine does not take a pattern.
+fn refused(error: &fancy_regex::Error) -> PatternError {
+    let is_too_large = |error: &CompileError| match error {
+        CompileError::InnerError(error) => error.size_limit().is_some(),
+        CompileError::PatternTooComplex => true,
+        _ => false,
+    };
+    match error {
+        fancy_regex::Error::CompileError(error) if is_too_large(error) => PatternError::TooLarge,
+        error => PatternError::Syntax(error.to_string().lines().next().unwrap_or_default().to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -283,10 +291,17 @@ mod tests {
     fn what_is_wrong_is_told() {
         for wrong in [
             "(", ")", "[", "a**", "*", "a{2,1}", r"\q", r"\1", "(?P<1>a)", "(?L)a", "[b-a]", r"\", "a(?i)b",
-            "(?#",
+            "(?#", "(?i\n:a)", "[\n-\t]",
         ] {
             let error = TokenPattern::new(wrong).expect_err(wrong).to_string();
             assert!(!error.is_empty() && !error.contains('\n'), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_grows_beyond_all_bounds_is_refused() {
+        for large in [r"(?:(?:(?:\w{1000}){1000}){1000}){1000}", r"(?:(?=a)\w{1000}){1000}"] {
+            assert_eq!(TokenPattern::new(large).unwrap_err(), PatternError::TooLarge, "{large}");
         }
     }
 

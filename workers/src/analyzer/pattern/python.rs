@@ -15,6 +15,9 @@ pub enum PatternError {
     /// It is no regular expression, or none that the engines take.
     #[error("{0}")]
     Syntax(String),
+    /// The engines have no room for it.
+    #[error("the pattern is too large: repetitions within repetitions multiply")]
+    TooLarge,
     /// It has more than one capture group, and one token cannot be several.
     #[error("{0} capture groups, and only one can be the token: write (?:...) for the others")]
     Groups(usize),
@@ -88,7 +91,7 @@ impl Flags {
             'a' if on => self.ascii = true,
             'u' if on => self.ascii = false,
             'L' => return Err(syntax("the flag L means nothing for text")),
-            other => return Err(syntax(format!("unknown flag {other}"))),
+            other => return Err(syntax(format!("unknown flag {}", other.escape_debug()))),
         }
         Ok(())
     }
@@ -536,6 +539,7 @@ impl Translator<'_> {
                 first
             };
             if last < first {
+                let (first, last) = (first.escape_debug(), last.escape_debug());
                 return Err(syntax(format!("bad character range {first}-{last}")));
             }
             push_item(&mut class, first, last);

@@ -1,0 +1,58 @@
+//! `bowline inspect` of any output: an error or an answer.
+//!
+//! The parts: `manifest.json`, `documents.jsonl`, `vocabulary.jsonl`, and the matrix, which is taken as npz and as npy. In
+//! an npz the checksums are set right first, or else hardly an input would come further.
+
+use super::files::{Files, parts};
+use bowline::cli::InspectArgs;
+use bowline::inspect::inspect;
+use std::path::PathBuf;
+
+thread_local! {
+    static FILES: Files = Files::new();
+}
+
+/// Inspects one output.
+pub fn run(data: &[u8]) {
+    let [manifest, documents, vocabulary, matrix] = parts(data);
+    FILES.with(|files| {
+        files.write("manifest.json", manifest);
+        files.write("documents.jsonl", documents);
+        files.write("vocabulary.jsonl", vocabulary);
+        files.write("matrix.npy", matrix);
+        let mut matrix = matrix.to_vec();
+        // What is no archive stays as it is.
+        let _ = set_checksums_right(&mut matrix);
+        files.write("matrix.npz", &matrix);
+        let output = PathBuf::from(files.path(""));
+        for (document, term) in [(None, None), (Some("0"), None), (None, Some("the"))] {
+            let (document, term) = (document.map(str::to_owned), term.map(str::to_owned));
+            let args =
+                InspectArgs { output: output.clone(), json: document.is_some(), document, term, top: 10 };
+            let mut shown = Vec::new();
+            if let Err(error) = inspect(&args, &mut shown) {
+                assert!(!format!("{error:#}").is_empty());
+            }
+        }
+    });
+}
+
+/// Puts the checksum of each member of a zip archive where its directory and its local header have it.
+fn set_checksums_right(archive: &mut [u8]) -> Option<()> {
+    let number = |archive: &[u8], at: usize, bytes: usize| {
+        let field = archive.get(at..at.checked_add(bytes)?)?;
+        Some(field.iter().rev().fold(0, |number, &byte| number << 8 | byte as usize))
+    };
+    let mut entry = number(archive, archive.len().checked_sub(22)? + 16, 4)?;
+    while number(archive, entry, 4)? == 0x0201_4B50 {
+        let (size, local) = (number(archive, entry + 20, 4)?, number(archive, entry + 42, 4)?);
+        let start = local + 30 + number(archive, local + 26, 2)? + number(archive, local + 28, 2)?;
+        let sum = crc32fast::hash(archive.get(start..start.checked_add(size)?)?);
+        for field in [entry + 16, local + 14] {
+            archive.get_mut(field..field + 4)?.copy_from_slice(&sum.to_le_bytes());
+        }
+        entry +=
+            46 + (28..=32).step_by(2).try_fold(0, |sum, at| Some(sum + number(archive, entry + at, 2)?))?;
+    }
+    Some(())
+}

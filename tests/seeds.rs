@@ -1,0 +1,58 @@
+//! The seeds of the fuzz targets, and every input that was once found to be handled wrong, run through the same functions
+//! that `make fuzz` runs (`fuzz/src`).
+
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What one input may take, here where nothing is optimised for speed.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs all seeds of one target.
+fn run_all(target: &str, run: fn(&[u8])) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut seeds: Vec<_> =
+        fs::read_dir(directory).expect("seeds").map(|seed| seed.unwrap().path()).collect();
+    seeds.sort();
+    assert!(seeds.len() >= 5, "{target} has seeds");
+    for seed in seeds {
+        // With a name, a panic tells which it was.
+        println!("{}", seed.display());
+        let began = Instant::now();
+        run(&fs::read(&seed).expect("a seed"));
+        assert!(began.elapsed() < LIMIT, "{} took {:?}", seed.display(), began.elapsed());
+    }
+}
+
+#[test]
+fn analyze() {
+    run_all("analyze", targets::analyze::run);
+}
+
+#[test]
+fn manifest() {
+    run_all("manifest", targets::manifest::run);
+}
+
+#[test]
+fn matrix() {
+    run_all("matrix", targets::matrix::run);
+}
+
+#[test]
+fn segment() {
+    run_all("segment", targets::segment::run);
+}
+
+#[test]
+fn token_pattern() {
+    run_all("token_pattern", targets::token_pattern::run);
+}
+
+#[test]
+fn vocabulary() {
+    run_all("vocabulary", targets::vocabulary::run);
+}
