@@ -1,9 +1,15 @@
 //! Any bytes as a segment's, as a worker leaves them that wrote where it should not: no record reaches beyond them.
 //!
-//! Two bytes tell where to look for a record beside the beginning; the rest are the segment.
+//! Two bytes tell where to look for a record beside the beginning; the rest are the segment. It is also recovered from a
+//! file, with all checksums set right: what a later run takes over makes sense.
 
+use bowline_workers::mapped::Store;
 use bowline_workers::row;
-use bowline_workers::segment::{Record, records, term_at};
+use bowline_workers::segment::{Record, Segment, records, term_at};
+use std::io::Write as _;
+
+/// Where a record's size lies in it.
+const SIZE: usize = 48;
 
 /// Reads the records of one segment.
 pub fn run(data: &[u8]) {
@@ -21,6 +27,40 @@ pub fn run(data: &[u8]) {
     }
     if let Some(record) = Record::at(bytes, u16::from_le_bytes(place) as usize) {
         look(bytes, record);
+    }
+    for columns in [None, Some(1000)] {
+        recover(with_checksums(bytes), columns);
+    }
+}
+
+/// The bytes with the right checksum in each record.
+fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+    let mut mended = bytes.to_vec();
+    for record in records(bytes) {
+        let Some(size) = bytes.get(record.offset() + SIZE..).and_then(|rest| rest.first_chunk()) else {
+            continue;
+        };
+        let end = record.offset() + u64::from_ne_bytes(*size) as usize;
+        let checksum = crc32fast::hash(&bytes[record.offset() + 4..end]);
+        mended[record.offset()..][..4].copy_from_slice(&checksum.to_ne_bytes());
+    }
+    mended
+}
+
+/// Recovers a segment of these bytes: its rows' numbers are columns, or local ids that were given out by then.
+fn recover(bytes: Vec<u8>, columns: Option<u64>) {
+    let mut file = tempfile::tempfile().expect("a file");
+    let mut head = [0; 64];
+    head[..8].copy_from_slice(&(bytes.len() as u64).to_ne_bytes());
+    file.write_all(&head).and_then(|()| file.write_all(&bytes)).expect("room for it");
+    let segment = Segment::recover(&file, columns, &Store::unlimited()).expect("a segment");
+    let mut ids = 0;
+    for record in segment.records() {
+        ids += record.new_terms() as u64;
+        assert!(row::pairs(record.row()).all(|(number, _)| (number as u64) < columns.unwrap_or(ids)));
+        let terms: Vec<_> = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at)).collect();
+        assert_eq!(terms.len(), record.new_terms() as usize);
+        assert!(terms.iter().all(|term| std::str::from_utf8(term).is_ok()));
     }
 }
 
