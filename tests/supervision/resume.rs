@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Documents that the last run with `--report report.json` found counted.
@@ -42,6 +42,10 @@ fn end_halfway(dir: &Dir, options: &[&str], signal: Signal) {
     }
 }
 
+fn is_number(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
+}
+
 /// The files of segments that were kept.
 fn segments(dir: &Dir) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -50,7 +54,8 @@ fn segments(dir: &Dir) -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
-                path if path.file_name().is_some_and(|name| name != "plan") => found.push(path),
+                // The other files are the plan, and what a run had begun to write when it was ended.
+                path if is_number(&path) => found.push(path),
                 _ => {}
             }
         }
