@@ -53,42 +53,86 @@ impl MemoryShares {
 /// 1 GiB where it gives none.
 fn available() -> u64 {
     let machine = kernel_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(1 << 30);
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let left =
-        groups.lines().filter_map(memory_group).filter_map(|(root, group)| left_in_group(root, &group));
-    left.fold(machine, u64::min)
+    let groups = memory_groups();
+    groups.iter().filter_map(|(version, group)| version.left(group)).fold(machine, u64::min)
 }
 
-/// A directory of memory groups, and the names of the files that tell a group's limit and its use, in bytes.
-type GroupFiles = (&'static str, [&'static str; 2]);
+/// How many processes the kernel has killed for want of memory in this process's control group, or where no group tells it,
+/// on the machine.
+pub fn kills_for_memory() -> u64 {
+    let of_group = memory_groups().iter().find_map(|(version, group)| version.kills(group));
+    of_group.or_else(|| counter("/proc/vmstat".as_ref(), "oom_kill")).unwrap_or(0)
+}
 
-/// The memory group of a line of `/proc/self/cgroup`, if it is one (cgroups(7)): of version 2, or of version 1.
-fn memory_group(line: &str) -> Option<(GroupFiles, PathBuf)> {
+/// Where the memory groups of a version of control groups are, and the names of their files.
+#[derive(Debug, PartialEq)]
+struct GroupVersion {
+    root: &'static str,
+    /// Holds the limit in bytes.
+    limit: &'static str,
+    /// Holds the use in bytes.
+    usage: &'static str,
+    /// Has a line `oom_kill n`.
+    events: &'static str,
+}
+
+const VERSION_1: GroupVersion = GroupVersion {
+    root: "/sys/fs/cgroup/memory",
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    events: "memory.oom_control",
+};
+
+const VERSION_2: GroupVersion = GroupVersion {
+    root: "/sys/fs/cgroup",
+    limit: "memory.max",
+    usage: "memory.current",
+    events: "memory.events",
+};
+
+impl GroupVersion {
+    /// The least that is left in a group or in one that it is in.
+    fn left(&self, group: &Path) -> Option<u64> {
+        let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+        let left =
+            |dir: PathBuf| Some(number(dir.join(self.limit))?.saturating_sub(number(dir.join(self.usage))?));
+        self.dirs(group).filter_map(left).min()
+    }
+
+    /// How many processes of the group the kernel has killed for want of memory.
+    fn kills(&self, group: &Path) -> Option<u64> {
+        self.dirs(group).find_map(|dir| counter(&dir.join(self.events), "oom_kill"))
+    }
+
+    /// The directory of a group, and those of the groups that it is in. A container may see its own group as the root.
+    fn dirs(&self, group: &Path) -> impl Iterator<Item = PathBuf> {
+        group.ancestors().map(|group| Path::new(self.root).join(group))
+    }
+}
+
+/// The memory groups that this process is in.
+fn memory_groups() -> Vec<(GroupVersion, PathBuf)> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    groups.lines().filter_map(memory_group).collect()
+}
+
+/// The memory group of a line of `/proc/self/cgroup`, if it is one (cgroups(7)).
+fn memory_group(line: &str) -> Option<(GroupVersion, PathBuf)> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
-    let files = match controllers {
-        "" => ("/sys/fs/cgroup", ["memory.max", "memory.current"]),
-        "memory" => ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes"]),
+    let version = match controllers {
+        "" => VERSION_2,
+        "memory" => VERSION_1,
         _ => return None,
     };
-    Some((files, PathBuf::from(path.trim_start_matches('/'))))
+    Some((version, PathBuf::from(path.trim_start_matches('/'))))
 }
 
-/// The least that is left in a group or in one that it is in. A container may see its own group as the root.
-fn left_in_group((root, [limit, usage]): GroupFiles, group: &Path) -> Option<u64> {
-    let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let left = |group: &Path| {
-        let group = Path::new(root).join(group);
-        Some(number(group.join(limit))?.saturating_sub(number(group.join(usage))?))
-    };
-    group.ancestors().filter_map(left).min()
-}
-
-/// How many processes the kernel has killed for want of memory since it was started.
-pub fn kills_for_memory() -> u64 {
-    let counters = fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let kills = counters.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    kills.and_then(|kills| kills.parse().ok()).unwrap_or(0)
+/// The number behind a name in a file of lines `name number`.
+fn counter(file: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(field, _)| *field == name)?.1.trim().parse().ok()
 }
 
 /// The number of bytes that the kernel tells in kB in the line of `file` that begins with `field`.
@@ -105,10 +149,9 @@ mod tests {
 
     #[test]
     fn memory_groups_of_both_versions() {
-        let (files, group) = memory_group("0::/user.slice/a:b").unwrap();
-        assert_eq!((files.0, group.to_str()), ("/sys/fs/cgroup", Some("user.slice/a:b")));
-        let (files, group) = memory_group("4:memory:/").unwrap();
-        assert_eq!((files.0, group.to_str()), ("/sys/fs/cgroup/memory", Some("")));
+        let group = |line| memory_group(line).unwrap();
+        assert_eq!(group("0::/user.slice/a:b"), (VERSION_2, PathBuf::from("user.slice/a:b")));
+        assert_eq!(group("4:memory:/"), (VERSION_1, PathBuf::new()));
         assert!(memory_group("3:cpuset:/x").is_none() && memory_group("nonsense").is_none());
     }
 

@@ -301,8 +301,13 @@ fn few_open_files_are_enough_for_few_workers() {
     };
     for options in [&[][..], &["--resume"], &["--memory", "1M", "--worker-memory", "64M"]] {
         let finished = limited("32", options).expect(0);
-        let told = "bowline: --workers 2, not 13: no more open files are allowed (ulimit -n)\n";
-        assert!(finished.stderr.starts_with(told), "{}", finished.stderr);
+        let notice = finished.stderr.lines().next().unwrap_or_default();
+        let workers = notice
+            .strip_prefix("bowline: --workers ")
+            .and_then(|rest| rest.strip_suffix(", not 13: no more open files are allowed (ulimit -n)"))
+            .unwrap_or_else(|| panic!("{}", finished.stderr));
+        // As many as are left by the files that whoever runs the tests has open.
+        assert!((1..=4).contains(&workers.parse::<u32>().unwrap()), "{notice}");
         assert_same_bytes(&reference, &dir.output("little"), "32 open files");
     }
     let mut refused = 0;
