@@ -1,0 +1,290 @@
+//! What suites find, in one form: the terminal, the page and the JSON file show it without knowing any suite.
+
+use serde::{Serialize, Serializer};
+
+/// All that one `bowline bench` found. The fields of the JSON file are these.
+#[derive(Serialize, Debug)]
+pub struct BenchReport {
+    /// Raised when a field changes its meaning.
+    pub schema: u32,
+    /// The program's version.
+    pub bowline: &'static str,
+    pub machine: Machine,
+    pub corpus: CorpusFacts,
+    /// How it was measured, a sentence each.
+    pub method: Vec<String>,
+    pub suites: Vec<Suite>,
+    /// What is said of threads and processes, beside what was found here.
+    pub claims: Vec<Claim>,
+    /// All of it in a line.
+    pub verdict: String,
+}
+
+/// Where it was measured.
+#[derive(Serialize, Debug)]
+pub struct Machine {
+    /// The processor's name, by the kernel.
+    pub processor: String,
+    /// Processors that this process may use.
+    pub cores: usize,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Name and release of the kernel.
+    pub kernel: String,
+}
+
+/// What it was measured on.
+#[derive(Serialize, Debug)]
+pub struct CorpusFacts {
+    pub paths: Vec<String>,
+    pub documents: u64,
+    pub bytes: u64,
+    pub tokens: u64,
+    pub columns: u64,
+    pub nonzeros: u64,
+}
+
+/// What a suite found.
+#[derive(Serialize, Debug)]
+pub struct Suite {
+    /// As `--suite` names it.
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What it does, in a sentence or two.
+    pub about: String,
+    pub tables: Vec<Table>,
+    pub figures: Vec<Figure>,
+}
+
+/// A table. In JSON a row is an object, by the keys of its columns.
+#[derive(Debug)]
+pub struct Table {
+    /// Unique within the suite: `[a-z_]+`.
+    pub name: &'static str,
+    pub title: String,
+    pub columns: Vec<Column>,
+    /// As many cells a row as there are columns.
+    pub rows: Vec<Vec<Cell>>,
+    /// What was found, in a sentence.
+    pub found: String,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its field's name in JSON: `[a-z_]+`, with the unit: `seconds`, `bytes`.
+    pub key: &'static str,
+    /// What stands above it, with the unit.
+    pub title: &'static str,
+    /// Digits shown behind the point.
+    pub decimals: usize,
+}
+
+/// A cell of a table.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+#[serde(untagged)]
+pub enum Cell {
+    Text(String),
+    Count(u64),
+    Number(f64),
+    /// Shown as its median, with the least and the greatest.
+    Spread(Spread),
+    /// Not to be had here: null, shown as a dash.
+    Missing,
+}
+
+/// Repeated measurements of one thing.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+    /// In the order in which they were measured.
+    pub values: Vec<f64>,
+}
+
+/// A plot.
+#[derive(Serialize, Debug)]
+pub struct Figure {
+    /// Unique within the suite: `[a-z_]+`.
+    pub name: &'static str,
+    pub title: String,
+    pub kind: FigureKind,
+    /// With the unit.
+    pub x_label: String,
+    /// With the unit. The axis begins at 0.
+    pub y_label: String,
+    pub series: Vec<Series>,
+    /// What was found, in a sentence.
+    pub found: String,
+}
+
+/// How a figure is drawn.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum FigureKind {
+    /// Points over a numeric x, joined, with a bar from the least to the greatest.
+    Lines,
+    /// A group of bars for each x label, a bar a series, with a bar from the least to the greatest.
+    Bars,
+}
+
+/// A line, or the bars of one colour.
+#[derive(Serialize, Debug)]
+pub struct Series {
+    pub name: String,
+    /// Drawn dashed and without points: what would be ideal, not what was measured.
+    pub is_ideal: bool,
+    pub points: Vec<Point>,
+}
+
+/// A point of a line, or a bar.
+#[derive(Serialize, Debug)]
+pub struct Point {
+    /// Where it is, for lines.
+    pub x: f64,
+    /// What it is called, for bars.
+    pub label: String,
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+/// A claim about threads and processes in Python, and what was found of it here.
+#[derive(Serialize, Debug)]
+pub struct Claim {
+    pub claim: &'static str,
+    pub holds: Holds,
+    /// The figures that say so.
+    pub why: String,
+}
+
+/// What became of a claim.
+#[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    Yes,
+    No,
+    Partly,
+    /// Its suite was not run.
+    NotMeasured,
+}
+
+impl Spread {
+    /// Of one measurement at least.
+    pub fn of(values: Vec<f64>) -> Self {
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        // The mean of the two in the middle, where there are two.
+        let median =
+            if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        Spread { median, min: sorted[0], max: sorted[sorted.len() - 1], values }
+    }
+}
+
+impl Point {
+    /// A measured point of a line.
+    pub fn at(x: f64, spread: &Spread) -> Self {
+        Point { x, label: String::new(), median: spread.median, min: spread.min, max: spread.max }
+    }
+
+    /// A measured bar.
+    pub fn bar(label: impl Into<String>, spread: &Spread) -> Self {
+        Point { label: label.into(), ..Point::at(0.0, spread) }
+    }
+}
+
+impl Column {
+    pub const fn new(key: &'static str, title: &'static str, decimals: usize) -> Self {
+        Column { key, title, decimals }
+    }
+}
+
+impl Cell {
+    /// As a person reads it, without its spread.
+    pub fn shown(&self, decimals: usize) -> String {
+        match self {
+            Cell::Text(text) => text.clone(),
+            Cell::Count(count) => count.to_string(),
+            Cell::Number(number) => format!("{number:.decimals$}"),
+            Cell::Spread(spread) => format!("{:.decimals$}", spread.median),
+            Cell::Missing => "-".to_owned(),
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Cell::Text(text.to_owned())
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(count: u64) -> Self {
+        Cell::Count(count)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(number: f64) -> Self {
+        Cell::Number(number)
+    }
+}
+
+impl From<Spread> for Cell {
+    fn from(spread: Spread) -> Self {
+        Cell::Spread(spread)
+    }
+}
+
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let keyed = |row: &Vec<Cell>| -> serde_json::Map<String, serde_json::Value> {
+            let value = |cell: &Cell| serde_json::to_value(cell).unwrap_or_default();
+            self.columns.iter().zip(row).map(|(column, cell)| (column.key.to_owned(), value(cell))).collect()
+        };
+        let mut table = serializer.serialize_struct("Table", 4)?;
+        table.serialize_field("name", self.name)?;
+        table.serialize_field("title", &self.title)?;
+        table.serialize_field("rows", &self.rows.iter().map(keyed).collect::<Vec<_>>())?;
+        table.serialize_field("found", &self.found)?;
+        table.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let median = |values: &[f64]| Spread::of(values.to_vec()).median;
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(median(&[7.0]), 7.0);
+    }
+
+    #[test]
+    fn a_spread_keeps_the_order_of_its_values() {
+        let spread = Spread::of(vec![3.0, 1.0, 2.0]);
+        assert_eq!((spread.min, spread.max, spread.values), (1.0, 3.0, vec![3.0, 1.0, 2.0]));
+    }
+
+    #[test]
+    fn rows_are_objects_in_json() {
+        let table = Table {
+            name: "t",
+            title: "T".to_owned(),
+            columns: vec![Column::new("mode", "mode", 0), Column::new("seconds", "s", 2)],
+            rows: vec![vec!["inline".into(), Spread::of(vec![1.0]).into()], vec!["threads".into(), Cell::Missing]],
+            found: String::new(),
+        };
+        let rows = serde_json::to_value(&table).unwrap()["rows"].clone();
+        let spread = serde_json::json!({"median": 1.0, "min": 1.0, "max": 1.0, "values": [1.0]});
+        let expected =
+            serde_json::json!([{"mode": "inline", "seconds": spread}, {"mode": "threads", "seconds": null}]);
+        assert_eq!(rows, expected);
+    }
+}
