@@ -25,15 +25,33 @@ thread_local! {
     static PEN: Cell<*const Pen> = const { Cell::new(null()) };
 }
 
-/// From now on this thread notes its distress with `pen`, which is never dropped.
-pub fn note_with(pen: Pen) {
-    PEN.set(Box::leak(Box::new(pen)));
+/// While it lives, its thread notes its distress.
+pub struct Noting {
+    /// Where `PEN` points to. Only here is it dropped, and it bounds this to its thread.
+    pen: *mut Pen,
+}
+
+impl Noting {
+    /// From now on this thread notes its distress with `pen`.
+    pub fn with(pen: Pen) -> Self {
+        let pen = Box::into_raw(Box::new(pen));
+        PEN.set(pen);
+        Noting { pen }
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        PEN.set(null());
+        // SAFETY: it comes from a box, and nobody points to it any more: handlers of this thread's signals look at `PEN`.
+        drop(unsafe { Box::from_raw(self.pen) });
+    }
 }
 
 /// Notes it, if this thread is a worker.
 fn note(distress: Distress) -> bool {
     let pen = PEN.get();
-    // SAFETY: null, or what `note_with` leaked, which is valid for ever.
+    // SAFETY: null, or the box of a `Noting` of this thread, which sets it to null before it drops it.
     let pen = unsafe { pen.as_ref() };
     pen.inspect(|pen| pen.note(distress)).is_some()
 }
@@ -124,5 +142,22 @@ unsafe impl GlobalAlloc for NotingAllocator {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
         noting(unsafe { System.realloc(pointer, layout, size) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::Recorder;
+
+    #[test]
+    fn a_thread_notes_while_it_is_a_worker() {
+        let recorder = Recorder::new(1).unwrap();
+        assert!(!note(Distress::Exit), "no worker yet");
+        let noting = Noting::with(recorder.pen(0));
+        assert!(note(Distress::OutOfMemory));
+        drop(noting);
+        assert!(!note(Distress::Exit), "no worker any more");
+        assert_eq!(recorder.position(0).distress, Some(Distress::OutOfMemory));
     }
 }

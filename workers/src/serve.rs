@@ -63,7 +63,7 @@ impl Link for ThreadLink {
 
 /// Serves until told to leave.
 pub fn serve(mut worker: Worker, link: &mut impl Link) {
-    worker.note_distress();
+    let _noting = worker.note_distress();
     while let Some(task) = link.next() {
         let report = worker.perform(task);
         if !link.report(report) || matches!(report, Report::Left(_)) {

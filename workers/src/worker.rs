@@ -3,7 +3,7 @@
 //! It knows its desk: the documents and a segment of its own, or the plan of the second half. It does not know the
 //! mode, the other workers or what remains to be done, and it never prints, forks or retries.
 
-use crate::distress;
+use crate::distress::Noting;
 use crate::emit;
 use crate::lines;
 use crate::plan::Plan;
@@ -50,10 +50,11 @@ impl Worker {
         }
     }
 
-    /// Has the distress of this thread noted in the worker's line of the flight recorder.
-    pub fn note_distress(&self) {
-        if let Desk::Tally(tally) = &self.desk {
-            distress::note_with(tally.pen().clone());
+    /// Has the distress of this thread noted in the worker's line of the flight recorder, if it reads documents.
+    pub fn note_distress(&self) -> Option<Noting> {
+        match &self.desk {
+            Desk::Tally(tally) => Some(Noting::with(tally.pen().clone())),
+            Desk::Finish(..) => None,
         }
     }
 
