@@ -8,17 +8,19 @@ use bowline_workers::serve::{ThreadLink, serve};
 use bowline_workers::worker::Worker;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// The pool of the threaded mode.
 pub struct Threads {
-    tasks: BTreeMap<WorkerId, Sender<Task>>,
+    workers: BTreeMap<WorkerId, (Sender<Task>, JoinHandle<()>)>,
     reports: Receiver<(WorkerId, Report)>,
     reporter: Sender<(WorkerId, Report)>,
     ends: Receiver<WorkerId>,
     ender: Sender<WorkerId>,
-    workers: u64,
+    /// Workers at a time.
+    most: u64,
     /// Bytes that all threads together may take now.
     limit: Option<u64>,
 }
@@ -34,12 +36,12 @@ impl Threads {
         let (reporter, reports) = channel();
         let (ender, ends) = channel();
         Ok(Threads {
-            tasks: BTreeMap::new(),
+            workers: BTreeMap::new(),
             reports,
             reporter,
             ends,
             ender,
-            workers: workers as u64,
+            most: workers as u64,
             limit: None,
         })
     }
@@ -47,12 +49,20 @@ impl Threads {
     /// Limits the memory of all threads together: there is no limit of one's own. The second generation holds
     /// nothing that is not bounded already.
     fn limit_memory(&mut self, of_a_worker: Option<u64>) -> Result<(), PoolError> {
-        let limit = of_a_worker.map(|memory| memory.saturating_mul(self.workers));
+        let limit = of_a_worker.map(|memory| memory.saturating_mul(self.most));
         if self.limit != limit {
             limit_data(limit).map_err(|source| PoolError::System { what: "limiting memory", source })?;
             self.limit = limit;
         }
         Ok(())
+    }
+
+    /// Waits for a thread that has said its last word, so that nothing of it is left.
+    fn join(&mut self, id: WorkerId) {
+        if let Some((_, thread)) = self.workers.remove(&id) {
+            // It catches its own panics.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -68,34 +78,33 @@ impl WorkerPool for Threads {
                 let _ = ender.send(id);
             }
         };
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(format!("worker {id}"))
             .spawn(body)
             .map_err(|source| PoolError::System { what: "starting a thread", source })?;
-        self.tasks.insert(id, sender);
+        self.workers.insert(id, (sender, thread));
         Ok(())
     }
 
     fn send(&mut self, id: WorkerId, task: Task) {
-        if let Some(sender) = self.tasks.get(&id) {
+        if let Some((sender, _)) = self.workers.get(&id) {
             // A worker that has ended takes no task: its end is in the other channel.
             let _ = sender.send(task);
         }
     }
 
     fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError> {
-        let mut events = Vec::new();
-        match self.reports.recv_timeout(patience) {
-            Ok((id, report)) => events.push(PoolEvent::Reported(id, report)),
-            // The pool holds a sender of its own: the channel is never closed.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        // The pool holds a sender of its own: the channel is never closed, and an error means that time is up.
+        let first = self.reports.recv_timeout(patience).ok();
+        let reports: Vec<_> = first.into_iter().chain(self.reports.try_iter()).collect();
+        let ends: Vec<_> = self.ends.try_iter().collect();
+        let left = reports.iter().filter(|(_, report)| matches!(report, Report::Left(_))).map(|&(id, _)| id);
+        for id in left.chain(ends.iter().copied()) {
+            self.join(id);
         }
-        events.extend(self.reports.try_iter().map(|(id, report)| PoolEvent::Reported(id, report)));
-        for id in self.ends.try_iter() {
-            self.tasks.remove(&id);
-            events.push(PoolEvent::Ended(id, End::Exited(101)));
-        }
-        Ok(events)
+        let reported = reports.into_iter().map(|(id, report)| PoolEvent::Reported(id, report));
+        let ended = ends.into_iter().map(|id| PoolEvent::Ended(id, End::Exited(101)));
+        Ok(reported.chain(ended).collect())
     }
 
     fn is_stopped(&mut self, _id: WorkerId) -> bool {

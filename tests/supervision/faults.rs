@@ -359,15 +359,15 @@ fn slow() -> Dir {
 fn nothing_times_out_while_the_job_is_stopped() {
     let dir = Dir::with_corpus(&[("a.txt", fault("hang"))]);
     for mode in ["processes", "threads"] {
-        let mut run = dir.embed(&["--mode", mode, "--workers", "1", "--document-timeout", "1"]).start();
+        let mut run = dir.embed(&["--mode", mode, "--workers", "1", "--document-timeout", "2"]).start();
         run.until("its lock", |run| processes::has_lock(run.pid()));
         std::thread::sleep(Duration::from_millis(200));
         let workers = run.workers();
         run.signal_all(Signal::SIGTSTP);
         run.until("its stop", |run| processes::is_stopped(run.pid()));
-        std::thread::sleep(Duration::from_millis(1200));
+        std::thread::sleep(Duration::from_millis(2200));
         run.signal_all(Signal::SIGCONT);
-        // 0.4 s of its 1 s are over now.
+        // 0.4 s of its 2 s are over now.
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(run.workers(), workers, "{mode}");
         run.signal(Signal::SIGTERM);
