@@ -11,9 +11,9 @@ use std::io::Write as _;
 /// Where a record's size lies in it.
 const SIZE: usize = 48;
 
-/// Reads the records of one segment.
-pub fn run(data: &[u8]) {
-    let Some((&place, rest)) = data.split_first_chunk() else { return };
+/// Reads the records of one segment. Tells how many of them were recovered, by columns and by local ids together.
+pub fn run(data: &[u8]) -> usize {
+    let Some((&place, rest)) = data.split_first_chunk() else { return 0 };
     // A map begins with a page, so with a multiple of 8.
     let mut words = vec![0u64; rest.len().div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
@@ -28,9 +28,7 @@ pub fn run(data: &[u8]) {
     if let Some(record) = Record::at(bytes, u16::from_le_bytes(place) as usize) {
         look(bytes, record);
     }
-    for columns in [None, Some(1000)] {
-        recover(with_checksums(bytes), columns);
-    }
+    [None, Some(1000)].into_iter().map(|columns| recover(with_checksums(bytes), columns)).sum()
 }
 
 /// The bytes with the right checksum in each record.
@@ -47,8 +45,9 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     mended
 }
 
-/// Recovers a segment of these bytes: its rows' numbers are columns, or local ids that were given out by then.
-fn recover(bytes: Vec<u8>, columns: Option<u64>) {
+/// Recovers a segment of these bytes: its rows' numbers are columns, or local ids that were given out by then. Tells how many
+/// records it has.
+fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
     let mut file = tempfile::tempfile().expect("a file");
     let mut head = [0; 64];
     head[..8].copy_from_slice(&(bytes.len() as u64).to_ne_bytes());
@@ -62,6 +61,7 @@ fn recover(bytes: Vec<u8>, columns: Option<u64>) {
         assert_eq!(terms.len(), record.new_terms() as usize);
         assert!(terms.iter().all(|term| std::str::from_utf8(term).is_ok()));
     }
+    segment.records().count()
 }
 
 /// Asks a record for all it has.
