@@ -28,6 +28,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Measure processes against threads against one worker, on a corpus of yours
     Bench(BenchArgs),
+    /// Write a synthetic corpus of a natural shape, for measurements
+    Generate(GenerateArgs),
 }
 
 /// `bowline embed`.
@@ -268,6 +270,22 @@ pub struct BenchArgs {
     /// Runs of each mode; medians are shown
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+}
+
+/// `bowline generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Directory to write to: an empty one, or one that does not exist
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+
+    /// Number of documents
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub documents: u64,
+
+    /// What the corpus is made from: the same seed makes the same bytes, and more documents of it begin with the fewer
+    #[arg(long, value_name = "S", default_value = "1")]
+    pub seed: u64,
 }
 
 /// Containers of the matrix.

@@ -4,7 +4,7 @@
 //! prints an error.
 
 use bowline::cli::{Cli, Command};
-use bowline::{RunError, UsageError, bench, embed, inspect, say};
+use bowline::{RunError, UsageError, bench, embed, generate, inspect, say};
 use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Embed(args) => embed::embed(args, interrupted),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
         Command::Bench(args) => bench::bench(args).map(|()| true),
+        Command::Generate(args) => generate::generate(args, &interrupted).map(|()| true),
     });
     match result {
         Ok(true) => ExitCode::SUCCESS,

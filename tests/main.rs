@@ -6,6 +6,7 @@
 mod bench;
 mod embed;
 mod errors;
+mod generate;
 mod goldens;
 mod hostile;
 mod identity;
