@@ -6,6 +6,7 @@ use bowline_workers::hashing::MOST_FEATURES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Bag-of-words document embeddings of a corpus: a row a document, a column a term.
 ///
@@ -187,6 +188,15 @@ pub struct EmbedArgs {
     /// Number of workers [default: the cores this process may use]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
+
+    /// Documents that may be read at the same time, by all workers together: for storage that must not be flooded
+    /// [default: as many as there are workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
+    pub max_reads: Option<u32>,
+
+    /// Milliseconds that each read of a document is delayed, as slow storage would: for measurements
+    #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
+    pub read_latency: Duration,
 
     /// Bytes of memory that the run may take: half of them for the rows that were counted, half for the workers
     /// [default: what is available]
@@ -510,6 +520,16 @@ fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A number of milliseconds, up to ten seconds.
+fn parse_latency(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(milliseconds) if (0.0..=10_000.0).contains(&milliseconds) => {
+            Ok(Duration::from_secs_f64(milliseconds / 1000.0))
+        }
+        _ => Err("a number of milliseconds, as 2 or 0.5, up to 10000".to_owned()),
     }
 }
 
