@@ -258,7 +258,9 @@ fn code(ended: &Ended) -> String {
 /// What a run has left, beside an undisturbed one's output.
 fn delivered(reference: &Path, output: &Path, ended: &Ended) -> Result<Delivered> {
     if !output.exists() {
-        let why = ended.stderr.lines().next().unwrap_or_default();
+        // Where the document lies is of no interest here.
+        let line = ended.stderr.lines().next().unwrap_or_default();
+        let why = line.split_once("fault.txt: ").map_or(line, |(_, why)| why);
         return Ok(Delivered::Nothing(why.trim_start_matches("bowline: ").to_owned()));
     }
     if first_difference(reference, output)?.is_none() {

@@ -288,7 +288,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         title: "Locks, semaphores, events, conditions",
         about: about.to_owned(),
         tables: vec![cost_table(&costs), death_table(&deaths)],
-        figures: vec![cost_figure(&costs)],
+        figures: cost_figures(&costs),
         claims: claims(&costs),
     })
 }
@@ -377,25 +377,47 @@ fn cost_table(costs: &[Cost]) -> Table {
     }
 }
 
-fn cost_figure(costs: &[Cost]) -> Figure {
+/// The costs of some means, contended.
+fn cost_figure(costs: &[Cost], name: &'static str, title: &str, means: &[Means], found: &str) -> Figure {
     let series = KINDS.iter().map(|&kind| Series {
         name: kind.name().to_owned(),
         is_ideal: false,
         points: costs
             .iter()
-            .filter(|cost| cost.kind == kind && cost.workers > 1)
+            .filter(|cost| cost.kind == kind && cost.workers > 1 && means.contains(&cost.means))
             .map(|cost| Point::bar(cost.means.name(), &cost.times))
             .collect(),
     });
     Figure {
-        name: "contended_cost",
-        title: "A round, contended".to_owned(),
+        name,
+        title: title.to_owned(),
         kind: FigureKind::Bars,
         x_label: String::new(),
-        y_label: "ns".to_owned(),
+        y_label: "ns a round".to_owned(),
         series: series.collect(),
-        found: "The very same objects in both cases: a process-shared lock does not know whether threads or processes meet at it.".to_owned(),
+        found: found.to_owned(),
     }
+}
+
+/// Two, since what wakes somebody costs a hundred times more.
+fn cost_figures(costs: &[Cost]) -> Vec<Figure> {
+    let (quick, slow) = MEANS.split_at(3);
+    vec![
+        cost_figure(
+            costs,
+            "contended_cost",
+            "Contended: locks and semaphores",
+            quick,
+            "The very same objects in both cases: a process-shared lock does not know whether threads or processes meet at it.",
+        ),
+        cost_figure(
+            costs,
+            "waking_cost",
+            "Contended: what asks the kernel or wakes another",
+            slow,
+            "A record lock is a call of the kernel, to hand over wakes a worker that sleeps.",
+        ),
+    ]
 }
 
 /// How long a waiter waits for what a dead one held.
