@@ -197,15 +197,15 @@ fn table(rows: Vec<Vec<Cell>>) -> Table {
     Table {
         name: "counters",
         title: "Time per update, and what is left of the count".to_owned(),
-        columns: vec![
-            Column::new("way", "way", 0),
-            Column::new("mode", "mode", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("nanoseconds", "ns an update", 2),
-            Column::new("truth", "truth", 0),
-            Column::new("value", "worst value", 0),
-            Column::new("lost_percent", "lost, %", 1),
-        ],
+        columns: Column::all(&[
+            ("way", "way", 0),
+            ("mode", "mode", 0),
+            ("workers", "workers", 0),
+            ("nanoseconds", "ns an update", 2),
+            ("truth", "truth", 0),
+            ("value", "worst value", 0),
+            ("lost_percent", "lost, %", 1),
+        ]),
         rows,
         found: String::new(),
     }
@@ -259,11 +259,7 @@ fn claims(rows: &[Row], found: &str) -> Vec<Claim> {
 fn series(rows: &[Row], point: impl Fn(&Row) -> Point) -> Vec<Series> {
     KINDS
         .iter()
-        .map(|&kind| Series {
-            name: kind.name().to_owned(),
-            is_ideal: false,
-            points: rows.iter().filter(|row| row.kind == kind).map(&point).collect(),
-        })
+        .map(|&kind| Series::measured(kind.name(), rows.iter().filter(|row| row.kind == kind).map(&point)))
         .collect()
 }
 
@@ -318,16 +314,16 @@ fn python_table(counted: &[(&Python, Counted)], workers: usize) -> Table {
     Table {
         name: "python_counters",
         title: "The same in Python".to_owned(),
-        columns: vec![
-            Column::new("program", "program", 0),
-            Column::new("way", "way", 0),
-            Column::new("mode", "mode", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("nanoseconds", "ns an update", 0),
-            Column::new("truth", "truth", 0),
-            Column::new("value", "value", 0),
-            Column::new("lost_percent", "lost, %", 1),
-        ],
+        columns: Column::all(&[
+            ("program", "program", 0),
+            ("way", "way", 0),
+            ("mode", "mode", 0),
+            ("workers", "workers", 0),
+            ("nanoseconds", "ns an update", 0),
+            ("truth", "truth", 0),
+            ("value", "value", 0),
+            ("lost_percent", "lost, %", 1),
+        ]),
         rows: rows.collect(),
         found: format!(
             "Without synchronisation {}. A global lock makes single steps of the interpreter whole, not a load and a store: that threads lose nothing, where they do, is promised nowhere.",

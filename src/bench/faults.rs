@@ -299,13 +299,13 @@ fn table(outcomes: &[Outcome]) -> Table {
     Table {
         name: "faults",
         title: "What is delivered".to_owned(),
-        columns: vec![
-            Column::new("fault", "fault", 0),
-            Column::new("mode", "mode", 0),
-            Column::new("delivered", "delivered", 0),
-            Column::new("exit_code", "exit code", 0),
-            Column::new("seconds", "seconds", 1),
-        ],
+        columns: Column::all(&[
+            ("fault", "fault", 0),
+            ("mode", "mode", 0),
+            ("delivered", "delivered", 0),
+            ("exit_code", "exit code", 0),
+            ("seconds", "seconds", 1),
+        ]),
         rows: rows.collect(),
         found: claim(outcomes).why,
     }
@@ -365,12 +365,12 @@ fn python_table(python: Vec<(String, &'static str, String, f64)>) -> Table {
     Table {
         name: "python_faults",
         title: "A worker that is killed, in Python".to_owned(),
-        columns: vec![
-            Column::new("program", "program", 0),
-            Column::new("pool", "pool", 0),
-            Column::new("delivered", "delivered", 0),
-            Column::new("seconds", "seconds", 1),
-        ],
+        columns: Column::all(&[
+            ("program", "program", 0),
+            ("pool", "pool", 0),
+            ("delivered", "delivered", 0),
+            ("seconds", "seconds", 1),
+        ]),
         rows: rows.collect(),
         found: format!(
             "Eight pieces of work, and a SIGKILL for the worker of the fourth: {delivering} of {all} pools deliver results, {hung} never end."

@@ -134,13 +134,10 @@ fn forget(corpus: &Corpus) {
     }
 }
 
-fn columns(more: &[Column]) -> Vec<Column> {
-    let first = [
-        Column::new("mode", "mode", 0),
-        Column::new("workers", "workers", 0),
-        Column::new("seconds", "seconds", 3),
-    ];
-    first.iter().chain(more).cloned().collect()
+/// Columns behind those that all tables of this suite begin with.
+fn timed(more: &[(&'static str, &'static str, usize)]) -> Vec<Column> {
+    let first = [("mode", "mode", 0), ("workers", "workers", 0), ("seconds", "seconds", 3)];
+    Column::all(&[&first, more].concat())
 }
 
 fn cells(contestant: &Contestant, seconds: &Spread) -> Vec<Cell> {
@@ -191,23 +188,20 @@ impl Delayed<'_> {
         Table {
             name: "latency",
             title: "Each read delayed".to_owned(),
-            columns: columns(&[Column::new("speed_up", "speed-up", 2)]),
+            columns: timed(&[("speed_up", "speed-up", 2)]),
             rows: rows.collect(),
             found: self.found(),
         }
     }
 
     fn figure(&self) -> Figure {
-        let series = ["threads", "processes"].map(|mode| Series {
-            name: mode.to_owned(),
-            is_ideal: false,
-            points: self
-                .rows()
-                .filter(|(contestant, _)| contestant.mode == mode)
-                .map(|(contestant, seconds)| {
+        let series = ["threads", "processes"].map(|mode| {
+            Series::measured(
+                mode,
+                self.rows().filter(|(contestant, _)| contestant.mode == mode).map(|(contestant, seconds)| {
                     Point::at(contestant.workers.into(), &seconds.gain_on(self.base()))
-                })
-                .collect(),
+                }),
+            )
         });
         let workers = workers(self.bench);
         let ideal = super::scaling::ideal(&workers, workers.iter().copied().max().unwrap_or(1));
@@ -263,10 +257,7 @@ impl Limited<'_> {
         Table {
             name: "max_reads",
             title: "A semaphore around reads".to_owned(),
-            columns: columns(&[
-                Column::new("max_reads", "--max-reads", 0),
-                Column::new("least_seconds", "delays alone, s", 3),
-            ]),
+            columns: timed(&[("max_reads", "--max-reads", 0), ("least_seconds", "delays alone, s", 3)]),
             rows: rows.collect(),
             found: self.found(),
         }
@@ -285,24 +276,20 @@ impl Limited<'_> {
     }
 
     fn figure(&self) -> Figure {
-        let series = ["threads", "processes"].map(|mode| Series {
-            name: mode.to_owned(),
-            is_ideal: false,
-            points: self
-                .rows()
-                .filter(|(contestant, ..)| contestant.mode == mode)
-                .map(|(_, permits, seconds, _)| Point::bar(permits.to_string(), &seconds))
-                .collect(),
+        let series = ["threads", "processes"].map(|mode| {
+            Series::measured(
+                mode,
+                self.rows()
+                    .filter(|(contestant, ..)| contestant.mode == mode)
+                    .map(|(_, permits, seconds, _)| Point::bar(permits.to_string(), &seconds)),
+            )
         });
-        let least = Series {
-            name: "delays alone".to_owned(),
-            is_ideal: true,
-            points: self
-                .rows()
+        let least = Series::ideal(
+            "delays alone",
+            self.rows()
                 .filter(|(contestant, ..)| contestant.mode == "threads")
-                .map(|(_, permits, _, least)| Point::bar(permits.to_string(), &Spread::of(vec![least])))
-                .collect(),
-        };
+                .map(|(_, permits, _, least)| Point::bar(permits.to_string(), &Spread::of(vec![least]))),
+        );
         Figure {
             name: "max_reads",
             title: format!("{} workers, fewer reads at a time", self.contestants[0].workers),
@@ -352,10 +339,7 @@ fn cold_table(contestants: &[Contestant], runs: &[Vec<Run>]) -> Table {
     Table {
         name: "cold",
         title: "From the disk".to_owned(),
-        columns: columns(&[
-            Column::new("speed_up", "speed-up", 2),
-            Column::new("megabytes_read", "MB from disk", 1),
-        ]),
+        columns: timed(&[("speed_up", "speed-up", 2), ("megabytes_read", "MB from disk", 1)]),
         rows: rows.collect(),
         found,
     }
@@ -379,12 +363,7 @@ fn python_table(name: &str, latency: Duration, ways: &[(Way, u32)], seconds: &[S
     Table {
         name: "python",
         title: format!("The same in {name}, each read {:.1} ms later", latency.as_secs_f64() * 1000.0),
-        columns: vec![
-            Column::new("mode", "mode", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("seconds", "seconds", 3),
-            Column::new("speed_up", "speed-up", 2),
-        ],
+        columns: timed(&[("speed_up", "speed-up", 2)]),
         rows: rows.collect(),
         found: format!(
             "Speed-up at best: {}. Who waits gives the global lock away; who computes takes turns for it.",

@@ -360,14 +360,14 @@ fn cost_table(costs: &[Cost]) -> Table {
     Table {
         name: "costs",
         title: "What a round costs".to_owned(),
-        columns: vec![
-            Column::new("means", "means", 0),
-            Column::new("mode", "between", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("nanoseconds", "ns a round", 0),
-            Column::new("round", "a round is", 0),
-            Column::new("invariant", "what it keeps", 0),
-        ],
+        columns: Column::all(&[
+            ("means", "means", 0),
+            ("mode", "between", 0),
+            ("workers", "workers", 0),
+            ("nanoseconds", "ns a round", 0),
+            ("round", "a round is", 0),
+            ("invariant", "what it keeps", 0),
+        ]),
         rows: rows.collect(),
         found: format!(
             "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. To hand over by an event costs {:.0} and {:.0} ns: waking somebody is what is dear, not the kind of worker.",
@@ -378,14 +378,14 @@ fn cost_table(costs: &[Cost]) -> Table {
 
 /// The costs of some means, contended.
 fn cost_figure(costs: &[Cost], name: &'static str, title: &str, means: &[Means], found: &str) -> Figure {
-    let series = KINDS.iter().map(|&kind| Series {
-        name: kind.name().to_owned(),
-        is_ideal: false,
-        points: costs
-            .iter()
-            .filter(|cost| cost.kind == kind && cost.workers > 1 && means.contains(&cost.means))
-            .map(|cost| Point::bar(cost.means.name(), &cost.times))
-            .collect(),
+    let series = KINDS.iter().map(|&kind| {
+        Series::measured(
+            kind.name(),
+            costs
+                .iter()
+                .filter(|cost| cost.kind == kind && cost.workers > 1 && means.contains(&cost.means))
+                .map(|cost| Point::bar(cost.means.name(), &cost.times)),
+        )
     });
     Figure {
         name,
@@ -502,11 +502,11 @@ fn death_table(losses: &[Loss]) -> Table {
     Table {
         name: "deaths",
         title: "A holder that dies".to_owned(),
-        columns: vec![
-            Column::new("means", "means", 0),
-            Column::new("mode", "between", 0),
-            Column::new("outcome", "when its holder is dead", 0),
-        ],
+        columns: Column::all(&[
+            ("means", "means", 0),
+            ("mode", "between", 0),
+            ("outcome", "when its holder is dead", 0),
+        ]),
         rows: rows.collect(),
         found: format!(
             "When the process that holds it is killed, these stay taken: {}. This is how a pool hangs. These are free again: {}.",

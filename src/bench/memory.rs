@@ -98,13 +98,13 @@ fn table(rows: &[Row], found: &str) -> Table {
     Table {
         name: "memory",
         title: "Peak, MB".to_owned(),
-        columns: vec![
-            Column::new("mode", "mode", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("proportional_megabytes", "proportional", 1),
-            Column::new("unique_megabytes", "unique", 1),
-            Column::new("megabytes_a_worker", "each further worker", 1),
-        ],
+        columns: Column::all(&[
+            ("mode", "mode", 0),
+            ("workers", "workers", 0),
+            ("proportional_megabytes", "proportional", 1),
+            ("unique_megabytes", "unique", 1),
+            ("megabytes_a_worker", "each further worker", 1),
+        ]),
         rows: cells.collect(),
         found: found.to_owned(),
     }
@@ -139,7 +139,6 @@ fn claim(rows: &[Row]) -> Claim {
 
 fn figure(rows: &[Row], found: &str) -> Figure {
     let point = |row: &Row, spread: &Spread| Point::at(row.contestant.workers.into(), spread);
-    let series = |name: &str, points: Vec<Point>| Series { name: name.to_owned(), is_ideal: false, points };
     Figure {
         name: "memory",
         title: "Peak memory of all processes".to_owned(),
@@ -147,9 +146,9 @@ fn figure(rows: &[Row], found: &str) -> Figure {
         x_label: "workers".to_owned(),
         y_label: "MB".to_owned(),
         series: vec![
-            series("threads", of(rows, "threads").map(|row| point(row, &row.proportional)).collect()),
-            series("processes", of(rows, "processes").map(|row| point(row, &row.proportional)).collect()),
-            series("processes, unique", of(rows, "processes").map(|row| point(row, &row.unique)).collect()),
+            Series::measured("threads", of(rows, "threads").map(|row| point(row, &row.proportional))),
+            Series::measured("processes", of(rows, "processes").map(|row| point(row, &row.proportional))),
+            Series::measured("processes, unique", of(rows, "processes").map(|row| point(row, &row.unique))),
         ],
         found: found.to_owned(),
     }

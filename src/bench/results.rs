@@ -212,9 +212,22 @@ impl Point {
     }
 }
 
+impl Series {
+    /// What was measured.
+    pub fn measured(name: impl Into<String>, points: impl IntoIterator<Item = Point>) -> Self {
+        Series { name: name.into(), is_ideal: false, points: points.into_iter().collect() }
+    }
+
+    /// What would be ideal.
+    pub fn ideal(name: impl Into<String>, points: impl IntoIterator<Item = Point>) -> Self {
+        Series { is_ideal: true, ..Series::measured(name, points) }
+    }
+}
+
 impl Column {
-    pub const fn new(key: &'static str, title: &'static str, decimals: usize) -> Self {
-        Column { key, title, decimals }
+    /// Columns by key, title and decimals.
+    pub fn all(columns: &[(&'static str, &'static str, usize)]) -> Vec<Self> {
+        columns.iter().map(|&(key, title, decimals)| Column { key, title, decimals }).collect()
     }
 }
 
@@ -300,7 +313,7 @@ mod tests {
         let table = Table {
             name: "t",
             title: "T".to_owned(),
-            columns: vec![Column::new("mode", "mode", 0), Column::new("seconds", "s", 2)],
+            columns: Column::all(&[("mode", "mode", 0), ("seconds", "s", 2)]),
             rows: vec![
                 vec!["inline".into(), Spread::of(vec![1.0]).into()],
                 vec!["threads".into(), Cell::Missing],

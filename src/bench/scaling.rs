@@ -152,15 +152,15 @@ impl Rows<'_> {
         Table {
             name: "times",
             title: "Time".to_owned(),
-            columns: vec![
-                Column::new("mode", "mode", 0),
-                Column::new("workers", "workers", 0),
-                Column::new("seconds", "seconds", 3),
-                Column::new("speed_up", "speed-up", 2),
-                Column::new("efficiency_percent", "efficiency, %", 0),
-                Column::new("megabytes_per_second", "MB/s", 0),
-                Column::new("start_up_milliseconds", "start-up, ms", 1),
-            ],
+            columns: Column::all(&[
+                ("mode", "mode", 0),
+                ("workers", "workers", 0),
+                ("seconds", "seconds", 3),
+                ("speed_up", "speed-up", 2),
+                ("efficiency_percent", "efficiency, %", 0),
+                ("megabytes_per_second", "MB/s", 0),
+                ("start_up_milliseconds", "start-up, ms", 1),
+            ]),
             rows: rows.collect(),
             found: format!(
                 "{} threads are {:.2} times as fast as one worker, {} processes {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms with {} threads, {:.1} ms with as many processes.",
@@ -207,17 +207,17 @@ impl Rows<'_> {
         Table {
             name: "phases",
             title: "Where the time goes, ms".to_owned(),
-            columns: vec![
-                Column::new("mode", "mode", 0),
-                Column::new("workers", "workers", 0),
-                Column::new("walk_milliseconds", "walk", 1),
-                Column::new("tally_milliseconds", "tally", 1),
-                Column::new("merge_milliseconds", "merge", 1),
-                Column::new("emit_milliseconds", "emit", 1),
-                Column::new("publish_milliseconds", "publish", 1),
-                Column::new("workers_started", "started", 0),
-                Column::new("start_milliseconds", "to start them", 2),
-            ],
+            columns: Column::all(&[
+                ("mode", "mode", 0),
+                ("workers", "workers", 0),
+                ("walk_milliseconds", "walk", 1),
+                ("tally_milliseconds", "tally", 1),
+                ("merge_milliseconds", "merge", 1),
+                ("emit_milliseconds", "emit", 1),
+                ("publish_milliseconds", "publish", 1),
+                ("workers_started", "started", 0),
+                ("start_milliseconds", "to start them", 2),
+            ]),
             rows: rows.collect(),
             found: format!(
                 "Speed-up by phase, {} processes: {}. Two generations of workers are started, one that counts and one that merges and writes.",
@@ -245,15 +245,15 @@ impl Rows<'_> {
         Table {
             name: "costs",
             title: "What it costs".to_owned(),
-            columns: vec![
-                Column::new("mode", "mode", 0),
-                Column::new("workers", "workers", 0),
-                Column::new("user_seconds", "user, s", 3),
-                Column::new("system_seconds", "system, s", 3),
-                Column::new("page_faults", "page faults", 0),
-                Column::new("context_switches", "switches", 0),
-                Column::new("messages", "messages", 0),
-            ],
+            columns: Column::all(&[
+                ("mode", "mode", 0),
+                ("workers", "workers", 0),
+                ("user_seconds", "user, s", 3),
+                ("system_seconds", "system, s", 3),
+                ("page_faults", "page faults", 0),
+                ("context_switches", "switches", 0),
+                ("messages", "messages", 0),
+            ]),
             rows: rows.collect(),
             found: format!(
                 "{} processes take {:.3} s of processor time and {:.0} page faults, as many threads {:.3} s and {:.0}, one worker {:.3} s and {:.0}. Messages are small and the same in both modes: documents, rows and terms lie in shared maps.",
@@ -270,13 +270,11 @@ impl Rows<'_> {
 
     fn speed_up_figure(&self) -> Figure {
         let base = self.all[0].seconds.median;
-        let measured = ["threads", "processes"].map(|mode| Series {
-            name: mode.to_owned(),
-            is_ideal: false,
-            points: self
-                .of(mode)
-                .map(|row| Point::at(row.contestant.workers.into(), &row.seconds.gain_on(base)))
-                .collect(),
+        let measured = ["threads", "processes"].map(|mode| {
+            Series::measured(
+                mode,
+                self.of(mode).map(|row| Point::at(row.contestant.workers.into(), &row.seconds.gain_on(base))),
+            )
         });
         let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
@@ -303,19 +301,15 @@ impl Rows<'_> {
             1 => "1 worker".to_owned(),
             workers => format!("{workers} workers"),
         };
-        let inline = Series {
-            name: "inline".to_owned(),
-            is_ideal: false,
-            points: self.all[..1]
+        let inline = Series::measured(
+            "inline",
+            self.all[..1]
                 .iter()
                 .filter(|_| workers.contains(&1))
-                .map(|row| Point::bar(label(row), &row.seconds))
-                .collect(),
-        };
-        let others = ["threads", "processes"].map(|mode| Series {
-            name: mode.to_owned(),
-            is_ideal: false,
-            points: self.of(mode).map(|row| Point::bar(label(row), &row.seconds)).collect(),
+                .map(|row| Point::bar(label(row), &row.seconds)),
+        );
+        let others = ["threads", "processes"].map(|mode| {
+            Series::measured(mode, self.of(mode).map(|row| Point::bar(label(row), &row.seconds)))
         });
         Figure {
             name: "seconds",
@@ -422,7 +416,7 @@ pub fn ideal(workers: &[u32], most: u32) -> Series {
     at.extend((most < last).then_some(most));
     at.sort_unstable();
     at.dedup();
-    Series { name: "ideal".to_owned(), is_ideal: true, points: at.into_iter().map(point).collect() }
+    Series::ideal("ideal", at.into_iter().map(point))
 }
 
 /// For each Python its name, whether it has a global lock, and the speed-ups of threads and processes over sequential.
@@ -458,13 +452,10 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
         let best = |way: Way| of(way).map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max);
         gains.push((program.name(), program.has_lock, best(Way::Threads), best(Way::Processes)));
         for way in [Way::Threads, Way::Processes] {
-            series.push(Series {
-                name: format!("{}, {}", program.name(), way.name()),
-                is_ideal: false,
-                points: of(way)
-                    .map(|(workers, seconds)| Point::bar(label(workers), &seconds.gain_on(base)))
-                    .collect(),
-            });
+            series.push(Series::measured(
+                format!("{}, {}", program.name(), way.name()),
+                of(way).map(|(workers, seconds)| Point::bar(label(workers), &seconds.gain_on(base))),
+            ));
         }
     }
     let measured: Vec<u32> =
@@ -474,13 +465,10 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
         let base = rows.all[0].seconds.median;
         series.insert(
             0,
-            Series {
-                name: format!("bowline, {mode}"),
-                is_ideal: false,
-                points: rows_of
-                    .map(|row| Point::bar(label(row.contestant.workers), &row.seconds.gain_on(base)))
-                    .collect(),
-            },
+            Series::measured(
+                format!("bowline, {mode}"),
+                rows_of.map(|row| Point::bar(label(row.contestant.workers), &row.seconds.gain_on(base))),
+            ),
         );
     }
     series[..2].reverse();
@@ -505,14 +493,14 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
             sample.documents,
             sample.bytes as f64 / 1e6
         ),
-        columns: vec![
-            Column::new("program", "program", 0),
-            Column::new("mode", "mode", 0),
-            Column::new("workers", "workers", 0),
-            Column::new("seconds", "seconds", 3),
-            Column::new("speed_up", "speed-up", 2),
-            Column::new("megabytes_per_second", "MB/s", 1),
-        ],
+        columns: Column::all(&[
+            ("program", "program", 0),
+            ("mode", "mode", 0),
+            ("workers", "workers", 0),
+            ("seconds", "seconds", 3),
+            ("speed_up", "speed-up", 2),
+            ("megabytes_per_second", "MB/s", 1),
+        ]),
         rows: cells,
         found: format!(
             "{}. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",

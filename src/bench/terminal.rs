@@ -95,7 +95,7 @@ mod tests {
         let table = Table {
             name: "t",
             title: String::new(),
-            columns: vec![Column::new("mode", "mode", 0), Column::new("seconds", "seconds", 1)],
+            columns: Column::all(&[("mode", "mode", 0), ("seconds", "seconds", 1)]),
             rows: vec![
                 vec!["inline".into(), Spread::of(vec![10.0, 9.0, 12.0]).into()],
                 vec!["x".into(), Spread::of(vec![1.0]).into()],
