@@ -295,6 +295,15 @@ fn kills_without_end_are_given_up() {
     assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
 }
 
+/// Nobody hears of it any more, nor it of anybody.
+#[test]
+fn a_worker_that_closes_its_channels_holds_nobody_up() {
+    let dir = Dir::with_corpus(&[("a.txt", fault("deaf"))]);
+    let finished = dir.embed(&["--workers", "1"]).limit(Duration::from_secs(15)).run().expect(1);
+    let line = "workers are killed again and again by something else (20 times at the same place)";
+    assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
+}
+
 /// Holds a run by a document that hangs.
 fn hold_by_document(run: &mut Running) {
     run.until("its lock and its worker", |run| processes::has_lock(run.pid()) && !run.workers().is_empty());

@@ -2,6 +2,7 @@
 //!
 //! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker.
 
+use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::kill;
 use nix::unistd::getppid;
@@ -29,6 +30,7 @@ pub(crate) fn act(text: &[u8]) {
         b"hang" => loop {
             std::thread::sleep(Duration::from_secs(1));
         },
+        b"deaf" => deaf(),
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
         b"escape" => escape(),
         b"peek" => forbidden("reading outside of the corpus", std::fs::read("/etc/passwd")),
@@ -60,7 +62,36 @@ fn escape() {
     forbidden("removing", fs::remove_file("corpus/000.txt"));
     forbidden("permissions", fs::set_permissions("corpus", fs::Permissions::from_mode(0o700)));
     forbidden("a signal", kill(getppid(), None).map_err(io::Error::from));
+    if let Some(coordinator) = parent() {
+        forbidden("an abort of the coordinator", abort(coordinator));
+    }
     forbidden("a limit", setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(io::Error::from));
+}
+
+/// The number of this process's parent, which no system call tells here.
+fn parent() -> Option<libc::pid_t> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+#[expect(unsafe_code, reason = "there is no other way to send a signal to a thread")]
+fn abort(process: libc::pid_t) -> io::Result<()> {
+    // SAFETY: the call takes numbers and touches no memory.
+    match unsafe { libc::syscall(libc::SYS_tgkill, process, process, libc::SIGABRT) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Closes all that is open, and stays.
+fn deaf() {
+    for fd in 3..1000 {
+        // Most are not open.
+        let _ = nix::unistd::close(fd);
+    }
+    loop {
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn forbidden<T>(what: &str, tried: io::Result<T>) {
