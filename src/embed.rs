@@ -26,6 +26,7 @@ use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -131,6 +132,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         hidden: args.hidden,
         follow: args.follow,
         threads: workers,
+        own: output.own().chain(args.report.clone()).filter_map(|path| identity(&path)).collect(),
     };
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
     let checkpoint =
@@ -406,6 +408,11 @@ fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
         }
         _ => error,
     }
+}
+
+/// Device and inode of a file or directory.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn create_report(path: &std::path::PathBuf) -> Result<File> {
