@@ -7,7 +7,8 @@ use bowline::cli::{Cli, Command};
 use bowline::{RunError, UsageError, bench, embed, generate, inspect, say};
 use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use nix::errno::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    say::say(&format!("bowline: {error:#}"));
+    let hint = error.chain().find_map(limit_that_helps).unwrap_or_default();
+    say::say(&format!("bowline: {error:#}{hint}"));
     if let Some(RunError::Crashed(..)) = error.downcast_ref() {
         // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
         // partial output has gone with the run.
@@ -61,6 +63,16 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<UsageError>() {
         Some(_) => ExitCode::from(WRONG_USAGE),
         None => ExitCode::from(NOT_FINISHED),
+    }
+}
+
+/// The limit of the shell's that an error comes from, if it does.
+fn limit_that_helps(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let errno = cause.downcast_ref::<io::Error>()?.raw_os_error()?;
+    match Errno::from_raw(errno) {
+        Errno::EMFILE => Some(" (ulimit -n allows more)"),
+        Errno::EFBIG => Some(" (ulimit -f allows more)"),
+        _ => None,
     }
 }
 
@@ -73,6 +85,8 @@ fn watch_signals() -> io::Result<Arc<AtomicUsize>> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register_usize(signal, interrupted.clone(), signal as usize)?;
     }
+    // A file beyond `ulimit -f` is an error of whoever writes it, and not the end of the program without a word.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
 }
 
