@@ -187,6 +187,29 @@ fn signals_end_a_run_in_every_mode() {
     }
 }
 
+/// As nohup(1) and a shell's `&` start a program.
+#[test]
+fn signals_that_were_ignored_from_the_start_are_ignored() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embed_to("clean", &[]).run().expect(0);
+    assert!(!reference.stderr.is_empty());
+    for mode in ["processes", "threads", "inline"] {
+        for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
+            let wrapper = ["sh", "-c", "trap '' $0; exec \"$@\"", name];
+            let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode, "corpus"];
+            let mut run = dir.through(&wrapper).args(&arguments).start();
+            hold_coordinator(&mut run);
+            for _ in 0..2 {
+                run.signal(signal);
+            }
+            run.signal(Signal::SIGCONT);
+            run.wait().expect(0);
+            assert_same_bytes(&dir.output("clean"), &dir.output("out"), &format!("{mode}: {name}"));
+            std::fs::remove_dir_all(dir.path("out")).unwrap();
+        }
+    }
+}
+
 /// The line of a run to an output that `first` is writing.
 fn refused_beside(dir: &Dir, first: Invocation, hold: fn(&mut Running)) -> (String, Running) {
     let mut first = first.start();
@@ -311,6 +334,21 @@ fn a_scratch_disk_that_is_full_is_told() {
             (vec!["corpus".into(), "disk".into()], vec!["corpus".to_owned(), "disk".into()])
         );
     }
+}
+
+/// What `--resume` keeps begins with a list of the documents.
+#[test]
+fn a_scratch_disk_that_is_full_at_the_start_is_told() {
+    let Some(wrapper) = crate::support::wrapper::small_disk("1m") else { return };
+    let name = "a-name-of-some-length-".repeat(10);
+    let files: Vec<_> = (0..6000).map(|number| (format!("{name}{number}"), "")).collect();
+    let dir = Dir::with_corpus(&files);
+    std::fs::create_dir(dir.path("disk")).unwrap();
+    let arguments = ["embed", "--resume", "--output", "out", "--scratch", "disk", "corpus"];
+    let finished = dir.through(&wrapper).args(&arguments).run().expect(1);
+    let line = finished.stderr.as_str();
+    assert!(line.starts_with("bowline: writing the checkpoint: "), "{line}");
+    assert!(line.contains(" bytes are needed in disk/") && line.contains(" are free (--scratch "), "{line}");
 }
 
 /// Without a reservation of the file system's own, the C library writes to each block instead: that, too, is a worker's to do.

@@ -71,23 +71,12 @@ impl Store {
             return Region::in_memory(bytes, share);
         }
         let file = self.scratch_file()?;
-        posix_fallocate(&file, 0, bytes as i64).map_err(|errno| self.shortage(bytes as u64, errno.into()))?;
+        posix_fallocate(&file, 0, bytes as i64).map_err(|errno| match self.scratch() {
+            Some(directory) => shortage(directory, bytes as u64, errno.into()),
+            None => errno.into(),
+        })?;
         self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
         Region::of_file(&file, bytes, self)
-    }
-
-    /// What `error` says, and if that is a lack of disk for so many bytes, how much there is.
-    fn shortage(&self, bytes: u64, error: io::Error) -> io::Error {
-        match (self.scratch(), is_full(&error)) {
-            (Some(directory), true) => {
-                let (shown, free) = (directory.display(), free(directory));
-                let text = format!(
-                    "{bytes} bytes are needed in {shown}, and {free} are free (--scratch names another directory)"
-                );
-                io::Error::new(error.kind(), format!("{text}: {error}"))
-            }
-            _ => error,
-        }
     }
 
     /// The directory of scratch files.
@@ -105,6 +94,16 @@ impl Store {
 /// Whether an error says that a disk has no room, or not for this user.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull)
+}
+
+/// What `error` says, and if that is a lack of disk for so many bytes of scratch files, how much there is.
+pub fn shortage(directory: &Path, bytes: u64, error: io::Error) -> io::Error {
+    if !is_full(&error) {
+        return error;
+    }
+    let (shown, free) = (directory.display(), free(directory));
+    let needed = format!("{bytes} bytes are needed in {shown}, and {free} are free");
+    io::Error::new(error.kind(), format!("{needed} (--scratch names another directory): {error}"))
 }
 
 /// Bytes that are free on the disk of `directory`.
