@@ -43,18 +43,21 @@ struct Job {
     finish: FinishJob,
     hash_terms: bool,
     workers: usize,
+    /// Cores that no worker is for, since there is no memory for one.
+    idle: usize,
     /// Bytes of memory for segments and tables.
     maps: u64,
 }
 
 impl Job {
     fn new(args: &EmbedArgs) -> Result<Self> {
-        let workers = match args.mode {
+        let cores = match args.mode {
             Mode::Inline => 1,
-            _ => match args.workers {
-                Some(workers) => workers as usize,
-                None => std::thread::available_parallelism().map_or(1, usize::from),
-            },
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let workers = match args.workers {
+            Some(workers) if args.mode != Mode::Inline => workers as usize,
+            _ => cores.min(MemoryShares::most_workers(args)),
         };
         let memory = MemoryShares::new(args, workers)?;
         let model = args.vocabulary.as_deref().map(Model::read).transpose()?;
@@ -95,7 +98,8 @@ impl Job {
             worker_memory: memory.worker,
         };
         let hash_terms = args.hash_terms;
-        Ok(Job { settings, model, tally, finish, hash_terms, workers, maps: memory.maps })
+        let idle = if args.workers.is_none() { cores - workers } else { 0 };
+        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps: memory.maps })
     }
 }
 
@@ -114,6 +118,10 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             say(&format!("bowline: {notice}"));
         }
     };
+    if job.idle > 0 {
+        let (workers, cores) = (job.workers, job.workers + job.idle);
+        notice(&format!("--workers {workers}, not {cores}: there is no memory for more (--memory)"));
+    }
     let options = OutputOptions {
         force: args.force,
         sync: !args.no_sync,

@@ -516,6 +516,23 @@ fn memory_that_is_too_little_is_refused() {
     assert_eq!(dir.entries(), ["corpus"]);
 }
 
+/// Who doesn't say how many workers there are to be gets as many as there is memory for.
+#[test]
+fn little_memory_is_enough_for_few_workers() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for mode in ["processes", "threads", "inline"] {
+        let options = ["--memory", "64M", "--mode", mode, "--force", "--report", "report.json"];
+        let finished = dir.embed_to("little", &options).run().expect(0);
+        let notice = format!("bowline: --workers 1, not {cores}: there is no memory for more (--memory)\n");
+        let has_more = cores > 1 && mode != "inline";
+        assert_eq!(finished.stderr.starts_with(&notice), has_more, "{}", finished.stderr);
+        assert_eq!(report(&dir.path("report.json"))["workers"], 1);
+        assert_same_bytes(&reference, &dir.output("little"), mode);
+    }
+}
+
 /// A job that is stopped and continued from a terminal.
 #[test]
 fn a_stopped_job_goes_on_where_it_was() {

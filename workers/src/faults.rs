@@ -13,18 +13,24 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+/// Documents that this process has begun.
+static DOCUMENTS: AtomicU64 = AtomicU64::new(0);
 
 /// Does what the document asks for, if it asks.
 #[expect(unsafe_code, reason = "a fault document crashes on purpose; never in a release build")]
 pub(crate) fn act(text: &[u8]) {
+    let documents = DOCUMENTS.fetch_add(1, Ordering::Relaxed);
     let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return };
     let what = rest.split(|&b| b == b'\n').next().unwrap_or_default();
     match what {
         // SAFETY: none; this is the crash that the tests want.
         b"segv" => unsafe { std::ptr::null_mut::<u8>().write_volatile(1) },
         b"abort" => std::process::abort(),
+        b"crowded" if documents > 0 => std::process::abort(),
         b"exit" => std::process::exit(7),
         b"panic" => panic!("a fault document"),
         b"hang" => loop {
