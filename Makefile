@@ -37,8 +37,14 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
-bench: build
-	$(BOWLINE) bench $(CORPUS)
+# All suites, to target/bench/report.html and .json; on a corpus of its own making if none is given.
+BENCH_CORPUS = $(if $(filter file,$(origin CORPUS)),target/bench/corpus,$(CORPUS))
+bench: build $(filter target/bench/corpus,$(BENCH_CORPUS))
+	@mkdir -p target/bench
+	$(BOWLINE) bench --suite all --json target/bench/report.json --html target/bench/report.html $(BENCH_CORPUS)
+
+target/bench/corpus: | build
+	rm -rf $@.part && $(BOWLINE) generate --documents 20000 --seed 1 $@.part && mv $@.part $@
 
 bench-peers: build $(VENV)/.complete
 	python3 tests/peers/peers.py --bowline $(BOWLINE) --python $(VENV)/bin/python $(CORPUS)

@@ -6,6 +6,7 @@ use bowline_workers::hashing::MOST_FEATURES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Bag-of-words document embeddings of a corpus: a row a document, a column a term.
 ///
@@ -27,7 +28,7 @@ pub enum Command {
     /// Show what an output holds
     Inspect(InspectArgs),
     /// Measure processes against threads against one worker, on a corpus of yours
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// Write a synthetic corpus of a natural shape, for measurements
     Generate(GenerateArgs),
 }
@@ -188,6 +189,15 @@ pub struct EmbedArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
 
+    /// Documents that may be read at the same time, by all workers together: for storage that must not be flooded
+    /// [default: as many as there are workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
+    pub max_reads: Option<u32>,
+
+    /// Milliseconds that each read of a document is delayed, as slow storage would: for measurements
+    #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
+    pub read_latency: Duration,
+
     /// Bytes of memory that the run may take: half of them for the rows that were counted, half for the workers
     /// [default: what is available]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
@@ -263,13 +273,69 @@ pub struct BenchArgs {
     #[arg(required = true, value_name = "CORPUS")]
     pub corpus: Vec<PathBuf>,
 
-    /// Worker counts to measure
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub workers: Vec<u32>,
+    /// What to measure; may be repeated, or a list
+    #[arg(
+        long = "suite",
+        value_name = "SUITE",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "scaling"
+    )]
+    suites: Vec<SuiteChoice>,
 
-    /// Runs of each mode; medians are shown
+    /// Numbers of workers to measure, as 1,2,4 [default: by suite, from 1 to eight times the cores]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub workers: Option<Vec<u32>>,
+
+    /// Runs of each way; medians are shown, with the least and the greatest
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+
+    /// Milliseconds that each read is delayed in suite io [default: so many that one worker waits 2.5 s]
+    #[arg(long, value_name = "MILLISECONDS", value_parser = parse_latency)]
+    pub read_latency: Option<Duration>,
+
+    /// Leave Python out, which otherwise does the same where python3 is found
+    #[arg(long)]
+    pub no_python: bool,
+
+    /// Write all that was found to FILE, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Write a page with plots to FILE
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// The suites that were asked for, each once, in their own order.
+    pub fn suites(&self) -> Vec<SuiteChoice> {
+        let is_wanted = |suite: &&SuiteChoice| {
+            **suite != SuiteChoice::All
+                && (self.suites.contains(suite) || self.suites.contains(&SuiteChoice::All))
+        };
+        SuiteChoice::value_variants().iter().filter(is_wanted).copied().collect()
+    }
+}
+
+/// What to measure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SuiteChoice {
+    /// One worker, threads and processes: time, phases, costs
+    Scaling,
+    /// The same where each read waits, with a semaphore around reads, and from the disk
+    Io,
+    /// A counter that all workers share: what is lost, and what a lock or an atomic addition costs
+    Counters,
+    /// Lock, re-entrant lock, semaphore, event and condition, between threads and between processes
+    Locks,
+    /// Memory of all processes together
+    Memory,
+    /// What is delivered when workers are killed
+    Faults,
+    /// All of these
+    All,
 }
 
 /// `bowline generate`.
@@ -510,6 +576,16 @@ fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A number of milliseconds, up to ten seconds.
+fn parse_latency(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(milliseconds) if (0.0..=10_000.0).contains(&milliseconds) => {
+            Ok(Duration::from_secs_f64(milliseconds / 1000.0))
+        }
+        _ => Err("a number of milliseconds, as 2 or 0.5, up to 10000".to_owned()),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::say::say;
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result};
+use bowline_workers::gate::Gates;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files};
 use bowline_workers::protocol::Layout;
@@ -177,14 +178,18 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         events: &mut events,
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
+        starting: Duration::ZERO,
+        messages: 0,
     };
     let tally_job = TallyJob {
         documents: corpus.documents.clone(),
         settings: job.tally.clone(),
         store,
+        gates: Gates::new(args.max_reads, args.read_latency).context("making the permits to read")?,
         max_failures: args.max_failures,
     };
     let embedded = run(&job, &tally_job, checkpoint, &output, &mut supervision);
+    let Supervision { hired, starting, messages, .. } = supervision;
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;
     let sandbox = pool.confinement();
@@ -209,6 +214,9 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         unknown: embedded.counts.unknown,
         resumed: resumed as u64,
         workers_lost: stopwatch.lost,
+        workers_started: hired.into(),
+        start_seconds: starting.as_secs_f64(),
+        messages,
         scratch_bytes: embedded.scratch_bytes,
         sandbox,
         usage: stopwatch.usage,

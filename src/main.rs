@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     let result = watch_signals().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
-        Command::Bench(args) => bench::bench(args).map(|()| true),
+        Command::Bench(args) => bench::bench(args, &interrupted).map(|()| true),
         Command::Generate(args) => generate::generate(args, &interrupted).map(|()| true),
     });
     match result {

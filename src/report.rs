@@ -36,6 +36,12 @@ pub struct Report {
     pub resumed: u64,
     /// Workers that died and whose work was done again.
     pub workers_lost: u64,
+    /// Workers that were started, in both halves of the run.
+    pub workers_started: u64,
+    /// Seconds that it took the coordinator to start them.
+    pub start_seconds: f64,
+    /// Messages between the coordinator and workers, both ways.
+    pub messages: u64,
     /// Bytes of rows and tables that lay in scratch files.
     pub scratch_bytes: u64,
     /// What kept workers from doing more than their work.

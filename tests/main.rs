@@ -12,6 +12,7 @@ mod hostile;
 mod identity;
 mod inspect;
 mod large;
+mod reads;
 mod supervision;
 mod support;
 mod vectorizers;

@@ -1,174 +1,285 @@
-//! `bowline bench`: each mode in a fresh process on the same corpus, in alternating runs; equal bytes or no table.
+//! `bowline bench`: what is said of threads and processes, measured on a corpus of the user's.
 //!
-//! A run is the whole command: from its start to its end, reading the files and writing the output included.
+//! A suite measures one part of the story and says what it found, as tables, figures and claims ([`results`]); `terminal`,
+//! `page` and the JSON file show that without knowing any suite. `contest` runs `embed` in fresh processes, `team` lets
+//! workers of one kind do one small thing, `python` has the other side. This process stays single-threaded but for the
+//! teams of threads, since it forks.
 
-use crate::cli::BenchArgs;
-use anyhow::{Context as _, Result, bail};
+mod child;
+mod contest;
+mod counters;
+mod family;
+mod faults;
+mod io;
+mod locks;
+mod machine;
+mod memory;
+mod page;
+mod plot;
+mod python;
+mod results;
+mod scaling;
+mod sync;
+mod team;
+mod terminal;
+
+use crate::RunError;
+use crate::cli::{BenchArgs, SuiteChoice, name};
+use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use anyhow::{Context as _, Result};
+use contest::{Contest, Run};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
+use python::Python;
+use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
 
-/// A way to run the same work.
-struct Contestant {
-    mode: &'static str,
-    workers: u32,
-    /// Seconds of each run.
-    seconds: Vec<f64>,
+/// No single run takes longer, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// A machine on which more processes a core want to run is busy.
+const BUSY: f64 = 0.5;
+
+/// Raised when a field of the JSON file changes its meaning.
+const SCHEMA: u32 = 1;
+
+/// What all suites are run with.
+pub struct Bench<'a> {
+    corpus: &'a [PathBuf],
+    /// The corpus, as the walk finds it.
+    documents: Corpus,
+    facts: CorpusFacts,
+    runs: u32,
+    workers: Option<Vec<u32>>,
+    read_latency: Option<Duration>,
+    cores: u32,
+    /// As it was before.
+    machine: Machine,
+    pythons: Vec<Python>,
+    scratch: Scratch,
+    interrupted: &'a AtomicUsize,
+    limit: Duration,
+    bar: ProgressBar,
 }
 
-/// The part of a run's report that the table shows.
-#[derive(Deserialize)]
-struct RunReport {
-    bytes: u64,
-    documents: u64,
+impl Bench<'_> {
+    /// The numbers of workers that were asked for, or else `usual`.
+    fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
+        self.workers.clone().unwrap_or(usual)
+    }
+
+    /// 1, 2, 4 and so on up to the number of cores.
+    fn up_to_cores(&self) -> Vec<u32> {
+        let doubled = std::iter::successors(Some(1), |workers| Some(workers * 2));
+        let below = doubled.take_while(|&workers| workers < self.cores);
+        below.chain([self.cores]).collect()
+    }
+
+    /// Rounds of what is slow: Python.
+    fn peer_rounds(&self) -> u32 {
+        self.runs.min(3)
+    }
+
+    /// A run is over.
+    fn step(&self) {
+        self.bar.inc(1);
+    }
+
+    /// Whether to go on.
+    fn check(&self) -> Result<(), RunError> {
+        match self.interrupted.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(RunError::Interrupted(signal as i32)),
+        }
+    }
 }
 
-/// Runs the command: a warm-up, then `--runs` rounds in which each contestant runs once.
+/// Runs the command. `interrupted` holds the number of a signal that asked it to end.
 ///
 /// # Errors
-/// If a run can't finish, or two outputs differ.
-pub fn bench(args: &BenchArgs) -> Result<()> {
-    let scratch = Scratch::new()?;
-    let mut contestants = contestants(&args.workers);
-    let reference = scratch.0.join("reference");
-    let (_, report) = run(&contestants[0], &args.corpus, &reference, &scratch.0)?;
-    let bar = ProgressBar::new(args.runs as u64 * contestants.len() as u64)
-        .with_style(ProgressStyle::with_template("measuring [{bar:30}] {pos}/{len} (left {eta})")?);
-    for _ in 0..args.runs {
-        for contestant in &mut contestants {
-            let output = scratch.0.join("output");
-            let (seconds, _) = run(contestant, &args.corpus, &output, &scratch.0)?;
-            if let Some(file) = first_difference(&reference, &output)? {
-                bail!(
-                    "{file} differs between inline and {} with {} workers: no table",
-                    contestant.mode,
-                    contestant.workers
-                );
-            }
-            fs::remove_dir_all(&output)?;
-            contestant.seconds.push(seconds);
-            bar.inc(1);
-        }
+/// If a run can't finish, two outputs differ, or a file can't be written.
+pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
+    // Better known now than after ten minutes.
+    for file in [&args.json, &args.html].into_iter().flatten() {
+        let writable = fs::OpenOptions::new().append(true).create(true).open(file);
+        writable.with_context(|| display_path(file.as_os_str().as_bytes()))?;
     }
-    bar.finish_and_clear();
-    print_table(&contestants, &report, args.runs);
-    Ok(())
-}
-
-fn contestants(workers: &[u32]) -> Vec<Contestant> {
-    let contestant = |mode, workers| Contestant { mode, workers, seconds: Vec::new() };
-    let several = ["threads", "processes"]
-        .into_iter()
-        .flat_map(|mode| workers.iter().map(move |&workers| contestant(mode, workers)));
-    std::iter::once(contestant("inline", 1)).chain(several).collect()
-}
-
-/// Embeds `corpus` to `output` in a fresh process, and tells the seconds and its report.
-fn run(
-    contestant: &Contestant,
-    corpus: &[PathBuf],
-    output: &Path,
-    scratch: &Path,
-) -> Result<(f64, RunReport)> {
-    let report = scratch.join("report.json");
-    let mut command = Command::new(std::env::current_exe().context("finding this program")?);
-    command
-        .args(["embed", "--progress", "never", "--mode", contestant.mode, "--workers"])
-        .arg(contestant.workers.to_string())
-        .arg("--report")
-        .arg(&report)
-        .arg("--output")
-        .arg(output)
-        .arg("--")
-        .args(corpus)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let began = Instant::now();
-    let outcome = command.output().context("starting this program")?;
-    let seconds = began.elapsed().as_secs_f64();
-    // 3: some documents could not be read or decoded, in every mode alike.
-    if !matches!(outcome.status.code(), Some(0 | 3)) {
-        bail!(
-            "a run with --mode {} failed: {}",
-            contestant.mode,
-            String::from_utf8_lossy(&outcome.stderr).trim()
-        );
-    }
-    let report = serde_json::from_slice(&fs::read(&report)?).context("reading a run's report")?;
-    Ok((seconds, report))
-}
-
-/// The name of the first file in which two outputs differ.
-fn first_difference(reference: &Path, output: &Path) -> Result<Option<String>> {
-    let names = |directory: &Path| -> Result<Vec<_>> {
-        let mut names =
-            fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
-        names.sort();
-        Ok(names)
+    let suites = args.suites();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    let walk = WalkSettings { threads: 1, ..WalkSettings::default() };
+    let mut bench = Bench {
+        corpus: &args.corpus,
+        documents: corpus::discover(&args.corpus, &walk)?,
+        facts: CorpusFacts::default(),
+        runs: args.runs,
+        workers: args.workers.clone(),
+        read_latency: args.read_latency,
+        cores,
+        machine: machine::this_machine(),
+        pythons: Vec::new(),
+        scratch: Scratch::new(&std::env::temp_dir())?,
+        interrupted,
+        limit: LIMIT,
+        bar: ProgressBar::hidden(),
     };
-    let expected = names(reference)?;
-    if names(output)? != expected {
-        return Ok(Some("the list of files".to_owned()));
+    if !args.no_python {
+        bench.pythons = Python::find(&bench)?;
     }
-    for name in expected {
-        if fs::read(reference.join(&name))? != fs::read(output.join(&name))? {
-            return Ok(Some(name.to_string_lossy().into_owned()));
+    let first = Contest::new(&bench, &args.corpus)?.1;
+    bench.facts = facts(&args.corpus, &first);
+    let steps = suites.iter().map(|suite| steps(*suite, &bench)).sum();
+    bench.bar = ProgressBar::new(steps).with_style(ProgressStyle::with_template(
+        "{prefix:>8} [{bar:30}] {pos}/{len} runs, {elapsed} (left {eta})",
+    )?);
+    let contest = Contest::new(&bench, &args.corpus)?.0;
+    let mut found = Vec::new();
+    for suite in &suites {
+        bench.bar.set_prefix(name(*suite));
+        found.push(run(*suite, &bench, &contest)?);
+    }
+    bench.bar.finish_and_clear();
+    let report = report(&bench, found);
+    if let Some(file) = &args.json {
+        write(file, &serde_json::to_vec_pretty(&report)?)?;
+    }
+    if let Some(file) = &args.html {
+        write(file, page::page(&report)?.as_bytes())?;
+    }
+    let mut out = std::io::stdout().lock();
+    terminal::write(&mut out, &report)?;
+    Ok(out.flush()?)
+}
+
+/// The one match on suites.
+fn run(suite: SuiteChoice, bench: &Bench, contest: &Contest) -> Result<Suite> {
+    match suite {
+        SuiteChoice::Scaling => scaling::run(bench, contest),
+        SuiteChoice::Io => io::run(bench, contest),
+        SuiteChoice::Counters => counters::run(bench),
+        SuiteChoice::Locks => locks::run(bench),
+        SuiteChoice::Memory => memory::run(bench, contest),
+        SuiteChoice::Faults => faults::run(bench),
+        SuiteChoice::All => unreachable!("it stands for the others"),
+    }
+}
+
+fn steps(suite: SuiteChoice, bench: &Bench) -> u64 {
+    match suite {
+        SuiteChoice::Scaling => scaling::steps(bench),
+        SuiteChoice::Io => io::steps(bench),
+        SuiteChoice::Counters => counters::steps(bench),
+        SuiteChoice::Locks => locks::steps(bench),
+        SuiteChoice::Memory => memory::steps(bench),
+        SuiteChoice::Faults => faults::steps(bench),
+        SuiteChoice::All => 0,
+    }
+}
+
+fn facts(corpus: &[PathBuf], run: &Run) -> CorpusFacts {
+    CorpusFacts {
+        paths: corpus.iter().map(|path| display_path(path.as_os_str().as_bytes())).collect(),
+        documents: run.report.documents,
+        bytes: run.report.bytes,
+        tokens: run.report.tokens,
+        columns: run.report.columns,
+        nonzeros: run.report.nonzeros,
+    }
+}
+
+fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
+    let all: [(&str, &[&'static str]); 6] = [
+        ("scaling", &scaling::CLAIMS),
+        ("io", &io::CLAIMS),
+        ("counters", &counters::CLAIMS),
+        ("locks", &locks::CLAIMS),
+        ("memory", &memory::CLAIMS),
+        ("faults", &faults::CLAIMS),
+    ];
+    let mut claims = Vec::new();
+    for (name, texts) in all {
+        match suites.iter_mut().find(|suite| suite.name == name) {
+            Some(suite) => claims.append(&mut suite.claims),
+            None => claims.extend(texts.iter().map(|&claim| Claim {
+                claim,
+                holds: Holds::NotMeasured,
+                why: format!("--suite {name} looks at it."),
+                brief: None,
+            })),
         }
     }
-    Ok(None)
-}
-
-/// The middle value of an odd number of values, the mean of the two in the middle of an even one.
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
-fn print_table(contestants: &[Contestant], report: &RunReport, runs: u32) {
-    let megabytes = report.bytes as f64 / 1e6;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!(
-        "{} documents, {megabytes:.1} MB; {cores} cores; {runs} alternating runs of the whole command; same bytes every time",
-        report.documents
-    );
-    println!("mode       workers  median s     min     max   MB/s  speed-up");
-    let base = median(&contestants[0].seconds);
-    for contestant in contestants {
-        let seconds = &contestant.seconds;
-        let median = median(seconds);
-        println!(
-            "{:<10} {:>7} {median:>9.3} {:>7.3} {:>7.3} {:>6.0} {:>9.2}",
-            contestant.mode,
-            contestant.workers,
-            seconds.iter().copied().fold(f64::INFINITY, f64::min),
-            seconds.iter().copied().fold(0.0, f64::max),
-            megabytes / median,
-            base / median
-        );
+    let method = [
+        "All modes run the same engine on the same batches of documents; a worker's state is its own in each of them.",
+        "A run is the whole command in a fresh process, from its start to its end: finding and reading the files, and writing and syncing the output, included. The progress bar is off.",
+        "One run that is not counted comes first, and brings the files into memory. Then the ways alternate, with another one first in each round, so that a drift of the machine meets all alike.",
+        "Figures are medians, with the least and the greatest. Two ways are compared by the ratios within each round.",
+        "Every output is compared with the first one, byte by byte. If one differs, there is no table.",
+        "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document. It writes no output.",
+    ];
+    let load = bench.machine.load_average;
+    let notice = (load > BUSY * f64::from(bench.cores)).then(|| {
+        format!("The machine was busy before ({load:.1} processes wanted to run): the figures are worth little, run it again on an idle one.")
+    });
+    BenchReport {
+        schema: SCHEMA,
+        bowline: env!("CARGO_PKG_VERSION"),
+        machine: bench.machine.clone(),
+        corpus: bench.facts.clone(),
+        method: method.map(str::to_owned).into(),
+        notice,
+        verdict: verdict(&claims),
+        suites,
+        claims,
     }
 }
 
-/// A directory for the runs' outputs, removed at the end.
-struct Scratch(PathBuf);
+/// All of it in a line.
+fn verdict(claims: &[Claim]) -> String {
+    let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
+    let told: Vec<_> = all.filter_map(|claim| claim.brief.clone()).collect();
+    let mut text = told.join("; ");
+    if let Some(first) = text.get(..1) {
+        text = first.to_uppercase() + &text[1..];
+    }
+    text + "."
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(file, bytes).with_context(|| display_path(file.as_os_str().as_bytes()))
+}
+
+/// Words in a list: `a, b and c`.
+fn listed(words: &[String]) -> String {
+    match words {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+/// A directory for what runs leave behind, gone with its owner.
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("bowline-bench-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| path.display().to_string())?;
-        Ok(Scratch(path))
+    fn new(parent: &Path) -> Result<Self> {
+        let made = tempfile::Builder::new().prefix("bowline-bench-").tempdir_in(parent);
+        let shown =
+            || format!("{} (TMPDIR names another directory)", display_path(parent.as_os_str().as_bytes()));
+        made.map(Scratch).with_context(shown)
     }
-}
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What can't be removed is left to the system's own cleaning of temporary files.
-        let _ = fs::remove_dir_all(&self.0);
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// An empty directory in it.
+    fn beneath(&self, name: &str) -> Result<Self> {
+        let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(self.path());
+        made.map(Scratch).with_context(|| display_path(self.path().as_os_str().as_bytes()))
     }
 }
 
@@ -177,9 +288,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert_eq!(median(&[7.0]), 7.0);
+    fn words_are_listed() {
+        let words = |words: &[&str]| listed(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+        assert_eq!((words(&["a"]), words(&["a", "b", "c"])), ("a".to_owned(), "a, b and c".to_owned()));
     }
 }

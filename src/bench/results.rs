@@ -16,12 +16,14 @@ pub struct BenchReport {
     pub suites: Vec<Suite>,
     /// What is said of threads and processes, beside what was found here.
     pub claims: Vec<Claim>,
+    /// What speaks against trusting it.
+    pub notice: Option<String>,
     /// All of it in a line.
     pub verdict: String,
 }
 
 /// Where it was measured.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, Clone, Debug)]
 pub struct Machine {
     /// The processor's name, by the kernel.
     pub processor: String,
@@ -31,10 +33,12 @@ pub struct Machine {
     pub memory: u64,
     /// Name and release of the kernel.
     pub kernel: String,
+    /// Processes that wanted to run in the minute before, on average.
+    pub load_average: f64,
 }
 
 /// What it was measured on.
-#[derive(Serialize, Debug)]
+#[derive(Serialize, Clone, Debug, Default)]
 pub struct CorpusFacts {
     pub paths: Vec<String>,
     pub documents: u64,
@@ -54,6 +58,9 @@ pub struct Suite {
     pub about: String,
     pub tables: Vec<Table>,
     pub figures: Vec<Figure>,
+    /// What became of the claims that it looks at: shown with those of the other suites.
+    #[serde(skip)]
+    pub claims: Vec<Claim>,
 }
 
 /// A table. In JSON a row is an object, by the keys of its columns.
@@ -157,6 +164,9 @@ pub struct Claim {
     pub holds: Holds,
     /// The figures that say so.
     pub why: String,
+    /// The same in a few words, for the verdict.
+    #[serde(skip)]
+    pub brief: Option<String>,
 }
 
 /// What became of a claim.
@@ -180,6 +190,13 @@ impl Spread {
         let median =
             if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
         Spread { median, min: sorted[0], max: sorted[sorted.len() - 1], values }
+    }
+}
+
+impl Spread {
+    /// How many times as fast as `seconds` each of these times is.
+    pub fn gain_on(&self, seconds: f64) -> Self {
+        Spread::of(self.values.iter().map(|value| seconds / value).collect())
     }
 }
 
@@ -217,6 +234,12 @@ impl Cell {
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Cell::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Cell::Text(text)
     }
 }
 
@@ -278,7 +301,10 @@ mod tests {
             name: "t",
             title: "T".to_owned(),
             columns: vec![Column::new("mode", "mode", 0), Column::new("seconds", "s", 2)],
-            rows: vec![vec!["inline".into(), Spread::of(vec![1.0]).into()], vec!["threads".into(), Cell::Missing]],
+            rows: vec![
+                vec!["inline".into(), Spread::of(vec![1.0]).into()],
+                vec!["threads".into(), Cell::Missing],
+            ],
             found: String::new(),
         };
         let rows = serde_json::to_value(&table).unwrap()["rows"].clone();

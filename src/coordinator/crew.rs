@@ -88,6 +88,34 @@ pub struct Supervision<'a> {
     pub recorder: Recorder,
     /// Number of workers hired so far, in the whole run.
     pub hired: WorkerId,
+    /// Time that was taken to start them.
+    pub starting: Duration,
+    /// Messages that went to and came from them.
+    pub messages: u64,
+}
+
+impl Supervision<'_> {
+    /// Hires a worker and tells its number.
+    fn start(&mut self, worker: Worker) -> Result<WorkerId, PoolError> {
+        let (id, began) = (self.hired, Instant::now());
+        self.pool.start(id, worker)?;
+        self.starting += began.elapsed();
+        self.hired += 1;
+        Ok(id)
+    }
+
+    fn send(&mut self, worker: WorkerId, task: Task) {
+        self.pool.send(worker, task);
+        self.messages += 1;
+    }
+
+    /// What happened, after waiting a little for it.
+    fn wait(&mut self) -> Result<Vec<PoolEvent>, PoolError> {
+        let events = self.pool.wait(PATIENCE)?;
+        self.messages +=
+            events.iter().filter(|event| matches!(event, PoolEvent::Reported(..))).count() as u64;
+        Ok(events)
+    }
 }
 
 struct Desk {
@@ -154,7 +182,7 @@ impl Crew {
             if self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
                 return Ok(());
             }
-            for event in supervision.pool.wait(PATIENCE)? {
+            for event in supervision.wait()? {
                 self.hear(event, supervision, work)?;
             }
             self.look_at_clocks(supervision)?;
@@ -171,13 +199,13 @@ impl Crew {
     pub fn dismiss(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
         for desk in &mut self.desks {
             if let Some(worker) = desk.worker {
-                supervision.pool.send(worker, Task::Leave);
+                supervision.send(worker, Task::Leave);
                 desk.in_flight.push_back(Task::Leave);
                 desk.moved = Instant::now();
             }
         }
         while self.desks.iter().any(|desk| desk.worker.is_some()) {
-            for event in supervision.pool.wait(PATIENCE)? {
+            for event in supervision.wait()? {
                 let (worker, usage) = match event {
                     PoolEvent::Reported(worker, Report::Left(usage)) => (worker, Some(usage)),
                     PoolEvent::Reported(..) => continue,
@@ -214,10 +242,7 @@ impl Crew {
                 if !work.is_pending() {
                     return Ok(());
                 }
-                let id = supervision.hired;
-                supervision.pool.start(id, work.hire(index)?)?;
-                supervision.hired += 1;
-                desk.worker = Some(id);
+                desk.worker = Some(supervision.start(work.hire(index)?)?);
                 desk.fresh = true;
                 desk.timed_out = false;
                 desk.ended = false;
@@ -226,7 +251,7 @@ impl Crew {
             if desk.in_flight.is_empty() {
                 desk.moved = Instant::now();
             }
-            supervision.pool.send(worker, job.task);
+            supervision.send(worker, job.task);
             desk.in_flight.push_back(job.task);
             desk.fresh = false;
             desk.alone = job.alone;
@@ -253,7 +278,7 @@ impl Crew {
                 desk.alone = false;
                 desk.moved = Instant::now();
                 if matches!(report, Report::Retired { .. }) {
-                    supervision.pool.send(worker, Task::Leave);
+                    supervision.send(worker, Task::Leave);
                     desk.worker = None;
                     work.returned(desk.in_flight.drain(..).collect());
                 }

@@ -9,6 +9,7 @@ use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::{Phase, RunError, RunEvent, batches, system};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
+use bowline_workers::gate::Gates;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
@@ -36,6 +37,8 @@ pub struct TallyJob {
     pub settings: TallySettings,
     /// Where segments and tables lie.
     pub store: Store,
+    /// How many reads there may be at a time.
+    pub gates: Gates,
     /// How many documents may be condemned before the run gives up.
     pub max_failures: usize,
 }
@@ -281,7 +284,9 @@ impl Work for TallyWork<'_> {
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
-        Ok(Worker::tallying(Tally::new(&self.job.settings, self.job.documents.clone(), writer, pen)))
+        let gate = self.job.gates.gate(desk, &pen).map_err(system("opening the permits to read"))?;
+        let documents = self.job.documents.clone();
+        Ok(Worker::tallying(Tally::new(&self.job.settings, documents, gate, writer, pen)))
     }
 
     fn is_pending(&self) -> bool {

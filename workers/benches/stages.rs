@@ -9,6 +9,7 @@ use bowline_workers::analyzer::pieces::Piece;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
+use bowline_workers::gate::Gate;
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
@@ -216,7 +217,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let tallied = |part: usize| {
             let writer = SegmentWriter::new(1 << 30, &Store::unlimited()).expect("a segment");
             let segment = writer.segment();
-            let tally = Tally::new(&settings, documents.clone(), writer, recorder.pen(part));
+            let tally = Tally::new(&settings, documents.clone(), Gate::default(), writer, recorder.pen(part));
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
             let end = (last - first) as u32;
             let batch = Batch { id: part as u32, first_row: first as u64, start: 0, end };

@@ -11,6 +11,7 @@ pub mod emit;
 pub mod failure;
 #[cfg(feature = "faults")]
 mod faults;
+pub mod gate;
 pub mod hashing;
 pub mod idf;
 pub mod lexicon;

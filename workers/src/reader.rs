@@ -6,6 +6,7 @@
 use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
+use crate::gate::Gate;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
@@ -41,6 +42,7 @@ const PADDING_ROOM: usize = 256;
 pub struct Reader {
     settings: ReadSettings,
     cuts: Cuts,
+    gate: Gate,
     /// Documents for which others are still fetched ahead.
     eager: u32,
 }
@@ -52,9 +54,14 @@ const AHEAD: usize = 8;
 const EAGER: u32 = 64;
 
 impl Reader {
-    /// A reader of files that `settings` let through, which are cut at `cuts`.
-    pub fn new(settings: ReadSettings, cuts: Cuts) -> Self {
-        Reader { settings, cuts, eager: 0 }
+    /// A reader of files that `settings` let through, which are cut at `cuts`; each read goes through `gate`.
+    pub fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
+        Reader { settings, cuts, gate, eager: 0 }
+    }
+
+    /// The open file that its gate needs, if it does.
+    pub fn gate_file(&self) -> Option<&File> {
+        self.gate.file()
     }
 
     /// Opens document `row` and replaces `text` with its first piece. Links are followed only where that was asked for
@@ -71,8 +78,13 @@ impl Reader {
         if text.capacity() > KEPT_BUFFER {
             *text = Vec::new();
         }
+        let permit = self.gate.enter().map_err(|errno| (Source::default(), errno.into()))?;
         let began = Instant::now();
         let reading = self.open(documents, row, text);
+        drop(permit);
+        if self.gate.is_bounded() {
+            return reading;
+        }
         // From memory it takes a few microseconds, and a quarter of one for each KiB.
         let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
         match (is_slow, self.eager) {
@@ -84,13 +96,23 @@ impl Reader {
         reading
     }
 
+    /// Replaces `text` with the next piece of a document; there must be one. It is as long as the window, or longer if it
+    /// can't be cut there.
+    ///
+    /// # Errors
+    /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
+    pub fn next(&self, reading: &mut Reading, text: &mut Vec<u8>) -> Result<(), Failure> {
+        let _permit = self.gate.enter()?;
+        reading.next(text)
+    }
+
     fn open(
         &self,
         documents: &Documents,
         row: usize,
         text: &mut Vec<u8>,
     ) -> Result<Reading, (Source, Failure)> {
-        let Reader { settings, cuts, .. } = *self;
+        let Reader { settings, cuts, .. } = self;
         let unknown = |errno: Errno| (Source::default(), errno.into());
         let file = documents.open(row).map_err(unknown)?;
         let stat = fstat(&file).map_err(unknown)?;
@@ -101,9 +123,9 @@ impl Reader {
         if source.bytes > settings.max_bytes {
             return Err((source, Failure::TooLarge(source.bytes)));
         }
-        let window = if cuts == Cuts::Nowhere { LONGEST } else { settings.window };
+        let window = if *cuts == Cuts::Nowhere { LONGEST } else { settings.window };
         let mut reading =
-            Reading { file, source, piece: Piece::WHOLE, cuts, window, taken: 0, rest: Vec::new() };
+            Reading { file, source, piece: Piece::WHOLE, cuts: *cuts, window, taken: 0, rest: Vec::new() };
         let is_binary = reading.next(text).map(|()| {
             let (text, rest) = (prefix(text, BINARY_PREFIX), &reading.rest);
             [text, prefix(rest, BINARY_PREFIX - text.len())]
@@ -135,12 +157,8 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Replaces `text` with the next piece; there must be one. It is as long as the window, or longer if it can't be cut
-    /// there.
-    ///
-    /// # Errors
-    /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
-    pub fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
+    /// As [`Reader::next`], without its gate.
+    fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
         let offset = self.taken - self.rest.len() as u64;
         let mut room = self.window.max(2 * self.rest.len()).min(LONGEST);
         let mut filled = 0;
@@ -228,7 +246,7 @@ mod tests {
         let mut documents = Documents::new();
         documents.add_root(None, Vec::new());
         documents.add(file.path().as_os_str().as_bytes());
-        Reader::new(settings, Cuts::BehindSpaces).begin(&documents, 0, text)
+        Reader::new(settings, Cuts::BehindSpaces, Gate::default()).begin(&documents, 0, text)
     }
 
     /// The pieces of a file, from what was left in the buffer on.
@@ -272,7 +290,7 @@ mod tests {
         documents.add_root(None, Vec::new());
         documents.add(b"/no/such/file");
         documents.add(b"/dev/null");
-        let mut reader = Reader::new(SETTINGS, Cuts::BehindSpaces);
+        let mut reader = Reader::new(SETTINGS, Cuts::BehindSpaces, Gate::default());
         let mut failure = |row| reader.begin(&documents, row, &mut Vec::new()).err();
         assert_eq!(failure(0), Some((Source::default(), Failure::Vanished)));
         assert_eq!(failure(1), Some((Source::default(), Failure::NotAFile)));

@@ -139,6 +139,12 @@ impl Pen {
         }
     }
 
+    /// The worker waits for others, with no document at hand until the pause is dropped.
+    pub fn pause(&self) -> Pause<'_> {
+        let document = self.table[self.line + DOCUMENT].swap(0, Ordering::Relaxed);
+        Pause { pen: self, document }
+    }
+
     /// The worker moves.
     pub fn step(&self) {
         self.add(STEPS, 1);
@@ -157,6 +163,20 @@ impl Pen {
         self.add(DOCUMENTS_DONE, 1);
         self.add(BYTES_DONE, bytes);
         self.add(STEPS, 1);
+    }
+}
+
+/// A time in which a worker has no document at hand.
+#[derive(Debug)]
+pub struct Pause<'a> {
+    pen: &'a Pen,
+    document: u64,
+}
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        self.pen.table[self.pen.line + DOCUMENT].store(self.document, Ordering::Relaxed);
+        self.pen.add(STEPS, 1);
     }
 }
 

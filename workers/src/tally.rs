@@ -9,6 +9,7 @@ use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
+use crate::gate::Gate;
 use crate::hashing::Buckets;
 use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, Sieve, Terms, WordChars};
 use crate::protocol::{Batch, Report};
@@ -124,10 +125,11 @@ pub fn is_in_document() -> bool {
 }
 
 impl Tally {
-    /// A desk with an empty lexicon, which appends to `segment` and writes `pen`'s line.
+    /// A desk with an empty lexicon, which reads through `gate`, appends to `segment` and writes `pen`'s line.
     pub fn new(
         settings: &TallySettings,
         documents: Arc<Documents>,
+        gate: Gate,
         segment: SegmentWriter,
         pen: Pen,
     ) -> Self {
@@ -136,7 +138,7 @@ impl Tally {
         let analyzer = Analyzer::new(&settings.text);
         Tally {
             documents,
-            reader: Reader::new(settings.reading, analyzer.cuts()),
+            reader: Reader::new(settings.reading, analyzer.cuts(), gate),
             analyzer,
             counter: AnyCounter::new(settings),
             is_cache,
@@ -163,6 +165,11 @@ impl Tally {
     /// The scratch file that records go to, if they do.
     pub fn scratch(&self) -> Option<&File> {
         self.segment.file()
+    }
+
+    /// The file that reads are bounded by, if they are.
+    pub fn gate(&self) -> Option<&File> {
+        self.reader.gate_file()
     }
 
     /// The documents of the run.
@@ -224,7 +231,7 @@ impl Tally {
             if reading.piece.is_last {
                 return Ok(source);
             }
-            reading.next(text).map_err(failed)?;
+            reader.next(&mut reading, text).map_err(failed)?;
             pen.reach(reading.piece.offset);
         }
     }
@@ -413,7 +420,7 @@ mod tests {
         files.iter().for_each(|file| documents.add(file.path().as_os_str().as_bytes()));
         let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
         let segment = writer.segment();
-        let mut tally = Tally::new(settings, Arc::new(documents), writer, recorder.pen(0));
+        let mut tally = Tally::new(settings, Arc::new(documents), Gate::default(), writer, recorder.pen(0));
         before(&mut tally);
         let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
         assert_eq!(tally.batch(batch), Report::Tallied);

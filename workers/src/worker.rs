@@ -63,7 +63,9 @@ impl Worker {
         match &self.desk {
             Desk::Tally(tally) => {
                 let directories = tally.documents().directories().map(|directory| directory.as_raw_fd());
-                directories.chain(tally.scratch().map(|file| file.as_raw_fd())).collect()
+                let files =
+                    [tally.scratch(), tally.gate()].into_iter().flatten().map(|file| file.as_raw_fd());
+                directories.chain(files).collect()
             }
             Desk::Finish(plan, _) => {
                 let files =

@@ -1,0 +1,211 @@
+//! A program that is measured: started in a process group of its own, waited for without a poll that would disturb it, and
+//! ended with all that it started if this one is asked to end or its time is up.
+//!
+//! Knows no suite and no mode: a command, a limit, and what it used of the machine.
+
+use crate::RunError;
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often the signals and the clock are looked at while nothing happens.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// A program that has ended.
+pub struct Ended {
+    /// How; none if its time was up.
+    pub status: Option<ExitStatus>,
+    /// From its start to its end.
+    pub seconds: f64,
+    /// What it wrote to standard error.
+    pub stderr: String,
+    /// What it used, with all its children that were waited for.
+    pub usage: FamilyUsage,
+}
+
+/// What a program and its children used of the machine (getrusage(2)).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FamilyUsage {
+    /// Seconds of processor time in user mode.
+    pub user_seconds: f64,
+    /// Seconds of processor time in the kernel.
+    pub system_seconds: f64,
+    /// Page faults, of both kinds.
+    pub page_faults: u64,
+    /// Times that one waited or had to let others run.
+    pub switches: u64,
+    /// Bytes that storage had to give.
+    pub bytes_read: u64,
+}
+
+/// Blocks are counted in this unit.
+const BLOCK: u64 = 512;
+
+impl FamilyUsage {
+    /// Of all children so far.
+    fn so_far() -> Self {
+        let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Self::default() };
+        let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+        FamilyUsage {
+            user_seconds: seconds(usage.user_time()),
+            system_seconds: seconds(usage.system_time()),
+            page_faults: (usage.minor_page_faults() + usage.major_page_faults()) as u64,
+            switches: (usage.voluntary_context_switches() + usage.involuntary_context_switches()) as u64,
+            bytes_read: usage.block_reads() as u64 * BLOCK,
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        FamilyUsage {
+            user_seconds: self.user_seconds - before.user_seconds,
+            system_seconds: self.system_seconds - before.system_seconds,
+            page_faults: self.page_faults - before.page_faults,
+            switches: self.switches - before.switches,
+            bytes_read: self.bytes_read - before.bytes_read,
+        }
+    }
+}
+
+/// What is done to a program while it runs: called with its process, again and again.
+pub struct Watch<'a> {
+    /// Time between two calls.
+    pub every: Duration,
+    /// The call.
+    pub with: &'a mut dyn FnMut(Pid),
+}
+
+/// Runs a program to its end, or for `limit`.
+///
+/// # Errors
+/// If it can't be started, or a signal asks this program to end.
+pub fn run(
+    command: &mut Command,
+    interrupted: &AtomicUsize,
+    limit: Option<Duration>,
+    mut watch: Option<Watch>,
+) -> Result<Ended> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let before = FamilyUsage::so_far();
+    let began = Instant::now();
+    let child = command.spawn().with_context(|| format!("{:?}: cannot be started", command.get_program()))?;
+    let mut family = Family(child);
+    let mut pipe = family.0.stderr.take().context("standard error is a pipe")?;
+    let mut stderr = Vec::new();
+    let pid = Pid::from_raw(family.0.id() as i32);
+    let is_over = loop {
+        let patience = watch.as_ref().map_or(PATIENCE, |watch| watch.every);
+        let mut waited = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        match poll(&mut waited, patience) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            // Something was written; or all who could are gone.
+            Ok(_) => {
+                let mut bytes = [0; 4096];
+                match pipe.read(&mut bytes)? {
+                    0 => break true,
+                    read => stderr.extend_from_slice(&bytes[..read]),
+                }
+            }
+            Err(errno) => return Err(errno).context("waiting for a program"),
+        }
+        if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
+            family.end();
+            return Err(RunError::Interrupted(signal as i32).into());
+        }
+        if let Some(watch) = &mut watch {
+            (watch.with)(pid);
+        }
+        if limit.is_some_and(|limit| began.elapsed() > limit) {
+            break false;
+        }
+    };
+    let status = match is_over {
+        true => Some(family.0.wait()?),
+        false => None,
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    family.end();
+    let usage = FamilyUsage::so_far().since(before);
+    Ok(Ended { status, seconds, stderr: String::from_utf8_lossy(&stderr).trim().to_owned(), usage })
+}
+
+/// A program and what it has started: ended when dropped.
+struct Family(Child);
+
+impl Family {
+    fn end(&mut self) {
+        let pid = Pid::from_raw(self.0.id() as i32);
+        if !matches!(self.0.try_wait(), Ok(None)) {
+            // What it left behind, if it left something.
+            let _ = killpg(pid, Signal::SIGKILL);
+            return;
+        }
+        // Given a moment, a run removes what it has written.
+        let _ = killpg(pid, Signal::SIGTERM);
+        let asked = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && asked.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = killpg(pid, Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn ended(script: &str, limit: Option<Duration>) -> Ended {
+        run(&mut sh(script), &AtomicUsize::new(0), limit, None).expect("a shell")
+    }
+
+    #[test]
+    fn its_end_is_told() {
+        let ended = ended("echo words >&2; exit 3", None);
+        assert_eq!((ended.status.and_then(|s| s.code()), ended.stderr.as_str()), (Some(3), "words"));
+        assert!(ended.seconds < 10.0 && ended.usage.page_faults > 0);
+    }
+
+    #[test]
+    fn time_that_is_up_ends_its_children_too() {
+        let began = Instant::now();
+        let ended = ended("sleep 60 & sleep 60", Some(Duration::from_millis(300)));
+        assert!(ended.status.is_none() && began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_signal_ends_it() {
+        let interrupted = AtomicUsize::new(0);
+        let mut calls = 0;
+        let mut interrupt = |_| {
+            calls += 1;
+            interrupted.store(15, Ordering::Relaxed);
+        };
+        let watch = Watch { every: Duration::from_millis(5), with: &mut interrupt };
+        let error = run(&mut sh("sleep 60"), &interrupted, None, Some(watch)).err().expect("interrupted");
+        assert!(matches!(error.downcast_ref(), Some(RunError::Interrupted(15))));
+        assert_eq!(calls, 1);
+    }
+}

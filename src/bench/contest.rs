@@ -1,0 +1,253 @@
+//! The same work in several ways: each run is the whole command in a fresh process, runs alternate, and all outputs must
+//! have the same bytes.
+
+use super::child::{self, Ended, FamilyUsage, Watch};
+use super::results::Spread;
+use super::{Bench, Scratch};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A way to run the same work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contestant {
+    /// As `--mode` names it.
+    pub mode: &'static str,
+    /// Number of workers.
+    pub workers: u32,
+    /// Further options of `embed`.
+    pub options: Vec<String>,
+}
+
+impl Contestant {
+    /// A mode with so many workers.
+    pub fn new(mode: &'static str, workers: u32) -> Self {
+        Contestant { mode, workers, options: Vec::new() }
+    }
+
+    /// With further options.
+    pub fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+}
+
+/// One worker inline, then threads and processes by number of workers.
+pub fn all_modes(workers: &[u32]) -> Vec<Contestant> {
+    let several = ["threads", "processes"]
+        .into_iter()
+        .flat_map(|mode| workers.iter().map(move |&n| Contestant::new(mode, n)));
+    std::iter::once(Contestant::new("inline", 1)).chain(several).collect()
+}
+
+/// What a run told of itself (`--report`).
+#[derive(Deserialize, Clone, Debug)]
+pub struct RunReport {
+    /// Documents.
+    pub documents: u64,
+    /// Bytes of documents.
+    pub bytes: u64,
+    /// Terms counted.
+    pub tokens: u64,
+    /// Columns.
+    pub columns: u64,
+    /// Stored cells.
+    pub nonzeros: u64,
+    /// Workers that were started.
+    pub workers_started: u64,
+    /// Seconds that it took to start them.
+    pub start_seconds: f64,
+    /// Messages, both ways.
+    pub messages: u64,
+    phases: Vec<PhaseTime>,
+}
+
+#[derive(Deserialize, Clone, Debug)]
+struct PhaseTime {
+    phase: String,
+    seconds: f64,
+}
+
+impl RunReport {
+    /// Seconds of a phase.
+    pub fn phase(&self, name: &str) -> f64 {
+        self.phases.iter().filter(|phase| phase.phase == name).map(|phase| phase.seconds).sum()
+    }
+}
+
+/// A run that has ended well.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// From its start to its end.
+    pub seconds: f64,
+    /// What it told.
+    pub report: RunReport,
+    /// What it used.
+    pub usage: FamilyUsage,
+}
+
+/// The spread of a figure over runs.
+pub fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Spread {
+    Spread::of(runs.iter().map(figure).collect())
+}
+
+/// The same corpus, embedded again and again.
+pub struct Contest<'a> {
+    bench: &'a Bench<'a>,
+    corpus: Vec<PathBuf>,
+    /// The output that all others must be equal to.
+    reference: Scratch,
+}
+
+impl<'a> Contest<'a> {
+    /// Embeds `corpus` once, which is the reference and brings it into memory.
+    ///
+    /// # Errors
+    /// If that can't be done.
+    pub fn new(bench: &'a Bench<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
+        let reference = bench.scratch.beneath("reference")?;
+        let contest = Contest { bench, corpus: corpus.to_vec(), reference };
+        let output = contest.reference.path().join("output");
+        let run = contest.finished(&Contestant::new("inline", 1), &output, None)?;
+        Ok((contest, run))
+    }
+
+    /// Lets all contestants run `rounds` times, each once a round, with a different one first in each. `before` is called
+    /// before each run.
+    ///
+    /// # Errors
+    /// If a run can't finish, or an output differs from the reference.
+    pub fn rounds(
+        &self,
+        contestants: &[Contestant],
+        rounds: u32,
+        mut before: impl FnMut() -> Result<()>,
+    ) -> Result<Vec<Vec<Run>>> {
+        let mut runs = vec![Vec::new(); contestants.len()];
+        for round in 0..rounds as usize {
+            for turn in 0..contestants.len() {
+                let number = (turn + round) % contestants.len();
+                before()?;
+                runs[number].push(self.run(&contestants[number], None)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// One run of a contestant.
+    ///
+    /// # Errors
+    /// If it can't finish, or its output differs from the reference.
+    pub fn run(&self, contestant: &Contestant, watch: Option<Watch>) -> Result<Run> {
+        let output = self.bench.scratch.path().join("output");
+        let run = self.finished(contestant, &output, watch)?;
+        if let Some(file) = first_difference(&self.reference.path().join("output"), &output)? {
+            bail!(
+                "{file} differs between inline and {} with {} workers: no table (did the corpus change meanwhile?)",
+                contestant.mode,
+                contestant.workers
+            );
+        }
+        fs::remove_dir_all(&output)?;
+        self.bench.step();
+        Ok(run)
+    }
+
+    fn finished(&self, contestant: &Contestant, output: &Path, watch: Option<Watch>) -> Result<Run> {
+        let report = self.bench.scratch.path().join("report.json");
+        let ended = self.embed(contestant, output, &report, watch)?;
+        // 3: some documents could not be read or decoded, in every mode alike.
+        if !matches!(ended.status.and_then(|status| status.code()), Some(0 | 3)) {
+            bail!("a run with --mode {} failed: {}", contestant.mode, ended.stderr);
+        }
+        let report = serde_json::from_slice(&fs::read(&report)?).context("reading a run's report")?;
+        Ok(Run { seconds: ended.seconds, report, usage: ended.usage })
+    }
+
+    /// One run, whatever its end.
+    ///
+    /// # Errors
+    /// If it can't be started, or this program is to end.
+    pub fn embed(
+        &self,
+        contestant: &Contestant,
+        output: &Path,
+        report: &Path,
+        watch: Option<Watch>,
+    ) -> Result<Ended> {
+        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+        command
+            .args(["embed", "--progress", "never", "--mode", contestant.mode, "--workers"])
+            .arg(contestant.workers.to_string())
+            .args(&contestant.options)
+            .arg("--report")
+            .arg(report)
+            .arg("--output")
+            .arg(output)
+            .arg("--")
+            .args(&self.corpus);
+        child::run(&mut command, self.bench.interrupted, Some(self.bench.limit), watch)
+    }
+
+    /// Where the reference is.
+    pub fn reference(&self) -> PathBuf {
+        self.reference.path().join("output")
+    }
+}
+
+/// The name of the first file in which two outputs differ.
+///
+/// # Errors
+/// If one can't be read.
+pub fn first_difference(reference: &Path, output: &Path) -> Result<Option<String>> {
+    let names = |directory: &Path| -> Result<Vec<_>> {
+        let mut names =
+            fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    };
+    let expected = names(reference)?;
+    if names(output)? != expected {
+        return Ok(Some("the list of files".to_owned()));
+    }
+    for name in expected {
+        if fs::read(reference.join(&name))? != fs::read(output.join(&name))? {
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_or_a_file_makes_a_difference() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |path: &str, content: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        let difference = || first_difference(&dir.path().join("a"), &dir.path().join("b")).unwrap();
+        file("a/one", "1");
+        file("b/one", "1");
+        assert_eq!(difference(), None);
+        file("b/one", "2");
+        assert_eq!(difference().as_deref(), Some("one"));
+        file("a/two", "");
+        assert_eq!(difference().as_deref(), Some("the list of files"));
+    }
+
+    #[test]
+    fn contestants_of_all_modes() {
+        let names: Vec<_> = all_modes(&[1, 4]).iter().map(|c| (c.mode, c.workers)).collect();
+        assert_eq!(
+            names,
+            [("inline", 1), ("threads", 1), ("threads", 4), ("processes", 1), ("processes", 4)]
+        );
+    }
+}

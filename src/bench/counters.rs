@@ -1,0 +1,338 @@
+//! Suite `counters`: one count of tokens that all workers add to, kept in four ways, by threads and by processes alike.
+//!
+//! The unsynchronised way is a load, an addition and a store, which is what `counter += 1` is to a processor; the words are
+//! atomic only so that it is defined what may be lost: whole updates.
+
+use super::python::{Counted, Python};
+use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use super::sync::{Lock, LockKind};
+use super::team::{self, KINDS, Kind};
+use super::{Bench, listed};
+use anyhow::{Context as _, Result, ensure};
+use bowline_workers::mapped::{self, Store};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 2] =
+    ["A counter without a lock loses updates", "A lock makes the count right, at a price"];
+
+/// Updates of a run, of all workers together: enough to lose some where they are not protected, on a single processor,
+/// too, where it takes that two are in the middle of one when they take turns.
+const UPDATES: u64 = 400_000_000;
+
+/// As atomic additions, which take longer.
+const ATOMIC_UPDATES: u64 = 40_000_000;
+
+/// With a lock, which takes much longer.
+const LOCKED_UPDATES: u64 = 4_000_000;
+
+/// Words of a cache line and of the one that is fetched along with it: counters of one's own do not share them.
+const LINE: usize = 16;
+
+/// How the count is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// One counter: load, add, store.
+    Unsynchronised,
+    /// One counter, and a lock around each update.
+    Lock,
+    /// One counter, and the processor's own addition.
+    Atomic,
+    /// A counter a worker, summed at the end.
+    Own,
+}
+
+const WAYS: [Way; 4] = [Way::Unsynchronised, Way::Lock, Way::Atomic, Way::Own];
+
+impl Way {
+    /// As it is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Unsynchronised => "unsynchronised",
+            Way::Lock => "lock",
+            Way::Atomic => "atomic add",
+            Way::Own => "one each, summed",
+        }
+    }
+
+    fn updates(self) -> u64 {
+        match self {
+            Way::Unsynchronised | Way::Own => UPDATES,
+            Way::Atomic => ATOMIC_UPDATES,
+            Way::Lock => LOCKED_UPDATES,
+        }
+    }
+}
+
+/// One run: what it took, and what came of it.
+struct Count {
+    seconds: f64,
+    truth: u64,
+    value: u64,
+}
+
+/// Lets `workers` workers count `updates` tokens together.
+fn count(way: Way, kind: Kind, workers: usize, updates: u64) -> Result<Count> {
+    let counters: mapped::Table<AtomicU64> =
+        mapped::Table::new((workers + 1) * LINE, &Store::unlimited()).context("mapping counters")?;
+    let lock = Lock::new(LockKind::Plain)?;
+    let each = updates / workers as u64;
+    let add_one = |counter: &AtomicU64| counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let work = |number: usize| {
+        let (shared, own) = (&counters[0], &counters[(number + 1) * LINE]);
+        match way {
+            Way::Unsynchronised => (0..each).for_each(|_| add_one(shared)),
+            Way::Lock => (0..each).for_each(|_| {
+                lock.lock();
+                add_one(shared);
+                lock.unlock();
+            }),
+            Way::Atomic => (0..each).for_each(|_| {
+                shared.fetch_add(1, Ordering::Relaxed);
+            }),
+            Way::Own => (0..each).for_each(|_| add_one(own)),
+        }
+    };
+    let seconds = team::run(kind, workers, &work)?;
+    let value = counters.iter().map(|counter| counter.load(Ordering::Acquire)).sum();
+    Ok(Count { seconds, truth: each * workers as u64, value })
+}
+
+/// Workers that count together: as many as there are processors, and two at least.
+fn workers(bench: &Bench) -> usize {
+    bench.cores.max(2) as usize
+}
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    u64::from(bench.runs) * (WAYS.len() * KINDS.len()) as u64 + bench.pythons.len() as u64
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If a way that must not lose an update does.
+pub fn run(bench: &Bench) -> Result<Suite> {
+    let workers = workers(bench);
+    let ways: Vec<_> = WAYS.iter().flat_map(|&way| KINDS.map(|kind| (way, kind))).collect();
+    let mut runs: Vec<Vec<Count>> = ways.iter().map(|_| Vec::new()).collect();
+    for _ in 0..bench.runs {
+        for (&(way, kind), runs) in ways.iter().zip(&mut runs) {
+            let count = count(way, kind, workers, way.updates())?;
+            ensure!(
+                way == Way::Unsynchronised || count.value == count.truth,
+                "{} of {} updates are left by {} ({}): this machine can't be trusted",
+                count.value,
+                count.truth,
+                kind.name(),
+                way.name()
+            );
+            runs.push(count);
+            bench.check()?;
+            bench.step();
+        }
+    }
+    let rows: Vec<_> =
+        ways.iter().zip(&runs).map(|(&(way, kind), runs)| row(way, kind, workers, runs)).collect();
+    let mut tables = vec![Table { found: found(&rows), ..table(rows.iter().map(Row::cells).collect()) }];
+    let mut python = Vec::new();
+    for program in &bench.pythons {
+        python.extend(program.count(bench, workers)?.into_iter().map(|counted| (program, counted)));
+        bench.step();
+    }
+    if !python.is_empty() {
+        tables.push(python_table(&python, workers));
+    }
+    let figures = vec![lost_figure(&rows), cost_figure(&rows)];
+    let about = format!(
+        "{workers} workers count tokens together: {} million updates a run ({} with atomic additions, {} with a lock), as fast as they can. The counter lies in a map that all share, for threads and processes alike.",
+        UPDATES / 1_000_000,
+        ATOMIC_UPDATES / 1_000_000,
+        LOCKED_UPDATES / 1_000_000
+    );
+    let claims = claims(&rows, &tables[0].found);
+    Ok(Suite { name: "counters", title: "A counter that all workers share", about, tables, figures, claims })
+}
+
+/// What all runs of a way come to.
+pub struct Row {
+    way: Way,
+    kind: Kind,
+    workers: usize,
+    nanoseconds: Spread,
+    truth: u64,
+    /// The worst run's.
+    value: u64,
+    /// Share of updates that were lost.
+    lost: Spread,
+}
+
+fn row(way: Way, kind: Kind, workers: usize, runs: &[Count]) -> Row {
+    let lost = |count: &Count| (count.truth - count.value.min(count.truth)) as f64 / count.truth as f64;
+    Row {
+        way,
+        kind,
+        workers,
+        nanoseconds: Spread::of(runs.iter().map(|count| count.seconds * 1e9 / count.truth as f64).collect()),
+        truth: runs.iter().map(|count| count.truth).max().unwrap_or(0),
+        value: runs.iter().map(|count| count.value).min().unwrap_or(0),
+        lost: Spread::of(runs.iter().map(|count| 100.0 * lost(count)).collect()),
+    }
+}
+
+impl Row {
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            self.way.name().into(),
+            self.kind.name().into(),
+            (self.workers as u64).into(),
+            self.nanoseconds.clone().into(),
+            self.truth.into(),
+            self.value.into(),
+            self.lost.clone().into(),
+        ]
+    }
+}
+
+fn table(rows: Vec<Vec<Cell>>) -> Table {
+    Table {
+        name: "counters",
+        title: "Time per update, and what is left of the count".to_owned(),
+        columns: vec![
+            Column::new("way", "way", 0),
+            Column::new("mode", "mode", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("nanoseconds", "ns an update", 2),
+            Column::new("truth", "truth", 0),
+            Column::new("value", "worst value", 0),
+            Column::new("lost_percent", "lost, %", 1),
+        ],
+        rows,
+        found: String::new(),
+    }
+}
+
+fn found(rows: &[Row]) -> String {
+    let of = |way: Way| rows.iter().filter(move |row| row.way == way);
+    let lost = of(Way::Unsynchronised)
+        .map(|row| {
+            format!("{} lost {:.1} to {:.1} % of the updates", row.kind.name(), row.lost.min, row.lost.max)
+        })
+        .collect::<Vec<_>>();
+    let times = |way: Way| {
+        let of_kind = |row: &Row| format!("{:.1} ns ({})", row.nanoseconds.median, row.kind.name());
+        listed(&of(way).map(of_kind).collect::<Vec<_>>())
+    };
+    format!(
+        "Without synchronisation {} in the best and the worst run; the other three lost none. An update costs {} with a lock, {} as an atomic addition, {} with a counter each.",
+        listed(&lost),
+        times(Way::Lock),
+        times(Way::Atomic),
+        times(Way::Own)
+    )
+}
+
+fn claims(rows: &[Row], found: &str) -> Vec<Claim> {
+    let lost = rows.iter().filter(|row| row.way == Way::Unsynchronised).map(|row| row.lost.min);
+    let loses_always = lost.fold(f64::INFINITY, f64::min) > 0.0;
+    let cost =
+        |way: Way| rows.iter().find(|row| row.way == way).map_or(f64::NAN, |row| row.nanoseconds.median);
+    vec![
+        Claim {
+            claim: CLAIMS[0],
+            holds: if loses_always { Holds::Yes } else { Holds::Partly },
+            why: found.to_owned(),
+            brief: Some("a counter without a lock loses updates in both".to_owned()),
+        },
+        Claim {
+            claim: CLAIMS[1],
+            holds: Holds::Yes,
+            why: format!(
+                "With a lock no update was lost, at {:.0} ns each; a counter a worker, summed at the end, is right as well, at {:.1} ns.",
+                cost(Way::Lock),
+                cost(Way::Own)
+            ),
+            brief: None,
+        },
+    ]
+}
+
+fn series(rows: &[Row], point: impl Fn(&Row) -> Point) -> Vec<Series> {
+    KINDS
+        .iter()
+        .map(|&kind| Series {
+            name: kind.name().to_owned(),
+            is_ideal: false,
+            points: rows.iter().filter(|row| row.kind == kind).map(&point).collect(),
+        })
+        .collect()
+}
+
+fn lost_figure(rows: &[Row]) -> Figure {
+    Figure {
+        name: "lost_updates",
+        title: "Updates that are lost".to_owned(),
+        kind: FigureKind::Bars,
+        x_label: String::new(),
+        y_label: "% of the updates".to_owned(),
+        series: series(rows, |row| Point::bar(row.way.name(), &row.lost)),
+        found: "Two workers load the same value, both add one, both store: one update is gone. So it is among threads and among processes with a common map.".to_owned(),
+    }
+}
+
+fn cost_figure(rows: &[Row]) -> Figure {
+    let time =
+        |way: Way| rows.iter().find(|row| row.way == way).map_or(f64::NAN, |row| row.nanoseconds.median);
+    Figure {
+        name: "cost_of_an_update",
+        title: "What an update costs".to_owned(),
+        kind: FigureKind::Bars,
+        x_label: String::new(),
+        y_label: "ns, all workers together".to_owned(),
+        series: series(rows, |row| Point::bar(row.way.name(), &row.nanoseconds)),
+        found: format!(
+            "The right counts that share cost {:.0} (lock) and {:.0} (atomic) times the one that does not: bowline's workers share no counter.",
+            time(Way::Lock) / time(Way::Own),
+            time(Way::Atomic) / time(Way::Own)
+        ),
+    }
+}
+
+fn python_table(counted: &[(&Python, Counted)], workers: usize) -> Table {
+    let percent = |counted: &Counted| 100.0 * (counted.truth - counted.value) as f64 / counted.truth as f64;
+    let rows = counted.iter().map(|(program, counted)| {
+        vec![
+            program.name().into(),
+            counted.way.as_str().into(),
+            counted.mode.as_str().into(),
+            (workers as u64).into(),
+            (counted.seconds * 1e9 / counted.truth as f64).into(),
+            counted.truth.into(),
+            counted.value.into(),
+            percent(counted).into(),
+        ]
+    });
+    let unsynchronised =
+        counted.iter().filter(|(_, counted)| counted.way == "unsynchronised").map(|(program, counted)| {
+            format!("{} of {} lose {:.1} %", counted.mode, program.name(), percent(counted))
+        });
+    Table {
+        name: "python_counters",
+        title: "The same in Python".to_owned(),
+        columns: vec![
+            Column::new("program", "program", 0),
+            Column::new("way", "way", 0),
+            Column::new("mode", "mode", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("nanoseconds", "ns an update", 0),
+            Column::new("truth", "truth", 0),
+            Column::new("value", "value", 0),
+            Column::new("lost_percent", "lost, %", 1),
+        ],
+        rows: rows.collect(),
+        found: format!(
+            "Without synchronisation {}. A global lock makes single steps of the interpreter whole, not a load and a store: that threads lose nothing, where they do, is promised nowhere.",
+            listed(&unsynchronised.collect::<Vec<_>>())
+        ),
+    }
+}

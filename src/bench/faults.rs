@@ -1,0 +1,379 @@
+//! Suite `faults`: what each mode delivers when something goes wrong in the middle of a run: workers that are killed, a
+//! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
+
+use super::child::{Ended, Watch};
+use super::contest::{Contest, Contestant, first_difference};
+use super::family::children;
+use super::results::{Claim, Column, Holds, Suite, Table};
+use super::{Bench, Scratch};
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 2] = [
+    "A crash of a process leaves the others alone; a crash of a thread is the end of all",
+    "A pool whose worker is killed hangs, or loses everything",
+];
+
+/// What all delays together come to, for two workers: a run long enough to be hit.
+const DELAY: Duration = Duration::from_millis(1500);
+
+/// When it is hit, after it is seen to work.
+const HIT_AFTER: Duration = Duration::from_millis(250);
+
+/// No read is delayed by more.
+const LONGEST_LATENCY: Duration = Duration::from_millis(400);
+
+/// Workers of each run.
+const WORKERS: u32 = 2;
+
+/// What happens to a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// SIGKILL for a worker; of threads, for what holds it.
+    WorkerKilled,
+    /// SIGKILL for all workers at once.
+    AllKilled,
+    /// SIGKILL for the program, which is then run again with `--resume`.
+    Resumed,
+    /// A document does this to whoever reads it.
+    Document(&'static str),
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Fault::WorkerKilled => "kill -9 of a worker",
+            Fault::AllKilled => "kill -9 of all workers",
+            Fault::Resumed => "kill -9 of the program, then --resume",
+            Fault::Document("segv") => "a document that crashes",
+            Fault::Document("hang") => "a document that hangs",
+            Fault::Document("memory") => "a document that eats memory",
+            Fault::Document(what) => what,
+        }
+    }
+}
+
+/// All faults that this build can make.
+fn faults() -> Vec<Fault> {
+    let by_signals = [Fault::WorkerKilled, Fault::AllKilled, Fault::Resumed];
+    let documents = ["segv", "hang", "memory"].map(Fault::Document);
+    let documents = documents.into_iter().filter(|_| cfg!(feature = "faults"));
+    by_signals.into_iter().chain(documents).collect()
+}
+
+const MODES: [&str; 2] = ["processes", "threads"];
+
+/// The ways of Python in which a worker is killed.
+const POOLS: [&str; 3] = ["ThreadPoolExecutor", "multiprocessing.Pool", "ProcessPoolExecutor"];
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    (faults().len() * MODES.len() + bench.pythons.len() * POOLS.len()) as u64
+}
+
+struct Outcome {
+    fault: Fault,
+    mode: &'static str,
+    delivered: Delivered,
+    code: String,
+    seconds: f64,
+}
+
+/// What is there after a run.
+#[derive(PartialEq, Eq, Debug)]
+enum Delivered {
+    /// Every byte.
+    All,
+    /// All but the document to blame, which is named with this cause.
+    AllBut(String),
+    /// No output, and perhaps a word of why.
+    Nothing(String),
+    /// An output that is not right.
+    Wrong(String),
+}
+
+impl Delivered {
+    fn told(&self) -> String {
+        match self {
+            Delivered::All => "everything, the same bytes".to_owned(),
+            Delivered::AllBut(cause) => format!("everything but the document, named: {cause}"),
+            Delivered::Nothing(why) if why.is_empty() => "nothing".to_owned(),
+            Delivered::Nothing(why) => format!("nothing: {why}"),
+            Delivered::Wrong(file) => format!("WRONG: {file} differs"),
+        }
+    }
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If a run can't be started. What becomes of it is the result.
+pub fn run(bench: &Bench) -> Result<Suite> {
+    let planted = bench.scratch.beneath("planted")?;
+    // In place of the document to blame, one that fails in every mode because it is no text: the rest is the same.
+    fs::write(planted.path().join("fault.txt"), "\0")?;
+    let mut corpus = bench.corpus.to_vec();
+    if cfg!(feature = "faults") {
+        corpus.push(planted.path().to_owned());
+    }
+    let (contest, _) = Contest::new(bench, &corpus)?;
+    let mut outcomes = Vec::new();
+    for fault in faults() {
+        for mode in MODES {
+            outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
+            bench.step();
+        }
+    }
+    let mut tables = vec![table(&outcomes)];
+    let mut python = Vec::new();
+    for program in &bench.pythons {
+        for pool in POOLS {
+            let (told, seconds) = program.crash(bench, pool)?;
+            python.push((program.name(), pool, told, seconds));
+            bench.step();
+        }
+    }
+    let claims = vec![claim(&outcomes), pool_claim(&outcomes, &python)];
+    if !python.is_empty() {
+        tables.push(python_table(python));
+    }
+    let by_documents = match cfg!(feature = "faults") {
+        true => {
+            "Documents that do harm lie among the others (in the runs without them there is one that is no text in their place, so the exit code is 3)."
+        }
+        false => {
+            "A build with the feature `faults` plants documents that crash, hang and eat memory besides."
+        }
+    };
+    let about = format!(
+        "{WORKERS} workers, reads delayed so that each run lasts a second or two, and a fault in the middle of it. {by_documents} What is delivered is compared with an undisturbed run, byte by byte."
+    );
+    Ok(Suite {
+        name: "faults",
+        title: "When something goes wrong",
+        about,
+        tables,
+        figures: Vec::new(),
+        claims,
+    })
+}
+
+/// One run with one fault.
+fn suffer(
+    bench: &Bench,
+    contest: &Contest,
+    planted: &Scratch,
+    fault: Fault,
+    mode: &'static str,
+) -> Result<Outcome> {
+    let place = bench.scratch.beneath("suffering")?;
+    let (output, report) = (place.path().join("output"), place.path().join("report.json"));
+    let latency = (DELAY * WORKERS / bench.facts.documents.clamp(1, 1 << 30) as u32).min(LONGEST_LATENCY);
+    let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);
+    let slow = Contestant::new(mode, WORKERS).with(&["--read-latency", &latency]);
+    let document = planted.path().join("fault.txt");
+    let ended = match fault {
+        Fault::WorkerKilled | Fault::AllKilled => {
+            let mut killer = Killer::new(mode, fault == Fault::AllKilled);
+            let mut look = |pid| killer.look(pid);
+            let watch = Watch { every: Duration::from_millis(5), with: &mut look };
+            let ended = contest.embed(&slow, &output, &report, Some(watch))?;
+            if !killer.has_hit {
+                bail!("a run with --mode {mode} was over before its worker could be killed");
+            }
+            ended
+        }
+        Fault::Resumed => {
+            let resuming = slow.with(&["--resume"]);
+            let began = Instant::now();
+            let mut look = |pid: Pid| {
+                if began.elapsed() > HIT_AFTER * 2 {
+                    // It may be over by now: then there is nothing to resume, and the second run says so.
+                    let _ = kill(pid, Signal::SIGKILL);
+                }
+            };
+            let watch = Watch { every: Duration::from_millis(5), with: &mut look };
+            let killed = contest.embed(&resuming, &output, &report, Some(watch))?;
+            if output.exists() {
+                bail!("a run with --mode {mode} was over before it could be killed");
+            }
+            let ended = contest.embed(&resuming, &output, &report, None)?;
+            Ended { seconds: killed.seconds + ended.seconds, ..ended }
+        }
+        Fault::Document(what) => {
+            fs::write(&document, format!("bowline-fault: {what}\nwords"))?;
+            let limits = ["--document-timeout", "1", "--worker-memory", "96M"];
+            let ended = contest.embed(&Contestant::new(mode, WORKERS).with(&limits), &output, &report, None);
+            fs::write(&document, "\0")?;
+            ended?
+        }
+    };
+    let delivered = delivered(&contest.reference(), &output, &ended)?;
+    Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
+}
+
+/// Kills workers, or what holds them, a while after they were first seen.
+struct Killer {
+    are_threads: bool,
+    all: bool,
+    first_seen: Option<Instant>,
+    has_hit: bool,
+}
+
+impl Killer {
+    fn new(mode: &str, all: bool) -> Self {
+        Killer { are_threads: mode == "threads", all, first_seen: None, has_hit: false }
+    }
+
+    fn look(&mut self, program: Pid) {
+        let workers = if self.are_threads { vec![program] } else { children(program) };
+        if self.has_hit || workers.is_empty() {
+            return;
+        }
+        if self.first_seen.get_or_insert_with(Instant::now).elapsed() > HIT_AFTER {
+            let most = if self.all { workers.len() } else { 1 };
+            let hits = workers[..most].iter().filter(|&&worker| kill(worker, Signal::SIGKILL).is_ok());
+            self.has_hit = hits.count() > 0;
+        }
+    }
+}
+
+fn code(ended: &Ended) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match ended.status {
+        None => "none: it hung".to_owned(),
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => code.to_string(),
+            (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+        },
+    }
+}
+
+/// What a run has left, beside an undisturbed one's output.
+fn delivered(reference: &Path, output: &Path, ended: &Ended) -> Result<Delivered> {
+    if !output.exists() {
+        // Where the document lies is of no interest here.
+        let line = ended.stderr.lines().next().unwrap_or_default();
+        let why = line.split_once("fault.txt: ").map_or(line, |(_, why)| why);
+        return Ok(Delivered::Nothing(why.trim_start_matches("bowline: ").to_owned()));
+    }
+    if first_difference(reference, output)?.is_none() {
+        return Ok(Delivered::All);
+    }
+    for file in ["matrix.npz", "vocabulary.jsonl", "manifest.json"] {
+        if fs::read(reference.join(file))? != fs::read(output.join(file))? {
+            return Ok(Delivered::Wrong(file.to_owned()));
+        }
+    }
+    // The document to blame is the last one.
+    let lines = |directory: &Path| fs::read_to_string(directory.join("documents.jsonl"));
+    let (expected, found) = (lines(reference)?, lines(output)?);
+    let last = found.trim_end().rfind('\n').map_or(0, |end| end + 1);
+    if expected.get(..last) != found.get(..last) {
+        return Ok(Delivered::Wrong("documents.jsonl".to_owned()));
+    }
+    #[derive(Deserialize)]
+    struct Line {
+        cause: String,
+    }
+    let line: Line = serde_json::from_str(&found[last..]).context("the line of the document to blame")?;
+    Ok(Delivered::AllBut(line.cause))
+}
+
+fn table(outcomes: &[Outcome]) -> Table {
+    let rows = outcomes.iter().map(|outcome| {
+        vec![
+            outcome.fault.name().into(),
+            outcome.mode.into(),
+            outcome.delivered.told().into(),
+            outcome.code.as_str().into(),
+            outcome.seconds.into(),
+        ]
+    });
+    Table {
+        name: "faults",
+        title: "What is delivered".to_owned(),
+        columns: vec![
+            Column::new("fault", "fault", 0),
+            Column::new("mode", "mode", 0),
+            Column::new("delivered", "delivered", 0),
+            Column::new("exit_code", "exit code", 0),
+            Column::new("seconds", "seconds", 1),
+        ],
+        rows: rows.collect(),
+        found: claim(outcomes).why,
+    }
+}
+
+fn claim(outcomes: &[Outcome]) -> Claim {
+    // Of a killed program there is no survivor in any mode: what matters there is that it goes on.
+    let of =
+        |mode: &'static str| outcomes.iter().filter(move |o| o.mode == mode && o.fault != Fault::Resumed);
+    let is_right = |outcome: &&Outcome| matches!(outcome.delivered, Delivered::All | Delivered::AllBut(_));
+    let (processes, threads) =
+        (of("processes").filter(is_right).count(), of("threads").filter(is_right).count());
+    let all = of("processes").count();
+    let holds = match (processes == all, threads == 0) {
+        (true, true) => Holds::Yes,
+        (false, _) => Holds::No,
+        _ => Holds::Partly,
+    };
+    let resumed =
+        outcomes.iter().filter(|o| o.fault == Fault::Resumed && o.delivered == Delivered::All).count();
+    let why = format!(
+        "Of {all} faults processes survive {processes} with all other rows right, threads {threads}. A killed program goes on with --resume, to the same bytes, in {resumed} of {} modes.",
+        MODES.len()
+    );
+    let brief = format!("of {all} faults processes survive {processes}, threads {threads}");
+    Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }
+}
+
+fn pool_claim(outcomes: &[Outcome], python: &[(String, &'static str, String, f64)]) -> Claim {
+    let ours = outcomes.iter().find(|o| o.mode == "processes" && o.fault == Fault::WorkerKilled);
+    let survives = ours.is_some_and(|outcome| outcome.delivered == Delivered::All);
+    let theirs: Vec<_> =
+        python.iter().map(|(name, pool, told, _)| format!("{pool} ({name}): {told}")).collect();
+    let told = ours.map(|outcome| outcome.delivered.told()).unwrap_or_default();
+    Claim {
+        claim: CLAIMS[1],
+        holds: if survives { Holds::No } else { Holds::Yes },
+        why: format!(
+            "bowline's processes deliver {told}.{}",
+            if theirs.is_empty() {
+                String::new()
+            } else {
+                format!(" In Python it holds: {}.", theirs.join("; "))
+            }
+        ),
+        brief: None,
+    }
+}
+
+fn python_table(python: Vec<(String, &'static str, String, f64)>) -> Table {
+    let hung = python.iter().filter(|(_, _, told, _)| told.starts_with("hangs")).count();
+    let all = python.len();
+    let delivering = python.iter().filter(|(_, _, told, _)| told.contains("results")).count();
+    let rows = python
+        .into_iter()
+        .map(|(name, pool, told, seconds)| vec![name.into(), pool.into(), told.into(), seconds.into()]);
+    Table {
+        name: "python_faults",
+        title: "A worker that is killed, in Python".to_owned(),
+        columns: vec![
+            Column::new("program", "program", 0),
+            Column::new("pool", "pool", 0),
+            Column::new("delivered", "delivered", 0),
+            Column::new("seconds", "seconds", 1),
+        ],
+        rows: rows.collect(),
+        found: format!(
+            "Eight pieces of work, and a SIGKILL for the worker of the fourth: {delivering} of {all} pools deliver results, {hung} never end."
+        ),
+    }
+}

@@ -1,0 +1,391 @@
+//! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
+//! bounds the reads in flight; and the files are read from the disk, not from memory.
+
+use super::contest::{Contest, Contestant, Run, all_modes, spread};
+use super::python::{self, Sample, Way};
+use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use super::{Bench, listed};
+use crate::corpus::Corpus;
+use anyhow::Result;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::unistd::sync;
+use std::time::Duration;
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 2] =
+    ["Threads are for work that waits: there they pay", "A semaphore keeps a service from being flooded"];
+
+/// What all delays together come to, for one worker: long beside what is computed, short enough to be waited for.
+const DELAY: Duration = Duration::from_millis(2500);
+
+/// No read is delayed by more.
+const LONGEST_LATENCY: Duration = Duration::from_millis(50);
+
+/// The delay of each read.
+fn latency(bench: &Bench) -> Duration {
+    let shared_out = DELAY / bench.facts.documents.clamp(1, u64::from(u32::MAX)) as u32;
+    // Whole tenths of a millisecond read better, and sleeps are not much more exact.
+    let tenths = (shared_out.as_micros() as u64).div_ceil(100).max(1);
+    bench.read_latency.unwrap_or(Duration::from_micros(100 * tenths).min(LONGEST_LATENCY))
+}
+
+fn milliseconds(latency: Duration) -> String {
+    format!("{}", latency.as_secs_f64() * 1000.0)
+}
+
+fn workers(bench: &Bench) -> Vec<u32> {
+    bench.workers_or([1, 2, 4, 8].iter().map(|times| times * bench.cores).collect())
+}
+
+fn waiting(bench: &Bench) -> Vec<Contestant> {
+    let latency = milliseconds(latency(bench));
+    all_modes(&workers(bench)).into_iter().map(|all| all.with(&["--read-latency", &latency])).collect()
+}
+
+/// As many workers as pay, and fewer reads at a time.
+fn bounded(bench: &Bench) -> Vec<Contestant> {
+    let latency = milliseconds(latency(bench));
+    let most = workers(bench).into_iter().max().unwrap_or(1);
+    let permits = [most, most.div_ceil(2), most.div_ceil(4), 1];
+    let mut permits: Vec<_> = permits.into_iter().collect();
+    permits.dedup();
+    let several = ["threads", "processes"]
+        .into_iter()
+        .flat_map(|mode| permits.iter().map(move |n| (mode, n.to_string())));
+    several
+        .map(|(mode, permits)| {
+            Contestant::new(mode, most).with(&["--read-latency", &latency, "--max-reads", &permits])
+        })
+        .collect()
+}
+
+fn cold(bench: &Bench) -> Vec<Contestant> {
+    let mut counts = vec![bench.cores, 4 * bench.cores];
+    counts = bench.workers_or(counts);
+    all_modes(&counts)
+}
+
+/// Rounds of the parts that take long.
+fn rounds(bench: &Bench) -> u32 {
+    bench.runs.min(3)
+}
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    let contestants = waiting(bench).len() + bounded(bench).len() + cold(bench).len();
+    let ways = python::ways(&workers(bench)).len();
+    u64::from(rounds(bench)) * contestants as u64 + (bench.pythons.len().min(1) * ways) as u64
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If a run fails, or outputs differ.
+pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+    let rounds = rounds(bench);
+    let contestants = waiting(bench);
+    let delayed = Delayed { bench, runs: contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    let contestants = bounded(bench);
+    let limited = Limited { bench, runs: contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    sync();
+    let contestants = cold(bench);
+    let runs = contest.rounds(&contestants, rounds, || {
+        forget(&bench.documents);
+        Ok(())
+    })?;
+    let python = match bench.pythons.first() {
+        Some(program) => {
+            let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.scratch)?;
+            let ways = python::ways(&workers(bench));
+            let latency = DELAY / (sample.documents.clamp(1, 1 << 30) as u32);
+            let seconds = program.embed(bench, &ways, &sample, latency, 1)?;
+            Some((program.name(), latency, ways, seconds))
+        }
+        None => None,
+    };
+    let mut tables = vec![delayed.table(), limited.table(), cold_table(&contestants, &runs)];
+    tables.extend(
+        python.as_ref().map(|(name, latency, ways, seconds)| python_table(name, *latency, ways, seconds)),
+    );
+    let about = format!(
+        "Each read of a document is delayed by {} ms (--read-latency), while its worker waits and computes nothing; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
+        milliseconds(latency(bench))
+    );
+    Ok(Suite {
+        name: "io",
+        title: "Work that waits",
+        about,
+        tables,
+        figures: vec![delayed.figure(), limited.figure()],
+        claims: vec![delayed.claim(), limited.claim()],
+    })
+}
+
+/// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
+fn forget(corpus: &Corpus) {
+    for row in 0..corpus.documents.len() {
+        if let Ok(file) = corpus.documents.open(row) {
+            // A hint: how much had to be read again is measured.
+            let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+        }
+    }
+}
+
+fn columns(more: &[Column]) -> Vec<Column> {
+    let first = [
+        Column::new("mode", "mode", 0),
+        Column::new("workers", "workers", 0),
+        Column::new("seconds", "seconds", 3),
+    ];
+    first.iter().chain(more).cloned().collect()
+}
+
+fn cells(contestant: &Contestant, seconds: &Spread) -> Vec<Cell> {
+    vec![contestant.mode.into(), u64::from(contestant.workers).into(), seconds.clone().into()]
+}
+
+/// Runs in which each read is delayed.
+struct Delayed<'a> {
+    bench: &'a Bench<'a>,
+    contestants: Vec<Contestant>,
+    runs: Vec<Vec<Run>>,
+}
+
+impl Delayed<'_> {
+    fn rows(&self) -> impl Iterator<Item = (&Contestant, Spread)> {
+        self.contestants
+            .iter()
+            .zip(&self.runs)
+            .map(|(contestant, runs)| (contestant, spread(runs, |run| run.seconds)))
+    }
+
+    fn base(&self) -> f64 {
+        spread(&self.runs[0], |run| run.seconds).median
+    }
+
+    /// The most workers and their speed-up, of a mode.
+    fn most(&self, mode: &str) -> (u32, f64) {
+        let rows = self.rows().filter(|(contestant, _)| contestant.mode == mode);
+        rows.map(|(contestant, seconds)| (contestant.workers, self.base() / seconds.median))
+            .max_by_key(|&(workers, _)| workers)
+            .unwrap_or((1, 1.0))
+    }
+
+    fn found(&self) -> String {
+        let ((threads, by_threads), (processes, by_processes)) =
+            (self.most("threads"), self.most("processes"));
+        format!(
+            "{threads} threads are {by_threads:.1} times as fast as one worker, {processes} processes {by_processes:.1} times, on {} cores: who waits leaves the core to another.",
+            self.bench.cores
+        )
+    }
+
+    fn table(&self) -> Table {
+        let rows = self.rows().map(|(contestant, seconds)| {
+            let gain = self.base() / seconds.median;
+            cells(contestant, &seconds).into_iter().chain([gain.into()]).collect()
+        });
+        Table {
+            name: "latency",
+            title: "Each read delayed".to_owned(),
+            columns: columns(&[Column::new("speed_up", "speed-up", 2)]),
+            rows: rows.collect(),
+            found: self.found(),
+        }
+    }
+
+    fn figure(&self) -> Figure {
+        let series = ["threads", "processes"].map(|mode| Series {
+            name: mode.to_owned(),
+            is_ideal: false,
+            points: self
+                .rows()
+                .filter(|(contestant, _)| contestant.mode == mode)
+                .map(|(contestant, seconds)| {
+                    Point::at(contestant.workers.into(), &seconds.gain_on(self.base()))
+                })
+                .collect(),
+        });
+        let workers = workers(self.bench);
+        let ideal = super::scaling::ideal(&workers, workers.iter().copied().max().unwrap_or(1));
+        Figure {
+            name: "speed_up_waiting",
+            title: "Speed-up where reads wait".to_owned(),
+            kind: FigureKind::Lines,
+            x_label: "workers".to_owned(),
+            y_label: "times as fast".to_owned(),
+            series: series.into_iter().chain([ideal]).collect(),
+            found: self.found(),
+        }
+    }
+
+    fn claim(&self) -> Claim {
+        let (_, by_threads) = self.most("threads");
+        let holds = match () {
+            () if workers(self.bench).into_iter().max() <= Some(1) => Holds::NotMeasured,
+            () if by_threads > 1.2 * f64::from(self.bench.cores) => Holds::Yes,
+            () if by_threads > 1.2 => Holds::Partly,
+            () => Holds::No,
+        };
+        Claim {
+            claim: CLAIMS[0],
+            holds,
+            why: format!("{} Processes pay there, too.", self.found()),
+            brief: None,
+        }
+    }
+}
+
+/// Runs in which fewer may read at a time than there are workers.
+struct Limited<'a> {
+    bench: &'a Bench<'a>,
+    contestants: Vec<Contestant>,
+    runs: Vec<Vec<Run>>,
+}
+
+impl Limited<'_> {
+    /// Contestants with their permits, their times, and the least time that so few reads at a time take.
+    fn rows(&self) -> impl Iterator<Item = (&Contestant, u64, Spread, f64)> {
+        let delays = latency(self.bench).as_secs_f64() * self.bench.facts.documents as f64;
+        self.contestants.iter().zip(&self.runs).map(move |(contestant, runs)| {
+            let permits = contestant.options.last().and_then(|option| option.parse().ok()).unwrap_or(1);
+            (contestant, permits, spread(runs, |run| run.seconds), delays / permits as f64)
+        })
+    }
+
+    fn table(&self) -> Table {
+        let rows = self.rows().map(|(contestant, permits, seconds, least)| {
+            cells(contestant, &seconds).into_iter().chain([permits.into(), least.into()]).collect()
+        });
+        Table {
+            name: "max_reads",
+            title: "A semaphore around reads".to_owned(),
+            columns: columns(&[
+                Column::new("max_reads", "--max-reads", 0),
+                Column::new("least_seconds", "delays alone, s", 3),
+            ]),
+            rows: rows.collect(),
+            found: self.found(),
+        }
+    }
+
+    /// Whether no run took less time than its delays.
+    fn is_bounded(&self) -> bool {
+        self.rows().all(|(_, _, seconds, least)| seconds.min >= least)
+    }
+
+    fn found(&self) -> String {
+        match self.is_bounded() {
+            true => "No run was faster than so few delayed reads at a time can be: the bound holds across threads and across processes.".to_owned(),
+            false => "A run was faster than so few delayed reads at a time can be: the bound was broken.".to_owned(),
+        }
+    }
+
+    fn figure(&self) -> Figure {
+        let series = ["threads", "processes"].map(|mode| Series {
+            name: mode.to_owned(),
+            is_ideal: false,
+            points: self
+                .rows()
+                .filter(|(contestant, ..)| contestant.mode == mode)
+                .map(|(_, permits, seconds, _)| Point::bar(permits.to_string(), &seconds))
+                .collect(),
+        });
+        let least = Series {
+            name: "delays alone".to_owned(),
+            is_ideal: true,
+            points: self
+                .rows()
+                .filter(|(contestant, ..)| contestant.mode == "threads")
+                .map(|(_, permits, _, least)| Point::bar(permits.to_string(), &Spread::of(vec![least])))
+                .collect(),
+        };
+        Figure {
+            name: "max_reads",
+            title: format!("{} workers, fewer reads at a time", self.contestants[0].workers),
+            kind: FigureKind::Bars,
+            x_label: "--max-reads".to_owned(),
+            y_label: "seconds".to_owned(),
+            series: series.into_iter().chain([least]).collect(),
+            found: self.found(),
+        }
+    }
+
+    fn claim(&self) -> Claim {
+        Claim {
+            claim: CLAIMS[1],
+            holds: if self.is_bounded() { Holds::Yes } else { Holds::No },
+            why: format!(
+                "{} A permit is a lock on one byte of a file, which the kernel frees when its holder dies.",
+                self.found()
+            ),
+            brief: None,
+        }
+    }
+}
+
+fn cold_table(contestants: &[Contestant], runs: &[Vec<Run>]) -> Table {
+    let seconds: Vec<_> = runs.iter().map(|runs| spread(runs, |run| run.seconds)).collect();
+    let read: Vec<_> =
+        runs.iter().map(|runs| spread(runs, |run| run.usage.bytes_read as f64 / 1e6).median).collect();
+    let rows = contestants.iter().zip(seconds.iter().zip(&read)).map(|(contestant, (time, read))| {
+        let gain = seconds[0].median / time.median;
+        cells(contestant, time).into_iter().chain([gain.into(), (*read).into()]).collect()
+    });
+    let corpus = runs[0][0].report.bytes as f64 / 1e6;
+    let best = contestants.iter().zip(&seconds).min_by(|a, b| a.1.median.total_cmp(&b.1.median));
+    let least_read = read.iter().copied().fold(f64::INFINITY, f64::min);
+    let found = match best {
+        Some((best, time)) if least_read > corpus / 2.0 => format!(
+            "{} with {} workers is the fastest, {:.2} times one worker.",
+            best.mode,
+            best.workers,
+            seconds[0].median / time.median
+        ),
+        _ => format!(
+            "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
+        ),
+    };
+    Table {
+        name: "cold",
+        title: "From the disk".to_owned(),
+        columns: columns(&[
+            Column::new("speed_up", "speed-up", 2),
+            Column::new("megabytes_read", "MB from disk", 1),
+        ]),
+        rows: rows.collect(),
+        found,
+    }
+}
+
+fn python_table(name: &str, latency: Duration, ways: &[(Way, u32)], seconds: &[Spread]) -> Table {
+    let base = seconds[0].median;
+    let rows = ways.iter().zip(seconds).map(|(&(way, workers), seconds)| {
+        vec![
+            way.name().into(),
+            u64::from(workers).into(),
+            seconds.median.into(),
+            (base / seconds.median).into(),
+        ]
+    });
+    let best = |way: Way| {
+        let of = ways.iter().zip(seconds).filter(|((found, _), _)| *found == way);
+        of.map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max)
+    };
+    let gains = [Way::Threads, Way::Processes].map(|way| format!("{} {:.1}", way.name(), best(way)));
+    Table {
+        name: "python",
+        title: format!("The same in {name}, each read {:.1} ms later", latency.as_secs_f64() * 1000.0),
+        columns: vec![
+            Column::new("mode", "mode", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("seconds", "seconds", 3),
+            Column::new("speed_up", "speed-up", 2),
+        ],
+        rows: rows.collect(),
+        found: format!(
+            "Speed-up at best: {}. Who waits gives the global lock away; who computes takes turns for it.",
+            listed(&gains)
+        ),
+    }
+}

@@ -1,0 +1,518 @@
+//! Suite `locks`: what each means of keeping order costs, alone and contended, between threads and between processes, with
+//! the invariant that it protects checked; and what becomes of it when its holder dies.
+
+use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
+use super::team::{self, KINDS, Kind};
+use super::{Bench, listed};
+use anyhow::{Context as _, Result, bail, ensure};
+use bowline_workers::gate::{Gate, Gates};
+use bowline_workers::mapped::{self, Store};
+use bowline_workers::recorder::Recorder;
+use nix::sys::signal::{Signal, raise};
+use nix::sys::wait::{WaitStatus, waitpid};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 2] = [
+    "A lock that its holder takes again waits for ever; a re-entrant one does not",
+    "Events and conditions let workers wait for each other",
+];
+
+/// Rounds of a run, of all workers together, where nobody sleeps.
+const ROUNDS: u64 = 400_000;
+
+/// Rounds where each one wakes somebody.
+const WAKING_ROUNDS: u64 = 20_000;
+
+/// Permits of the semaphores.
+const PERMITS: u32 = 2;
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Means {
+    Lock,
+    Reentrant,
+    Semaphore,
+    RecordLocks,
+    Event,
+    Condition,
+}
+
+const MEANS: [Means; 6] =
+    [Means::Lock, Means::Reentrant, Means::Semaphore, Means::RecordLocks, Means::Event, Means::Condition];
+
+impl Means {
+    fn name(self) -> &'static str {
+        match self {
+            Means::Lock => "lock",
+            Means::Reentrant => "re-entrant lock",
+            Means::Semaphore => "semaphore",
+            Means::RecordLocks => "--max-reads",
+            Means::Event => "event",
+            Means::Condition => "condition",
+        }
+    }
+
+    /// What a round is, and what it must keep.
+    fn about(self) -> (&'static str, &'static str) {
+        match self {
+            Means::Lock => ("lock, add one, unlock", "no update is lost"),
+            Means::Reentrant => {
+                ("lock twice, add one, unlock twice", "no update is lost; its holder may take it again")
+            }
+            Means::Semaphore => ("acquire, enter, leave, release", "no more than 2 are within"),
+            Means::RecordLocks => ("the same by locks on a file's bytes", "no more than 2 are within"),
+            Means::Event => {
+                ("set and wait; contended: hand over to another", "what was written before is seen behind")
+            }
+            Means::Condition => {
+                ("put or take, one place; wait while full or empty", "each item is taken once, in order")
+            }
+        }
+    }
+
+    /// Workers of a contended run.
+    fn workers(self, cores: usize) -> usize {
+        match self {
+            Means::Lock | Means::Reentrant => cores.max(2),
+            Means::Semaphore | Means::RecordLocks => 2 * cores.max(2),
+            // One sets, one waits; one puts, one takes.
+            Means::Event | Means::Condition => 2,
+        }
+    }
+
+    fn rounds(self, workers: usize) -> u64 {
+        match self {
+            Means::RecordLocks => WAKING_ROUNDS,
+            Means::Event | Means::Condition if workers > 1 => WAKING_ROUNDS,
+            _ => ROUNDS,
+        }
+    }
+}
+
+/// Adds one as `counter += 1` does: right only under a lock.
+fn add_one(word: &AtomicU64) {
+    word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// What is in shared memory besides the means itself.
+struct Words(mapped::Table<AtomicU64>);
+
+impl Words {
+    fn new() -> Result<Self> {
+        Ok(Words(mapped::Table::new(4, &Store::unlimited()).context("mapping shared memory")?))
+    }
+
+    fn get(&self, word: usize) -> u64 {
+        self.0[word].load(Ordering::Acquire)
+    }
+}
+
+/// Seconds of a run of `rounds` rounds; none of its workers has seen its invariant broken.
+fn measure(means: Means, kind: Kind, workers: usize, rounds: u64) -> Result<f64> {
+    let each = rounds / workers as u64;
+    match means {
+        Means::Lock => locked(LockKind::Plain, kind, workers, each),
+        Means::Reentrant => locked(LockKind::Reentrant, kind, workers, each),
+        Means::Semaphore => {
+            let semaphore = Semaphore::new(PERMITS)?;
+            bounded(kind, workers, each, &|_, within| {
+                semaphore.acquire();
+                within();
+                semaphore.release();
+            })
+        }
+        Means::RecordLocks => {
+            let recorder = Recorder::new(workers).context("mapping the recorder")?;
+            let gates = Gates::new(Some(PERMITS), Duration::ZERO).context("making permits")?;
+            let gates: Vec<_> = (0..workers)
+                .map(|desk| gates.gate(desk, &recorder.pen(desk)))
+                .collect::<Result<_, _>>()
+                .context("making permits")?;
+            bounded(kind, workers, each, &|number, within| {
+                let permit = gates[number].enter();
+                assert!(permit.is_ok(), "the system has room for a lock");
+                within();
+            })
+        }
+        Means::Event => handed_over(kind, workers, each),
+        Means::Condition => put_and_taken(kind, workers, each),
+    }
+}
+
+fn locked(lock_kind: LockKind, kind: Kind, workers: usize, each: u64) -> Result<f64> {
+    let (lock, words) = (Lock::new(lock_kind)?, Words::new()?);
+    let depth = if lock_kind == LockKind::Reentrant { 2 } else { 1 };
+    let seconds = team::run(kind, workers, &|_| {
+        for _ in 0..each {
+            (0..depth).for_each(|_| lock.lock());
+            add_one(&words.0[0]);
+            (0..depth).for_each(|_| lock.unlock());
+        }
+    })?;
+    ensure!(words.get(0) == each * workers as u64, "a lock has lost updates");
+    lock.lock();
+    ensure!(lock.try_lock() == (lock_kind == LockKind::Reentrant), "a lock that its holder takes again");
+    Ok(seconds)
+}
+
+fn bounded(kind: Kind, workers: usize, each: u64, enter: &(dyn Fn(usize, &dyn Fn()) + Sync)) -> Result<f64> {
+    let words = Words::new()?;
+    let (within, most, count) = (&words.0[0], &words.0[1], &words.0[2]);
+    let seconds = team::run(kind, workers, &|number| {
+        for _ in 0..each {
+            enter(number, &|| {
+                most.fetch_max(within.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
+                count.fetch_add(1, Ordering::Relaxed);
+                within.fetch_sub(1, Ordering::AcqRel);
+            });
+        }
+    })?;
+    let (most, permits) = (words.get(1), u64::from(PERMITS));
+    ensure!(most <= permits, "{most} were within a semaphore with {permits} permits");
+    ensure!(words.get(2) == each * workers as u64, "a semaphore has let through too few");
+    Ok(seconds)
+}
+
+/// Alone: set, wait, clear. By two: one writes and sets, the other waits, looks, and answers.
+fn handed_over(kind: Kind, workers: usize, each: u64) -> Result<f64> {
+    let (there, back, words) = (Event::new()?, Event::new()?, Words::new()?);
+    let (written, wrong) = (&words.0[0], &words.0[1]);
+    let seconds = team::run(kind, workers, &|number| {
+        for round in 1..=each {
+            match (workers, number) {
+                (1, _) => {
+                    there.set();
+                    there.wait();
+                    there.clear();
+                }
+                (_, 0) => {
+                    written.store(round, Ordering::Relaxed);
+                    there.set();
+                    back.wait();
+                    back.clear();
+                }
+                _ => {
+                    there.wait();
+                    there.clear();
+                    wrong.fetch_add(u64::from(written.load(Ordering::Relaxed) != round), Ordering::Relaxed);
+                    back.set();
+                }
+            }
+        }
+    })?;
+    ensure!(words.get(1) == 0, "what was written before an event was not seen behind it");
+    Ok(seconds)
+}
+
+/// A queue with one place: alone, one puts and takes; by two, one puts and the other takes.
+fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
+    let (lock, changed, words) = (Lock::new(LockKind::Plain)?, Condition::new()?, Words::new()?);
+    let (place, taken, wrong) = (&words.0[0], &words.0[1], &words.0[2]);
+    let put = |item: u64| {
+        lock.lock();
+        while place.load(Ordering::Relaxed) != 0 {
+            changed.wait(&lock);
+        }
+        place.store(item, Ordering::Relaxed);
+        changed.notify_all();
+        lock.unlock();
+    };
+    let take = |expected: u64| {
+        lock.lock();
+        while place.load(Ordering::Relaxed) == 0 {
+            changed.wait(&lock);
+        }
+        let item = place.swap(0, Ordering::Relaxed);
+        wrong.fetch_add(u64::from(item != expected), Ordering::Relaxed);
+        add_one(taken);
+        changed.notify_all();
+        lock.unlock();
+    };
+    let seconds = team::run(kind, workers, &|number| {
+        for item in 1..=each {
+            if number == 0 {
+                put(item);
+            }
+            if number == 1 || workers == 1 {
+                take(item);
+            }
+        }
+    })?;
+    ensure!(words.get(1) == each && words.get(2) == 0, "an item of a queue was lost, or taken out of order");
+    Ok(seconds)
+}
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64 + 1
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If an invariant was broken.
+pub fn run(bench: &Bench) -> Result<Suite> {
+    let cases: Vec<_> = MEANS
+        .iter()
+        .flat_map(|&means| {
+            let workers = [1, means.workers(bench.cores as usize)];
+            workers.into_iter().flat_map(move |workers| KINDS.map(|kind| (means, workers, kind)))
+        })
+        .collect();
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
+    for _ in 0..bench.runs {
+        for (&(means, workers, kind), times) in cases.iter().zip(&mut times) {
+            let rounds = means.rounds(workers);
+            let seconds = measure(means, kind, workers, rounds)
+                .with_context(|| format!("{} between {workers} {}", means.name(), kind.name()))?;
+            times.push(seconds * 1e9 / rounds as f64);
+            bench.check()?;
+            bench.step();
+        }
+    }
+    let costs: Vec<_> = cases
+        .into_iter()
+        .zip(times)
+        .map(|((means, workers, kind), times)| Cost { means, workers, kind, times: Spread::of(times) })
+        .collect();
+    let deaths = deaths()?;
+    bench.step();
+    let about = "The C library's lock, re-entrant lock, semaphore and condition, an event made of them, and the record locks behind --max-reads; all in a map that is shared by threads and processes alike. Each run checks what the means is there to protect, and the suite ends with an error if that is broken.";
+    Ok(Suite {
+        name: "locks",
+        title: "Locks, semaphores, events, conditions",
+        about: about.to_owned(),
+        tables: vec![cost_table(&costs), death_table(&deaths)],
+        figures: cost_figures(&costs),
+        claims: claims(&costs),
+    })
+}
+
+/// A suite that ends has found that all invariants held.
+fn claims(costs: &[Cost]) -> Vec<Claim> {
+    let cost = |means: Means, kind: Kind| {
+        costs
+            .iter()
+            .find(|c| c.means == means && c.kind == kind && c.workers > 1)
+            .map_or(f64::NAN, |c| c.times.median)
+    };
+    let woken = |means: Means| {
+        format!(
+            "{:.1} µs between threads, {:.1} between processes",
+            cost(means, Kind::Threads) / 1e3,
+            cost(means, Kind::Processes) / 1e3
+        )
+    };
+    vec![
+        Claim {
+            claim: CLAIMS[0],
+            holds: Holds::Yes,
+            why: "Tried on both after each run: the plain one could not be taken again, the re-entrant one could.".to_owned(),
+            brief: None,
+        },
+        Claim {
+            claim: CLAIMS[1],
+            holds: Holds::Yes,
+            why: format!(
+                "What was written before an event was seen behind it, each time ({} to hand over); what was put in a queue of one place was taken once and in order ({} an item).",
+                woken(Means::Event),
+                woken(Means::Condition)
+            ),
+            brief: None,
+        },
+    ]
+}
+
+struct Cost {
+    means: Means,
+    workers: usize,
+    kind: Kind,
+    /// Nanoseconds a round.
+    times: Spread,
+}
+
+fn cost_table(costs: &[Cost]) -> Table {
+    let rows = costs.iter().map(|cost| {
+        let (round, invariant) = cost.means.about();
+        vec![
+            cost.means.name().into(),
+            cost.kind.name().into(),
+            (cost.workers as u64).into(),
+            cost.times.clone().into(),
+            round.into(),
+            format!("{invariant}: held").into(),
+        ]
+    });
+    let times = |means: Means, contended: bool| {
+        let of = |kind: Kind| {
+            let cost =
+                costs.iter().find(|c| c.means == means && c.kind == kind && (c.workers > 1) == contended);
+            cost.map_or(f64::NAN, |cost| cost.times.median)
+        };
+        (of(Kind::Threads), of(Kind::Processes))
+    };
+    let (alone, contended) = (times(Means::Lock, false), times(Means::Lock, true));
+    let handed = times(Means::Event, true);
+    Table {
+        name: "costs",
+        title: "What a round costs".to_owned(),
+        columns: vec![
+            Column::new("means", "means", 0),
+            Column::new("mode", "between", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("nanoseconds", "ns a round", 0),
+            Column::new("round", "a round is", 0),
+            Column::new("invariant", "what it keeps", 0),
+        ],
+        rows: rows.collect(),
+        found: format!(
+            "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. To hand over by an event costs {:.0} and {:.0} ns: waking somebody is what is dear, not the kind of worker.",
+            alone.0, alone.1, contended.0, contended.1, handed.0, handed.1
+        ),
+    }
+}
+
+/// The costs of some means, contended.
+fn cost_figure(costs: &[Cost], name: &'static str, title: &str, means: &[Means], found: &str) -> Figure {
+    let series = KINDS.iter().map(|&kind| Series {
+        name: kind.name().to_owned(),
+        is_ideal: false,
+        points: costs
+            .iter()
+            .filter(|cost| cost.kind == kind && cost.workers > 1 && means.contains(&cost.means))
+            .map(|cost| Point::bar(cost.means.name(), &cost.times))
+            .collect(),
+    });
+    Figure {
+        name,
+        title: title.to_owned(),
+        kind: FigureKind::Bars,
+        x_label: String::new(),
+        y_label: "ns a round".to_owned(),
+        series: series.collect(),
+        found: found.to_owned(),
+    }
+}
+
+/// Two, since what wakes somebody costs a hundred times more.
+fn cost_figures(costs: &[Cost]) -> Vec<Figure> {
+    let (quick, slow) = MEANS.split_at(3);
+    vec![
+        cost_figure(
+            costs,
+            "contended_cost",
+            "Contended: locks and semaphores",
+            quick,
+            "The very same objects in both cases: a process-shared lock does not know whether threads or processes meet at it.",
+        ),
+        cost_figure(
+            costs,
+            "waking_cost",
+            "Contended: what asks the kernel or wakes another",
+            slow,
+            "A record lock is a call of the kernel, to hand over wakes a worker that sleeps.",
+        ),
+    ]
+}
+
+/// How long a waiter waits for what a dead one held.
+const MOURNING: Duration = Duration::from_millis(300);
+
+/// What became of something whose holder had died.
+struct Loss {
+    what: &'static str,
+    kind: Kind,
+    taken: Taken,
+}
+
+/// Lets a holder of each die with it: a thread by ending, a process by SIGKILL.
+fn deaths() -> Result<Vec<Loss>> {
+    let mut losses = Vec::new();
+    for kind in KINDS {
+        let lock = Lock::new(LockKind::Plain)?;
+        die(kind, &|| lock.lock())?;
+        losses.push(Loss { what: "lock", kind, taken: lock.lock_within(MOURNING) });
+        let robust = Lock::new(LockKind::Robust)?;
+        die(kind, &|| robust.lock())?;
+        losses.push(Loss { what: "robust lock", kind, taken: robust.lock_within(MOURNING) });
+        let semaphore = Semaphore::new(1)?;
+        die(kind, &|| semaphore.acquire())?;
+        losses.push(Loss { what: "semaphore", kind, taken: semaphore.acquire_within(MOURNING) });
+        losses.push(Loss { what: "--max-reads", kind, taken: permit_after_death(kind)? });
+    }
+    Ok(losses)
+}
+
+/// Whether a permit to read is free when its holder is dead.
+fn permit_after_death(kind: Kind) -> Result<Taken> {
+    let recorder = Recorder::new(2).context("mapping the recorder")?;
+    let gates = Gates::new(Some(1), Duration::ZERO).context("making permits")?;
+    let gate = |desk: usize| gates.gate(desk, &recorder.pen(desk)).context("making a permit");
+    // As with workers: only the holder has its gate open. A thread that dies drops it, a process leaves it as it is.
+    let held = Mutex::new(Some(gate(0)?));
+    die(kind, &|| {
+        let gate = held.lock().ok().and_then(|mut held| held.take());
+        std::mem::forget(gate.as_ref().map(Gate::enter));
+        if kind == Kind::Processes {
+            std::mem::forget(gate);
+        }
+    })?;
+    drop(held);
+    let waiter = gate(1)?;
+    let waiting = team::start_process(|| drop(waiter.enter()))?;
+    Ok(if team::ends_within(waiting, MOURNING)? { Taken::Yes } else { Taken::No })
+}
+
+/// Lets somebody take something and die.
+fn die(kind: Kind, take: &(dyn Fn() + Sync)) -> Result<()> {
+    match kind {
+        Kind::Threads => {
+            thread::scope(|scope| scope.spawn(take).join()).map_err(|_| anyhow::anyhow!("a thread panicked"))
+        }
+        Kind::Processes => {
+            let child = team::start_process(|| {
+                take();
+                let _ = raise(Signal::SIGKILL);
+            })?;
+            match waitpid(child, None)? {
+                WaitStatus::Signaled(..) => Ok(()),
+                status => bail!("a process was to die by a signal: {status:?}"),
+            }
+        }
+    }
+}
+
+fn death_table(losses: &[Loss]) -> Table {
+    let told = |taken: Taken| match taken {
+        Taken::Yes => "free again",
+        Taken::AfterDeath => "free again, and the next one is told of the death",
+        Taken::No => "held for ever: who waits for it hangs",
+    };
+    let rows =
+        losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), told(loss.taken).into()]);
+    let of = |are_stuck: bool| {
+        let of_processes = losses.iter().filter(|loss| loss.kind == Kind::Processes);
+        let all = of_processes.filter(|loss| (loss.taken == Taken::No) == are_stuck);
+        listed(&all.map(|loss| loss.what.to_owned()).collect::<Vec<_>>())
+    };
+    Table {
+        name: "deaths",
+        title: "A holder that dies".to_owned(),
+        columns: vec![
+            Column::new("means", "means", 0),
+            Column::new("mode", "between", 0),
+            Column::new("outcome", "when its holder is dead", 0),
+        ],
+        rows: rows.collect(),
+        found: format!(
+            "When the process that holds it is killed, these stay taken: {}. This is how a pool hangs. These are free again: {}.",
+            of(true),
+            of(false)
+        ),
+    }
+}

@@ -1,0 +1,156 @@
+//! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
+
+use super::Bench;
+use super::child::Watch;
+use super::contest::{Contest, Contestant, all_modes};
+use super::family::{MemoryUse, memory_of_family};
+use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use anyhow::Result;
+use nix::unistd::Pid;
+use std::time::Duration;
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 1] = ["Processes take more memory than threads"];
+
+/// Time between two looks.
+const EVERY: Duration = Duration::from_millis(3);
+
+fn contestants(bench: &Bench) -> Vec<Contestant> {
+    let mut workers = vec![1, 2, 4, 8];
+    workers.push(bench.cores);
+    workers.sort_unstable();
+    workers.dedup();
+    all_modes(&bench.workers_or(workers))
+}
+
+fn rounds(bench: &Bench) -> u32 {
+    bench.runs.min(3)
+}
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    u64::from(rounds(bench)) * contestants(bench).len() as u64
+}
+
+struct Row<'a> {
+    contestant: &'a Contestant,
+    /// Most bytes at a time, in millions.
+    proportional: Spread,
+    unique: Spread,
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If a run fails, or outputs differ.
+pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+    let contestants = contestants(bench);
+    let mut rows = Vec::new();
+    for contestant in &contestants {
+        let (mut proportional, mut unique) = (Vec::new(), Vec::new());
+        for _ in 0..rounds(bench) {
+            let peak = peak(contest, contestant)?;
+            proportional.push(peak.proportional as f64 / 1e6);
+            unique.push(peak.unique as f64 / 1e6);
+        }
+        rows.push(Row { contestant, proportional: Spread::of(proportional), unique: Spread::of(unique) });
+    }
+    let about = format!(
+        "The peak of all processes of a run together, looked at every {} ms. Proportional: pages that several have are shared out among them, so that each counts once. Unique: what no other process has.",
+        EVERY.as_millis()
+    );
+    let claim = claim(&rows);
+    let figure = figure(&rows, &claim.why);
+    Ok(Suite {
+        name: "memory",
+        title: "Memory",
+        about,
+        tables: vec![table(&rows, &claim.why)],
+        figures: vec![figure],
+        claims: vec![claim],
+    })
+}
+
+fn peak(contest: &Contest, contestant: &Contestant) -> Result<MemoryUse> {
+    let mut peak = MemoryUse::default();
+    let mut look = |pid: Pid| {
+        let now = memory_of_family(pid);
+        peak.proportional = peak.proportional.max(now.proportional);
+        peak.unique = peak.unique.max(now.unique);
+    };
+    contest.run(contestant, Some(Watch { every: EVERY, with: &mut look }))?;
+    Ok(peak)
+}
+
+fn table(rows: &[Row], found: &str) -> Table {
+    let one = rows[0].proportional.median;
+    let cells = rows.iter().map(|row| {
+        let workers = row.contestant.workers;
+        let more = (row.proportional.median - one) / f64::from(workers.max(2) - 1);
+        vec![
+            row.contestant.mode.into(),
+            u64::from(workers).into(),
+            row.proportional.clone().into(),
+            row.unique.clone().into(),
+            if workers > 1 { more.into() } else { super::results::Cell::Missing },
+        ]
+    });
+    Table {
+        name: "memory",
+        title: "Peak, MB".to_owned(),
+        columns: vec![
+            Column::new("mode", "mode", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("proportional_megabytes", "proportional", 1),
+            Column::new("unique_megabytes", "unique", 1),
+            Column::new("megabytes_a_worker", "each further worker", 1),
+        ],
+        rows: cells.collect(),
+        found: found.to_owned(),
+    }
+}
+
+fn of<'a>(rows: &'a [Row<'a>], mode: &'static str) -> impl Iterator<Item = &'a Row<'a>> {
+    rows.iter().filter(move |row| row.contestant.mode == mode)
+}
+
+fn claim(rows: &[Row]) -> Claim {
+    let most = |mode| of(rows, mode).max_by_key(|row| row.contestant.workers).unwrap_or(&rows[0]);
+    let (threads, processes) = (most("threads"), most("processes"));
+    let ratio = processes.proportional.median / threads.proportional.median;
+    let holds = match ratio {
+        1.25.. => Holds::Yes,
+        1.05.. => Holds::Partly,
+        _ => Holds::No,
+    };
+    let why = format!(
+        "{} processes take {:.0} MB at their peak, as many threads {:.0} MB, one worker {:.0} MB. Rows lie in maps that all share, and a fork copies only what is written: what is dear is a lexicon for each worker, in either mode.",
+        processes.contestant.workers,
+        processes.proportional.median,
+        threads.proportional.median,
+        rows[0].proportional.median
+    );
+    let brief = format!(
+        "{} processes take {ratio:.2} times the memory of as many threads",
+        processes.contestant.workers
+    );
+    Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }
+}
+
+fn figure(rows: &[Row], found: &str) -> Figure {
+    let point = |row: &Row, spread: &Spread| Point::at(row.contestant.workers.into(), spread);
+    let series = |name: &str, points: Vec<Point>| Series { name: name.to_owned(), is_ideal: false, points };
+    Figure {
+        name: "memory",
+        title: "Peak memory of all processes".to_owned(),
+        kind: FigureKind::Lines,
+        x_label: "workers".to_owned(),
+        y_label: "MB".to_owned(),
+        series: vec![
+            series("threads", of(rows, "threads").map(|row| point(row, &row.proportional)).collect()),
+            series("processes", of(rows, "processes").map(|row| point(row, &row.proportional)).collect()),
+            series("processes, unique", of(rows, "processes").map(|row| point(row, &row.unique)).collect()),
+        ],
+        found: found.to_owned(),
+    }
+}

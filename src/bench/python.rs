@@ -1,0 +1,279 @@
+//! The same stories in Python, where it is found: a script with the standard library only (`peer.py`), each run in a fresh
+//! interpreter, timed from outside as bowline's runs are.
+//!
+//! Python gets a sample of the corpus, every so many-th document, so that it takes seconds and not minutes. What is set
+//! beside bowline is its speed-up and its rate, which a sample of that kind changes little.
+
+use super::child::{self, Ended};
+use super::results::Spread;
+use super::{Bench, Scratch};
+use crate::corpus::{Corpus, display_path};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Interpreters that are looked for: the usual one, and those without a global lock.
+const PROGRAMS: [&str; 3] = ["python3", "python3.14t", "python3.13t"];
+
+/// The script.
+const SCRIPT: &str = include_str!("peer.py");
+
+/// Bytes of documents that Python gets, about.
+const SAMPLE: u64 = 6 << 20;
+
+/// Documents that it gets at most.
+const SAMPLE_DOCUMENTS: usize = 2000;
+
+/// Updates of a counter, of all workers together.
+const UPDATES: u64 = 400_000;
+
+/// No run takes longer.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// After that long without an end, a pool is said to hang.
+pub const HANGS: Duration = Duration::from_secs(4);
+
+/// An interpreter.
+#[derive(Debug)]
+pub struct Python {
+    program: &'static str,
+    version: String,
+    /// Whether it has a global lock.
+    pub has_lock: bool,
+}
+
+/// How a bag of words is made of each document, in Python.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// One after the other.
+    Sequential,
+    /// By a pool of threads.
+    Threads,
+    /// By a pool of processes.
+    Processes,
+}
+
+impl Way {
+    /// As it is told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Way::Sequential => "sequential",
+            Way::Threads => "threads",
+            Way::Processes => "processes",
+        }
+    }
+}
+
+/// All ways, by number of workers.
+pub fn ways(workers: &[u32]) -> Vec<(Way, u32)> {
+    let several = [Way::Threads, Way::Processes];
+    let several = several.into_iter().flat_map(|way| workers.iter().map(move |&workers| (way, workers)));
+    std::iter::once((Way::Sequential, 1)).chain(several).collect()
+}
+
+/// A count of tokens that is over.
+#[derive(Deserialize, Clone, Debug)]
+pub struct Counted {
+    /// Threads or processes.
+    pub mode: String,
+    /// With or without a lock.
+    pub way: String,
+    /// What it took.
+    pub seconds: f64,
+    /// Updates.
+    pub truth: u64,
+    /// What is left of them.
+    pub value: u64,
+}
+
+#[derive(Deserialize)]
+struct About {
+    version: String,
+    has_lock: bool,
+}
+
+/// What a run has found: the same in all ways.
+#[derive(Deserialize, PartialEq, Eq, Clone, Debug)]
+struct Embedded {
+    tokens: u64,
+    columns: u64,
+    nonzeros: u64,
+}
+
+/// Documents for Python.
+pub struct Sample {
+    listing: Scratch,
+    /// How many there are.
+    pub documents: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+impl Sample {
+    /// Every so many-th document of a corpus.
+    ///
+    /// # Errors
+    /// If the list can't be written.
+    pub fn of(corpus: &Corpus, roots: &[PathBuf], bytes: u64, scratch: &Scratch) -> Result<Self> {
+        let documents = &corpus.documents;
+        let by_bytes = bytes.div_ceil(SAMPLE).max(1) as usize;
+        let step = by_bytes.max(documents.len().div_ceil(SAMPLE_DOCUMENTS)).max(1);
+        let directory = scratch.beneath("sample")?;
+        let mut file = fs::File::create(directory.path().join("list"))?;
+        let mut sample = Sample { listing: directory, documents: 0, bytes: 0 };
+        for row in (0..documents.len()).step_by(step) {
+            // A CORPUS that is a file is its document's path.
+            let root = &roots[documents.root(row)];
+            let path = std::ffi::OsStr::from_bytes(documents.path(row));
+            let path = if root.is_dir() { root.join(path) } else { root.clone() };
+            if let Some(source) = documents.source(row) {
+                file.write_all(std::path::absolute(&path)?.as_os_str().as_bytes())?;
+                file.write_all(b"\0")?;
+                sample.documents += 1;
+                sample.bytes += source.bytes;
+            }
+        }
+        Ok(sample)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.listing.path().join("list")
+    }
+}
+
+impl Python {
+    /// The interpreters of this machine.
+    ///
+    /// # Errors
+    /// If a signal asks this program to end.
+    pub fn find(bench: &Bench) -> Result<Vec<Python>> {
+        let mut found = Vec::new();
+        for program in PROGRAMS {
+            let python = Python { program, version: String::new(), has_lock: true };
+            // One that isn't there can't be started.
+            match python.ask::<About>(bench, &["about".into()], LIMIT) {
+                Ok((_, Some(About { version, has_lock }))) => {
+                    found.push(Python { program, version, has_lock })
+                }
+                Ok(_) => {}
+                Err(error) if error.downcast_ref::<crate::RunError>().is_some() => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// As it is told.
+    pub fn name(&self) -> String {
+        let lock = if self.has_lock { "" } else { ", no global lock" };
+        format!("Python {}{lock}", self.version)
+    }
+
+    /// The seconds of `rounds` alternating runs of each way, on `sample`, with each read that much later.
+    ///
+    /// # Errors
+    /// If one fails, or two ways do not find the same.
+    pub fn embed(
+        &self,
+        bench: &Bench,
+        ways: &[(Way, u32)],
+        sample: &Sample,
+        latency: Duration,
+        rounds: u32,
+    ) -> Result<Vec<Spread>> {
+        let mut seconds = vec![Vec::new(); ways.len()];
+        let mut expected: Option<Embedded> = None;
+        for round in 0..rounds as usize {
+            for turn in 0..ways.len() {
+                let number = (turn + round) % ways.len();
+                let (way, workers) = ways[number];
+                let arguments = [
+                    "embed".into(),
+                    way.name().into(),
+                    workers.to_string().into(),
+                    latency.as_secs_f64().to_string().into(),
+                    sample.path().into_os_string(),
+                ];
+                let (ended, found) = self.ask::<Embedded>(bench, &arguments, LIMIT)?;
+                let Some(found) = found else {
+                    bail!("{} ({}) failed: {}", self.name(), way.name(), last_line(&ended.stderr));
+                };
+                if *expected.get_or_insert_with(|| found.clone()) != found {
+                    bail!("{} finds something else by {}: no table", self.name(), way.name());
+                }
+                seconds[number].push(ended.seconds);
+                bench.step();
+            }
+        }
+        Ok(seconds.into_iter().map(Spread::of).collect())
+    }
+
+    /// Tokens counted together, in all ways and modes.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn count(&self, bench: &Bench, workers: usize) -> Result<Vec<Counted>> {
+        let arguments = ["counters".into(), workers.to_string().into(), UPDATES.to_string().into()];
+        let (ended, counted) = self.ask(bench, &arguments, LIMIT)?;
+        counted.with_context(|| format!("{}: {}", self.name(), last_line(&ended.stderr)))
+    }
+
+    /// What a pool of that kind delivers if a worker is killed: in words, and after how many seconds.
+    ///
+    /// # Errors
+    /// If it can't be started.
+    pub fn crash(&self, bench: &Bench, way: &str) -> Result<(String, f64)> {
+        #[derive(Deserialize)]
+        struct Done {
+            done: u64,
+        }
+        let (ended, done) = self.ask::<Done>(bench, &["crash".into(), way.into()], HANGS)?;
+        let told = match (&ended.status, done) {
+            (None, _) => format!("hangs: ended after {} s", HANGS.as_secs()),
+            (Some(_), Some(Done { done })) => format!("{done} of 8 results"),
+            (Some(status), None) => match std::os::unix::process::ExitStatusExt::signal(status) {
+                Some(_) => "nothing: the program is dead".to_owned(),
+                None => format!("nothing: {}", last_line(&ended.stderr)),
+            },
+        };
+        Ok((told, ended.seconds))
+    }
+
+    /// Runs a task, and reads what it left.
+    fn ask<T: DeserializeOwned>(
+        &self,
+        bench: &Bench,
+        arguments: &[OsString],
+        limit: Duration,
+    ) -> Result<(Ended, Option<T>)> {
+        let (script, out) = (bench.scratch.path().join("peer.py"), bench.scratch.path().join("peer.json"));
+        if !script.exists() {
+            fs::write(&script, SCRIPT).with_context(|| display_path(script.as_os_str().as_bytes()))?;
+        }
+        let mut command = Command::new(self.program);
+        // Nothing is written beside the script.
+        command.arg("-B").arg(&script).arg(&out).args(arguments);
+        let ended = child::run(&mut command, bench.interrupted, Some(limit), None)?;
+        let result = ended.status.filter(|status| status.success()).and_then(|_| read(&out));
+        // The next one must not find it.
+        let _ = fs::remove_file(&out);
+        Ok((ended, result))
+    }
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// What an interpreter says of an error comes last.
+fn last_line(text: &str) -> &str {
+    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no word of why");
+    line.split_once(": ").map_or(line, |(name, _)| name.rsplit('.').next().unwrap_or(name))
+}

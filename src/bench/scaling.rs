@@ -1,0 +1,533 @@
+//! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
+
+use super::contest::{Contest, Contestant, Run, all_modes, spread};
+use super::python::{self, Sample, Way};
+use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use super::{Bench, listed};
+use anyhow::Result;
+use std::fs;
+use std::time::Duration;
+
+/// What it looks at of what is said.
+pub const CLAIMS: [&str; 4] = [
+    "Threads give no speed-up for work that computes",
+    "Processes give a linear speed-up for work that computes",
+    "A process costs more to start than a thread",
+    "Processes must copy their data to each other",
+];
+
+/// Documents of one word, for what a run costs that has next to nothing to do.
+const TINY_DOCUMENTS: usize = 64;
+
+/// More rounds of these: they are short.
+const TINY_ROUNDS: u32 = 4;
+
+fn contestants(bench: &Bench) -> Vec<Contestant> {
+    let workers = bench.workers_or(bench.up_to_cores());
+    let most = workers.iter().copied().max().unwrap_or(1);
+    let mut all = all_modes(&workers);
+    all.push(Contestant::new("processes", most).with(&["--sandbox", "off"]));
+    all
+}
+
+fn python_ways(bench: &Bench) -> Vec<(Way, u32)> {
+    python::ways(&bench.workers_or(vec![bench.cores.max(2)]))
+}
+
+/// Runs of the suite.
+pub fn steps(bench: &Bench) -> u64 {
+    let python =
+        bench.pythons.len() as u64 * python_ways(bench).len() as u64 * u64::from(bench.peer_rounds());
+    u64::from(bench.runs * (1 + TINY_ROUNDS)) * contestants(bench).len() as u64 + python
+}
+
+/// What it finds.
+///
+/// # Errors
+/// If a run fails, or outputs differ.
+pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+    let contestants = contestants(bench);
+    let runs = contest.rounds(&contestants, bench.runs, || Ok(()))?;
+    let tiny = tiny(bench, &contestants)?;
+    let all: Vec<_> = contestants
+        .iter()
+        .zip(runs)
+        .zip(tiny)
+        .map(|((contestant, runs), tiny)| Row {
+            contestant,
+            seconds: spread(&runs, |run| run.seconds),
+            tiny: spread(&tiny, |run| run.seconds * 1000.0),
+            runs,
+        })
+        .collect();
+    let rows = Rows { all, cores: bench.cores };
+    let mut tables = vec![rows.times(), rows.phases(), rows.costs()];
+    let mut figures = vec![rows.speed_up_figure(), rows.seconds_figure()];
+    let (table, figure, gains) = python(bench, &rows)?;
+    tables.extend(table);
+    figures.extend(figure);
+    let claims = rows.claims(&gains);
+    let about = format!(
+        "Each run is the whole command in a fresh process, from its start to its end: it finds and reads the files, counts, merges, writes and syncs the output. {} runs of each way, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
+        bench.runs
+    );
+    Ok(Suite { name: "scaling", title: "Work that computes", about, tables, figures, claims })
+}
+
+/// The same ways, on a corpus of next to nothing.
+fn tiny(bench: &Bench, contestants: &[Contestant]) -> Result<Vec<Vec<Run>>> {
+    let corpus = bench.scratch.beneath("tiny")?;
+    for number in 0..TINY_DOCUMENTS {
+        fs::write(corpus.path().join(format!("{number:02}.txt")), "word")?;
+    }
+    let (contest, _) = Contest::new(bench, &[corpus.path().to_owned()])?;
+    contest.rounds(contestants, bench.runs * TINY_ROUNDS, || Ok(()))
+}
+
+struct Row<'a> {
+    contestant: &'a Contestant,
+    runs: Vec<Run>,
+    seconds: Spread,
+    /// Milliseconds on next to nothing.
+    tiny: Spread,
+}
+
+impl Row<'_> {
+    fn name(&self) -> Cell {
+        match self.contestant.options.is_empty() {
+            true => self.contestant.mode.into(),
+            false => format!("{}, no sandbox", self.contestant.mode).into(),
+        }
+    }
+
+    fn workers(&self) -> Cell {
+        u64::from(self.contestant.workers).into()
+    }
+
+    fn median(&self, figure: impl Fn(&Run) -> f64) -> f64 {
+        spread(&self.runs, figure).median
+    }
+}
+
+struct Rows<'a> {
+    all: Vec<Row<'a>>,
+    cores: u32,
+}
+
+impl Rows<'_> {
+    /// How many times as fast as one worker inline, in the medians.
+    fn speed_up(&self, row: &Row) -> f64 {
+        self.all[0].seconds.median / row.seconds.median
+    }
+
+    /// The speed-up in percent of what so many workers could give.
+    fn efficiency(&self, row: &Row) -> f64 {
+        100.0 * self.speed_up(row) / f64::from(row.contestant.workers)
+    }
+
+    fn of(&self, mode: &str) -> impl Iterator<Item = &Row<'_>> {
+        self.all.iter().filter(move |row| row.contestant.mode == mode && row.contestant.options.is_empty())
+    }
+
+    /// The row of a mode with as many workers as there are cores, or with the most below.
+    fn at_cores(&self, mode: &str) -> &Row<'_> {
+        let fits = |row: &&Row| row.contestant.workers <= self.cores.max(1);
+        self.of(mode).filter(fits).max_by_key(|row| row.contestant.workers).unwrap_or(&self.all[0])
+    }
+
+    fn times(&self) -> Table {
+        let rows = self.all.iter().map(|row| {
+            let megabytes = row.runs[0].report.bytes as f64 / 1e6;
+            vec![
+                row.name(),
+                row.workers(),
+                row.seconds.clone().into(),
+                self.speed_up(row).into(),
+                self.efficiency(row).into(),
+                (megabytes / row.seconds.median).into(),
+                row.tiny.clone().into(),
+            ]
+        });
+        let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
+        Table {
+            name: "times",
+            title: "Time".to_owned(),
+            columns: vec![
+                Column::new("mode", "mode", 0),
+                Column::new("workers", "workers", 0),
+                Column::new("seconds", "seconds", 3),
+                Column::new("speed_up", "speed-up", 2),
+                Column::new("efficiency_percent", "efficiency, %", 0),
+                Column::new("megabytes_per_second", "MB/s", 0),
+                Column::new("start_up_milliseconds", "start-up, ms", 1),
+            ],
+            rows: rows.collect(),
+            found: format!(
+                "{} threads are {:.2} times as fast as one worker, {} processes {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms with {} threads, {:.1} ms with as many processes.",
+                threads.contestant.workers,
+                self.speed_up(threads),
+                processes.contestant.workers,
+                self.speed_up(processes),
+                self.comparison(),
+                threads.tiny.median,
+                threads.contestant.workers,
+                processes.tiny.median,
+            ),
+        }
+    }
+
+    /// Which of the two is faster, as far as the spread lets that be said.
+    fn comparison(&self) -> String {
+        let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
+        // Pairs of one round: what drifts from round to round has no part in it.
+        let pairs = processes.runs.iter().zip(&threads.runs).map(|(a, b)| a.seconds / b.seconds).collect();
+        let ratio = Spread::of(pairs);
+        let (min, max) = (ratio.min, ratio.max);
+        let said = match () {
+            () if max < 1.0 => "processes are faster, in every round",
+            () if min > 1.0 => "threads are faster, in every round",
+            () => "neither is faster in every round",
+        };
+        format!("{said} (processes take {:.2} times as long, {min:.2} to {max:.2})", ratio.median)
+    }
+
+    fn phases(&self) -> Table {
+        const PHASES: [&str; 5] = ["walk", "tally", "merge", "emit", "publish"];
+        let phases = |row: &Row| PHASES.map(|name| row.median(|run| run.report.phase(name) * 1000.0));
+        let rows = self.all.iter().map(|row| {
+            let start = row.median(|run| run.report.start_seconds * 1000.0);
+            let started = row.median(|run| run.report.workers_started as f64);
+            let cells = [row.name(), row.workers()].into_iter().chain(phases(row).map(Cell::from));
+            cells.chain([started.into(), start.into()]).collect()
+        });
+        let one = phases(&self.all[0]);
+        let many = phases(self.at_cores("processes"));
+        let gains = PHASES.iter().zip(one.iter().zip(many)).filter(|(_, (one, _))| **one > 1.0);
+        let gains: Vec<_> = gains.map(|(name, (one, many))| format!("{name} {:.2}", one / many)).collect();
+        Table {
+            name: "phases",
+            title: "Where the time goes, ms".to_owned(),
+            columns: vec![
+                Column::new("mode", "mode", 0),
+                Column::new("workers", "workers", 0),
+                Column::new("walk_milliseconds", "walk", 1),
+                Column::new("tally_milliseconds", "tally", 1),
+                Column::new("merge_milliseconds", "merge", 1),
+                Column::new("emit_milliseconds", "emit", 1),
+                Column::new("publish_milliseconds", "publish", 1),
+                Column::new("workers_started", "started", 0),
+                Column::new("start_milliseconds", "to start them", 2),
+            ],
+            rows: rows.collect(),
+            found: format!(
+                "Speed-up by phase, {} processes: {}. Two generations of workers are started, one that counts and one that merges and writes.",
+                self.at_cores("processes").contestant.workers,
+                listed(&gains)
+            ),
+        }
+    }
+
+    fn costs(&self) -> Table {
+        let rows = self.all.iter().map(|row| {
+            vec![
+                row.name(),
+                row.workers(),
+                row.median(|run| run.usage.user_seconds).into(),
+                row.median(|run| run.usage.system_seconds).into(),
+                row.median(|run| run.usage.page_faults as f64).into(),
+                row.median(|run| run.usage.switches as f64).into(),
+                row.median(|run| run.report.messages as f64).into(),
+            ]
+        });
+        let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
+        let cpu = |row: &Row| row.median(|run| run.usage.user_seconds + run.usage.system_seconds);
+        let faults = |row: &Row| row.median(|run| run.usage.page_faults as f64);
+        Table {
+            name: "costs",
+            title: "What it costs".to_owned(),
+            columns: vec![
+                Column::new("mode", "mode", 0),
+                Column::new("workers", "workers", 0),
+                Column::new("user_seconds", "user, s", 3),
+                Column::new("system_seconds", "system, s", 3),
+                Column::new("page_faults", "page faults", 0),
+                Column::new("context_switches", "switches", 0),
+                Column::new("messages", "messages", 0),
+            ],
+            rows: rows.collect(),
+            found: format!(
+                "{} processes take {:.3} s of processor time and {:.0} page faults, as many threads {:.3} s and {:.0}, one worker {:.3} s and {:.0}. Messages are small and the same in both modes: documents, rows and terms lie in shared maps.",
+                processes.contestant.workers,
+                cpu(processes),
+                faults(processes),
+                cpu(threads),
+                faults(threads),
+                cpu(&self.all[0]),
+                faults(&self.all[0]),
+            ),
+        }
+    }
+
+    fn speed_up_figure(&self) -> Figure {
+        let base = self.all[0].seconds.median;
+        let measured = ["threads", "processes"].map(|mode| Series {
+            name: mode.to_owned(),
+            is_ideal: false,
+            points: self
+                .of(mode)
+                .map(|row| Point::at(row.contestant.workers.into(), &row.seconds.gain_on(base)))
+                .collect(),
+        });
+        let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
+        let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
+        Figure {
+            name: "speed_up",
+            title: "Speed-up over one worker inline".to_owned(),
+            kind: FigureKind::Lines,
+            x_label: "workers".to_owned(),
+            y_label: "times as fast".to_owned(),
+            series: measured.into_iter().chain([ideal(&workers, self.cores)]).collect(),
+            found: format!(
+                "{} threads reach {:.0} % of the ideal and {} processes {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
+                threads.contestant.workers,
+                self.efficiency(threads),
+                processes.contestant.workers,
+                self.efficiency(processes)
+            ),
+        }
+    }
+
+    fn seconds_figure(&self) -> Figure {
+        let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
+        let label = |row: &Row| match row.contestant.workers {
+            1 => "1 worker".to_owned(),
+            workers => format!("{workers} workers"),
+        };
+        let inline = Series {
+            name: "inline".to_owned(),
+            is_ideal: false,
+            points: self.all[..1]
+                .iter()
+                .filter(|_| workers.contains(&1))
+                .map(|row| Point::bar(label(row), &row.seconds))
+                .collect(),
+        };
+        let others = ["threads", "processes"].map(|mode| Series {
+            name: mode.to_owned(),
+            is_ideal: false,
+            points: self.of(mode).map(|row| Point::bar(label(row), &row.seconds)).collect(),
+        });
+        Figure {
+            name: "seconds",
+            title: "The whole command".to_owned(),
+            kind: FigureKind::Bars,
+            x_label: String::new(),
+            y_label: "seconds".to_owned(),
+            series: others.into_iter().chain([inline]).filter(|series| !series.points.is_empty()).collect(),
+            found: format!(
+                "Medians, with the fastest and the slowest run. With as many workers as cores {}.",
+                self.comparison()
+            ),
+        }
+    }
+
+    fn claims(&self, python: &[(String, bool, f64, f64)]) -> Vec<Claim> {
+        let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
+        let workers = processes.contestant.workers;
+        let in_python = |gain: fn(&(String, bool, f64, f64)) -> f64| {
+            let gains = python.iter().map(|found| format!("{:.2} in {}", gain(found), found.0));
+            python
+                .is_empty()
+                .then(String::new)
+                .unwrap_or_else(|| format!(" (and {})", listed(&gains.collect::<Vec<_>>())))
+        };
+        let efficiency = self.efficiency(processes);
+        let cpu_bound = match () {
+            () if workers < 2 => Holds::NotMeasured,
+            () if self.speed_up(threads) > 1.2 => Holds::No,
+            () => Holds::Yes,
+        };
+        let linear = match efficiency {
+            _ if workers < 2 => Holds::NotMeasured,
+            90.0.. => Holds::Yes,
+            60.0.. => Holds::Partly,
+            _ => Holds::No,
+        };
+        let dearer = processes.tiny.median > threads.tiny.median;
+        vec![
+            Claim {
+                claim: CLAIMS[0],
+                holds: cpu_bound,
+                why: format!(
+                    "{workers} threads are {:.2} times as fast as one worker{}. {}",
+                    self.speed_up(threads),
+                    in_python(|found| found.2),
+                    match cpu_bound {
+                        Holds::No =>
+                            "It is an interpreter's global lock that keeps threads from computing together; Rust has none.",
+                        _ =>
+                            "There is no global lock to blame: the corpus is too small, or the cores were busy with something else.",
+                    }
+                ),
+                brief: Some(format!(
+                    "on {} cores {workers} threads are {:.2} times and {workers} processes {:.2} times as fast as one worker",
+                    self.cores,
+                    self.speed_up(threads),
+                    self.speed_up(processes)
+                )),
+            },
+            Claim {
+                claim: CLAIMS[1],
+                holds: linear,
+                why: format!(
+                    "{workers} processes are {:.2} times as fast as one worker{}, {:.0} % of linear: finding the files, start and end of the run are not divided.",
+                    self.speed_up(processes),
+                    in_python(|found| found.3),
+                    efficiency
+                ),
+                brief: None,
+            },
+            Claim {
+                claim: CLAIMS[2],
+                holds: if dearer { Holds::Yes } else { Holds::No },
+                why: format!(
+                    "On next to nothing {workers} processes take {:.1} ms, as many threads {:.1} ms; forking takes {:.2} ms of it for each of {:.0} workers.",
+                    processes.tiny.median,
+                    threads.tiny.median,
+                    processes
+                        .median(|run| 1000.0 * run.report.start_seconds / run.report.workers_started as f64),
+                    processes.median(|run| run.report.workers_started as f64),
+                ),
+                brief: None,
+            },
+            Claim {
+                claim: CLAIMS[3],
+                holds: Holds::No,
+                why: format!(
+                    "{:.0} messages of under 512 bytes went between coordinator and workers, for {} documents; all else lies in maps that they share.",
+                    processes.median(|run| run.report.messages as f64),
+                    processes.runs[0].report.documents
+                ),
+                brief: None,
+            },
+        ]
+    }
+}
+
+/// The line that could be reached: as many times as fast as there are workers, up to the number of cores.
+pub fn ideal(workers: &[u32], most: u32) -> Series {
+    let point = |workers: u32| Point::at(workers.into(), &Spread::of(vec![workers.min(most).into()]));
+    let mut at: Vec<u32> = workers.iter().copied().chain((1..=most).contains(&1).then_some(1)).collect();
+    let last = at.iter().copied().max().unwrap_or(1);
+    at.extend((most < last).then_some(most));
+    at.sort_unstable();
+    at.dedup();
+    Series { name: "ideal".to_owned(), is_ideal: true, points: at.into_iter().map(point).collect() }
+}
+
+/// For each Python its name, whether it has a global lock, and the speed-ups of threads and processes over sequential.
+type Gains = Vec<(String, bool, f64, f64)>;
+
+fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, Gains)> {
+    if bench.pythons.is_empty() {
+        return Ok((None, None, Vec::new()));
+    }
+    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.scratch)?;
+    let ways = python_ways(bench);
+    let (mut cells, mut gains, mut series) = (Vec::new(), Vec::new(), Vec::new());
+    let label = |workers: u32| format!("{workers} workers");
+    for program in &bench.pythons {
+        let seconds = program.embed(bench, &ways, &sample, Duration::ZERO, bench.peer_rounds())?;
+        let base = seconds[0].median;
+        for (&(way, workers), seconds) in ways.iter().zip(&seconds) {
+            cells.push(vec![
+                program.name().into(),
+                way.name().into(),
+                u64::from(workers).into(),
+                seconds.clone().into(),
+                (base / seconds.median).into(),
+                (sample.bytes as f64 / 1e6 / seconds.median).into(),
+            ]);
+        }
+        let of = |way: Way| {
+            ways.iter()
+                .zip(&seconds)
+                .filter(move |((found, _), _)| *found == way)
+                .map(|((_, workers), seconds)| (*workers, seconds))
+        };
+        let best = |way: Way| of(way).map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max);
+        gains.push((program.name(), program.has_lock, best(Way::Threads), best(Way::Processes)));
+        for way in [Way::Threads, Way::Processes] {
+            series.push(Series {
+                name: format!("{}, {}", program.name(), way.name()),
+                is_ideal: false,
+                points: of(way)
+                    .map(|(workers, seconds)| Point::bar(label(workers), &seconds.gain_on(base)))
+                    .collect(),
+            });
+        }
+    }
+    let measured: Vec<u32> =
+        ways.iter().filter(|(way, _)| *way == Way::Processes).map(|&(_, workers)| workers).collect();
+    for mode in ["threads", "processes"] {
+        let rows_of = rows.of(mode).filter(|row| measured.contains(&row.contestant.workers));
+        let base = rows.all[0].seconds.median;
+        series.insert(
+            0,
+            Series {
+                name: format!("bowline, {mode}"),
+                is_ideal: false,
+                points: rows_of
+                    .map(|row| Point::bar(label(row.contestant.workers), &row.seconds.gain_on(base)))
+                    .collect(),
+            },
+        );
+    }
+    series[..2].reverse();
+    let rate = rows.all[0].runs[0].report.bytes as f64 / rows.at_cores("processes").seconds.median;
+    let best_python = cells
+        .iter()
+        .map(|row| match row[5] {
+            Cell::Number(rate) => rate,
+            _ => 0.0,
+        })
+        .fold(0.0, f64::max);
+    let found: Vec<_> = gains
+        .iter()
+        .map(|(name, _, threads, processes)| {
+            format!("{name} gains {threads:.2} by threads and {processes:.2} by processes")
+        })
+        .collect();
+    let table = Table {
+        name: "python",
+        title: format!(
+            "The same in Python: {} documents, {:.1} MB of them",
+            sample.documents,
+            sample.bytes as f64 / 1e6
+        ),
+        columns: vec![
+            Column::new("program", "program", 0),
+            Column::new("mode", "mode", 0),
+            Column::new("workers", "workers", 0),
+            Column::new("seconds", "seconds", 3),
+            Column::new("speed_up", "speed-up", 2),
+            Column::new("megabytes_per_second", "MB/s", 1),
+        ],
+        rows: cells,
+        found: format!(
+            "{}. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
+            listed(&found),
+            rate / 1e6 / best_python
+        ),
+    };
+    let figure = Figure {
+        name: "speed_up_of_python",
+        title: "Speed-up, beside Python".to_owned(),
+        kind: FigureKind::Bars,
+        x_label: String::new(),
+        y_label: "times as fast as one worker".to_owned(),
+        series,
+        found: "Each against its own single worker. Threads of a Python with a global lock take turns to compute.".to_owned(),
+    };
+    Ok((Some(table), Some(figure), gains))
+}

@@ -1,0 +1,187 @@
+//! Workers that do one small thing at the same time, as threads or as forked processes, and are timed from their common
+//! start to the last one's end. For measurements of what lies in memory that they share.
+//!
+//! The calling process has one thread when it forks; its threads are gone when it goes on.
+
+#![expect(unsafe_code, reason = "fork, and the end of a forked child")]
+
+use anyhow::{Context as _, Result, bail};
+use bowline_workers::mapped::{Store, Table};
+use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What the workers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Of this process.
+    Threads,
+    /// Forked from this one.
+    Processes,
+}
+
+/// Both, in the order in which they are told.
+pub const KINDS: [Kind; 2] = [Kind::Threads, Kind::Processes];
+
+impl Kind {
+    /// As `--mode` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Threads => "threads",
+            Kind::Processes => "processes",
+        }
+    }
+}
+
+/// No team takes longer, unless something is stuck.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Lets `workers` workers do `work`, each with its number, and tells the seconds from their common start to the end of the
+/// last one.
+///
+/// # Errors
+/// If the system has no thread or process left, or one of them fails or gets stuck.
+pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<f64> {
+    let start = Start::new(workers)?;
+    match kind {
+        Kind::Threads => thread::scope(|scope| {
+            let start = &start;
+            let spawned = (0..workers).try_for_each(|number| {
+                thread::Builder::new().spawn_scoped(scope, move || start.timed(number, work)).map(drop)
+            });
+            match spawned {
+                Ok(()) => start.go_together(),
+                // Those that are there are joined: they must not wait for the others.
+                Err(_) => start.go(),
+            }
+            spawned.context("starting a thread")
+        })?,
+        Kind::Processes => {
+            let mut children = Children(Vec::with_capacity(workers));
+            for number in 0..workers {
+                children.0.push(start_process(|| start.timed(number, work))?);
+            }
+            start.go_together();
+            let began = Instant::now();
+            children.wait(began + LIMIT)?;
+        }
+    }
+    Ok(start.seconds())
+}
+
+/// Starts a process that does `work` and ends.
+///
+/// # Errors
+/// If the system has none left.
+pub fn start_process(work: impl FnOnce()) -> Result<Pid> {
+    // SAFETY: this process has one thread, so the child's memory is in a whole state.
+    match unsafe { fork() }.context("starting a process")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // Without it the child merely outlives its parent until its work is done.
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            let code = catch_unwind(AssertUnwindSafe(work)).map_or(101, |()| 0);
+            // SAFETY: ends the child at once, without destructors of what belongs to the parent.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+/// Whether a process that was started here ends by itself within `patience`. It is ended in any case.
+///
+/// # Errors
+/// If it can't be waited for.
+pub fn ends_within(process: Pid, patience: Duration) -> Result<bool> {
+    Ok(Children(vec![process]).wait(Instant::now() + patience).is_ok())
+}
+
+/// Processes that are ended when dropped.
+struct Children(Vec<Pid>);
+
+impl Children {
+    fn wait(&mut self, deadline: Instant) -> Result<()> {
+        while let Some(&child) = self.0.last() {
+            match waitpid(child, Some(WaitPidFlag::WNOHANG)).context("waiting for a process")? {
+                WaitStatus::StillAlive if Instant::now() > deadline => {
+                    bail!("a process of a measurement is stuck")
+                }
+                WaitStatus::StillAlive => thread::sleep(Duration::from_micros(500)),
+                WaitStatus::Exited(_, 0) => drop(self.0.pop()),
+                status => {
+                    self.0.pop();
+                    bail!("a process of a measurement failed: {status:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for &child in &self.0 {
+            let _ = kill(child, Signal::SIGKILL);
+            let _ = waitpid(child, None);
+        }
+    }
+}
+
+/// The common start, and each worker's own times, in memory that all share.
+struct Start {
+    /// How many wait, and whether they may go; then a begin and an end a worker, in nanoseconds since `epoch`.
+    words: Table<AtomicU64>,
+    workers: usize,
+    epoch: Instant,
+}
+
+const READY: usize = 0;
+const GO: usize = 1;
+const TIMES: usize = 2;
+
+impl Start {
+    fn new(workers: usize) -> Result<Self> {
+        let words = Table::new(TIMES + 2 * workers, &Store::unlimited()).context("mapping shared memory")?;
+        Ok(Start { words, workers, epoch: Instant::now() })
+    }
+
+    /// Waits for the start, works, and notes the times.
+    fn timed(&self, number: usize, work: &(dyn Fn(usize) + Sync)) {
+        self.words[READY].fetch_add(1, Ordering::AcqRel);
+        while self.words[GO].load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        let now = || self.epoch.elapsed().as_nanos() as u64;
+        let began = now();
+        work(number);
+        let ended = now();
+        self.words[TIMES + 2 * number].store(began, Ordering::Release);
+        self.words[TIMES + 2 * number + 1].store(ended, Ordering::Release);
+    }
+
+    fn go(&self) {
+        self.words[GO].store(1, Ordering::Release);
+    }
+
+    /// Lets all go once they are there.
+    fn go_together(&self) {
+        let began = Instant::now();
+        while self.words[READY].load(Ordering::Acquire) < self.workers as u64 && began.elapsed() < LIMIT {
+            thread::sleep(Duration::from_micros(100));
+        }
+        self.go();
+    }
+
+    fn seconds(&self) -> f64 {
+        let times = |offset: usize| {
+            (0..self.workers).map(move |n| self.words[TIMES + 2 * n + offset].load(Ordering::Acquire))
+        };
+        let (first, last) = (times(0).min().unwrap_or(0), times(1).max().unwrap_or(0));
+        last.saturating_sub(first) as f64 * 1e-9
+    }
+}

@@ -1,0 +1,109 @@
+//! What benchmarks found, for a terminal: aligned tables, a sentence under each, the claims, and the verdict last.
+
+use super::results::{BenchReport, Cell, Column, Holds, Table};
+use comfy_table::{CellAlignment, ContentArrangement, presets};
+use std::io::{self, Write};
+
+/// Writes all of it.
+///
+/// # Errors
+/// The writer's.
+pub fn write(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
+    let (machine, corpus) = (&report.machine, &report.corpus);
+    writeln!(
+        out,
+        "{}, {} cores, {:.0} GB, {}",
+        machine.processor,
+        machine.cores,
+        machine.memory as f64 / 1e9,
+        machine.kernel
+    )?;
+    writeln!(
+        out,
+        "{}: {} documents, {:.1} MB, {} tokens, {} columns, {} non-zeros",
+        corpus.paths.join(" "),
+        corpus.documents,
+        corpus.bytes as f64 / 1e6,
+        corpus.tokens,
+        corpus.columns,
+        corpus.nonzeros
+    )?;
+    for suite in &report.suites {
+        writeln!(out, "\n== {}: {}\n{}", suite.name, suite.title, suite.about)?;
+        for table in &suite.tables {
+            writeln!(out, "\n{}\n{}\n{}", table.title, aligned(table), table.found)?;
+        }
+        for figure in &suite.figures {
+            if !suite.tables.iter().any(|table| table.found == figure.found) {
+                writeln!(out, "{}: {}", figure.title, figure.found)?;
+            }
+        }
+    }
+    writeln!(out, "\n== What is said, and what was found here")?;
+    for claim in &report.claims {
+        writeln!(out, "{}: {}\n    {}", claim.claim, in_words(claim.holds), claim.why)?;
+    }
+    if let Some(notice) = &report.notice {
+        writeln!(out, "\n{notice}")?;
+    }
+    writeln!(out, "\n{}", report.verdict)
+}
+
+/// What became of a claim.
+pub fn in_words(holds: Holds) -> &'static str {
+    match holds {
+        Holds::Yes => "holds",
+        Holds::No => "does not hold",
+        Holds::Partly => "holds in part",
+        Holds::NotMeasured => "was not measured",
+    }
+}
+
+/// A cell with its spread, if it has one: `0.31 (0.30 to 0.35)`.
+pub fn with_spread(cell: &Cell, column: &Column) -> String {
+    let (shown, decimals) = (cell.shown(column.decimals), column.decimals);
+    match cell {
+        Cell::Spread(spread) if spread.values.len() > 1 => {
+            format!("{shown} ({:.decimals$} to {:.decimals$})", spread.min, spread.max)
+        }
+        _ => shown,
+    }
+}
+
+fn aligned(table: &Table) -> String {
+    let mut text = comfy_table::Table::new();
+    text.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    text.set_header(table.columns.iter().map(|column| column.title));
+    for row in &table.rows {
+        text.add_row(row.iter().zip(&table.columns).map(|(cell, column)| with_spread(cell, column)));
+    }
+    for (number, column) in text.column_iter_mut().enumerate() {
+        let are_words = table.rows.iter().any(|row| matches!(row[number], Cell::Text(_)));
+        column.set_cell_alignment(if are_words { CellAlignment::Left } else { CellAlignment::Right });
+        column.set_padding((if number == 0 { 0 } else { 1 }, 1));
+    }
+    text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results::Spread;
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let table = Table {
+            name: "t",
+            title: String::new(),
+            columns: vec![Column::new("mode", "mode", 0), Column::new("seconds", "seconds", 1)],
+            rows: vec![
+                vec!["inline".into(), Spread::of(vec![10.0, 9.0, 12.0]).into()],
+                vec!["x".into(), Spread::of(vec![1.0]).into()],
+                vec!["none".into(), Cell::Missing],
+            ],
+            found: String::new(),
+        };
+        let expected = "mode              seconds\ninline  10.0 (9.0 to 12.0)\nx                     1.0\nnone                    -";
+        assert_eq!(aligned(&table), expected);
+    }
+}

@@ -1,0 +1,73 @@
+//! `--max-reads` and `--read-latency`: so many reads at a time in all workers together, whatever becomes of a worker, and
+//! nothing else changes.
+
+use crate::support::{Dir, assert_same_bytes};
+use nix::sys::signal::{Signal, kill};
+use std::time::Duration;
+
+const MODES: [&str; 3] = ["processes", "threads", "inline"];
+
+#[test]
+fn the_bytes_do_not_depend_on_them() {
+    let dir = Dir::with_generated(60);
+    let expected = dir.embedded(&[]);
+    for (number, mode) in MODES.iter().enumerate() {
+        for (limits, reads) in
+            [["--max-reads", "1"], ["--max-reads", "3"], ["--read-latency", "0.5"]].iter().enumerate()
+        {
+            let output = format!("out-{number}-{limits}");
+            dir.embed_to(&output, &["--mode", mode, "--workers", "5"]).args(reads).run().expect(0);
+            assert_same_bytes(&expected, &dir.output(&output), mode);
+        }
+    }
+    dir.embed_to("strict", &["--sandbox", "strict", "--max-reads", "2"]).run().expect(0);
+    assert_same_bytes(&expected, &dir.output("strict"), "strict");
+}
+
+#[test]
+fn reads_wait_for_each_other() {
+    let dir = Dir::with_generated(40);
+    for mode in ["processes", "threads"] {
+        for (permits, least) in [("1", 800), ("3", 266)] {
+            let limits =
+                ["--max-reads", permits, "--read-latency", "20", "--workers", "6", "--mode", mode, "--force"];
+            let finished = dir.embed(&limits).run().expect(0);
+            assert!(finished.took >= Duration::from_millis(least), "{mode} {permits}: {:?}", finished.took);
+        }
+    }
+}
+
+#[test]
+fn a_large_document_asks_for_each_of_its_pieces() {
+    let dir = Dir::with_corpus(&[("large.txt", "word ".repeat(3 << 20))]);
+    let finished = dir.embed(&["--max-reads", "1", "--read-latency", "100"]).run().expect(0);
+    assert!(finished.took >= Duration::from_millis(300), "15 MiB are four pieces: {:?}", finished.took);
+}
+
+#[test]
+fn a_worker_that_dies_with_its_permit_gives_it_back() {
+    let dir = Dir::with_generated(60);
+    let expected = dir.embedded(&[]);
+    let limits = ["--max-reads", "1", "--read-latency", "10", "--workers", "3"];
+    let mut run = dir.embed_to("killed", &limits).start();
+    for _ in 0..3 {
+        run.until("three workers", |run| run.workers().len() == 3);
+        std::thread::sleep(Duration::from_millis(30));
+        // Who reads, who waits and who counts: one of each, at any time.
+        for worker in run.workers() {
+            let _ = kill(worker, Signal::SIGKILL);
+        }
+    }
+    run.wait().expect(0);
+    assert_same_bytes(&expected, &dir.output("killed"), "killed");
+}
+
+#[test]
+fn waiting_for_a_permit_is_no_documents_fault() {
+    let dir = Dir::with_generated(16);
+    for mode in ["processes", "threads"] {
+        let limits =
+            ["--max-reads", "1", "--read-latency", "150", "--workers", "8", "--document-timeout", "0.4"];
+        dir.embed(&limits).args(&["--force", "--mode", mode]).run().expect(0);
+    }
+}

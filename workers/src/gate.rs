@@ -1,0 +1,212 @@
+//! The gate that every read of a document goes through: how many reads there may be at a time, in all workers together
+//! (`--max-reads`), and how much later each of them begins (`--read-latency`, for measurements).
+//!
+//! A semaphore whose permits nobody can leak: a permit is the lock on one byte of a file in memory, held by the worker's
+//! own open file description (`F_OFD_SETLK`, fcntl(2)). So it is the same between processes and between threads, and the
+//! kernel frees it when its holder is no more, however that ended. Who waits for one holds nothing: there is no circle.
+
+use crate::recorder::Pen;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// The gates of all workers of a run: made by the coordinator, one for each worker.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// Permits, and the file whose bytes they are.
+    permits: Option<(u32, Arc<File>)>,
+    latency: Duration,
+}
+
+impl Gates {
+    /// Gates that let `max_reads` reads through at a time, or any number, each of them `latency` later.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory or no descriptor for the permits.
+    pub fn new(max_reads: Option<u32>, latency: Duration) -> io::Result<Self> {
+        let permits = match max_reads {
+            Some(permits) => {
+                Some((permits, Arc::new(memfd_create(c"bowline permits", MFdFlags::MFD_CLOEXEC)?.into())))
+            }
+            None => None,
+        };
+        Ok(Gates { permits, latency })
+    }
+
+    /// The gate of the worker at `desk`, who writes that line while it waits.
+    ///
+    /// # Errors
+    /// The system's, if there is no descriptor left.
+    pub fn gate(&self, desk: usize, pen: &Pen) -> io::Result<Gate> {
+        let permits = match &self.permits {
+            Some((permits, file)) => {
+                // Opened anew: a description of its own, so that locks are between workers.
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                let file = File::options().read(true).write(true).open(path)?;
+                Some(Permits { number: *permits, first: desk as u32 % permits, file, pen: pen.clone() })
+            }
+            None => None,
+        };
+        Ok(Gate { permits, latency: self.latency })
+    }
+}
+
+/// One worker's gate. The default one is wide open.
+#[derive(Debug, Default)]
+pub struct Gate {
+    permits: Option<Permits>,
+    latency: Duration,
+}
+
+#[derive(Debug)]
+struct Permits {
+    number: u32,
+    /// The one to try first: where there are enough, nobody meets anybody.
+    first: u32,
+    file: File,
+    pen: Pen,
+}
+
+/// Leave to read, until dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Permit<'a>(Option<(&'a Permits, u32)>);
+
+impl Gate {
+    /// Waits until one more may read. A worker that waits has no document at hand: the time is not its document's fault.
+    ///
+    /// # Errors
+    /// The system's, if it has no room for the lock.
+    pub fn enter(&self) -> Result<Permit<'_>, Errno> {
+        let permit = match &self.permits {
+            Some(permits) => Some((permits, permits.take()?)),
+            None => None,
+        };
+        if !self.latency.is_zero() {
+            thread::sleep(self.latency);
+        }
+        Ok(Permit(permit))
+    }
+
+    /// Whether reads are bounded, so that no one may read ahead.
+    pub fn is_bounded(&self) -> bool {
+        self.permits.is_some()
+    }
+
+    /// The open file behind it, if there is one.
+    pub fn file(&self) -> Option<&File> {
+        self.permits.as_ref().map(|permits| &permits.file)
+    }
+}
+
+impl Permits {
+    /// Takes any permit and tells its number.
+    fn take(&self) -> Result<u32, Errno> {
+        for permit in (0..self.number).map(|step| (self.first + step) % self.number) {
+            match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&byte(permit, libc::F_WRLCK))) {
+                Ok(_) => return Ok(permit),
+                Err(Errno::EAGAIN | Errno::EACCES) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        let _pause = self.pen.pause();
+        loop {
+            match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&byte(self.first, libc::F_WRLCK))) {
+                Ok(_) => return Ok(self.first),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if let Some((permits, permit)) = self.0 {
+            // What can't be given back goes with the worker.
+            let _ = fcntl(&permits.file, FcntlArg::F_OFD_SETLK(&byte(permit, libc::F_UNLCK)));
+        }
+    }
+}
+
+/// A lock of that kind on one byte.
+fn byte(number: u32, kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: number as libc::off_t,
+        l_len: 1,
+        l_pid: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recorder::Recorder;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
+
+    #[test]
+    fn no_more_are_within_than_there_are_permits() {
+        let recorder = Recorder::new(7).unwrap();
+        for permits in [1, 2, 3, 10] {
+            let gates = Gates::new(Some(permits), Duration::from_micros(200)).unwrap();
+            let (within, most) = (AtomicU32::new(0), AtomicU32::new(0));
+            thread::scope(|scope| {
+                for desk in 0..7 {
+                    let gate = gates.gate(desk, &recorder.pen(desk)).unwrap();
+                    let (within, most) = (&within, &most);
+                    scope.spawn(move || {
+                        for _ in 0..30 {
+                            let permit = gate.enter().unwrap();
+                            most.fetch_max(within.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            thread::sleep(Duration::from_micros(200));
+                            within.fetch_sub(1, Ordering::SeqCst);
+                            drop(permit);
+                        }
+                    });
+                }
+            });
+            assert_eq!(most.into_inner(), permits.min(7), "of {permits} permits");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_waits_has_no_document_at_hand_and_gets_what_a_lost_one_held() {
+        let recorder = Recorder::new(2).unwrap();
+        let gates = Gates::new(Some(1), Duration::ZERO).unwrap();
+        let (held, waiting) = (recorder.pen(0), recorder.pen(1));
+        let holder = gates.gate(0, &held).unwrap();
+        std::mem::forget(holder.enter().unwrap());
+        let gate = gates.gate(1, &waiting).unwrap();
+        waiting.begin(7);
+        let waiter = thread::spawn(move || gate.enter().map(drop));
+        let began = Instant::now();
+        while recorder.position(1).document.is_some() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it waits");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!waiter.is_finished());
+        // What remains of a holder that has died with its permit: a description that is closed.
+        drop(holder);
+        waiter.join().unwrap().unwrap();
+        assert_eq!(recorder.position(1).document, Some(7));
+    }
+
+    #[test]
+    fn latency_is_waited_for() {
+        let gate =
+            Gates::new(None, Duration::from_millis(20)).unwrap().gate(0, &Recorder::new(1).unwrap().pen(0));
+        let began = Instant::now();
+        drop(gate.unwrap().enter().unwrap());
+        assert!(began.elapsed() >= Duration::from_millis(20));
+    }
+}
