@@ -185,10 +185,8 @@ impl OutputDirectory {
             }
         }
         refuse_what_is_there(&self.target, self.options.force)?;
-        let lies_inside = self.checkpoint.starts_with(&self.partial);
-        if lies_inside {
-            self.remove_checkpoint()?;
-        }
+        // Behind the renaming, a kill would leave it where nobody looks for it.
+        self.remove_checkpoint()?;
         if self.options.sync {
             File::open(&self.partial)?.sync_all().with_context(|| self.partial.display().to_string())?;
         }
@@ -201,7 +199,7 @@ impl OutputDirectory {
         if let Some((path, _lock)) = replaced {
             fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
         }
-        if lies_inside { Ok(()) } else { self.remove_checkpoint() }
+        Ok(())
     }
 
     fn remove_checkpoint(&self) -> Result<()> {
