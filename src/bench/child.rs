@@ -10,8 +10,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeVal;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -98,10 +99,10 @@ pub fn run(
     let before = FamilyUsage::so_far();
     let began = Instant::now();
     let child = command.spawn().with_context(|| format!("{:?}: cannot be started", command.get_program()))?;
-    let mut family = Family(child);
-    let mut pipe = family.0.stderr.take().context("standard error is a pipe")?;
+    let mut family = Family { child, is_over: false };
+    let mut pipe = family.child.stderr.take().context("standard error is a pipe")?;
     let mut stderr = Vec::new();
-    let pid = Pid::from_raw(family.0.id() as i32);
+    let pid = family.pid();
     let is_over = loop {
         let patience = watch.as_ref().map_or(PATIENCE, |watch| watch.every);
         let mut waited = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
@@ -119,7 +120,6 @@ pub fn run(
             Err(errno) => return Err(errno).context("waiting for a program"),
         }
         if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
-            family.end();
             return Err(RunError::Interrupted(signal as i32).into());
         }
         if let Some(watch) = &mut watch {
@@ -130,40 +130,49 @@ pub fn run(
         }
     };
     let status = match is_over {
-        true => Some(family.0.wait()?),
+        true => Some(family.wait()?),
         false => None,
     };
     let seconds = began.elapsed().as_secs_f64();
-    family.end();
+    drop(family);
     let usage = FamilyUsage::so_far().since(before);
     Ok(Ended { status, seconds, stderr: String::from_utf8_lossy(&stderr).trim().to_owned(), usage })
 }
 
 /// A program and what it has started: ended when dropped.
-struct Family(Child);
+struct Family {
+    child: Child,
+    /// Nobody is left to be ended.
+    is_over: bool,
+}
 
 impl Family {
-    fn end(&mut self) {
-        let pid = Pid::from_raw(self.0.id() as i32);
-        if !matches!(self.0.try_wait(), Ok(None)) {
-            // What it left behind, if it left something.
-            let _ = killpg(pid, Signal::SIGKILL);
-            return;
-        }
-        // Given a moment, a run removes what it has written.
-        let _ = killpg(pid, Signal::SIGTERM);
-        let asked = Instant::now();
-        while matches!(self.0.try_wait(), Ok(None)) && asked.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let _ = killpg(pid, Signal::SIGKILL);
-        let _ = self.0.wait();
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
+    /// Waits for the end of a program whose children are gone.
+    fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.is_over = true;
+        self.child.wait()
     }
 }
 
 impl Drop for Family {
     fn drop(&mut self) {
-        self.end();
+        if self.is_over {
+            return;
+        }
+        // Given a moment, a run removes what it has written. The group is its own as long as nobody has waited for it.
+        let _ = killpg(self.pid(), Signal::SIGTERM);
+        let asked = Instant::now();
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        let is_there = || matches!(waitid(Id::Pid(self.pid()), flags), Ok(WaitStatus::StillAlive));
+        while is_there() && asked.elapsed() < Duration::from_secs(2) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = killpg(self.pid(), Signal::SIGKILL);
+        let _ = self.child.wait();
     }
 }
 

@@ -3,12 +3,16 @@
 
 use super::child::{self, Ended, FamilyUsage, Watch};
 use super::results::Spread;
-use super::{Bench, Scratch};
+use super::{Runner, Scratch};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+/// No single run takes longer, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// A way to run the same work.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +99,7 @@ pub fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Spread {
 
 /// The same corpus, embedded again and again.
 pub struct Contest<'a> {
-    bench: &'a Bench<'a>,
+    runner: &'a Runner<'a>,
     corpus: Vec<PathBuf>,
     /// The output that all others must be equal to.
     reference: Scratch,
@@ -106,9 +110,9 @@ impl<'a> Contest<'a> {
     ///
     /// # Errors
     /// If that can't be done.
-    pub fn new(bench: &'a Bench<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
-        let reference = bench.scratch.beneath("reference")?;
-        let contest = Contest { bench, corpus: corpus.to_vec(), reference };
+    pub fn new(runner: &'a Runner<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
+        let reference = runner.scratch.beneath("reference")?;
+        let contest = Contest { runner, corpus: corpus.to_vec(), reference };
         let output = contest.reference.path().join("output");
         let run = contest.finished(&Contestant::new("inline", 1), &output, None)?;
         Ok((contest, run))
@@ -141,7 +145,7 @@ impl<'a> Contest<'a> {
     /// # Errors
     /// If it can't finish, or its output differs from the reference.
     pub fn run(&self, contestant: &Contestant, watch: Option<Watch>) -> Result<Run> {
-        let output = self.bench.scratch.path().join("output");
+        let output = self.runner.scratch.path().join("output");
         let run = self.finished(contestant, &output, watch)?;
         if let Some(file) = first_difference(&self.reference.path().join("output"), &output)? {
             bail!(
@@ -151,12 +155,12 @@ impl<'a> Contest<'a> {
             );
         }
         fs::remove_dir_all(&output)?;
-        self.bench.step();
+        self.runner.step();
         Ok(run)
     }
 
     fn finished(&self, contestant: &Contestant, output: &Path, watch: Option<Watch>) -> Result<Run> {
-        let report = self.bench.scratch.path().join("report.json");
+        let report = self.runner.scratch.path().join("report.json");
         let ended = self.embed(contestant, output, &report, watch)?;
         // 3: some documents could not be read or decoded, in every mode alike.
         if !matches!(ended.status.and_then(|status| status.code()), Some(0 | 3)) {
@@ -188,7 +192,7 @@ impl<'a> Contest<'a> {
             .arg(output)
             .arg("--")
             .args(&self.corpus);
-        child::run(&mut command, self.bench.interrupted, Some(self.bench.limit), watch)
+        child::run(&mut command, self.runner.interrupted, Some(LIMIT), watch)
     }
 
     /// Where the reference is.

@@ -128,8 +128,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
                 way.name()
             );
             runs.push(count);
-            bench.check()?;
-            bench.step();
+            bench.step()?;
         }
     }
     let rows: Vec<_> =
@@ -137,8 +136,8 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let mut tables = vec![Table { found: found(&rows), ..table(rows.iter().map(Row::cells).collect()) }];
     let mut python = Vec::new();
     for program in &bench.pythons {
-        python.extend(program.count(bench, workers)?.into_iter().map(|counted| (program, counted)));
-        bench.step();
+        python.extend(program.count(bench.runner, workers)?.into_iter().map(|counted| (program, counted)));
+        bench.runner.step();
     }
     if !python.is_empty() {
         tables.push(python_table(&python, workers));

@@ -115,28 +115,28 @@ impl Delivered {
 /// # Errors
 /// If a run can't be started. What becomes of it is the result.
 pub fn run(bench: &Bench) -> Result<Suite> {
-    let planted = bench.scratch.beneath("planted")?;
+    let planted = bench.runner.scratch.beneath("planted")?;
     // In place of the document to blame, one that fails in every mode because it is no text: the rest is the same.
     fs::write(planted.path().join("fault.txt"), "\0")?;
     let mut corpus = bench.corpus.to_vec();
     if cfg!(feature = "faults") {
         corpus.push(planted.path().to_owned());
     }
-    let (contest, _) = Contest::new(bench, &corpus)?;
+    let (contest, _) = Contest::new(bench.runner, &corpus)?;
     let mut outcomes = Vec::new();
     for fault in faults() {
         for mode in MODES {
             outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
-            bench.step();
+            bench.runner.step();
         }
     }
     let mut tables = vec![table(&outcomes)];
     let mut python = Vec::new();
     for program in &bench.pythons {
         for pool in POOLS {
-            let (told, seconds) = program.crash(bench, pool)?;
+            let (told, seconds) = program.crash(bench.runner, pool)?;
             python.push((program.name(), pool, told, seconds));
-            bench.step();
+            bench.runner.step();
         }
     }
     let claims = vec![claim(&outcomes), pool_claim(&outcomes, &python)];
@@ -172,7 +172,7 @@ fn suffer(
     fault: Fault,
     mode: &'static str,
 ) -> Result<Outcome> {
-    let place = bench.scratch.beneath("suffering")?;
+    let place = bench.runner.scratch.beneath("suffering")?;
     let (output, report) = (place.path().join("output"), place.path().join("report.json"));
     let latency = (DELAY * WORKERS / bench.facts.documents.clamp(1, 1 << 30) as u32).min(LONGEST_LATENCY);
     let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);

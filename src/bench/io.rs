@@ -1,7 +1,7 @@
 //! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
-use super::contest::{Contest, Contestant, Run, all_modes, spread};
+use super::contest::{Contestant, Run, all_modes, spread};
 use super::python::{self, Sample, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::{Bench, listed};
@@ -81,24 +81,27 @@ pub fn steps(bench: &Bench) -> u64 {
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
-pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+pub fn run(bench: &Bench) -> Result<Suite> {
     let rounds = rounds(bench);
     let contestants = waiting(bench);
-    let delayed = Delayed { bench, runs: contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    let delayed =
+        Delayed { bench, runs: bench.contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
     let contestants = bounded(bench);
-    let limited = Limited { bench, runs: contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    let limited =
+        Limited { bench, runs: bench.contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
     sync();
     let contestants = cold(bench);
-    let runs = contest.rounds(&contestants, rounds, || {
+    let runs = bench.contest.rounds(&contestants, rounds, || {
         forget(&bench.documents);
         Ok(())
     })?;
     let python = match bench.pythons.first() {
         Some(program) => {
-            let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.scratch)?;
+            let sample =
+                Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
             let ways = python::ways(&workers(bench));
             let latency = DELAY / (sample.documents.clamp(1, 1 << 30) as u32);
-            let seconds = program.embed(bench, &ways, &sample, latency, 1)?;
+            let seconds = program.embed(bench.runner, &ways, &sample, latency, 1)?;
             Some((program.name(), latency, ways, seconds))
         }
         None => None,

@@ -271,8 +271,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
             let seconds = measure(means, kind, workers, rounds)
                 .with_context(|| format!("{} between {workers} {}", means.name(), kind.name()))?;
             times.push(seconds * 1e9 / rounds as f64);
-            bench.check()?;
-            bench.step();
+            bench.step()?;
         }
     }
     let costs: Vec<_> = cases
@@ -281,7 +280,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         .map(|((means, workers, kind), times)| Cost { means, workers, kind, times: Spread::of(times) })
         .collect();
     let deaths = deaths()?;
-    bench.step();
+    bench.step()?;
     let about = "The C library's lock, re-entrant lock, semaphore and condition, an event made of them, and the record locks behind --max-reads; all in a map that is shared by threads and processes alike. Each run checks what the means is there to protect, and the suite ends with an error if that is broken.";
     Ok(Suite {
         name: "locks",

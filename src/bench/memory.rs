@@ -43,13 +43,13 @@ struct Row<'a> {
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
-pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+pub fn run(bench: &Bench) -> Result<Suite> {
     let contestants = contestants(bench);
     let mut rows = Vec::new();
     for contestant in &contestants {
         let (mut proportional, mut unique) = (Vec::new(), Vec::new());
         for _ in 0..rounds(bench) {
-            let peak = peak(contest, contestant)?;
+            let peak = peak(&bench.contest, contestant)?;
             proportional.push(peak.proportional as f64 / 1e6);
             unique.push(peak.unique as f64 / 1e6);
         }

@@ -28,7 +28,7 @@ use crate::cli::{BenchArgs, SuiteChoice, name};
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
 use anyhow::{Context as _, Result};
 use contest::{Contest, Run};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use python::Python;
 use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
 use std::fs;
@@ -39,18 +39,31 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// No single run takes longer, unless it hangs.
-const LIMIT: Duration = Duration::from_secs(1800);
-
 /// A machine on which more processes a core want to run is busy.
 const BUSY: f64 = 0.5;
 
 /// Raised when a field of the JSON file changes its meaning.
 const SCHEMA: u32 = 1;
 
+/// What programs are run with.
+struct Runner<'a> {
+    scratch: Scratch,
+    interrupted: &'a AtomicUsize,
+    bar: ProgressBar,
+}
+
+impl Runner<'_> {
+    /// A run is over.
+    fn step(&self) {
+        self.bar.inc(1);
+    }
+}
+
 /// What all suites are run with.
-pub struct Bench<'a> {
+struct Bench<'a> {
+    runner: &'a Runner<'a>,
     corpus: &'a [PathBuf],
+    contest: Contest<'a>,
     /// The corpus, as the walk finds it.
     documents: Corpus,
     facts: CorpusFacts,
@@ -61,10 +74,6 @@ pub struct Bench<'a> {
     /// As it was before.
     machine: Machine,
     pythons: Vec<Python>,
-    scratch: Scratch,
-    interrupted: &'a AtomicUsize,
-    limit: Duration,
-    bar: ProgressBar,
 }
 
 impl Bench<'_> {
@@ -85,14 +94,10 @@ impl Bench<'_> {
         self.runs.min(3)
     }
 
-    /// A run is over.
-    fn step(&self) {
-        self.bar.inc(1);
-    }
-
-    /// Whether to go on.
-    fn check(&self) -> Result<(), RunError> {
-        match self.interrupted.load(Ordering::Relaxed) {
+    /// A measurement in this process is over: whether to go on.
+    fn step(&self) -> Result<(), RunError> {
+        self.runner.step();
+        match self.runner.interrupted.load(Ordering::Relaxed) {
             0 => Ok(()),
             signal => Err(RunError::Interrupted(signal as i32)),
         }
@@ -110,39 +115,35 @@ pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
         writable.with_context(|| display_path(file.as_os_str().as_bytes()))?;
     }
     let suites = args.suites();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    let scratch = Scratch::new(&std::env::temp_dir())?;
+    let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
+    let machine = machine::this_machine();
     let walk = WalkSettings { threads: 1, ..WalkSettings::default() };
-    let mut bench = Bench {
+    let documents = corpus::discover(&args.corpus, &walk)?;
+    let (contest, first) = Contest::new(&runner, &args.corpus)?;
+    let bench = Bench {
+        runner: &runner,
         corpus: &args.corpus,
-        documents: corpus::discover(&args.corpus, &walk)?,
-        facts: CorpusFacts::default(),
+        contest,
+        documents,
+        facts: facts(&args.corpus, &first),
         runs: args.runs,
         workers: args.workers.clone(),
         read_latency: args.read_latency,
-        cores,
-        machine: machine::this_machine(),
-        pythons: Vec::new(),
-        scratch: Scratch::new(&std::env::temp_dir())?,
-        interrupted,
-        limit: LIMIT,
-        bar: ProgressBar::hidden(),
+        cores: machine.cores as u32,
+        machine,
+        pythons: if args.no_python { Vec::new() } else { Python::find(&runner)? },
     };
-    if !args.no_python {
-        bench.pythons = Python::find(&bench)?;
-    }
-    let first = Contest::new(&bench, &args.corpus)?.1;
-    bench.facts = facts(&args.corpus, &first);
-    let steps = suites.iter().map(|suite| steps(*suite, &bench)).sum();
-    bench.bar = ProgressBar::new(steps).with_style(ProgressStyle::with_template(
-        "{prefix:>8} [{bar:30}] {pos}/{len} runs, {elapsed} (left {eta})",
-    )?);
-    let contest = Contest::new(&bench, &args.corpus)?.0;
+    let template = "{prefix:>8} [{bar:30}] {pos}/{len} runs, {elapsed} (left {eta})";
+    runner.bar.set_style(ProgressStyle::with_template(template)?.progress_chars("=> "));
+    runner.bar.set_length(suites.iter().map(|suite| steps(*suite, &bench)).sum());
+    runner.bar.set_draw_target(ProgressDrawTarget::stderr());
     let mut found = Vec::new();
     for suite in &suites {
-        bench.bar.set_prefix(name(*suite));
-        found.push(run(*suite, &bench, &contest)?);
+        runner.bar.set_prefix(name(*suite));
+        found.push(run(*suite, &bench)?);
     }
-    bench.bar.finish_and_clear();
+    runner.bar.finish_and_clear();
     let report = report(&bench, found);
     if let Some(file) = &args.json {
         write(file, &serde_json::to_vec_pretty(&report)?)?;
@@ -156,13 +157,13 @@ pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
 }
 
 /// The one match on suites.
-fn run(suite: SuiteChoice, bench: &Bench, contest: &Contest) -> Result<Suite> {
+fn run(suite: SuiteChoice, bench: &Bench) -> Result<Suite> {
     match suite {
-        SuiteChoice::Scaling => scaling::run(bench, contest),
-        SuiteChoice::Io => io::run(bench, contest),
+        SuiteChoice::Scaling => scaling::run(bench),
+        SuiteChoice::Io => io::run(bench),
         SuiteChoice::Counters => counters::run(bench),
         SuiteChoice::Locks => locks::run(bench),
-        SuiteChoice::Memory => memory::run(bench, contest),
+        SuiteChoice::Memory => memory::run(bench),
         SuiteChoice::Faults => faults::run(bench),
         SuiteChoice::All => unreachable!("it stands for the others"),
     }

@@ -6,7 +6,7 @@
 
 use super::child::{self, Ended};
 use super::results::Spread;
-use super::{Bench, Scratch};
+use super::{Runner, Scratch};
 use crate::corpus::{Corpus, display_path};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -153,12 +153,12 @@ impl Python {
     ///
     /// # Errors
     /// If a signal asks this program to end.
-    pub fn find(bench: &Bench) -> Result<Vec<Python>> {
+    pub fn find(runner: &Runner) -> Result<Vec<Python>> {
         let mut found = Vec::new();
         for program in PROGRAMS {
             let python = Python { program, version: String::new(), has_lock: true };
             // One that isn't there can't be started.
-            match python.ask::<About>(bench, &["about".into()], LIMIT) {
+            match python.ask::<About>(runner, &["about".into()], LIMIT) {
                 Ok((_, Some(About { version, has_lock }))) => {
                     found.push(Python { program, version, has_lock })
                 }
@@ -182,7 +182,7 @@ impl Python {
     /// If one fails, or two ways do not find the same.
     pub fn embed(
         &self,
-        bench: &Bench,
+        runner: &Runner,
         ways: &[(Way, u32)],
         sample: &Sample,
         latency: Duration,
@@ -201,7 +201,7 @@ impl Python {
                     latency.as_secs_f64().to_string().into(),
                     sample.path().into_os_string(),
                 ];
-                let (ended, found) = self.ask::<Embedded>(bench, &arguments, LIMIT)?;
+                let (ended, found) = self.ask::<Embedded>(runner, &arguments, LIMIT)?;
                 let Some(found) = found else {
                     bail!("{} ({}) failed: {}", self.name(), way.name(), last_line(&ended.stderr));
                 };
@@ -209,7 +209,7 @@ impl Python {
                     bail!("{} finds something else by {}: no table", self.name(), way.name());
                 }
                 seconds[number].push(ended.seconds);
-                bench.step();
+                runner.step();
             }
         }
         Ok(seconds.into_iter().map(Spread::of).collect())
@@ -219,9 +219,9 @@ impl Python {
     ///
     /// # Errors
     /// If it fails.
-    pub fn count(&self, bench: &Bench, workers: usize) -> Result<Vec<Counted>> {
+    pub fn count(&self, runner: &Runner, workers: usize) -> Result<Vec<Counted>> {
         let arguments = ["counters".into(), workers.to_string().into(), UPDATES.to_string().into()];
-        let (ended, counted) = self.ask(bench, &arguments, LIMIT)?;
+        let (ended, counted) = self.ask(runner, &arguments, LIMIT)?;
         counted.with_context(|| format!("{}: {}", self.name(), last_line(&ended.stderr)))
     }
 
@@ -229,12 +229,12 @@ impl Python {
     ///
     /// # Errors
     /// If it can't be started.
-    pub fn crash(&self, bench: &Bench, way: &str) -> Result<(String, f64)> {
+    pub fn crash(&self, runner: &Runner, way: &str) -> Result<(String, f64)> {
         #[derive(Deserialize)]
         struct Done {
             done: u64,
         }
-        let (ended, done) = self.ask::<Done>(bench, &["crash".into(), way.into()], HANGS)?;
+        let (ended, done) = self.ask::<Done>(runner, &["crash".into(), way.into()], HANGS)?;
         let told = match (&ended.status, done) {
             (None, _) => format!("hangs: ended after {} s", HANGS.as_secs()),
             (Some(_), Some(Done { done })) => format!("{done} of 8 results"),
@@ -249,18 +249,18 @@ impl Python {
     /// Runs a task, and reads what it left.
     fn ask<T: DeserializeOwned>(
         &self,
-        bench: &Bench,
+        runner: &Runner,
         arguments: &[OsString],
         limit: Duration,
     ) -> Result<(Ended, Option<T>)> {
-        let (script, out) = (bench.scratch.path().join("peer.py"), bench.scratch.path().join("peer.json"));
+        let (script, out) = (runner.scratch.path().join("peer.py"), runner.scratch.path().join("peer.json"));
         if !script.exists() {
             fs::write(&script, SCRIPT).with_context(|| display_path(script.as_os_str().as_bytes()))?;
         }
         let mut command = Command::new(self.program);
         // Nothing is written beside the script.
         command.arg("-B").arg(&script).arg(&out).args(arguments);
-        let ended = child::run(&mut command, bench.interrupted, Some(limit), None)?;
+        let ended = child::run(&mut command, runner.interrupted, Some(limit), None)?;
         let result = ended.status.filter(|status| status.success()).and_then(|_| read(&out));
         // The next one must not find it.
         let _ = fs::remove_file(&out);

@@ -45,9 +45,9 @@ pub fn steps(bench: &Bench) -> u64 {
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
-pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
+pub fn run(bench: &Bench) -> Result<Suite> {
     let contestants = contestants(bench);
-    let runs = contest.rounds(&contestants, bench.runs, || Ok(()))?;
+    let runs = bench.contest.rounds(&contestants, bench.runs, || Ok(()))?;
     let tiny = tiny(bench, &contestants)?;
     let all: Vec<_> = contestants
         .iter()
@@ -76,11 +76,11 @@ pub fn run(bench: &Bench, contest: &Contest) -> Result<Suite> {
 
 /// The same ways, on a corpus of next to nothing.
 fn tiny(bench: &Bench, contestants: &[Contestant]) -> Result<Vec<Vec<Run>>> {
-    let corpus = bench.scratch.beneath("tiny")?;
+    let corpus = bench.runner.scratch.beneath("tiny")?;
     for number in 0..TINY_DOCUMENTS {
         fs::write(corpus.path().join(format!("{number:02}.txt")), "word")?;
     }
-    let (contest, _) = Contest::new(bench, &[corpus.path().to_owned()])?;
+    let (contest, _) = Contest::new(bench.runner, &[corpus.path().to_owned()])?;
     contest.rounds(contestants, bench.runs * TINY_ROUNDS, || Ok(()))
 }
 
@@ -432,12 +432,12 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
     if bench.pythons.is_empty() {
         return Ok((None, None, Vec::new()));
     }
-    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.scratch)?;
+    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
     let ways = python_ways(bench);
     let (mut cells, mut gains, mut series) = (Vec::new(), Vec::new(), Vec::new());
     let label = |workers: u32| format!("{workers} workers");
     for program in &bench.pythons {
-        let seconds = program.embed(bench, &ways, &sample, Duration::ZERO, bench.peer_rounds())?;
+        let seconds = program.embed(bench.runner, &ways, &sample, Duration::ZERO, bench.peer_rounds())?;
         let base = seconds[0].median;
         for (&(way, workers), seconds) in ways.iter().zip(&seconds) {
             cells.push(vec![

@@ -103,7 +103,7 @@ mod tests {
             ],
             found: String::new(),
         };
-        let expected = "mode              seconds\ninline  10.0 (9.0 to 12.0)\nx                     1.0\nnone                    -";
+        let expected = "mode               seconds\ninline  10.0 (9.0 to 12.0)\nx                      1.0\nnone                     -";
         assert_eq!(aligned(&table), expected);
     }
 }
