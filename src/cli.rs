@@ -185,7 +185,7 @@ pub struct EmbedArgs {
     #[arg(long, value_enum, default_value = "processes", help_heading = "Running")]
     pub mode: Mode,
 
-    /// Number of workers [default: the cores this process may use]
+    /// Number of workers [default: the cores this process may use, or as many as there is memory for]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
 

@@ -27,6 +27,7 @@ use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -43,18 +44,21 @@ struct Job {
     finish: FinishJob,
     hash_terms: bool,
     workers: usize,
+    /// Cores that no worker is for, since there is no memory for one.
+    idle: usize,
     /// Bytes of memory for segments and tables.
     maps: u64,
 }
 
 impl Job {
     fn new(args: &EmbedArgs) -> Result<Self> {
-        let workers = match args.mode {
+        let cores = match args.mode {
             Mode::Inline => 1,
-            _ => match args.workers {
-                Some(workers) => workers as usize,
-                None => std::thread::available_parallelism().map_or(1, usize::from),
-            },
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let workers = match args.workers {
+            Some(workers) if args.mode != Mode::Inline => workers as usize,
+            _ => cores.min(MemoryShares::most_workers(args)),
         };
         let memory = MemoryShares::new(args, workers)?;
         let model = args.vocabulary.as_deref().map(Model::read).transpose()?;
@@ -95,7 +99,8 @@ impl Job {
             worker_memory: memory.worker,
         };
         let hash_terms = args.hash_terms;
-        Ok(Job { settings, model, tally, finish, hash_terms, workers, maps: memory.maps })
+        let idle = if args.workers.is_none() { cores - workers } else { 0 };
+        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps: memory.maps })
     }
 }
 
@@ -114,6 +119,10 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             say(&format!("bowline: {notice}"));
         }
     };
+    if job.idle > 0 {
+        let (workers, cores) = (job.workers, job.workers + job.idle);
+        notice(&format!("--workers {workers}, not {cores}: there is no memory for more (--memory)"));
+    }
     let options = OutputOptions {
         force: args.force,
         sync: !args.no_sync,
@@ -132,6 +141,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         hidden: args.hidden,
         follow: args.follow,
         threads: workers,
+        own: output.own().chain(args.report.clone()).filter_map(|path| identity(&path)).collect(),
     };
     let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
     let checkpoint =
@@ -414,6 +424,11 @@ fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
         }
         _ => error,
     }
+}
+
+/// Device and inode of a file or directory.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn create_report(path: &std::path::PathBuf) -> Result<File> {

@@ -7,7 +7,8 @@ use bowline::cli::{Cli, Command};
 use bowline::{RunError, UsageError, bench, embed, generate, inspect, say};
 use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use nix::errno::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -52,7 +53,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    say::say(&format!("bowline: {error:#}"));
+    let hint = error.chain().find_map(limit_that_helps).unwrap_or_default();
+    say::say(&format!("bowline: {error:#}{hint}"));
     if let Some(RunError::Crashed(..)) = error.downcast_ref() {
         // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
         // partial output has gone with the run.
@@ -64,16 +66,40 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     }
 }
 
+/// The limit of the shell's that an error comes from, if it does.
+fn limit_that_helps(cause: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let errno = cause.downcast_ref::<io::Error>()?.raw_os_error()?;
+    match Errno::from_raw(errno) {
+        Errno::EMFILE => Some(" (ulimit -n allows more)"),
+        Errno::EFBIG => Some(" (ulimit -f allows more)"),
+        _ => None,
+    }
+}
+
 /// A flag that holds the number of a signal to end by, once one came. The second SIGINT ends at once.
 fn watch_signals() -> io::Result<Arc<AtomicUsize>> {
     let interrupted = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register_conditional_shutdown(SIGINT, (SIGNALLED as i32) + SIGINT, again.clone())?;
-    signal_hook::flag::register(SIGINT, again)?;
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    let ignored = ignored_signals();
+    let is_heeded = |&signal: &i32| ignored & 1 << (signal - 1) == 0;
+    if is_heeded(&SIGINT) {
+        signal_hook::flag::register_conditional_shutdown(SIGINT, (SIGNALLED as i32) + SIGINT, again.clone())?;
+        signal_hook::flag::register(SIGINT, again)?;
+    }
+    for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(is_heeded) {
         signal_hook::flag::register_usize(signal, interrupted.clone(), signal as usize)?;
     }
+    // A file beyond `ulimit -f` is an error of whoever writes it, and not the end of the program without a word.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
+}
+
+/// The signals that whoever has started the program wants it to ignore, a bit each: SIGHUP with nohup(1), SIGINT behind a
+/// shell's `&` (proc_pid_status(5)).
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A panic while a document is analyzed is that document's failure, and is reported as such.

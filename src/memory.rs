@@ -23,6 +23,16 @@ pub struct MemoryShares {
 }
 
 impl MemoryShares {
+    /// How many workers there is memory for, by the same rules; one at least.
+    pub fn most_workers(args: &EmbedArgs) -> usize {
+        let workers = match (args.worker_memory, args.memory) {
+            (Some(_), _) => u64::MAX,
+            (None, Some(memory)) => memory / 2 / LEAST_WORKER_MEMORY,
+            (None, None) => (available() / LEAST_WORKER_MEMORY).saturating_sub(1),
+        };
+        workers.max(1) as usize
+    }
+
     /// Shares out what the options allow, or else what there is.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use crate::support::{Dir, Invocation, wrapper};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "the cat"), ("b.txt", "the dog")])
@@ -397,5 +398,95 @@ fn what_a_killed_run_left_is_replaced_with_a_notice() {
             (dir.output("out").files(), dir.entries()),
             (expected.clone(), vec!["corpus".into(), "out".into()])
         );
+    }
+}
+
+/// What bears the partial name and is none of a run's doing is nobody's to remove.
+#[test]
+fn what_no_run_has_left_stays() {
+    let dir = pets();
+    dir.write("precious/thesis.txt", "years of work");
+    dir.write("foreign.partial/chapters/one.txt", "years of work");
+    std::os::unix::fs::symlink("precious", dir.path("link.partial")).unwrap();
+    dir.write("file.partial", "more work");
+    nix::unistd::mkfifo(&dir.path("pipe.partial"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (target, said) in [
+        ("foreign", "is nothing that a run has left, so it is not replaced (--output names another place)"),
+        ("link", "cannot be written (--output names another place): Not a directory"),
+        ("file", "cannot be written (--output names another place): Not a directory"),
+        ("pipe", "cannot be written (--output names another place): Not a directory"),
+    ] {
+        for options in [&[][..], &["--force"], &["--resume"]] {
+            let line = refused(&dir, dir.embed_to(target, options), 1);
+            let expected = format!("{}: {said}", shown(&dir, &format!("{target}.partial")));
+            assert!(line.starts_with(&expected), "{line}");
+        }
+    }
+    assert_eq!(fs::read(dir.path("precious/thesis.txt")).unwrap(), b"years of work");
+    assert_eq!(fs::read(dir.path("foreign.partial/chapters/one.txt")).unwrap(), b"years of work");
+    assert_eq!(fs::read(dir.path("file.partial")).unwrap(), b"more work");
+}
+
+/// As over a network, where a directory can't be exchanged with another in one step.
+#[test]
+fn a_file_system_that_only_renames_is_enough() {
+    let Some(wrapper) = wrapper::failing("inject=renameat2:error=EINVAL") else { return };
+    let dir = pets();
+    let expected = dir.embed_to("expected", &["--dense"]).run().expect(0);
+    assert!(!expected.stderr.is_empty());
+    let expected = dir.output("expected").files();
+    for options in [&["--dense"][..], &["--dense", "--force"]] {
+        let arguments = ["embed", "--output", "out", "corpus"];
+        dir.through(&wrapper).args(&arguments).args(options).run().expect(0);
+        assert_eq!(
+            (dir.output("out").files(), dir.entries()),
+            (expected.clone(), vec!["corpus".into(), "expected".into(), "out".into()])
+        );
+    }
+}
+
+#[test]
+fn disk_too_small_for_a_list_of_buckets() {
+    let Some(disk) = wrapper::small_disk("64k") else { return };
+    let text: String = (0..5000).map(|number| format!("word{number} ")).collect();
+    let dir = Dir::with_corpus(&[("a.txt", text)]);
+    fs::create_dir(dir.path("disk")).unwrap();
+    let options = ["--features", "hashed", "--n-features", "10", "--hash-terms"];
+    let run = dir.through(&disk).args(&["embed", "-o", "disk/out", "corpus"]).args(&options);
+    let line = refused(&dir, run, 1);
+    let begins = format!("{} needs more than ", shown(&dir, "disk/out.partial/hash_terms.jsonl"));
+    assert!(line.starts_with(&begins) && line.contains("are free (--output names another place)"), "{line}");
+}
+
+/// While the output that is replaced is removed, it bears the partial name.
+#[test]
+fn an_output_that_is_being_replaced_is_not_taken_for_what_is_left() {
+    let Some(wrapper) = wrapper::failing("inject=renameat2:delay_exit=2000000") else { return };
+    let dir = pets();
+    dir.embedded(&[]);
+    let inode = |name: &str| fs::metadata(dir.path(name)).map(|metadata| metadata.ino()).ok();
+    let replaced = inode("out");
+    let mut first = dir.through(&wrapper).args(&["embed", "--force", "-o", "out", "corpus"]).start();
+    first.until("the new output's name", |_| inode("out.partial") == replaced);
+    let line = dir.embed(&["--force"]).run().expect(1).line().to_owned();
+    assert!(line.contains("/out.partial: another run is writing it"), "{line}");
+    first.wait().expect(0);
+    assert_eq!(dir.entries(), ["corpus", "out"]);
+}
+
+/// The lock that a run gets may be that of a directory which has another name by now.
+#[test]
+fn a_lock_on_what_another_run_has_just_finished_is_none() {
+    let Some(wrapper) = wrapper::failing("inject=flock:delay_enter=1500000:when=1") else { return };
+    for (options, code) in [(&[][..], 1), (&["--force"], 0)] {
+        let dir = pets();
+        fs::create_dir(dir.path("out.partial")).unwrap();
+        let second = dir.through(&wrapper).args(&["embed", "-o", "out", "corpus"]).args(options).start();
+        // It has the directory open now, and waits.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        dir.embed(&[]).run().expect(0);
+        let finished = second.wait().expect(code);
+        assert!(code == 0 || finished.line().ends_with("/out: exists already (--force replaces it)"));
+        assert_eq!(dir.entries(), ["corpus", "out"]);
     }
 }

@@ -187,6 +187,29 @@ fn signals_end_a_run_in_every_mode() {
     }
 }
 
+/// As nohup(1) and a shell's `&` start a program.
+#[test]
+fn signals_that_were_ignored_from_the_start_are_ignored() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embed_to("clean", &[]).run().expect(0);
+    assert!(!reference.stderr.is_empty());
+    for mode in ["processes", "threads", "inline"] {
+        for (name, signal) in [("HUP", Signal::SIGHUP), ("INT", Signal::SIGINT)] {
+            let wrapper = ["sh", "-c", "trap '' $0; exec \"$@\"", name];
+            let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode, "corpus"];
+            let mut run = dir.through(&wrapper).args(&arguments).start();
+            hold_coordinator(&mut run);
+            for _ in 0..2 {
+                run.signal(signal);
+            }
+            run.signal(Signal::SIGCONT);
+            run.wait().expect(0);
+            assert_same_bytes(&dir.output("clean"), &dir.output("out"), &format!("{mode}: {name}"));
+            std::fs::remove_dir_all(dir.path("out")).unwrap();
+        }
+    }
+}
+
 /// The line of a run to an output that `first` is writing.
 fn refused_beside(dir: &Dir, first: Invocation, hold: fn(&mut Running)) -> (String, Running) {
     let mut first = first.start();
@@ -278,16 +301,125 @@ fn a_scratch_disk_that_is_full_is_told() {
     let dir = Dir::with_corpus(&files);
     std::fs::create_dir(dir.path("disk")).unwrap();
     let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
-    let finished = dir
-        .through(&wrapper)
-        .args(&["embed", "--no-sync", "--output", "out"])
-        .args(&little)
-        .args(&["corpus"])
-        .run()
-        .expect(1);
-    assert!(finished.line().contains("need more room than there is"), "{}", finished.stderr);
-    assert!(finished.line().contains("--scratch"), "{}", finished.stderr);
-    assert_eq!(dir.entries(), ["corpus", "disk"]);
+    // A thread that wrote without room would end the program, and a worker be replaced by one that finds no room either.
+    for mode in ["processes", "threads", "inline"] {
+        let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode];
+        let finished = dir.through(&wrapper).args(&arguments).args(&little).args(&["corpus"]).run().expect(1);
+        let line = finished.line();
+        assert!(line.starts_with("the corpus's rows need more disk than the "), "{mode}: {line}");
+        assert!(
+            line.contains(" bytes so far, and ") && line.contains(" are free in disk (--scratch "),
+            "{line}"
+        );
+    }
+    // The rows fit, but not the tables of so many columns.
+    let tables = ["--features", "hashed", "--weight", "tfidf", "--n-features", "4000000", "--workers", "1"];
+    let small = Dir::with_corpus(&[("a.txt", "a cat"), ("b.txt", "a dog")]);
+    std::fs::create_dir(small.path("disk")).unwrap();
+    for mode in ["processes", "threads", "inline"] {
+        let finished = small
+            .through(&wrapper)
+            .args(&["embed", "--no-sync", "--output", "out", "--mode", mode])
+            .args(&little)
+            .args(&tables)
+            .args(&["corpus"])
+            .run()
+            .expect(1);
+        let line = finished.line();
+        assert!(
+            line.contains("000000 bytes are needed in disk, and ") && line.contains(" are free (--scratch "),
+            "{line}"
+        );
+        assert_eq!(
+            (small.entries(), dir.entries()),
+            (vec!["corpus".into(), "disk".into()], vec!["corpus".to_owned(), "disk".into()])
+        );
+    }
+}
+
+/// What `--resume` keeps begins with a list of the documents.
+#[test]
+fn a_scratch_disk_that_is_full_at_the_start_is_told() {
+    let Some(wrapper) = crate::support::wrapper::small_disk("1m") else { return };
+    let name = "a-name-of-some-length-".repeat(10);
+    let files: Vec<_> = (0..6000).map(|number| (format!("{name}{number}"), "")).collect();
+    let dir = Dir::with_corpus(&files);
+    std::fs::create_dir(dir.path("disk")).unwrap();
+    let arguments = ["embed", "--resume", "--output", "out", "--scratch", "disk", "corpus"];
+    let finished = dir.through(&wrapper).args(&arguments).run().expect(1);
+    let line = finished.stderr.as_str();
+    assert!(line.starts_with("bowline: writing the checkpoint: "), "{line}");
+    assert!(line.contains(" bytes are needed in disk/") && line.contains(" are free (--scratch "), "{line}");
+}
+
+/// Without a reservation of the file system's own, the C library writes to each block instead: that, too, is a worker's to do.
+#[test]
+fn scratch_files_need_no_file_system_that_reserves() {
+    let Some(wrapper) = crate::support::wrapper::disk_without_reservation() else { return };
+    let dir = Dir::with_generated(200);
+    let reference = dir.embedded(&[]);
+    std::fs::create_dir(dir.path("disk")).unwrap();
+    let little = ["--memory", "100K", "--worker-memory", "64M"];
+    for (sandbox, options) in ["auto", "strict", "off"]
+        .into_iter()
+        .flat_map(|sandbox| [(sandbox, &["--resume"][..]), (sandbox, &little)])
+    {
+        let arguments =
+            ["embed", "--no-sync", "--force", "--output", "little", "--scratch", "disk", "--sandbox"];
+        dir.through(&wrapper)
+            .args(&arguments)
+            .args(&[sandbox])
+            .args(options)
+            .args(&["corpus"])
+            .run()
+            .expect(0);
+        assert_same_bytes(&reference, &dir.output("little"), sandbox);
+    }
+}
+
+/// A limit of the shell's that would end a program without a word.
+#[test]
+fn a_limit_of_the_size_of_files_is_told() {
+    let dir = Dir::with_generated(200);
+    for mode in ["processes", "threads", "inline"] {
+        for (limit, option) in [("4", "--quiet"), ("100", "--quiet"), ("4", "--resume"), ("100", "--resume")]
+        {
+            let wrapper = ["sh", "-c", "ulimit -f $0; exec \"$@\"", limit];
+            let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode, option, "corpus"];
+            let finished = dir.through(&wrapper).args(&arguments).run().expect(1);
+            assert!(
+                finished.line().contains("File too large (os error 27) (ulimit -f allows more)"),
+                "{mode} {limit} {option}: {}",
+                finished.stderr
+            );
+            let _ = std::fs::remove_dir_all(dir.path("out.partial"));
+        }
+    }
+}
+
+#[test]
+fn few_processes_are_enough_for_few_workers_or_told() {
+    let dir = Dir::with_corpus(&[("a/b/c.txt", "one two"), ("d/e.txt", "three")]);
+    let _mode = dir.chmod(".", 0o777);
+    let mut refused = 0;
+    for (mode, limit) in ["processes", "threads", "inline"]
+        .into_iter()
+        .flat_map(|mode| ["--nproc=1", "--nproc=2", "--nproc=3", "--nproc=6"].map(|limit| (mode, limit)))
+    {
+        let Some(wrapper) = crate::support::wrapper::few_processes(limit) else { return };
+        let arguments = ["embed", "--force", "--output", "out", "--workers", "4", "--mode", mode, "corpus"];
+        let finished = dir.through(&wrapper).args(&arguments).run();
+        match finished.status.code() {
+            Some(0) => assert_eq!(dir.output("out").documents().len(), 2),
+            _ => {
+                refused += 1;
+                assert!(
+                    finished.expect(1).line().starts_with("starting a worker (--workers asks for fewer)")
+                );
+            }
+        }
+    }
+    assert!(refused > 0, "one process is not enough");
 }
 
 #[test]
@@ -353,6 +485,26 @@ fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
     }
 }
 
+/// A worker that is stopped while it leaves is waited for, but nobody who wants the run to end waits with it.
+#[test]
+fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
+    let dir = Dir::with_generated(200);
+    let span = dir.embed_to("clean", &["--workers", "3"]).run().expect(0).took;
+    for seed in 0..60 {
+        let run = dir.embed(&["--workers", "3", "--force"]).limit(Duration::from_secs(10)).start();
+        let mut random = Random::new(seed);
+        std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
+        for worker in run.workers() {
+            // It may have left.
+            let _ = kill(worker, Signal::SIGSTOP);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        run.signal(Signal::SIGTERM);
+        let code = run.wait().status.code();
+        assert!(matches!(code, Some(0 | 143)), "seed {seed}: {code:?}");
+    }
+}
+
 #[test]
 fn memory_that_is_too_little_is_refused() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
@@ -363,6 +515,23 @@ fn memory_that_is_too_little_is_refused() {
     let scratch = dir.embed(&["--scratch", "nowhere"]).run().expect(1);
     assert!(scratch.line().starts_with("nowhere: cannot hold scratch files (--scratch): "));
     assert_eq!(dir.entries(), ["corpus"]);
+}
+
+/// Who doesn't say how many workers there are to be gets as many as there is memory for.
+#[test]
+fn little_memory_is_enough_for_few_workers() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = dir.embedded(&[]);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for mode in ["processes", "threads", "inline"] {
+        let options = ["--memory", "64M", "--mode", mode, "--force", "--report", "report.json"];
+        let finished = dir.embed_to("little", &options).run().expect(0);
+        let notice = format!("bowline: --workers 1, not {cores}: there is no memory for more (--memory)\n");
+        let has_more = cores > 1 && mode != "inline";
+        assert_eq!(finished.stderr.starts_with(&notice), has_more, "{}", finished.stderr);
+        assert_eq!(report(&dir.path("report.json"))["workers"], 1);
+        assert_same_bytes(&reference, &dir.output("little"), mode);
+    }
 }
 
 /// A job that is stopped and continued from a terminal.

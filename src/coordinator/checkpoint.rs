@@ -6,7 +6,7 @@
 //! spoils, checksums find, and it is done again.
 
 use bowline_workers::documents::Documents;
-use bowline_workers::mapped::Store;
+use bowline_workers::mapped::{Store, shortage};
 use bowline_workers::protocol::Batch;
 use bowline_workers::segment::{Key, Record, Segment};
 use serde::{Deserialize, Serialize};
@@ -133,8 +133,9 @@ impl Checkpoint {
             text.push(0);
         }
         let mut out = File::create_new(self.folder.join(PLAN))?;
-        out.write_all(&crc32fast::hash(&text).to_le_bytes())?;
-        out.write_all(&text)
+        out.write_all(&crc32fast::hash(&text).to_le_bytes())
+            .and_then(|()| out.write_all(&text))
+            .map_err(|error| shortage(&self.folder, text.len() as u64, error))
     }
 
     /// A file for another segment of this run.

@@ -133,6 +133,14 @@ struct Desk {
     moved: Instant,
 }
 
+/// An error if a signal has asked the run to end.
+fn is_interrupted(supervision: &Supervision) -> Result<(), RunError> {
+    match supervision.interrupted.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        signal => Err(RunError::Interrupted(signal as i32)),
+    }
+}
+
 /// Workers at their desks.
 pub struct Crew {
     desks: Vec<Desk>,
@@ -180,10 +188,7 @@ impl Crew {
             self.look_at_clocks(supervision)?;
             let (units, bytes) = work.done();
             (supervision.events)(RunEvent::Advanced(units, bytes));
-            match supervision.interrupted.load(Ordering::Relaxed) {
-                0 => {}
-                signal => return Err(RunError::Interrupted(signal as i32)),
-            }
+            is_interrupted(supervision)?;
         }
     }
 
@@ -214,6 +219,7 @@ impl Crew {
                 }
             }
             self.look_at_clocks(supervision)?;
+            is_interrupted(supervision)?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::pool::PoolError;
 use bowline_workers::failure::Failure;
 use bowline_workers::protocol::Usage;
 use bowline_workers::recorder::Distress;
+use std::path::PathBuf;
 
 /// A part of a run, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,13 +77,28 @@ pub enum RunError {
     /// A task failed for a reason that no retry mends.
     #[error("a worker could not go on: {0}")]
     Broken(String),
-    /// The rows take more room than the run may have.
+    /// The rows take more disk than there is.
     #[error(
-        "the corpus's rows need more room than there is, {needed} bytes so far (--scratch names a directory with more)"
+        "the corpus's rows need more disk than the {rows} bytes so far, and {free} are free in {} (--scratch names another directory)",
+        directory.display()
     )]
-    NoRoom {
+    NoDisk {
         /// Bytes of the rows so far.
-        needed: u64,
+        rows: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// Where they were to lie.
+        directory: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The system gives no more memory, or no more addresses, for rows.
+    #[error(
+        "the corpus's rows need more memory than the system gives, {rows} bytes so far (--memory asks for less, ulimit -v allows more)"
+    )]
+    NoMemory {
+        /// Bytes of the rows so far.
+        rows: u64,
         /// What the system says.
         source: std::io::Error,
     },

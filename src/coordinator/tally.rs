@@ -10,7 +10,7 @@ use super::{Phase, RunError, RunEvent, batches, system};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
-use bowline_workers::mapped::{Store, Table};
+use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Recorder;
@@ -207,12 +207,14 @@ impl TallyWork<'_> {
 
     /// There is no segment for another record.
     fn no_segment(&self, source: std::io::Error) -> RunError {
-        use std::io::ErrorKind::{FileTooLarge, OutOfMemory, QuotaExceeded, StorageFull};
-        if !matches!(source.kind(), FileTooLarge | OutOfMemory | QuotaExceeded | StorageFull) {
-            return RunError::System { what: "making a place for rows", source };
+        let rows = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
+        match (self.job.store.scratch(), source.kind()) {
+            (Some(directory), _) if is_full(&source) => {
+                RunError::NoDisk { rows, free: free(directory), directory: directory.to_owned(), source }
+            }
+            (_, std::io::ErrorKind::OutOfMemory) => RunError::NoMemory { rows, source },
+            _ => RunError::System { what: "making a place for rows", source },
         }
-        let needed = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
-        RunError::NoRoom { needed, source }
     }
 
     fn requeue(&mut self, batch: Batch) {

@@ -33,6 +33,8 @@ pub struct WalkSettings {
     pub follow: bool,
     /// Threads that read folders, unless links are followed.
     pub threads: usize,
+    /// Device and inode of what the run writes itself: no documents, wherever it lies.
+    pub own: Vec<(u64, u64)>,
 }
 
 /// The documents, and what is not among them.
@@ -88,6 +90,9 @@ fn shown(path: &Path) -> String {
 /// The system's words for an error, without its number.
 fn words(error: &io::Error) -> String {
     match error.raw_os_error() {
+        Some(errno) if errno == Errno::EMFILE as i32 => {
+            "Too many open files (ulimit -n allows more)".to_owned()
+        }
         Some(errno) => Errno::from_raw(errno).desc().to_owned(),
         None => error.to_string(),
     }
@@ -176,17 +181,19 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
         hidden: settings.hidden,
         left_out: Arc::default(),
         met: settings.follow.then(Mutex::default),
+        own: settings.own.clone(),
     };
     let left_out = filter.left_out.clone();
+    let threads = if is_flat(root) { 1 } else { settings.threads };
     let mut walker = WalkBuilder::new(root);
     walker
         .standard_filters(false)
         .follow_links(settings.follow)
-        .threads(if is_flat(root) { 1 } else { settings.threads })
+        .threads(threads)
         .filter_entry(move |entry| filter.keeps(entry));
     let all = Mutex::new(Found::default());
-    if settings.follow {
-        // Which path leads to a file first must not depend on threads.
+    if settings.follow || !can_start(2 * threads) {
+        // Which path leads to a file first, where links are followed, must not depend on threads.
         let mut gathered = Gathered { root, found: Found::default(), all: &all };
         walker.sort_by_file_name(OsStr::cmp).build().for_each(|entry| gathered.take(entry));
     } else {
@@ -202,6 +209,17 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
     corpus.unreadable.extend(found.unreadable);
     corpus.left_out += found.left_out + left_out.load(Ordering::Relaxed);
     Ok(found.paths)
+}
+
+/// Whether so many threads may be there at a time: a limit of processes is one of threads, too, and the walker would panic.
+/// One that has ended may count for a moment longer: who asks for twice as many as are needed will find room for them.
+fn can_start(threads: usize) -> bool {
+    let gate = Mutex::new(());
+    std::thread::scope(|scope| {
+        // Nobody leaves before all are there.
+        let _closed = gate.lock();
+        (0..threads).all(|_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).is_ok())
+    })
 }
 
 /// Whether a folder has no folders in it, as far as its links tell: one thread reads it sooner than several.
@@ -263,6 +281,7 @@ struct Filter {
     left_out: Arc<AtomicU64>,
     /// Device and inode of what was met, where links are followed.
     met: Option<Mutex<HashSet<(u64, u64)>>>,
+    own: Vec<(u64, u64)>,
 }
 
 impl Filter {
@@ -276,6 +295,13 @@ impl Filter {
         })
     }
 
+    /// Whether the run writes the entry itself.
+    fn is_own(&self, entry: &ignore::DirEntry) -> bool {
+        // The number alone is there already, and seldom the right one.
+        let may_be = entry.ino().is_some_and(|inode| self.own.iter().any(|&(_, own)| own == inode));
+        may_be && entry.metadata().is_ok_and(|metadata| self.own.contains(&(metadata.dev(), metadata.ino())))
+    }
+
     fn keeps(&self, entry: &ignore::DirEntry) -> bool {
         if entry.depth() == 0 {
             return self.is_new(entry);
@@ -283,7 +309,7 @@ impl Filter {
         let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
         let hidden = !self.hidden && entry.file_name().as_bytes().first() == Some(&b'.');
         let excluded = !self.globs.is_empty() && self.globs.matched(entry.path(), is_directory).is_ignore();
-        let keeps = !hidden && !excluded && self.is_new(entry);
+        let keeps = !hidden && !excluded && !self.is_own(entry) && self.is_new(entry);
         if !keeps {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }

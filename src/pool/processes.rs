@@ -94,7 +94,9 @@ impl WorkerPool for Processes {
         kept.extend([task_ends[1], report_ends[0]]);
         let coordinator = getpid();
         // SAFETY: this process has one thread, so the child's memory is in a whole state and it may do anything.
-        match unsafe { fork() }.map_err(|errno| system("starting a process")(errno.into()))? {
+        match unsafe { fork() }
+            .map_err(|errno| system("starting a worker (--workers asks for fewer)")(errno.into()))?
+        {
             ForkResult::Child => {
                 live(worker, ProcessLink { tasks, reports }, kept, coordinator, &self.sandbox)
             }
@@ -133,6 +135,9 @@ impl WorkerPool for Processes {
                 IpcSelectionResult::ChannelClosed(channel) => {
                     let Some(id) = self.reporters.remove(&channel) else { continue };
                     let Some(process) = self.workers.remove(&id) else { continue };
+                    // It is on its way out, and nothing changes how. But if a document has made it close its channel, it
+                    // might stay for ever.
+                    let _ = kill(process.pid, Signal::SIGKILL);
                     events.push(PoolEvent::Ended(id, reap(process.pid)));
                 }
             }

@@ -11,6 +11,7 @@ use landlock::{
     RulesetCreatedAttr as _,
 };
 use nix::libc;
+use nix::unistd::{Pid, getpid};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
@@ -33,7 +34,7 @@ pub enum Confinement {
 /// What workers are confined by.
 #[derive(Debug)]
 pub struct Sandbox {
-    filter: Option<BpfProgram>,
+    is_filtered: bool,
     /// What may be read; none: everything.
     readable: Option<Vec<PathBuf>>,
 }
@@ -59,6 +60,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     libc::SYS_fstat,
+    // glibc asks for it where a file system has no `fallocate` of its own.
+    libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_fadvise64,
@@ -116,25 +119,26 @@ impl Sandbox {
     pub fn new(confinement: Confinement, readable: &[PathBuf]) -> Result<Self, PoolError> {
         let is_strict = confinement == Confinement::Strict;
         if confinement == Confinement::Off {
-            return Ok(Sandbox { filter: None, readable: None });
+            return Ok(Sandbox { is_filtered: false, readable: None });
         }
-        let filter = filter().filter(|_| has_seccomp());
-        if is_strict && filter.is_none() {
+        // Made once without being applied, as Landlock below.
+        let is_filtered = has_seccomp() && filter(getpid()).is_some();
+        if is_strict && !is_filtered {
             return Err(unavailable("--sandbox strict")("this kernel has no seccomp filters".into()));
         }
         if is_strict {
             // Made once without being entered: what it lacks shows here and not in a worker.
             ruleset(readable).map_err(unavailable("--sandbox strict"))?;
         }
-        Ok(Sandbox { filter, readable: is_strict.then(|| readable.to_vec()) })
+        Ok(Sandbox { is_filtered, readable: is_strict.then(|| readable.to_vec()) })
     }
 
     /// What is enforced, for the report.
     pub fn name(&self) -> &'static str {
-        match (&self.filter, &self.readable) {
-            (None, _) => "none",
-            (Some(_), None) => "seccomp",
-            (Some(_), Some(_)) => "seccomp and landlock",
+        match (self.is_filtered, &self.readable) {
+            (false, _) => "none",
+            (true, None) => "seccomp",
+            (true, Some(_)) => "seccomp and landlock",
         }
     }
 
@@ -146,11 +150,12 @@ impl Sandbox {
         if let Some(readable) = &self.readable {
             ruleset(readable)?.restrict_self().map_err(|error| error.to_string())?;
         }
-        match &self.filter {
+        if self.is_filtered {
+            let filter = filter(getpid()).ok_or("no filter")?;
             // Sets no_new_privs, too.
-            Some(filter) => apply_filter(filter).map_err(|error| error.to_string()),
-            None => Ok(()),
+            apply_filter(&filter).map_err(|error| error.to_string())?;
         }
+        Ok(())
     }
 }
 
@@ -160,15 +165,17 @@ fn has_seccomp() -> bool {
         .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "errno"))
 }
 
-/// The filter; none on a kind of machine that it can't be made for.
-fn filter() -> Option<BpfProgram> {
-    let only = |argument: u8, operator: SeccompCmpOp, value: u64| {
-        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()?;
-        SeccompRule::new(vec![condition]).ok()
+/// The filter of the process `own`; none on a kind of machine that it can't be made for.
+fn filter(own: Pid) -> Option<BpfProgram> {
+    let is = |argument: u8, operator: SeccompCmpOp, value: u64| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()
     };
+    let only = |conditions: Vec<SeccompCondition>| SeccompRule::new(conditions).ok();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_openat, vec![only(2, SeccompCmpOp::MaskedEq(CHANGING as u64), 0)?]);
-    rules.insert(libc::SYS_tgkill, vec![only(2, SeccompCmpOp::Eq, libc::SIGABRT as u64)?]);
+    rules.insert(libc::SYS_openat, vec![only(vec![is(2, SeccompCmpOp::MaskedEq(CHANGING as u64), 0)?])?]);
+    let own = is(0, SeccompCmpOp::Eq, own.as_raw() as u64)?;
+    let abort = is(2, SeccompCmpOp::Eq, libc::SIGABRT as u64)?;
+    rules.insert(libc::SYS_tgkill, vec![only(vec![own, abort])?]);
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let filter =
         SeccompFilter::new(rules, refused, SeccompAction::Allow, std::env::consts::ARCH.try_into().ok()?);
@@ -201,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_filter_can_be_made() {
-        assert!(filter().is_some_and(|program| program.len() > ALLOWED.len()));
+        assert!(filter(getpid()).is_some_and(|program| program.len() > ALLOWED.len()));
         assert_eq!(Sandbox::new(Confinement::Off, &[]).unwrap().name(), "none");
     }
 }

@@ -78,10 +78,10 @@ impl WorkerPool for Threads {
                 let _ = ender.send(id);
             }
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("worker {id}"))
-            .spawn(body)
-            .map_err(|source| PoolError::System { what: "starting a thread", source })?;
+        let thread =
+            std::thread::Builder::new().name(format!("worker {id}")).spawn(body).map_err(|source| {
+                PoolError::System { what: "starting a worker (--workers asks for fewer)", source }
+            })?;
         self.workers.insert(id, (sender, thread));
         Ok(())
     }

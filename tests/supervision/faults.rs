@@ -7,6 +7,7 @@ use crate::support::faults::{FAULTS, fault};
 use crate::support::{Dir, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 use nix::unistd::mkfifo;
 use std::fs;
 use std::io::Write as _;
@@ -81,6 +82,20 @@ fn hang() {
 #[test]
 fn memory() {
     assert_fault_costs_only_itself("memory");
+}
+
+/// What it does only in a worker that has done others before is not the document's fault.
+#[test]
+fn a_document_that_crashes_once_is_done_again_alone() {
+    let dir = plain();
+    let rows = [10, 20, 150];
+    rows.iter().for_each(|row| dir.add(format!("{row:03}.a").as_bytes(), fault("crowded").as_bytes()));
+    for workers in ["1", "2", "5", "13"] {
+        dir.embed_to(workers, &["--workers", workers, "--report", "report.json"]).run().expect(0);
+        // With thirteen, each may be the first of its worker.
+        assert!(workers == "13" || workers_lost(&dir) > 0, "{workers} workers: none was lost");
+        assert_same_bytes(&dir.output("1"), &dir.output(workers), &format!("{workers} workers"));
+    }
 }
 
 /// The documents that failed when one of them tried what a worker is not to do, and what confined the worker.
@@ -260,6 +275,35 @@ fn a_killed_coordinator_takes_a_worker_along_that_heeds_nothing() {
     assert_eq!(dir.entries(), ["corpus", "out.partial"]);
 }
 
+/// What it has open: no lock, no file of the output, no channel of another worker's.
+#[test]
+fn a_worker_holds_nothing_but_its_own() {
+    let files: Vec<_> = (0..5).map(|number| (format!("{number}.txt"), fault("hang"))).collect();
+    let dir = Dir::with_corpus(&files);
+    for (options, segments) in [(&[][..], 0), (&["--resume"], 1)] {
+        let options = [&["--workers", "5", "--report", "report.json"], options].concat();
+        let mut run = dir.embed(&options).start();
+        run.until("its workers are at work", |run| {
+            let workers = run.workers();
+            let at_work = |&worker: &Pid| {
+                let open = processes::open_files(worker);
+                processes::is_confined(worker) && open.iter().any(|path| path.ends_with(".txt"))
+            };
+            workers.len() == 5 && workers.iter().all(at_work)
+        });
+        for worker in run.workers() {
+            let open = processes::open_files(worker);
+            let count = |what: &str| open.iter().filter(|path| path.contains(what)).count();
+            assert_eq!((count("/dev/null"), count("socket:"), count("/corpus")), (3, 2, 2), "{open:?}");
+            assert_eq!(count(".checkpoint/"), segments, "{open:?}");
+            assert_eq!(open.len(), 7 + segments, "{open:?}");
+            assert!(!processes::has_lock(worker));
+        }
+        run.signal(Signal::SIGTERM);
+        run.wait().expect(143);
+    }
+}
+
 /// Sends a signal to each new worker while it holds a document, `times` times or until the run is over.
 fn signal_new_workers(run: &mut Running, signal: Signal, times: usize) {
     let mut met = Vec::new();
@@ -291,6 +335,15 @@ fn kills_without_end_are_given_up() {
     let mut run = dir.embed(&["--workers", "1"]).start();
     signal_new_workers(&mut run, Signal::SIGKILL, 100);
     let finished = run.wait().expect(1);
+    let line = "workers are killed again and again by something else (20 times at the same place)";
+    assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
+}
+
+/// Nobody hears of it any more, nor it of anybody.
+#[test]
+fn a_worker_that_closes_its_channels_holds_nobody_up() {
+    let dir = Dir::with_corpus(&[("a.txt", fault("deaf"))]);
+    let finished = dir.embed(&["--workers", "1"]).limit(Duration::from_secs(15)).run().expect(1);
     let line = "workers are killed again and again by something else (20 times at the same place)";
     assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
 }

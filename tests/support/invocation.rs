@@ -3,7 +3,7 @@
 //! Each run is a process group of its own, so that what outlives it is found, and ended with the test.
 
 use super::processes;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -43,6 +43,7 @@ impl Invocation {
         command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
         // Nobody may ever see one.
         command.env("RUST_BACKTRACE", "1");
+        heed_signals(&mut command);
         let temporary = tempfile::tempdir().expect("a directory for temporary files");
         command.env("TMPDIR", temporary.path());
         Invocation { command, limit: LIMIT, stderr: None, temporary }
@@ -95,6 +96,20 @@ impl Invocation {
     pub fn run(self) -> Finished {
         self.start().wait()
     }
+}
+
+/// Whatever the tests themselves were started with (nohup, a shell's `&`), the program hears of signals.
+#[expect(unsafe_code, reason = "what runs between fork and exec")]
+fn heed_signals(command: &mut Command) {
+    let heed = || {
+        for heeded in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            // SAFETY: no handler is installed.
+            unsafe { signal(heeded, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: it makes system calls only, which a forked child may (signal-safety(7)).
+    unsafe { command.pre_exec(heed) };
 }
 
 /// A run that has begun. Dropped, it is ended with all that it started.

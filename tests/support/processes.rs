@@ -61,6 +61,19 @@ pub fn has_lock(pid: Pid) -> bool {
         .any(|text| text.contains("lock:"))
 }
 
+/// Whether a process is in its sandbox.
+pub fn is_confined(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line == "Seccomp:\t2")
+}
+
+/// What the descriptors of a process lead to.
+pub fn open_files(pid: Pid) -> Vec<String> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    let paths = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    paths.map(|path| path.to_string_lossy().into_owned()).collect()
+}
+
 /// How many descriptors a process has open; 0 if it is gone.
 pub fn descriptors(pid: Pid) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

@@ -70,6 +70,29 @@ pub fn few_addresses() -> Vec<&'static str> {
     vec!["sh", "-c", "ulimit -v 1048576; exec \"$@\"", "sh"]
 }
 
+/// A command under which a system call of the coordinator's fails, as `strace -e` says it: `inject=CALL:error=...`.
+pub fn failing(call: &'static str) -> Option<Vec<&'static str>> {
+    let wrapper = vec!["strace", "-qq", "-o", "/dev/null", "-e", call];
+    let probe = [&wrapper[1..], &["true"]].concat();
+    works("strace", &probe, "system calls that fail: there is no strace").then_some(wrapper)
+}
+
+/// A command under which `disk`, a directory of the test, lies on a file system that can't reserve room.
+pub fn disk_without_reservation() -> Option<Vec<&'static str>> {
+    let script = "mount -t ramfs ramfs disk || exit 77; exec \"$@\"";
+    let probe = [&UNSHARE[1..], &["mount -t ramfs ramfs /mnt"]].concat();
+    let wrapper = [&UNSHARE[..], &[script, "sh"]].concat();
+    works(UNSHARE[0], &probe, "a disk without reservation: no ramfs can be mounted").then_some(wrapper)
+}
+
+/// A command under which the program, and whatever else runs as its user, may have so many processes and threads.
+pub fn few_processes(limit: &'static str) -> Option<Vec<&'static str>> {
+    let user = unprivileged()?;
+    let wrapper = [&user[..], &["prlimit", limit]].concat();
+    let probe = ["--nproc=1000", "true"];
+    works("prlimit", &probe, "few processes: there is no prlimit").then_some(wrapper)
+}
+
 fn works(program: &str, arguments: &[&str], otherwise: &str) -> bool {
     let probe = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let works = probe.is_ok_and(|status| status.success());

@@ -2,6 +2,7 @@
 //!
 //! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker.
 
+use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::kill;
 use nix::unistd::getppid;
@@ -12,23 +13,30 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
+
+/// Documents that this process has begun.
+static DOCUMENTS: AtomicU64 = AtomicU64::new(0);
 
 /// Does what the document asks for, if it asks.
 #[expect(unsafe_code, reason = "a fault document crashes on purpose; never in a release build")]
 pub(crate) fn act(text: &[u8]) {
+    let documents = DOCUMENTS.fetch_add(1, Ordering::Relaxed);
     let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return };
     let what = rest.split(|&b| b == b'\n').next().unwrap_or_default();
     match what {
         // SAFETY: none; this is the crash that the tests want.
         b"segv" => unsafe { std::ptr::null_mut::<u8>().write_volatile(1) },
         b"abort" => std::process::abort(),
+        b"crowded" if documents > 0 => std::process::abort(),
         b"exit" => std::process::exit(7),
         b"panic" => panic!("a fault document"),
         b"hang" => loop {
             std::thread::sleep(Duration::from_secs(1));
         },
+        b"deaf" => deaf(),
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
         b"escape" => escape(),
         b"peek" => forbidden("reading outside of the corpus", std::fs::read("/etc/passwd")),
@@ -60,7 +68,36 @@ fn escape() {
     forbidden("removing", fs::remove_file("corpus/000.txt"));
     forbidden("permissions", fs::set_permissions("corpus", fs::Permissions::from_mode(0o700)));
     forbidden("a signal", kill(getppid(), None).map_err(io::Error::from));
+    if let Some(coordinator) = parent() {
+        forbidden("an abort of the coordinator", abort(coordinator));
+    }
     forbidden("a limit", setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(io::Error::from));
+}
+
+/// The number of this process's parent, which no system call tells here.
+fn parent() -> Option<libc::pid_t> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+}
+
+#[expect(unsafe_code, reason = "there is no other way to send a signal to a thread")]
+fn abort(process: libc::pid_t) -> io::Result<()> {
+    // SAFETY: the call takes numbers and touches no memory.
+    match unsafe { libc::syscall(libc::SYS_tgkill, process, process, libc::SIGABRT) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Closes all that is open, and stays.
+fn deaf() {
+    for fd in 3..1000 {
+        // Most are not open.
+        let _ = nix::unistd::close(fd);
+    }
+    loop {
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn forbidden<T>(what: &str, tried: io::Result<T>) {

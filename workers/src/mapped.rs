@@ -12,12 +12,13 @@
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::statvfs::statvfs;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -70,9 +71,17 @@ impl Store {
             return Region::in_memory(bytes, share);
         }
         let file = self.scratch_file()?;
-        posix_fallocate(&file, 0, bytes as i64)?;
+        posix_fallocate(&file, 0, bytes as i64).map_err(|errno| match self.scratch() {
+            Some(directory) => shortage(directory, bytes as u64, errno.into()),
+            None => errno.into(),
+        })?;
         self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
         Region::of_file(&file, bytes, self)
+    }
+
+    /// The directory of scratch files.
+    pub fn scratch(&self) -> Option<&Path> {
+        self.0.scratch.as_deref()
     }
 
     /// A new file without a name in the scratch directory.
@@ -80,6 +89,26 @@ impl Store {
         let directory = self.0.scratch.as_deref().ok_or(io::ErrorKind::OutOfMemory)?;
         tempfile::tempfile_in(directory)
     }
+}
+
+/// Whether an error says that a disk has no room, or not for this user.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull)
+}
+
+/// What `error` says, and if that is a lack of disk for so many bytes of scratch files, how much there is.
+pub fn shortage(directory: &Path, bytes: u64, error: io::Error) -> io::Error {
+    if !is_full(&error) {
+        return error;
+    }
+    let (shown, free) = (directory.display(), free(directory));
+    let needed = format!("{bytes} bytes are needed in {shown}, and {free} are free");
+    io::Error::new(error.kind(), format!("{needed} (--scratch names another directory): {error}"))
+}
+
+/// Bytes that are free on the disk of `directory`.
+pub fn free(directory: &Path) -> u64 {
+    statvfs(directory).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
 /// Bytes of a budget, given back when dropped.
@@ -394,8 +423,14 @@ impl LogWriter {
             }
             Some(file) => {
                 let start = LOG_HEAD + self.end;
-                let ahead = RESERVED.max(bytes).min(self.room());
-                if let Err(errno) = posix_fallocate(file, start as i64, ahead as i64) {
+                let mut ahead = RESERVED.max(bytes).min(self.room());
+                let reserve = |bytes: usize| posix_fallocate(file, start as i64, bytes as i64);
+                let reserved = reserve(ahead).or_else(|errno| {
+                    // The last of the disk is enough for one more record, perhaps.
+                    ahead = bytes;
+                    if is_full(&errno.into()) { reserve(bytes) } else { Err(errno) }
+                });
+                if let Err(errno) = reserved {
                     self.end = self.log.mark().load(Ordering::Relaxed) as usize;
                     return Err(errno.into());
                 }
