@@ -59,7 +59,7 @@ fn assert_schema(found: &Value) {
     assert_eq!(found["schema"], 1);
     assert_eq!(
         keys(&found["machine"]),
-        sorted(vec!["processor", "cores", "memory", "kernel", "load_average"])
+        sorted(vec!["processor", "cores", "memory", "kernel", "busy_percent"])
     );
     let corpus = ["paths", "documents", "bytes", "tokens", "columns", "nonzeros"];
     assert_eq!(keys(&found["corpus"]), sorted(corpus.into()));

@@ -24,9 +24,9 @@ const LONGEST_LATENCY: Duration = Duration::from_millis(50);
 /// The delay of each read.
 fn latency(bench: &Bench) -> Duration {
     let shared_out = DELAY / bench.facts.documents.clamp(1, u64::from(u32::MAX)) as u32;
-    // Whole tenths of a millisecond read better, and sleeps are not much more exact.
-    let tenths = (shared_out.as_micros() as u64).div_ceil(100).max(1);
-    bench.read_latency.unwrap_or(Duration::from_micros(100 * tenths).min(LONGEST_LATENCY))
+    // Whole hundredths of a millisecond read better, and sleeps are not more exact.
+    let hundredths = (shared_out.as_micros() as u64).div_ceil(10).max(1);
+    bench.read_latency.unwrap_or(Duration::from_micros(10 * hundredths).min(LONGEST_LATENCY))
 }
 
 fn milliseconds(latency: Duration) -> String {

@@ -39,8 +39,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A machine on which more processes a core want to run is busy.
-const BUSY: f64 = 0.5;
+/// A machine of whose processors others take more is busy, in percent.
+const BUSY: f64 = 15.0;
 
 /// Raised when a field of the JSON file changes its meaning.
 const SCHEMA: u32 = 1;
@@ -221,9 +221,9 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
         "Every output is compared with the first one, byte by byte. If one differs, there is no table.",
         "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document. It writes no output.",
     ];
-    let load = bench.machine.load_average;
-    let notice = (load > BUSY * f64::from(bench.cores)).then(|| {
-        format!("The machine was busy before ({load:.1} processes wanted to run): the figures are worth little, run it again on an idle one.")
+    let busy = bench.machine.busy_percent;
+    let notice = (busy > BUSY).then(|| {
+        format!("The machine was busy with something else ({busy:.0} % of its processors, right before): the figures are worth little, run it again on an idle one.")
     });
     BenchReport {
         schema: SCHEMA,

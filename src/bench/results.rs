@@ -33,8 +33,8 @@ pub struct Machine {
     pub memory: u64,
     /// Name and release of the kernel.
     pub kernel: String,
-    /// Processes that wanted to run in the minute before, on average.
-    pub load_average: f64,
+    /// How much of the processors' time others took right before, in percent.
+    pub busy_percent: f64,
 }
 
 /// What it was measured on.

@@ -30,8 +30,10 @@ impl<T: Pod> Pages<T> {
             distress::note_out_of_memory();
             handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<T>()))
         });
-        // A hint: without huge pages everything works, slower.
+        // Hints: without huge pages everything works, slower. A table's pages are all written soon, but looked at first:
+        // one by one, each would fault twice, and the second time every other thread's processor would be interrupted.
         let _ = map.advise(memmap2::Advice::HugePage);
+        let _ = map.advise(memmap2::Advice::PopulateWrite);
         Pages { map: Some(map), elements: PhantomData }
     }
 
