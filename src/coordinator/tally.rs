@@ -103,10 +103,15 @@ pub fn tally(
         condemned: BTreeMap::new(),
         kills: BTreeMap::new(),
         idle_deaths: 0,
+        is_spoiled: false,
     };
     let mut crew = Crew::new(supervision);
     crew.run(supervision, &mut work)?;
+    while work.requeue_spoiled(&batches) {
+        crew.run(supervision, &mut work)?;
+    }
     crew.dismiss(supervision)?;
+    work.segments.iter().for_each(|segment| segment.inherit(true));
     work.collect(&batches)
 }
 
@@ -129,6 +134,8 @@ struct TallyWork<'a> {
     /// How often something outside killed the worker that held a row.
     kills: BTreeMap<usize, u32>,
     idle_deaths: u32,
+    /// A worker that died had spoiled records that it had committed before.
+    is_spoiled: bool,
 }
 
 /// The parts of a batch that are to be counted.
@@ -217,6 +224,25 @@ impl TallyWork<'_> {
         }
     }
 
+    /// Has done again what a dying worker has spoiled of what it had reported long before; whether there is any.
+    fn requeue_spoiled(&mut self, batches: &[Batch]) -> bool {
+        if !std::mem::take(&mut self.is_spoiled) {
+            return false;
+        }
+        let mut is_counted = vec![false; self.job.documents.len()];
+        self.condemned.keys().for_each(|&row| is_counted[row] = true);
+        self.earlier.iter().flat_map(|earlier| &earlier.rows).for_each(|&(row, _)| is_counted[row] = true);
+        let keys =
+            self.segments[self.earlier.len()..].iter().flat_map(Segment::records).map(|record| record.key());
+        for Key { batch, ordinal } in keys {
+            if let Some(batch) = batches.get(batch as usize).filter(|batch| ordinal < batch.end) {
+                is_counted[row(batch, ordinal)] = true;
+            }
+        }
+        self.queue.extend(batches.iter().flat_map(|batch| uncounted(batch, &is_counted)));
+        !self.queue.is_empty()
+    }
+
     fn requeue(&mut self, batch: Batch) {
         if batch.start < batch.end {
             self.queue.push_front(batch);
@@ -281,6 +307,7 @@ impl Work for TallyWork<'_> {
             None => SegmentWriter::new(self.share, store),
         };
         let writer = writer.map_err(|error| self.no_segment(error))?;
+        self.segments.iter().for_each(|segment| segment.inherit(false));
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
@@ -330,7 +357,7 @@ impl Work for TallyWork<'_> {
 
     fn lost(&mut self, desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
         let number = self.segment_of_desk[desk];
-        self.segments[number].seal();
+        self.is_spoiled |= !self.segments[number].seal();
         if tasks.is_empty() {
             return Ok(());
         }
@@ -339,8 +366,11 @@ impl Work for TallyWork<'_> {
         let Task::Tally(batch) = first else { return Ok(()) };
         let rest = Batch { start: self.uncommitted(number, &batch), ..batch };
         let held = self.recorder.position(desk).document;
-        if rest.start < rest.end && held == Some(row(&rest, rest.start) as u64) {
-            return self.held(rest, death);
+        let held = held.and_then(|held| (rest.start..rest.end).find(|&o| row(&rest, o) as u64 == held));
+        if let Some(held) = held {
+            // What lies before it was committed and is spoiled.
+            self.requeue(Batch { end: held, ..rest });
+            return self.held(Batch { start: held, ..rest }, death);
         }
         self.idle_deaths += 1;
         if self.idle_deaths > MOST_IDLE_DEATHS {

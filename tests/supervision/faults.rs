@@ -98,6 +98,26 @@ fn a_document_that_crashes_once_is_done_again_alone() {
     }
 }
 
+/// A document that writes over what its worker has counted before, and crashes, costs that worker's records; they are
+/// counted again. It reaches nobody else's.
+#[test]
+fn a_document_that_writes_wildly_costs_only_itself() {
+    let dir = plain();
+    let clean = dir.embedded(&["--norm", "l2"]);
+    for row in [0, 30, 180] {
+        let path = format!("{row:03}.a");
+        dir.add(path.as_bytes(), fault("scribble").as_bytes());
+        for workers in ["1", "2", "5"] {
+            let options = ["--norm", "l2", "--workers", workers, "--force"];
+            dir.embed_to("faulty", &options).run().expect(3);
+            let context = format!("row {row} with {workers} workers");
+            let cause = "its worker was killed by SIGABRT";
+            assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(row, cause)], &context);
+        }
+        fs::remove_file(dir.path("corpus").join(path)).unwrap();
+    }
+}
+
 /// The documents that failed when one of them tried what a worker is not to do, and what confined the worker.
 fn confined(what: &str, sandbox: &str) -> (Vec<(usize, String)>, String) {
     let dir = plain();

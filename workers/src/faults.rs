@@ -37,6 +37,10 @@ pub(crate) fn act(text: &[u8]) {
             std::thread::sleep(Duration::from_secs(1));
         },
         b"deaf" => deaf(),
+        b"scribble" => {
+            scribble();
+            std::process::abort();
+        }
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
         b"escape" => escape(),
         b"peek" => forbidden("reading outside of the corpus", std::fs::read("/etc/passwd")),
@@ -51,6 +55,25 @@ pub(crate) fn act(text: &[u8]) {
         }
         _ => {}
     }
+}
+
+/// Writes over the records of all segments that this process has, as far as they are committed.
+#[expect(unsafe_code, reason = "a wild write on purpose; never in a release build")]
+fn scribble() {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("its own maps");
+    let mut segments = 0;
+    for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
+        // The recorder and what else is small is no segment.
+        if end - start > 1 << 17 {
+            segments += 1;
+            // The mark of what is committed is left as it is.
+            // SAFETY: none for the program; the range is mapped, and may be written.
+            unsafe { std::ptr::write_bytes((start + 64) as *mut u8, 0xA5, 1 << 10) };
+        }
+    }
+    assert_eq!(segments, 1, "a worker has no segment but its own");
 }
 
 /// Tries everything that the sandbox forbids, and panics if something works.

@@ -303,6 +303,12 @@ impl Log {
         (!taken).then(|| LogWriter::new(self.clone(), None))
     }
 
+    /// Whether processes that are forked from now on have it. A hint, as far as the system knows it.
+    pub fn inherit(&self, is_inherited: bool) {
+        let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
+        let _ = self.region.map.advise(advice);
+    }
+
     /// Says that the writer is gone: memory that it did not use is free for others, and so is disk.
     pub fn close(&self) {
         if self.is_closed.swap(true, Ordering::Relaxed) {

@@ -131,11 +131,19 @@ impl Segment {
         Ok(segment)
     }
 
-    /// Says that the writer is dead. What it has left ends with the last record that is whole.
-    pub fn seal(&self) {
+    /// Says that the writer is dead. What it has left ends with the last record that is whole; whether that is all that
+    /// it had committed.
+    pub fn seal(&self) -> bool {
         let whole = self.records().take_while(Record::is_intact).last();
+        let committed = self.bytes().len();
         self.0.truncate(whole.map_or(0, |record| record.offset + record.header.size as usize));
         self.0.close();
+        self.bytes().len() == committed
+    }
+
+    /// Whether workers that are started from now on have it: those that count are not to reach each other's records.
+    pub fn inherit(&self, is_inherited: bool) {
+        self.0.inherit(is_inherited);
     }
 
     /// Says that the writer has left in peace.
@@ -434,7 +442,7 @@ mod tests {
         writer.log.append(&[1; 8]).unwrap();
         writer.log.commit();
         assert_eq!(segment.records().count(), 2);
-        segment.seal();
+        assert!(!segment.seal() && segment.seal());
         assert_eq!((segment.records().count(), segment.bytes().len()), (1, whole));
     }
 
