@@ -60,7 +60,8 @@ pub(crate) fn act(text: &[u8]) {
 /// Writes over the records of all segments that this process has, as far as they are committed.
 #[expect(unsafe_code, reason = "a wild write on purpose; never in a release build")]
 fn scribble() {
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("its own maps");
+    // The strict sandbox does not let it see where they are.
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     let mut segments = 0;
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
@@ -73,7 +74,10 @@ fn scribble() {
             unsafe { std::ptr::write_bytes((start + 64) as *mut u8, 0xA5, 1 << 10) };
         }
     }
-    assert_eq!(segments, 1, "a worker has no segment but its own");
+    if segments != 1 {
+        // A worker has no segment but its own: its cause shows how many it had.
+        std::process::exit(40 + segments);
+    }
 }
 
 /// Tries everything that the sandbox forbids, and panics if something works.
