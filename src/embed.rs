@@ -15,6 +15,7 @@ use crate::output::{
 use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
+use crate::result_file::ResultFile;
 use crate::say::say;
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
@@ -30,7 +31,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Failed documents that the summary names.
@@ -133,7 +134,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
     let store = Store::new(job.maps, Some(scratch.to_owned()));
-    let report_file = args.report.as_ref().map(create_report).transpose()?;
+    let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
     let walk = WalkSettings {
@@ -141,9 +142,14 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         hidden: args.hidden,
         follow: args.follow,
         threads: workers,
+        interrupted: interrupted.clone(),
         own: output.own().chain(args.report.clone()).filter_map(|path| identity(&path)).collect(),
     };
-    let corpus = Arc::new(corpus::discover(&args.corpus, &walk)?);
+    let corpus = corpus::discover(&args.corpus, &walk);
+    if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
+        return Err(RunError::Interrupted(signal as i32).into());
+    }
+    let corpus = Arc::new(corpus?);
     let checkpoint =
         output.checkpoint().map(|directory| open_checkpoint(&job, args, directory, &corpus, &store));
     let checkpoint = checkpoint.transpose()?;
@@ -222,8 +228,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         usage: stopwatch.usage,
         phases: stopwatch.phases,
     };
-    if let (Some(file), Some(path)) = (report_file, &args.report) {
-        serde_json::to_writer_pretty(file, &report).with_context(|| path.display().to_string())?;
+    if let Some(file) = report_file {
+        file.write(&serde_json::to_vec_pretty(&report)?)?;
     }
     if !args.quiet {
         summarise(&report, &corpus, &embedded.failures, &target);
@@ -429,10 +435,6 @@ fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
 /// Device and inode of a file or directory.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-fn create_report(path: &std::path::PathBuf) -> Result<File> {
-    File::create(path).with_context(|| display_path(path.as_os_str().as_bytes()))
 }
 
 /// Whether files can be made in the scratch directory: better known now than in the middle of the run.

@@ -17,6 +17,7 @@ mod output;
 mod pool;
 mod progress;
 mod report;
+mod result_file;
 pub mod say;
 mod settings;
 mod usage_error;

@@ -26,12 +26,12 @@ mod terminal;
 use crate::RunError;
 use crate::cli::{BenchArgs, SuiteChoice, name};
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::result_file::ResultFile;
 use anyhow::{Context as _, Result};
 use contest::{Contest, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use python::Python;
 use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
-use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -109,11 +109,8 @@ impl Bench<'_> {
 /// # Errors
 /// If a run can't finish, two outputs differ, or a file can't be written.
 pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
-    // Better known now than after ten minutes.
-    for file in [&args.json, &args.html].into_iter().flatten() {
-        let writable = fs::OpenOptions::new().append(true).create(true).open(file);
-        writable.with_context(|| display_path(file.as_os_str().as_bytes()))?;
-    }
+    let json = args.json.as_deref().map(ResultFile::promise).transpose()?;
+    let html = args.html.as_deref().map(ResultFile::promise).transpose()?;
     let suites = args.suites();
     let scratch = Scratch::new(&std::env::temp_dir())?;
     let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
@@ -145,11 +142,11 @@ pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
     }
     runner.bar.finish_and_clear();
     let report = report(&bench, found);
-    if let Some(file) = &args.json {
-        write(file, &serde_json::to_vec_pretty(&report)?)?;
+    if let Some(file) = json {
+        file.write(&serde_json::to_vec_pretty(&report)?)?;
     }
-    if let Some(file) = &args.html {
-        write(file, page::page(&report)?.as_bytes())?;
+    if let Some(file) = html {
+        file.write(page::page(&report)?.as_bytes())?;
     }
     let mut out = std::io::stdout().lock();
     terminal::write(&mut out, &report)?;
@@ -247,10 +244,6 @@ fn verdict(claims: &[Claim]) -> String {
         text = first.to_uppercase() + &text[1..];
     }
     text + "."
-}
-
-fn write(file: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(file, bytes).with_context(|| display_path(file.as_os_str().as_bytes()))
 }
 
 /// Words in a list: `a, b and c`.

@@ -18,7 +18,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Which files become documents.
@@ -33,6 +33,8 @@ pub struct WalkSettings {
     pub follow: bool,
     /// Threads that read folders, unless links are followed.
     pub threads: usize,
+    /// Not 0 once the walk is to end where it is.
+    pub interrupted: Arc<AtomicUsize>,
     /// Device and inode of what the run writes itself: no documents, wherever it lies.
     pub own: Vec<(u64, u64)>,
 }
@@ -101,7 +103,7 @@ fn words(error: &io::Error) -> String {
 /// Endings of files that are not one document each when they are given as a CORPUS.
 const CONTAINERS: [&str; 9] = ["jsonl", "ndjson", "csv", "tsv", "parquet", "gz", "zst", "bz2", "xz"];
 
-/// Finds the documents of all `arguments`, in their order.
+/// Finds the documents of all `arguments`, in their order; some of them, if it was interrupted.
 ///
 /// # Errors
 /// If one of them can't be opened, or there is no document at all.
@@ -195,13 +197,21 @@ fn walk(corpus: &mut Corpus, root: &Path, settings: &WalkSettings) -> Result<Vec
     if settings.follow || !can_start(2 * threads) {
         // Which path leads to a file first, where links are followed, must not depend on threads.
         let mut gathered = Gathered { root, found: Found::default(), all: &all };
-        walker.sort_by_file_name(OsStr::cmp).build().for_each(|entry| gathered.take(entry));
+        let goes_on = |_: &_| settings.interrupted.load(Ordering::Relaxed) == 0;
+        walker
+            .sort_by_file_name(OsStr::cmp)
+            .build()
+            .take_while(goes_on)
+            .for_each(|entry| gathered.take(entry));
     } else {
         walker.build_parallel().run(|| {
             let mut gathered = Gathered { root, found: Found::default(), all: &all };
             Box::new(move |entry| {
                 gathered.take(entry);
-                WalkState::Continue
+                match settings.interrupted.load(Ordering::Relaxed) {
+                    0 => WalkState::Continue,
+                    _ => WalkState::Quit,
+                }
             })
         });
     }
@@ -358,4 +368,28 @@ fn innermost(error: &io::Error) -> String {
         cause = inner.source();
     }
     words(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_that_is_interrupted_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..1000 {
+            let folder = dir.path().join(format!("{}", number / 50));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(format!("{number}.txt")), "text").unwrap();
+        }
+        for (follow, threads) in [(false, 1), (false, 2), (true, 1)] {
+            let found = |signal: usize| {
+                let interrupted = Arc::new(AtomicUsize::new(signal));
+                let settings = WalkSettings { follow, threads, interrupted, ..WalkSettings::default() };
+                discover(&[dir.path().to_owned()], &settings).map_or(0, |corpus| corpus.documents.len())
+            };
+            assert_eq!(found(0), 1000);
+            assert!(found(15) < 100, "{follow} {threads}");
+        }
+    }
 }
