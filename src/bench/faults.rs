@@ -27,7 +27,7 @@ const DELAY: Duration = Duration::from_millis(1500);
 const HIT_AFTER: Duration = Duration::from_millis(250);
 
 /// No read is delayed by more.
-const LONGEST_LATENCY: Duration = Duration::from_millis(400);
+const LONGEST_LATENCY: Duration = Duration::from_secs(3);
 
 /// Workers of each run.
 const WORKERS: u32 = 2;

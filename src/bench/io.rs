@@ -60,9 +60,7 @@ fn bounded(bench: &Bench) -> Vec<Contestant> {
 }
 
 fn cold(bench: &Bench) -> Vec<Contestant> {
-    let mut counts = vec![bench.cores, 4 * bench.cores];
-    counts = bench.workers_or(counts);
-    all_modes(&counts)
+    all_modes(&bench.workers_or(vec![bench.cores, 4 * bench.cores]))
 }
 
 /// Rounds of the parts that take long.

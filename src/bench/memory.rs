@@ -16,11 +16,7 @@ pub const CLAIMS: [&str; 1] = ["Processes take more memory than threads"];
 const EVERY: Duration = Duration::from_millis(3);
 
 fn contestants(bench: &Bench) -> Vec<Contestant> {
-    let mut workers = vec![1, 2, 4, 8];
-    workers.push(bench.cores);
-    workers.sort_unstable();
-    workers.dedup();
-    all_modes(&bench.workers_or(workers))
+    all_modes(&bench.workers_or(vec![1, 2, 4, 8, bench.cores]))
 }
 
 fn rounds(bench: &Bench) -> u32 {

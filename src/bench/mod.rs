@@ -79,7 +79,10 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// The numbers of workers that were asked for, or else `usual`.
     fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
-        self.workers.clone().unwrap_or(usual)
+        let mut workers = self.workers.clone().unwrap_or(usual);
+        workers.sort_unstable();
+        workers.dedup();
+        workers
     }
 
     /// 1, 2, 4 and so on up to the number of cores.

@@ -46,7 +46,7 @@ pub struct Python {
     program: &'static str,
     version: String,
     /// Whether it has a global lock.
-    pub has_lock: bool,
+    has_lock: bool,
 }
 
 /// How a bag of words is made of each document, in Python.

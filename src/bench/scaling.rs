@@ -129,10 +129,11 @@ impl Rows<'_> {
         self.all.iter().filter(move |row| row.contestant.mode == mode && row.contestant.options.is_empty())
     }
 
-    /// The row of a mode with as many workers as there are cores, or with the most below.
+    /// The row of a mode with as many workers as there are cores, or with the most below, or else with the fewest.
     fn at_cores(&self, mode: &str) -> &Row<'_> {
         let fits = |row: &&Row| row.contestant.workers <= self.cores.max(1);
-        self.of(mode).filter(fits).max_by_key(|row| row.contestant.workers).unwrap_or(&self.all[0])
+        let most = self.of(mode).filter(fits).max_by_key(|row| row.contestant.workers);
+        most.or_else(|| self.of(mode).min_by_key(|row| row.contestant.workers)).unwrap_or(&self.all[0])
     }
 
     fn times(&self) -> Table {
@@ -325,15 +326,13 @@ impl Rows<'_> {
         }
     }
 
-    fn claims(&self, python: &[(String, bool, f64, f64)]) -> Vec<Claim> {
+    fn claims(&self, python: &[Gain]) -> Vec<Claim> {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
         let workers = processes.contestant.workers;
-        let in_python = |gain: fn(&(String, bool, f64, f64)) -> f64| {
-            let gains = python.iter().map(|found| format!("{:.2} in {}", gain(found), found.0));
-            python
-                .is_empty()
-                .then(String::new)
-                .unwrap_or_else(|| format!(" (and {})", listed(&gains.collect::<Vec<_>>())))
+        let in_python = |gain: fn(&Gain) -> f64| {
+            let gains: Vec<_> =
+                python.iter().map(|found| format!("{:.2} in {}", gain(found), found.program)).collect();
+            if gains.is_empty() { String::new() } else { format!(" (and {})", listed(&gains)) }
         };
         let efficiency = self.efficiency(processes);
         let cpu_bound = match () {
@@ -355,7 +354,7 @@ impl Rows<'_> {
                 why: format!(
                     "{workers} threads are {:.2} times as fast as one worker{}. {}",
                     self.speed_up(threads),
-                    in_python(|found| found.2),
+                    in_python(|found| found.threads),
                     match cpu_bound {
                         Holds::No =>
                             "It is an interpreter's global lock that keeps threads from computing together; Rust has none.",
@@ -376,7 +375,7 @@ impl Rows<'_> {
                 why: format!(
                     "{workers} processes are {:.2} times as fast as one worker{}, {:.0} % of linear: finding the files, start and end of the run are not divided.",
                     self.speed_up(processes),
-                    in_python(|found| found.3),
+                    in_python(|found| found.processes),
                     efficiency
                 ),
                 brief: None,
@@ -419,10 +418,14 @@ pub fn ideal(workers: &[u32], most: u32) -> Series {
     Series::ideal("ideal", at.into_iter().map(point))
 }
 
-/// For each Python its name, whether it has a global lock, and the speed-ups of threads and processes over sequential.
-type Gains = Vec<(String, bool, f64, f64)>;
+/// The speed-ups over sequential of a Python.
+struct Gain {
+    program: String,
+    threads: f64,
+    processes: f64,
+}
 
-fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, Gains)> {
+fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, Vec<Gain>)> {
     if bench.pythons.is_empty() {
         return Ok((None, None, Vec::new()));
     }
@@ -450,7 +453,11 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
                 .map(|((_, workers), seconds)| (*workers, seconds))
         };
         let best = |way: Way| of(way).map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max);
-        gains.push((program.name(), program.has_lock, best(Way::Threads), best(Way::Processes)));
+        gains.push(Gain {
+            program: program.name(),
+            threads: best(Way::Threads),
+            processes: best(Way::Processes),
+        });
         for way in [Way::Threads, Way::Processes] {
             series.push(Series::measured(
                 format!("{}, {}", program.name(), way.name()),
@@ -482,8 +489,8 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
         .fold(0.0, f64::max);
     let found: Vec<_> = gains
         .iter()
-        .map(|(name, _, threads, processes)| {
-            format!("{name} gains {threads:.2} by threads and {processes:.2} by processes")
+        .map(|Gain { program, threads, processes }| {
+            format!("{program} gains {threads:.2} by threads and {processes:.2} by processes")
         })
         .collect();
     let table = Table {
