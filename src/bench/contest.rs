@@ -127,13 +127,13 @@ impl<'a> Contest<'a> {
         &self,
         contestants: &[Contestant],
         rounds: u32,
-        mut before: impl FnMut() -> Result<()>,
+        before: impl Fn(),
     ) -> Result<Vec<Vec<Run>>> {
         let mut runs = vec![Vec::new(); contestants.len()];
         for round in 0..rounds as usize {
             for turn in 0..contestants.len() {
                 let number = (turn + round) % contestants.len();
-                before()?;
+                before();
                 runs[number].push(self.run(&contestants[number], None)?);
             }
         }

@@ -82,17 +82,12 @@ pub fn steps(bench: &Bench) -> u64 {
 pub fn run(bench: &Bench) -> Result<Suite> {
     let rounds = rounds(bench);
     let contestants = waiting(bench);
-    let delayed =
-        Delayed { bench, runs: bench.contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    let delayed = Delayed { bench, runs: bench.contest.rounds(&contestants, rounds, || {})?, contestants };
     let contestants = bounded(bench);
-    let limited =
-        Limited { bench, runs: bench.contest.rounds(&contestants, rounds, || Ok(()))?, contestants };
+    let limited = Limited { bench, runs: bench.contest.rounds(&contestants, rounds, || {})?, contestants };
     sync();
     let contestants = cold(bench);
-    let runs = bench.contest.rounds(&contestants, rounds, || {
-        forget(&bench.documents);
-        Ok(())
-    })?;
+    let runs = bench.contest.rounds(&contestants, rounds, || forget(&bench.documents))?;
     let python = match bench.pythons.first() {
         Some(program) => {
             let sample =

@@ -47,7 +47,7 @@ pub fn steps(bench: &Bench) -> u64 {
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let contestants = contestants(bench);
-    let runs = bench.contest.rounds(&contestants, bench.runs, || Ok(()))?;
+    let runs = bench.contest.rounds(&contestants, bench.runs, || {})?;
     let tiny = tiny(bench, &contestants)?;
     let all: Vec<_> = contestants
         .iter()
@@ -81,7 +81,7 @@ fn tiny(bench: &Bench, contestants: &[Contestant]) -> Result<Vec<Vec<Run>>> {
         fs::write(corpus.path().join(format!("{number:02}.txt")), "word")?;
     }
     let (contest, _) = Contest::new(bench.runner, &[corpus.path().to_owned()])?;
-    contest.rounds(contestants, bench.runs * TINY_ROUNDS, || Ok(()))
+    contest.rounds(contestants, bench.runs * TINY_ROUNDS, || {})
 }
 
 struct Row<'a> {
