@@ -66,8 +66,8 @@ fn scribble() {
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
-        // The recorder and what else is small is no segment.
-        if end - start > 1 << 17 {
+        // The recorder takes a page, and a segment more.
+        if end - start > 1 << 12 {
             segments += 1;
             // The mark of what is committed is left as it is.
             // SAFETY: none for the program; the range is mapped, and may be written.
