@@ -30,7 +30,7 @@ fn latency(bench: &Bench) -> Duration {
 }
 
 fn milliseconds(latency: Duration) -> String {
-    format!("{}", latency.as_secs_f64() * 1000.0)
+    format!("{}", latency.as_micros() as f64 / 1000.0)
 }
 
 fn workers(bench: &Bench) -> Vec<u32> {
