@@ -28,7 +28,7 @@ impl MemoryShares {
         let workers = match (args.worker_memory, args.memory) {
             (Some(_), _) => u64::MAX,
             (None, Some(memory)) => memory / 2 / LEAST_WORKER_MEMORY,
-            (None, None) => (available() / LEAST_WORKER_MEMORY).saturating_sub(1),
+            (None, None) => return workers_in_memory(),
         };
         workers.max(1) as usize
     }
@@ -57,6 +57,11 @@ impl MemoryShares {
         let maps = args.memory.unwrap_or(available) / 2;
         Ok(MemoryShares { maps, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
     }
+}
+
+/// How many workers there is memory for if no option says how much each may take; one at least.
+pub fn workers_in_memory() -> usize {
+    (available() / LEAST_WORKER_MEMORY).saturating_sub(1).max(1) as usize
 }
 
 /// Bytes that can be had without swapping, by the kernel's estimate, within the limits of this process's control groups;

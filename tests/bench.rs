@@ -44,6 +44,7 @@ fn suite(name: &str, options: &[&str]) -> (Value, Value) {
     assert_page(&fs::read_to_string(dir.path("page.html")).unwrap(), &suites[0]);
     let last = finished.stdout.lines().last().unwrap_or_default();
     assert_eq!(last, found["verdict"].as_str().unwrap(), "the verdict comes last");
+    assert!(last.len() > 20, "{last}");
     (suites[0].clone(), found)
 }
 
@@ -54,7 +55,8 @@ fn assert_schema(found: &Value) {
         keys.sort_unstable();
         keys
     };
-    let top = ["schema", "bowline", "machine", "corpus", "method", "suites", "claims", "notice", "verdict"];
+    let top =
+        ["schema", "bowline", "machine", "corpus", "runs", "method", "suites", "claims", "notice", "verdict"];
     assert_eq!(keys(found), sorted(top.into()));
     assert_eq!(found["schema"], 1);
     assert_eq!(
@@ -149,7 +151,8 @@ fn scaling_has_a_row_for_each_mode_and_number_of_workers() {
 #[test]
 fn a_corpus_that_changes_gives_no_table() {
     let dir = Dir::with_generated(60);
-    let mut run = invocation(&dir, &["--no-python", "--runs", "50", "corpus"]).start();
+    let files = ["--json", "found.json", "--html", "page.html"];
+    let mut run = invocation(&dir, &["--no-python", "--runs", "50", "corpus"]).args(&files).start();
     let reference = || {
         left(&dir).iter().any(|name| {
             let inside = fs::read_dir(dir.path("temporary").join(name)).into_iter().flatten().flatten();
@@ -160,8 +163,10 @@ fn a_corpus_that_changes_gives_no_table() {
     run.until("a run is compared", |_| reference());
     dir.add(b"1.txt", b"another text altogether");
     let finished = run.wait().expect(1);
+    // The one line: there is nothing on standard output.
     let line = finished.line();
     assert!(line.contains(" differs between inline and ") && line.contains("no table"), "{line}");
+    assert!(!dir.path("found.json").exists() && !dir.path("page.html").exists());
     assert_eq!(left(&dir), Vec::<String>::new());
 }
 

@@ -3,10 +3,13 @@
 //!
 //! Knows no suite and no mode: a command, a limit, and what it used of the machine.
 
+#![expect(unsafe_code, reason = "a program that is measured must not outlive this one")]
+
 use crate::RunError;
 use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeVal;
@@ -96,6 +99,8 @@ pub fn run(
     mut watch: Option<Watch>,
 ) -> Result<Ended> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    // SAFETY: between fork and exec it makes one call of the kernel, and neither allocates nor locks.
+    unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
     let before = FamilyUsage::so_far();
     let began = Instant::now();
     let child = command.spawn().with_context(|| format!("{:?}: cannot be started", command.get_program()))?;

@@ -3,7 +3,7 @@
 
 use super::child::{self, Ended, FamilyUsage, Watch};
 use super::results::Spread;
-use super::{Runner, Scratch};
+use super::{Runner, Scratch, rotated};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::fs;
@@ -51,6 +51,8 @@ pub fn all_modes(workers: &[u32]) -> Vec<Contestant> {
 pub struct RunReport {
     /// Documents.
     pub documents: u64,
+    /// Documents that an earlier run had counted.
+    pub resumed: u64,
     /// Bytes of documents.
     pub bytes: u64,
     /// Terms counted.
@@ -59,6 +61,8 @@ pub struct RunReport {
     pub columns: u64,
     /// Stored cells.
     pub nonzeros: u64,
+    /// Workers at a time.
+    pub workers: u32,
     /// Workers that were started.
     pub workers_started: u64,
     /// Seconds that it took to start them.
@@ -75,6 +79,14 @@ struct PhaseTime {
 }
 
 impl RunReport {
+    /// What a run has left.
+    ///
+    /// # Errors
+    /// If it has left none.
+    pub fn read(path: &Path) -> Result<Self> {
+        serde_json::from_slice(&fs::read(path)?).context("reading a run's report")
+    }
+
     /// Seconds of a phase.
     pub fn phase(&self, name: &str) -> f64 {
         self.phases.iter().filter(|phase| phase.phase == name).map(|phase| phase.seconds).sum()
@@ -130,12 +142,9 @@ impl<'a> Contest<'a> {
         before: impl Fn(),
     ) -> Result<Vec<Vec<Run>>> {
         let mut runs = vec![Vec::new(); contestants.len()];
-        for round in 0..rounds as usize {
-            for turn in 0..contestants.len() {
-                let number = (turn + round) % contestants.len();
-                before();
-                runs[number].push(self.run(&contestants[number], None)?);
-            }
+        for number in rotated(rounds, contestants.len()) {
+            before();
+            runs[number].push(self.run(&contestants[number], None)?);
         }
         Ok(runs)
     }
@@ -166,7 +175,13 @@ impl<'a> Contest<'a> {
         if !matches!(ended.status.and_then(|status| status.code()), Some(0 | 3)) {
             bail!("a run with --mode {} failed: {}", contestant.mode, ended.stderr);
         }
-        let report = serde_json::from_slice(&fs::read(&report)?).context("reading a run's report")?;
+        let report = RunReport::read(&report)?;
+        if report.workers != contestant.workers {
+            let (had, wanted) = (report.workers, contestant.workers);
+            bail!(
+                "only {had} workers can be had, not {wanted}: --workers names what is to be measured (ulimit -n)"
+            );
+        }
         Ok(Run { seconds: ended.seconds, report, usage: ended.usage })
     }
 

@@ -7,7 +7,7 @@ use super::python::{Counted, Python};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Lock, LockKind};
 use super::team::{self, KINDS, Kind};
-use super::{Bench, listed};
+use super::{Bench, listed, rotated};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::{self, Store};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,8 +116,9 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let workers = workers(bench);
     let ways: Vec<_> = WAYS.iter().flat_map(|&way| KINDS.map(|kind| (way, kind))).collect();
     let mut runs: Vec<Vec<Count>> = ways.iter().map(|_| Vec::new()).collect();
-    for _ in 0..bench.runs {
-        for (&(way, kind), runs) in ways.iter().zip(&mut runs) {
+    for number in rotated(bench.runs, ways.len()) {
+        {
+            let (way, kind) = ways[number];
             let count = count(way, kind, workers, way.updates())?;
             ensure!(
                 way == Way::Unsynchronised || count.value == count.truth,
@@ -127,7 +128,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
                 kind.name(),
                 way.name()
             );
-            runs.push(count);
+            runs[number].push(count);
             bench.step()?;
         }
     }
@@ -136,7 +137,8 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let mut tables = vec![Table { found: found(&rows), ..table(rows.iter().map(Row::cells).collect()) }];
     let mut python = Vec::new();
     for program in &bench.pythons {
-        python.extend(program.count(bench.runner, workers)?.into_iter().map(|counted| (program, counted)));
+        let counted = bench.beside(program.count(bench.runner, workers))?.unwrap_or_default();
+        python.extend(counted.into_iter().map(|counted| (program, counted)));
         bench.runner.step();
     }
     if !python.is_empty() {
@@ -201,7 +203,7 @@ fn table(rows: Vec<Vec<Cell>>) -> Table {
             ("way", "way", 0),
             ("mode", "mode", 0),
             ("workers", "workers", 0),
-            ("nanoseconds", "ns an update", 2),
+            ("nanoseconds", "ns an update, by all", 2),
             ("truth", "truth", 0),
             ("value", "worst value", 0),
             ("lost_percent", "lost, %", 1),
@@ -234,15 +236,16 @@ fn found(rows: &[Row]) -> String {
 fn claims(rows: &[Row], found: &str) -> Vec<Claim> {
     let lost = rows.iter().filter(|row| row.way == Way::Unsynchronised).map(|row| row.lost.min);
     let loses_always = lost.fold(f64::INFINITY, f64::min) > 0.0;
+    let most = rows.iter().map(|row| row.lost.max).fold(0.0, f64::max);
+    let (holds, brief) = match (loses_always, most > 0.0) {
+        (true, _) => (Holds::Yes, "a counter without a lock loses updates in both"),
+        (_, true) => (Holds::Partly, "a counter without a lock loses updates at times"),
+        _ => (Holds::No, "a counter without a lock lost no update here"),
+    };
     let cost =
         |way: Way| rows.iter().find(|row| row.way == way).map_or(f64::NAN, |row| row.nanoseconds.median);
     vec![
-        Claim {
-            claim: CLAIMS[0],
-            holds: if loses_always { Holds::Yes } else { Holds::Partly },
-            why: found.to_owned(),
-            brief: Some("a counter without a lock loses updates in both".to_owned()),
-        },
+        Claim { claim: CLAIMS[0], holds, why: found.to_owned(), brief: Some(brief.to_owned()) },
         Claim {
             claim: CLAIMS[1],
             holds: Holds::Yes,
@@ -326,7 +329,7 @@ fn python_table(counted: &[(&Python, Counted)], workers: usize) -> Table {
         ]),
         rows: rows.collect(),
         found: format!(
-            "Without synchronisation {}. A global lock makes single steps of the interpreter whole, not a load and a store: that threads lose nothing, where they do, is promised nowhere.",
+            "Its times include starting the workers. Without synchronisation {}. A global lock makes single steps of the interpreter whole, not a load and a store: that threads lose nothing, where they do, is promised nowhere.",
             listed(&unsynchronised.collect::<Vec<_>>())
         ),
     }

@@ -2,11 +2,12 @@
 //! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
 
 use super::child::{Ended, Watch};
-use super::contest::{Contest, Contestant, first_difference};
+use super::contest::{Contest, Contestant, RunReport, first_difference};
 use super::family::children;
+use super::python::Crash;
 use super::results::{Claim, Column, Holds, Suite, Table};
 use super::{Bench, Scratch};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -85,6 +86,14 @@ struct Outcome {
     seconds: f64,
 }
 
+/// What became of a pool of Python.
+struct PoolCrash {
+    program: String,
+    pool: &'static str,
+    crash: Crash,
+    seconds: f64,
+}
+
 /// What is there after a run.
 #[derive(PartialEq, Eq, Debug)]
 enum Delivered {
@@ -96,6 +105,8 @@ enum Delivered {
     Nothing(String),
     /// An output that is not right.
     Wrong(String),
+    /// The run was over before it could be hit.
+    Missed,
 }
 
 impl Delivered {
@@ -106,6 +117,7 @@ impl Delivered {
             Delivered::Nothing(why) if why.is_empty() => "nothing".to_owned(),
             Delivered::Nothing(why) => format!("nothing: {why}"),
             Delivered::Wrong(file) => format!("WRONG: {file} differs"),
+            Delivered::Missed => "not tried: the run was over before".to_owned(),
         }
     }
 }
@@ -134,8 +146,9 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let mut python = Vec::new();
     for program in &bench.pythons {
         for pool in POOLS {
-            let (told, seconds) = program.crash(bench.runner, pool)?;
-            python.push((program.name(), pool, told, seconds));
+            if let Some((crash, seconds)) = bench.beside(program.crash(bench.runner, pool))? {
+                python.push(PoolCrash { program: program.name(), pool, crash, seconds });
+            }
             bench.runner.step();
         }
     }
@@ -178,15 +191,14 @@ fn suffer(
     let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);
     let slow = Contestant::new(mode, WORKERS).with(&["--read-latency", &latency]);
     let document = planted.path().join("fault.txt");
+    let mut has_hit = true;
     let ended = match fault {
         Fault::WorkerKilled | Fault::AllKilled => {
             let mut killer = Killer::new(mode, fault == Fault::AllKilled);
             let mut look = |pid| killer.look(pid);
             let watch = Watch { every: Duration::from_millis(5), with: &mut look };
             let ended = contest.embed(&slow, &output, &report, Some(watch))?;
-            if !killer.has_hit {
-                bail!("a run with --mode {mode} was over before its worker could be killed");
-            }
+            has_hit = killer.has_hit;
             ended
         }
         Fault::Resumed => {
@@ -194,16 +206,19 @@ fn suffer(
             let began = Instant::now();
             let mut look = |pid: Pid| {
                 if began.elapsed() > HIT_AFTER * 2 {
-                    // It may be over by now: then there is nothing to resume, and the second run says so.
+                    // It may be over by now: then there is nothing to resume.
                     let _ = kill(pid, Signal::SIGKILL);
                 }
             };
             let watch = Watch { every: Duration::from_millis(5), with: &mut look };
             let killed = contest.embed(&resuming, &output, &report, Some(watch))?;
-            if output.exists() {
-                bail!("a run with --mode {mode} was over before it could be killed");
+            has_hit = !output.exists();
+            if !has_hit {
+                fs::remove_dir_all(&output)?;
             }
             let ended = contest.embed(&resuming, &output, &report, None)?;
+            // One that began anew would deliver the same.
+            has_hit &= RunReport::read(&report).is_ok_and(|report| report.resumed > 0);
             Ended { seconds: killed.seconds + ended.seconds, ..ended }
         }
         Fault::Document(what) => {
@@ -214,7 +229,10 @@ fn suffer(
             ended?
         }
     };
-    let delivered = delivered(&contest.reference(), &output, &ended)?;
+    let delivered = match has_hit {
+        true => delivered(&contest.reference(), &output, &ended)?,
+        false => Delivered::Missed,
+    };
     Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
 }
 
@@ -313,13 +331,14 @@ fn table(outcomes: &[Outcome]) -> Table {
 
 fn claim(outcomes: &[Outcome]) -> Claim {
     // Of a killed program there is no survivor in any mode: what matters there is that it goes on.
-    let of =
-        |mode: &'static str| outcomes.iter().filter(move |o| o.mode == mode && o.fault != Fault::Resumed);
+    let counts = |o: &&Outcome| o.fault != Fault::Resumed && o.delivered != Delivered::Missed;
+    let of = |mode: &'static str| outcomes.iter().filter(move |o| o.mode == mode).filter(counts);
     let is_right = |outcome: &&Outcome| matches!(outcome.delivered, Delivered::All | Delivered::AllBut(_));
     let (processes, threads) =
         (of("processes").filter(is_right).count(), of("threads").filter(is_right).count());
     let all = of("processes").count();
     let holds = match (processes == all, threads == 0) {
+        _ if all == 0 => Holds::NotMeasured,
         (true, true) => Holds::Yes,
         (false, _) => Holds::No,
         _ => Holds::Partly,
@@ -334,34 +353,35 @@ fn claim(outcomes: &[Outcome]) -> Claim {
     Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }
 }
 
-fn pool_claim(outcomes: &[Outcome], python: &[(String, &'static str, String, f64)]) -> Claim {
+fn pool_claim(outcomes: &[Outcome], python: &[PoolCrash]) -> Claim {
     let ours = outcomes.iter().find(|o| o.mode == "processes" && o.fault == Fault::WorkerKilled);
-    let survives = ours.is_some_and(|outcome| outcome.delivered == Delivered::All);
-    let theirs: Vec<_> =
-        python.iter().map(|(name, pool, told, _)| format!("{pool} ({name}): {told}")).collect();
+    let theirs = python
+        .iter()
+        .map(|PoolCrash { program, pool, crash, .. }| format!("{pool} of {program}: {}", crash.told()));
+    let theirs: Vec<_> = theirs.collect();
     let told = ours.map(|outcome| outcome.delivered.told()).unwrap_or_default();
     Claim {
         claim: CLAIMS[1],
-        holds: if survives { Holds::No } else { Holds::Yes },
+        holds: match ours.map(|outcome| &outcome.delivered) {
+            Some(Delivered::All) => Holds::No,
+            None | Some(Delivered::Missed) => Holds::NotMeasured,
+            Some(_) => Holds::Yes,
+        },
         why: format!(
             "bowline's processes deliver {told}.{}",
-            if theirs.is_empty() {
-                String::new()
-            } else {
-                format!(" In Python it holds: {}.", theirs.join("; "))
-            }
+            if theirs.is_empty() { String::new() } else { format!(" {}.", theirs.join("; ")) }
         ),
         brief: None,
     }
 }
 
-fn python_table(python: Vec<(String, &'static str, String, f64)>) -> Table {
-    let hung = python.iter().filter(|(_, _, told, _)| told.starts_with("hangs")).count();
+fn python_table(python: Vec<PoolCrash>) -> Table {
+    let hung = python.iter().filter(|found| found.crash == Crash::Hangs).count();
+    let delivering = python.iter().filter(|found| matches!(found.crash, Crash::Delivers(_))).count();
     let all = python.len();
-    let delivering = python.iter().filter(|(_, _, told, _)| told.contains("results")).count();
-    let rows = python
-        .into_iter()
-        .map(|(name, pool, told, seconds)| vec![name.into(), pool.into(), told.into(), seconds.into()]);
+    let rows = python.into_iter().map(|found| {
+        vec![found.program.into(), found.pool.into(), found.crash.told().into(), found.seconds.into()]
+    });
     Table {
         name: "python_faults",
         title: "A worker that is killed, in Python".to_owned(),

@@ -4,14 +4,13 @@
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use super::team::{self, KINDS, Kind};
-use super::{Bench, listed};
+use super::{Bench, listed, rotated};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::gate::{Gate, Gates};
 use bowline_workers::mapped::{self, Store};
 use bowline_workers::recorder::Recorder;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -69,9 +68,10 @@ impl Means {
             Means::Event => {
                 ("set and wait; contended: hand over to another", "what was written before is seen behind")
             }
-            Means::Condition => {
-                ("put or take, one place; wait while full or empty", "each item is taken once, in order")
-            }
+            Means::Condition => (
+                "put and take an item, one place; wait while full or empty",
+                "each item is taken once, in order",
+            ),
         }
     }
 
@@ -83,6 +83,12 @@ impl Means {
             // One sets, one waits; one puts, one takes.
             Means::Event | Means::Condition => 2,
         }
+    }
+
+    /// How many of `rounds` are done by so many workers. An item is put by one and taken by another.
+    fn done(self, workers: usize, rounds: u64) -> u64 {
+        let each = rounds / workers as u64;
+        if self == Means::Condition { each } else { each * workers as u64 }
     }
 
     fn rounds(self, workers: usize) -> u64 {
@@ -265,12 +271,13 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         })
         .collect();
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
-    for _ in 0..bench.runs {
-        for (&(means, workers, kind), times) in cases.iter().zip(&mut times) {
+    for number in rotated(bench.runs, cases.len()) {
+        {
+            let (means, workers, kind) = cases[number];
             let rounds = means.rounds(workers);
             let seconds = measure(means, kind, workers, rounds)
                 .with_context(|| format!("{} between {workers} {}", means.name(), kind.name()))?;
-            times.push(seconds * 1e9 / rounds as f64);
+            times[number].push(seconds * 1e9 / means.done(workers, rounds) as f64);
             bench.step()?;
         }
     }
@@ -322,7 +329,7 @@ fn claims(costs: &[Cost]) -> Vec<Claim> {
                 woken(Means::Event),
                 woken(Means::Condition)
             ),
-            brief: None,
+            brief: Some(format!("to hand over to another takes {}", woken(Means::Event))),
         },
     ]
 }
@@ -370,7 +377,7 @@ fn cost_table(costs: &[Cost]) -> Table {
         ]),
         rows: rows.collect(),
         found: format!(
-            "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. To hand over by an event costs {:.0} and {:.0} ns: waking somebody is what is dear, not the kind of worker.",
+            "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. To hand over by an event costs {:.0} and {:.0} ns: somebody is woken.",
             alone.0, alone.1, contended.0, contended.1, handed.0, handed.1
         ),
     }
@@ -438,7 +445,11 @@ fn deaths() -> Result<Vec<Loss>> {
         losses.push(Loss { what: "lock", kind, taken: lock.lock_within(MOURNING) });
         let robust = Lock::new(LockKind::Robust)?;
         die(kind, &|| robust.lock())?;
-        losses.push(Loss { what: "robust lock", kind, taken: robust.lock_within(MOURNING) });
+        let taken = robust.lock_within(MOURNING);
+        if taken != Taken::No {
+            robust.unlock();
+        }
+        losses.push(Loss { what: "robust lock", kind, taken });
         let semaphore = Semaphore::new(1)?;
         die(kind, &|| semaphore.acquire())?;
         losses.push(Loss { what: "semaphore", kind, taken: semaphore.acquire_within(MOURNING) });
@@ -451,19 +462,16 @@ fn deaths() -> Result<Vec<Loss>> {
 fn permit_after_death(kind: Kind) -> Result<Taken> {
     let recorder = Recorder::new(2).context("mapping the recorder")?;
     let gates = Gates::new(Some(1), Duration::ZERO).context("making permits")?;
-    let gate = |desk: usize| gates.gate(desk, &recorder.pen(desk)).context("making a permit");
-    // As with workers: only the holder has its gate open. A thread that dies drops it, a process leaves it as it is.
-    let held = Mutex::new(Some(gate(0)?));
+    // As with workers, only the holder has its gate open. A thread that dies drops it, a process leaves it as it is.
     die(kind, &|| {
-        let gate = held.lock().ok().and_then(|mut held| held.take());
+        let gate = gates.gate(0, &recorder.pen(0));
         std::mem::forget(gate.as_ref().map(Gate::enter));
         if kind == Kind::Processes {
             std::mem::forget(gate);
         }
     })?;
-    drop(held);
-    let waiter = gate(1)?;
-    let waiting = team::start_process(|| drop(waiter.enter()))?;
+    let waiter = gates.gate(1, &recorder.pen(1)).context("making a permit")?;
+    let waiting = team::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
     Ok(if team::ends_within(waiting, MOURNING)? { Taken::Yes } else { Taken::No })
 }
 

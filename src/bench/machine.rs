@@ -28,8 +28,9 @@ fn busy_percent() -> Option<f64> {
     let (idle, all) = times()?;
     std::thread::sleep(WATCHED);
     let (idle_later, all_later) = times()?;
-    let idle = (idle_later - idle) as f64 / (all_later - all).max(1) as f64;
-    Some(100.0 * (1.0 - idle))
+    // The time of waiting for storage may go down.
+    let idle = idle_later.saturating_sub(idle) as f64 / all_later.saturating_sub(all).max(1) as f64;
+    Some((100.0 * (1.0 - idle)).clamp(0.0, 100.0))
 }
 
 /// The idle time and all time of all processors together, in the kernel's ticks (proc_stat(5)).

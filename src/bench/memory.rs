@@ -1,10 +1,10 @@
 //! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
 
-use super::Bench;
 use super::child::Watch;
 use super::contest::{Contest, Contestant, all_modes};
 use super::family::{MemoryUse, memory_of_family};
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use super::{Bench, rotated};
 use anyhow::Result;
 use nix::unistd::Pid;
 use std::time::Duration;
@@ -41,19 +41,23 @@ struct Row<'a> {
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let contestants = contestants(bench);
-    let mut rows = Vec::new();
-    for contestant in &contestants {
-        let (mut proportional, mut unique) = (Vec::new(), Vec::new());
-        for _ in 0..rounds(bench) {
-            let peak = peak(&bench.contest, contestant)?;
-            proportional.push(peak.proportional as f64 / 1e6);
-            unique.push(peak.unique as f64 / 1e6);
-        }
-        rows.push(Row { contestant, proportional: Spread::of(proportional), unique: Spread::of(unique) });
+    let mut peaks = vec![Vec::new(); contestants.len()];
+    for number in rotated(rounds(bench), contestants.len()) {
+        peaks[number].push(peak(&bench.contest, &contestants[number])?);
     }
+    let spread = |peaks: &[MemoryUse], bytes: fn(&MemoryUse) -> u64| {
+        Spread::of(peaks.iter().map(|peak| bytes(peak) as f64 / 1e6).collect())
+    };
+    let rows = contestants.iter().zip(&peaks).map(|(contestant, peaks)| Row {
+        contestant,
+        proportional: spread(peaks, |peak| peak.proportional),
+        unique: spread(peaks, |peak| peak.unique),
+    });
+    let rows: Vec<_> = rows.collect();
     let about = format!(
-        "The peak of all processes of a run together, looked at every {} ms. Proportional: pages that several have are shared out among them, so that each counts once. Unique: what no other process has.",
-        EVERY.as_millis()
+        "The peak of all processes of a run together, looked at every {} ms, in {} runs of each way. Proportional: pages that several have are shared out among them, so that each counts once. Unique: what no other process has.",
+        EVERY.as_millis(),
+        rounds(bench)
     );
     let claim = claim(&rows);
     let figure = figure(&rows, &claim.why);
@@ -115,6 +119,8 @@ fn claim(rows: &[Row]) -> Claim {
     let (threads, processes) = (most("threads"), most("processes"));
     let ratio = processes.proportional.median / threads.proportional.median;
     let holds = match ratio {
+        // Some run was over before it was looked at.
+        _ if !ratio.is_finite() || ratio == 0.0 => Holds::NotMeasured,
         1.25.. => Holds::Yes,
         1.05.. => Holds::Partly,
         _ => Holds::No,

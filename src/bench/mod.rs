@@ -23,18 +23,21 @@ mod sync;
 mod team;
 mod terminal;
 
-use crate::RunError;
 use crate::cli::{BenchArgs, SuiteChoice, name};
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::memory::workers_in_memory;
 use crate::result_file::ResultFile;
+use crate::{RunError, UsageError};
 use anyhow::{Context as _, Result};
 use contest::{Contest, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use python::Python;
 use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -74,12 +77,15 @@ struct Bench<'a> {
     /// As it was before.
     machine: Machine,
     pythons: Vec<Python>,
+    /// What could not be measured, and why.
+    notes: RefCell<Vec<String>>,
 }
 
 impl Bench<'_> {
-    /// The numbers of workers that were asked for, or else `usual`.
+    /// The numbers of workers that were asked for, or else those of `usual` for which there is memory.
     fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
-        let mut workers = self.workers.clone().unwrap_or(usual);
+        let fits = |workers: &u32| (*workers as usize) <= workers_in_memory();
+        let mut workers = self.workers.clone().unwrap_or_else(|| usual.into_iter().filter(fits).collect());
         workers.sort_unstable();
         workers.dedup();
         workers
@@ -97,6 +103,21 @@ impl Bench<'_> {
         self.runs.min(3)
     }
 
+    /// What was measured of Python; nothing, with a note of why, if that failed: the rest is worth having.
+    ///
+    /// # Errors
+    /// If a signal asks this program to end.
+    fn beside<T>(&self, measured: Result<T>) -> Result<Option<T>> {
+        match measured {
+            Ok(measured) => Ok(Some(measured)),
+            Err(error) if error.downcast_ref::<RunError>().is_some() => Err(error),
+            Err(error) => {
+                self.notes.borrow_mut().push(format!("Not measured: {error:#}."));
+                Ok(None)
+            }
+        }
+    }
+
     /// A measurement in this process is over: whether to go on.
     fn step(&self) -> Result<(), RunError> {
         self.runner.step();
@@ -111,15 +132,22 @@ impl Bench<'_> {
 ///
 /// # Errors
 /// If a run can't finish, two outputs differ, or a file can't be written.
-pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
+pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
+    if args.json.is_some() && args.json == args.html {
+        return Err(UsageError("--json and --html can't be one file".to_owned()).into());
+    }
     let json = args.json.as_deref().map(ResultFile::promise).transpose()?;
     let html = args.html.as_deref().map(ResultFile::promise).transpose()?;
     let suites = args.suites();
     let scratch = Scratch::new(&std::env::temp_dir())?;
     let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
     let machine = machine::this_machine();
-    let walk = WalkSettings { threads: 1, ..WalkSettings::default() };
-    let documents = corpus::discover(&args.corpus, &walk)?;
+    let walk = WalkSettings { threads: 1, interrupted: interrupted.clone(), ..WalkSettings::default() };
+    let documents = corpus::discover(&args.corpus, &walk);
+    if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
+        return Err(RunError::Interrupted(signal as i32).into());
+    }
+    let documents = documents?;
     let (contest, first) = Contest::new(&runner, &args.corpus)?;
     let bench = Bench {
         runner: &runner,
@@ -132,6 +160,7 @@ pub fn bench(args: &BenchArgs, interrupted: &AtomicUsize) -> Result<()> {
         read_latency: args.read_latency,
         cores: machine.cores as u32,
         machine,
+        notes: RefCell::default(),
         pythons: if args.no_python { Vec::new() } else { Python::find(&runner)? },
     };
     let template = "{prefix:>8} [{bar:30}] {pos}/{len} runs, {elapsed} (left {eta})";
@@ -217,7 +246,7 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
         "All modes run the same engine on the same batches of documents; a worker's state is its own in each of them.",
         "A run is the whole command in a fresh process, from its start to its end: finding and reading the files, and writing and syncing the output, included. The progress bar is off.",
         "One run that is not counted comes first, and brings the files into memory. Then the ways alternate, with another one first in each round, so that a drift of the machine meets all alike.",
-        "Figures are medians, with the least and the greatest. Two ways are compared by the ratios within each round.",
+        "Figures are medians, with the least and the greatest. Which of threads and processes is faster is said by the ratios within each round, and only if it was so in all of them.",
         "Every output is compared with the first one, byte by byte. If one differs, there is no table.",
         "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document. It writes no output.",
     ];
@@ -230,7 +259,8 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
         bowline: env!("CARGO_PKG_VERSION"),
         machine: bench.machine.clone(),
         corpus: bench.facts.clone(),
-        method: method.map(str::to_owned).into(),
+        runs: bench.runs,
+        method: method.map(str::to_owned).into_iter().chain(bench.notes.take()).collect(),
         notice,
         verdict: verdict(&claims),
         suites,
@@ -242,11 +272,24 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
 fn verdict(claims: &[Claim]) -> String {
     let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
     let told: Vec<_> = all.filter_map(|claim| claim.brief.clone()).collect();
+    if told.is_empty() {
+        return "Nothing was measured that a claim is about.".to_owned();
+    }
     let mut text = told.join("; ");
     if let Some(first) = text.get(..1) {
         text = first.to_uppercase() + &text[1..];
     }
     text + "."
+}
+
+/// The numbers of `ways` ways in the order in which they are measured: all in each round, with another one first.
+fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
+    (0..rounds as usize).flat_map(move |round| (0..ways).map(move |turn| (turn + round) % ways))
+}
+
+/// `1 worker`, `2 workers`.
+fn counted(number: u32, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// Words in a list: `a, b and c`.
@@ -283,6 +326,12 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_way_comes_once_a_round_and_none_is_always_first() {
+        assert_eq!(rotated(3, 3).collect::<Vec<_>>(), [0, 1, 2, 1, 2, 0, 2, 0, 1]);
+        assert_eq!(rotated(2, 0).count(), 0);
+    }
 
     #[test]
     fn words_are_listed() {

@@ -6,7 +6,7 @@
 
 use super::child::{self, Ended};
 use super::results::Spread;
-use super::{Runner, Scratch};
+use super::{Runner, Scratch, rotated};
 use crate::corpus::{Corpus, display_path};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -38,7 +39,7 @@ const UPDATES: u64 = 400_000;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// After that long without an end, a pool is said to hang.
-pub const HANGS: Duration = Duration::from_secs(4);
+const HANGS: Duration = Duration::from_secs(4);
 
 /// An interpreter.
 #[derive(Debug)]
@@ -76,6 +77,31 @@ pub fn ways(workers: &[u32]) -> Vec<(Way, u32)> {
     let several = [Way::Threads, Way::Processes];
     let several = several.into_iter().flat_map(|way| workers.iter().map(move |&workers| (way, workers)));
     std::iter::once((Way::Sequential, 1)).chain(several).collect()
+}
+
+/// What becomes of a pool whose worker is killed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Crash {
+    /// It never ends.
+    Hangs,
+    /// The program is dead with it.
+    Ends,
+    /// It says so, by this exception, and delivers nothing.
+    Fails(String),
+    /// It delivers so many of eight results.
+    Delivers(u64),
+}
+
+impl Crash {
+    /// As it is told.
+    pub fn told(&self) -> String {
+        match self {
+            Crash::Hangs => format!("hangs: ended after {} s", HANGS.as_secs()),
+            Crash::Ends => "nothing: the program is dead".to_owned(),
+            Crash::Fails(exception) => format!("nothing: {exception}"),
+            Crash::Delivers(results) => format!("{results} of 8 results"),
+        }
+    }
 }
 
 /// A count of tokens that is over.
@@ -160,7 +186,11 @@ impl Python {
             // One that isn't there can't be started.
             match python.ask::<About>(runner, &["about".into()], LIMIT) {
                 Ok((_, Some(About { version, has_lock }))) => {
-                    found.push(Python { program, version, has_lock })
+                    let python = Python { program, version, has_lock };
+                    // The same one may go by two names.
+                    if found.iter().all(|other: &Python| other.name() != python.name()) {
+                        found.push(python);
+                    }
                 }
                 Ok(_) => {}
                 Err(error) if error.downcast_ref::<crate::RunError>().is_some() => return Err(error),
@@ -190,9 +220,8 @@ impl Python {
     ) -> Result<Vec<Spread>> {
         let mut seconds = vec![Vec::new(); ways.len()];
         let mut expected: Option<Embedded> = None;
-        for round in 0..rounds as usize {
-            for turn in 0..ways.len() {
-                let number = (turn + round) % ways.len();
+        for number in rotated(rounds, ways.len()) {
+            {
                 let (way, workers) = ways[number];
                 let arguments = [
                     "embed".into(),
@@ -203,7 +232,7 @@ impl Python {
                 ];
                 let (ended, found) = self.ask::<Embedded>(runner, &arguments, LIMIT)?;
                 let Some(found) = found else {
-                    bail!("{} ({}) failed: {}", self.name(), way.name(), last_line(&ended.stderr));
+                    bail!("{} ({}): {}", self.name(), way.name(), why(&ended));
                 };
                 if *expected.get_or_insert_with(|| found.clone()) != found {
                     bail!("{} finds something else by {}: no table", self.name(), way.name());
@@ -222,28 +251,26 @@ impl Python {
     pub fn count(&self, runner: &Runner, workers: usize) -> Result<Vec<Counted>> {
         let arguments = ["counters".into(), workers.to_string().into(), UPDATES.to_string().into()];
         let (ended, counted) = self.ask(runner, &arguments, LIMIT)?;
-        counted.with_context(|| format!("{}: {}", self.name(), last_line(&ended.stderr)))
+        counted.with_context(|| format!("{}: {}", self.name(), why(&ended)))
     }
 
-    /// What a pool of that kind delivers if a worker is killed: in words, and after how many seconds.
+    /// What a pool of that kind delivers if a worker is killed, and after how many seconds.
     ///
     /// # Errors
     /// If it can't be started.
-    pub fn crash(&self, runner: &Runner, way: &str) -> Result<(String, f64)> {
+    pub fn crash(&self, runner: &Runner, way: &str) -> Result<(Crash, f64)> {
         #[derive(Deserialize)]
         struct Done {
             done: u64,
         }
         let (ended, done) = self.ask::<Done>(runner, &["crash".into(), way.into()], HANGS)?;
-        let told = match (&ended.status, done) {
-            (None, _) => format!("hangs: ended after {} s", HANGS.as_secs()),
-            (Some(_), Some(Done { done })) => format!("{done} of 8 results"),
-            (Some(status), None) => match std::os::unix::process::ExitStatusExt::signal(status) {
-                Some(_) => "nothing: the program is dead".to_owned(),
-                None => format!("nothing: {}", last_line(&ended.stderr)),
-            },
+        let crash = match (&ended.status, done) {
+            (None, _) => Crash::Hangs,
+            (Some(_), Some(Done { done })) => Crash::Delivers(done),
+            (Some(status), None) if status.signal().is_some() => Crash::Ends,
+            (Some(_), None) => Crash::Fails(last_line(&ended.stderr).to_owned()),
         };
-        Ok((told, ended.seconds))
+        Ok((crash, ended.seconds))
     }
 
     /// Runs a task, and reads what it left.
@@ -270,6 +297,14 @@ impl Python {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Why a run left no result.
+fn why(ended: &Ended) -> String {
+    match ended.status {
+        None => format!("took longer than {} s", LIMIT.as_secs()),
+        Some(_) => last_line(&ended.stderr).to_owned(),
+    }
 }
 
 /// What an interpreter says of an error comes last.

@@ -11,6 +11,8 @@ pub struct BenchReport {
     pub bowline: &'static str,
     pub machine: Machine,
     pub corpus: CorpusFacts,
+    /// Runs of each way, unless a suite says otherwise.
+    pub runs: u32,
     /// How it was measured, a sentence each.
     pub method: Vec<String>,
     pub suites: Vec<Suite>,
@@ -176,7 +178,7 @@ pub enum Holds {
     Yes,
     No,
     Partly,
-    /// Its suite was not run.
+    /// Its suite was not run, or could not tell.
     NotMeasured,
 }
 

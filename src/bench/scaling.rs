@@ -3,7 +3,7 @@
 use super::contest::{Contest, Contestant, Run, all_modes, spread};
 use super::python::{self, Sample, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::{Bench, listed};
+use super::{Bench, counted, listed};
 use anyhow::Result;
 use std::fs;
 use std::time::Duration;
@@ -57,6 +57,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
             contestant,
             seconds: spread(&runs, |run| run.seconds),
             tiny: spread(&tiny, |run| run.seconds * 1000.0),
+            tiny_runs: tiny,
             runs,
         })
         .collect();
@@ -88,7 +89,9 @@ struct Row<'a> {
     contestant: &'a Contestant,
     runs: Vec<Run>,
     seconds: Spread,
-    /// Milliseconds on next to nothing.
+    /// Runs on next to nothing.
+    tiny_runs: Vec<Run>,
+    /// Their milliseconds.
     tiny: Spread,
 }
 
@@ -120,7 +123,12 @@ impl Rows<'_> {
         self.all[0].seconds.median / row.seconds.median
     }
 
-    /// The speed-up in percent of what so many workers could give.
+    /// The speed-up in percent of what so many workers could give on so many cores.
+    fn of_ideal(&self, row: &Row) -> f64 {
+        100.0 * self.speed_up(row) / f64::from(row.contestant.workers.min(self.cores))
+    }
+
+    /// The speed-up in percent of the number of workers.
     fn efficiency(&self, row: &Row) -> f64 {
         100.0 * self.speed_up(row) / f64::from(row.contestant.workers)
     }
@@ -164,14 +172,13 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "{} threads are {:.2} times as fast as one worker, {} processes {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms with {} threads, {:.1} ms with as many processes.",
-                threads.contestant.workers,
+                "Over one worker, {} gain {:.2} times and {} {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms by threads, {:.1} ms by processes.",
+                counted(threads.contestant.workers, "thread", "threads"),
                 self.speed_up(threads),
-                processes.contestant.workers,
+                counted(processes.contestant.workers, "process", "processes"),
                 self.speed_up(processes),
                 self.comparison(),
                 threads.tiny.median,
-                threads.contestant.workers,
                 processes.tiny.median,
             ),
         }
@@ -180,16 +187,18 @@ impl Rows<'_> {
     /// Which of the two is faster, as far as the spread lets that be said.
     fn comparison(&self) -> String {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
-        // Pairs of one round: what drifts from round to round has no part in it.
-        let pairs = processes.runs.iter().zip(&threads.runs).map(|(a, b)| a.seconds / b.seconds).collect();
-        let ratio = Spread::of(pairs);
+        let ratio = ratios(&processes.runs, &threads.runs);
         let (min, max) = (ratio.min, ratio.max);
         let said = match () {
-            () if max < 1.0 => "processes are faster, in every round",
-            () if min > 1.0 => "threads are faster, in every round",
-            () => "neither is faster in every round",
+            () if max < 1.0 => "processes are faster",
+            () if min > 1.0 => "threads are faster",
+            () => "neither is faster",
         };
-        format!("{said} (processes take {:.2} times as long, {min:.2} to {max:.2})", ratio.median)
+        format!(
+            "{said} in all of {} rounds (processes take {:.2} times as long, {min:.2} to {max:.2})",
+            ratio.values.len(),
+            ratio.median
+        )
     }
 
     fn phases(&self) -> Table {
@@ -223,7 +232,7 @@ impl Rows<'_> {
             found: format!(
                 "Speed-up by phase, {} processes: {}. Two generations of workers are started, one that counts and one that merges and writes.",
                 self.at_cores("processes").contestant.workers,
-                listed(&gains)
+                if gains.is_empty() { "none takes a millisecond".to_owned() } else { listed(&gains) }
             ),
         }
     }
@@ -257,7 +266,7 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "{} processes take {:.3} s of processor time and {:.0} page faults, as many threads {:.3} s and {:.0}, one worker {:.3} s and {:.0}. Messages are small and the same in both modes: documents, rows and terms lie in shared maps.",
+                "{} processes take {:.3} s of processor time and {:.0} page faults, as many threads {:.3} s and {:.0}, one worker {:.3} s and {:.0}. Messages are small: documents, rows and terms lie in shared maps.",
                 processes.contestant.workers,
                 cpu(processes),
                 faults(processes),
@@ -289,19 +298,16 @@ impl Rows<'_> {
             found: format!(
                 "{} threads reach {:.0} % of the ideal and {} processes {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
                 threads.contestant.workers,
-                self.efficiency(threads),
+                self.of_ideal(threads),
                 processes.contestant.workers,
-                self.efficiency(processes)
+                self.of_ideal(processes)
             ),
         }
     }
 
     fn seconds_figure(&self) -> Figure {
         let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
-        let label = |row: &Row| match row.contestant.workers {
-            1 => "1 worker".to_owned(),
-            workers => format!("{workers} workers"),
-        };
+        let label = |row: &Row| counted(row.contestant.workers, "worker", "workers");
         let inline = Series::measured(
             "inline",
             self.all[..1]
@@ -320,7 +326,8 @@ impl Rows<'_> {
             y_label: "seconds".to_owned(),
             series: others.into_iter().chain([inline]).filter(|series| !series.points.is_empty()).collect(),
             found: format!(
-                "Medians, with the fastest and the slowest run. With as many workers as cores {}.",
+                "Medians, with the fastest and the slowest run. With {}, {}.",
+                counted(self.at_cores("processes").contestant.workers, "worker", "workers"),
                 self.comparison()
             ),
         }
@@ -332,39 +339,49 @@ impl Rows<'_> {
         let in_python = |gain: fn(&Gain) -> f64| {
             let gains: Vec<_> =
                 python.iter().map(|found| format!("{:.2} in {}", gain(found), found.program)).collect();
-            if gains.is_empty() { String::new() } else { format!(" (and {})", listed(&gains)) }
+            if gains.is_empty() { String::new() } else { format!(" (at best {})", listed(&gains)) }
         };
-        let efficiency = self.efficiency(processes);
-        let cpu_bound = match () {
-            () if workers < 2 => Holds::NotMeasured,
-            () if self.speed_up(threads) > 1.2 => Holds::No,
-            () => Holds::Yes,
+        let of_ideal = self.of_ideal(processes);
+        let gains = |row: &Row| self.speed_up(row) > 1.2;
+        let (cpu_bound, because) = match (gains(threads), gains(processes)) {
+            _ if workers.min(self.cores) < 2 => {
+                (Holds::NotMeasured, "It takes two cores and two workers to tell.")
+            }
+            (true, _) => (
+                Holds::No,
+                "It is an interpreter's global lock that keeps threads from computing together; Rust has none.",
+            ),
+            (false, true) => (Holds::Yes, "Processes gain more here."),
+            (false, false) => (
+                Holds::NotMeasured,
+                "Processes gain nothing, either: the corpus is too small, or the cores were busy with something else.",
+            ),
         };
-        let linear = match efficiency {
-            _ if workers < 2 => Holds::NotMeasured,
+        let linear = match of_ideal {
+            _ if workers.min(self.cores) < 2 => Holds::NotMeasured,
             90.0.. => Holds::Yes,
             60.0.. => Holds::Partly,
             _ => Holds::No,
         };
-        let dearer = processes.tiny.median > threads.tiny.median;
+        let dearer = ratios(&processes.tiny_runs, &threads.tiny_runs);
+        let dearer = match (dearer.min > 1.0, dearer.median > 1.0) {
+            (true, _) => Holds::Yes,
+            (_, true) => Holds::Partly,
+            _ => Holds::No,
+        };
         vec![
             Claim {
                 claim: CLAIMS[0],
                 holds: cpu_bound,
                 why: format!(
-                    "{workers} threads are {:.2} times as fast as one worker{}. {}",
+                    "{} of bowline's: {:.2} times as fast as one worker{}. {because}",
+                    counted(workers, "thread", "threads"),
                     self.speed_up(threads),
                     in_python(|found| found.threads),
-                    match cpu_bound {
-                        Holds::No =>
-                            "It is an interpreter's global lock that keeps threads from computing together; Rust has none.",
-                        _ =>
-                            "There is no global lock to blame: the corpus is too small, or the cores were busy with something else.",
-                    }
                 ),
                 brief: Some(format!(
-                    "on {} cores {workers} threads are {:.2} times and {workers} processes {:.2} times as fast as one worker",
-                    self.cores,
+                    "on {} {workers} threads are {:.2} times and {workers} processes {:.2} times as fast as one worker",
+                    counted(self.cores, "core", "cores"),
                     self.speed_up(threads),
                     self.speed_up(processes)
                 )),
@@ -373,23 +390,25 @@ impl Rows<'_> {
                 claim: CLAIMS[1],
                 holds: linear,
                 why: format!(
-                    "{workers} processes are {:.2} times as fast as one worker{}, {:.0} % of linear: finding the files, start and end of the run are not divided.",
+                    "{} of bowline's: {:.2} times as fast as one worker{}, {of_ideal:.0} % of linear: finding the files, start and end of the run are not divided.",
+                    counted(workers, "process", "processes"),
                     self.speed_up(processes),
                     in_python(|found| found.processes),
-                    efficiency
                 ),
                 brief: None,
             },
             Claim {
                 claim: CLAIMS[2],
-                holds: if dearer { Holds::Yes } else { Holds::No },
+                holds: dearer,
                 why: format!(
                     "On next to nothing {workers} processes take {:.1} ms, as many threads {:.1} ms; forking takes {:.2} ms of it for each of {:.0} workers.",
                     processes.tiny.median,
                     threads.tiny.median,
-                    processes
-                        .median(|run| 1000.0 * run.report.start_seconds / run.report.workers_started as f64),
-                    processes.median(|run| run.report.workers_started as f64),
+                    spread(&processes.tiny_runs, |run| {
+                        1000.0 * run.report.start_seconds / run.report.workers_started as f64
+                    })
+                    .median,
+                    spread(&processes.tiny_runs, |run| run.report.workers_started as f64).median,
                 ),
                 brief: None,
             },
@@ -405,6 +424,11 @@ impl Rows<'_> {
             },
         ]
     }
+}
+
+/// How many times as long one way takes as another: pairs of one round, so that what drifts has no part in it.
+fn ratios(runs: &[Run], others: &[Run]) -> Spread {
+    Spread::of(runs.iter().zip(others).map(|(run, other)| run.seconds / other.seconds).collect())
 }
 
 /// The line that could be reached: as many times as fast as there are workers, up to the number of cores.
@@ -426,15 +450,17 @@ struct Gain {
 }
 
 fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, Vec<Gain>)> {
-    if bench.pythons.is_empty() {
+    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
+    if bench.pythons.is_empty() || sample.bytes == 0 {
         return Ok((None, None, Vec::new()));
     }
-    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
     let ways = python_ways(bench);
     let (mut cells, mut gains, mut series) = (Vec::new(), Vec::new(), Vec::new());
-    let label = |workers: u32| format!("{workers} workers");
+    let label = |workers: u32| counted(workers, "worker", "workers");
     for program in &bench.pythons {
-        let seconds = program.embed(bench.runner, &ways, &sample, Duration::ZERO, bench.peer_rounds())?;
+        let rounds = bench.peer_rounds();
+        let seconds = bench.beside(program.embed(bench.runner, &ways, &sample, Duration::ZERO, rounds))?;
+        let Some(seconds) = seconds else { continue };
         let base = seconds[0].median;
         for (&(way, workers), seconds) in ways.iter().zip(&seconds) {
             cells.push(vec![
@@ -464,6 +490,9 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
                 of(way).map(|(workers, seconds)| Point::bar(label(workers), &seconds.gain_on(base))),
             ));
         }
+    }
+    if gains.is_empty() {
+        return Ok((None, None, gains));
     }
     let measured: Vec<u32> =
         ways.iter().filter(|(way, _)| *way == Way::Processes).map(|&(_, workers)| workers).collect();
@@ -521,8 +550,8 @@ fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, 
         kind: FigureKind::Bars,
         x_label: String::new(),
         y_label: "times as fast as one worker".to_owned(),
-        series,
-        found: "Each against its own single worker. Threads of a Python with a global lock take turns to compute.".to_owned(),
+        series: series.into_iter().filter(|series| !series.points.is_empty()).collect(),
+        found: "Each against its own single worker. A Python with a global lock lets one thread compute at a time.".to_owned(),
     };
     Ok((Some(table), Some(figure), gains))
 }

@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "fork, and the end of a forked child")]
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::{Store, Table};
 use nix::libc;
 use nix::sys::prctl::set_pdeathsig;
@@ -46,21 +46,28 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// last one.
 ///
 /// # Errors
-/// If the system has no thread or process left, or one of them fails or gets stuck.
+/// If the system has no thread or process left, or one of them fails, or a process gets stuck.
 pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<f64> {
     let start = Start::new(workers)?;
     match kind {
         Kind::Threads => thread::scope(|scope| {
             let start = &start;
-            let spawned = (0..workers).try_for_each(|number| {
-                thread::Builder::new().spawn_scoped(scope, move || start.timed(number, work)).map(drop)
-            });
-            match spawned {
-                Ok(()) => start.go_together(),
-                // Those that are there are joined: they must not wait for the others.
-                Err(_) => start.go(),
+            let (mut threads, mut refused) = (Vec::with_capacity(workers), None);
+            for number in 0..workers {
+                match thread::Builder::new().spawn_scoped(scope, move || start.timed(number, work)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => refused = Some(error),
+                }
             }
-            spawned.context("starting a thread")
+            match refused {
+                None => start.go_together(),
+                // Those that are there must not wait for the others.
+                Some(_) => start.say(HOME),
+            }
+            // Joined one by one: a scope may end a moment before its threads are gone, and then comes a fork.
+            let joined: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
+            ensure!(joined.iter().all(Result::is_ok), "a thread of a measurement panicked");
+            refused.map_or(Ok(()), |error| Err(error).context("starting a thread"))
         })?,
         Kind::Processes => {
             let mut children = Children(Vec::with_capacity(workers));
@@ -80,7 +87,9 @@ pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<
 /// # Errors
 /// If the system has none left.
 pub fn start_process(work: impl FnOnce()) -> Result<Pid> {
-    // SAFETY: this process has one thread, so the child's memory is in a whole state.
+    let threads = std::fs::read_dir("/proc/self/task").context("counting threads")?.count();
+    ensure!(threads == 1, "a process of {threads} threads does not fork");
+    // SAFETY: this process has one thread (looked at), so the child's memory is in a whole state.
     match unsafe { fork() }.context("starting a process")? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
@@ -144,6 +153,10 @@ const READY: usize = 0;
 const GO: usize = 1;
 const TIMES: usize = 2;
 
+/// What is said to those that wait.
+const WORK: u64 = 1;
+const HOME: u64 = 2;
+
 impl Start {
     fn new(workers: usize) -> Result<Self> {
         let words = Table::new(TIMES + 2 * workers, &Store::unlimited()).context("mapping shared memory")?;
@@ -156,6 +169,9 @@ impl Start {
         while self.words[GO].load(Ordering::Acquire) == 0 {
             thread::yield_now();
         }
+        if self.words[GO].load(Ordering::Acquire) == HOME {
+            return;
+        }
         let now = || self.epoch.elapsed().as_nanos() as u64;
         let began = now();
         work(number);
@@ -164,8 +180,8 @@ impl Start {
         self.words[TIMES + 2 * number + 1].store(ended, Ordering::Release);
     }
 
-    fn go(&self) {
-        self.words[GO].store(1, Ordering::Release);
+    fn say(&self, word: u64) {
+        self.words[GO].store(word, Ordering::Release);
     }
 
     /// Lets all go once they are there.
@@ -174,7 +190,7 @@ impl Start {
         while self.words[READY].load(Ordering::Acquire) < self.workers as u64 && began.elapsed() < LIMIT {
             thread::sleep(Duration::from_micros(100));
         }
-        self.go();
+        self.say(WORK);
     }
 
     fn seconds(&self) -> f64 {
