@@ -31,7 +31,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// Failed documents that the summary names.
@@ -146,9 +146,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         own: output.own().chain(args.report.clone()).filter_map(|path| identity(&path)).collect(),
     };
     let corpus = corpus::discover(&args.corpus, &walk);
-    if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
-        return Err(RunError::Interrupted(signal as i32).into());
-    }
+    RunError::if_interrupted(&interrupted)?;
     let corpus = Arc::new(corpus?);
     let checkpoint =
         output.checkpoint().map(|directory| open_checkpoint(&job, args, directory, &corpus, &store));

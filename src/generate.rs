@@ -13,7 +13,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// Files in a folder.
 const FOLDER: u64 = 1000;
@@ -79,9 +79,7 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
     let bar = ProgressBar::new(args.documents).with_style(style);
     let mut text = String::new();
     for number in 0..args.documents {
-        if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
-            return Err(RunError::Interrupted(signal as i32).into());
-        }
+        RunError::if_interrupted(interrupted)?;
         let folder = directory.join(format!("{:05}", number / FOLDER));
         if number % FOLDER == 0 {
             fs::create_dir(&folder).with_context(|| at(&folder))?;

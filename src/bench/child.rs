@@ -19,7 +19,7 @@ use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// How often the signals and the clock are looked at while nothing happens.
@@ -124,9 +124,7 @@ pub fn run(
             }
             Err(errno) => return Err(errno).context("waiting for a program"),
         }
-        if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
-            return Err(RunError::Interrupted(signal as i32).into());
-        }
+        RunError::if_interrupted(interrupted)?;
         if let Some(watch) = &mut watch {
             (watch.with)(pid);
         }
@@ -184,6 +182,7 @@ impl Drop for Family {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");

@@ -64,6 +64,11 @@ impl Way {
     }
 }
 
+/// Adds one as `counter += 1` does, which is right only if nobody else does so meanwhile.
+pub fn add_one(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
 /// One run: what it took, and what came of it.
 struct Count {
     seconds: f64,
@@ -77,7 +82,6 @@ fn count(way: Way, kind: Kind, workers: usize, updates: u64) -> Result<Count> {
         mapped::Table::new((workers + 1) * LINE, &Store::unlimited()).context("mapping counters")?;
     let lock = Lock::new(LockKind::Plain)?;
     let each = updates / workers as u64;
-    let add_one = |counter: &AtomicU64| counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     let work = |number: usize| {
         let (shared, own) = (&counters[0], &counters[(number + 1) * LINE]);
         match way {
@@ -117,20 +121,18 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let ways: Vec<_> = WAYS.iter().flat_map(|&way| KINDS.map(|kind| (way, kind))).collect();
     let mut runs: Vec<Vec<Count>> = ways.iter().map(|_| Vec::new()).collect();
     for number in rotated(bench.runs, ways.len()) {
-        {
-            let (way, kind) = ways[number];
-            let count = count(way, kind, workers, way.updates())?;
-            ensure!(
-                way == Way::Unsynchronised || count.value == count.truth,
-                "{} of {} updates are left by {} ({}): this machine can't be trusted",
-                count.value,
-                count.truth,
-                kind.name(),
-                way.name()
-            );
-            runs[number].push(count);
-            bench.step()?;
-        }
+        let (way, kind) = ways[number];
+        let count = count(way, kind, workers, way.updates())?;
+        ensure!(
+            way == Way::Unsynchronised || count.value == count.truth,
+            "{} of {} updates are left by {} ({}): this machine can't be trusted",
+            count.value,
+            count.truth,
+            kind.name(),
+            way.name()
+        );
+        runs[number].push(count);
+        bench.step()?;
     }
     let rows: Vec<_> =
         ways.iter().zip(&runs).map(|(&(way, kind), runs)| row(way, kind, workers, runs)).collect();

@@ -1,6 +1,7 @@
 //! Suite `locks`: what each means of keeping order costs, alone and contended, between threads and between processes, with
 //! the invariant that it protects checked; and what becomes of it when its holder dies.
 
+use super::counters::add_one;
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use super::team::{self, KINDS, Kind};
@@ -98,11 +99,6 @@ impl Means {
             _ => ROUNDS,
         }
     }
-}
-
-/// Adds one as `counter += 1` does: right only under a lock.
-fn add_one(word: &AtomicU64) {
-    word.store(word.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// What is in shared memory besides the means itself.
@@ -272,14 +268,12 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         .collect();
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); cases.len()];
     for number in rotated(bench.runs, cases.len()) {
-        {
-            let (means, workers, kind) = cases[number];
-            let rounds = means.rounds(workers);
-            let seconds = measure(means, kind, workers, rounds)
-                .with_context(|| format!("{} between {workers} {}", means.name(), kind.name()))?;
-            times[number].push(seconds * 1e9 / means.done(workers, rounds) as f64);
-            bench.step()?;
-        }
+        let (means, workers, kind) = cases[number];
+        let rounds = means.rounds(workers);
+        let seconds = measure(means, kind, workers, rounds)
+            .with_context(|| format!("{} between {workers} {}", means.name(), kind.name()))?;
+        times[number].push(seconds * 1e9 / means.done(workers, rounds) as f64);
+        bench.step()?;
     }
     let costs: Vec<_> = cases
         .into_iter()

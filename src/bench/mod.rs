@@ -38,7 +38,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -84,8 +84,10 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// The numbers of workers that were asked for, or else those of `usual` for which there is memory.
     fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
-        let fits = |workers: &u32| (*workers as usize) <= workers_in_memory();
-        let mut workers = self.workers.clone().unwrap_or_else(|| usual.into_iter().filter(fits).collect());
+        let mut workers = self.workers.clone().unwrap_or_else(|| {
+            let most = workers_in_memory();
+            usual.into_iter().filter(|&workers| workers as usize <= most).collect()
+        });
         workers.sort_unstable();
         workers.dedup();
         workers
@@ -121,10 +123,7 @@ impl Bench<'_> {
     /// A measurement in this process is over: whether to go on.
     fn step(&self) -> Result<(), RunError> {
         self.runner.step();
-        match self.runner.interrupted.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            signal => Err(RunError::Interrupted(signal as i32)),
-        }
+        RunError::if_interrupted(self.runner.interrupted)
     }
 }
 
@@ -144,9 +143,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let machine = machine::this_machine();
     let walk = WalkSettings { threads: 1, interrupted: interrupted.clone(), ..WalkSettings::default() };
     let documents = corpus::discover(&args.corpus, &walk);
-    if let signal @ 1.. = interrupted.load(Ordering::Relaxed) {
-        return Err(RunError::Interrupted(signal as i32).into());
-    }
+    RunError::if_interrupted(interrupted)?;
     let documents = documents?;
     let (contest, first) = Contest::new(&runner, &args.corpus)?;
     let bench = Bench {

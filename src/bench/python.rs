@@ -221,25 +221,23 @@ impl Python {
         let mut seconds = vec![Vec::new(); ways.len()];
         let mut expected: Option<Embedded> = None;
         for number in rotated(rounds, ways.len()) {
-            {
-                let (way, workers) = ways[number];
-                let arguments = [
-                    "embed".into(),
-                    way.name().into(),
-                    workers.to_string().into(),
-                    latency.as_secs_f64().to_string().into(),
-                    sample.path().into_os_string(),
-                ];
-                let (ended, found) = self.ask::<Embedded>(runner, &arguments, LIMIT)?;
-                let Some(found) = found else {
-                    bail!("{} ({}): {}", self.name(), way.name(), why(&ended));
-                };
-                if *expected.get_or_insert_with(|| found.clone()) != found {
-                    bail!("{} finds something else by {}: no table", self.name(), way.name());
-                }
-                seconds[number].push(ended.seconds);
-                runner.step();
+            let (way, workers) = ways[number];
+            let arguments = [
+                "embed".into(),
+                way.name().into(),
+                workers.to_string().into(),
+                latency.as_secs_f64().to_string().into(),
+                sample.path().into_os_string(),
+            ];
+            let (ended, found) = self.ask::<Embedded>(runner, &arguments, LIMIT)?;
+            let Some(found) = found else {
+                bail!("{} ({}): {}", self.name(), way.name(), why(&ended));
+            };
+            if *expected.get_or_insert_with(|| found.clone()) != found {
+                bail!("{} finds something else by {}: no table", self.name(), way.name());
             }
+            seconds[number].push(ended.seconds);
+            runner.step();
         }
         Ok(seconds.into_iter().map(Spread::of).collect())
     }

@@ -12,7 +12,7 @@ use bowline_workers::worker::Worker;
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// How long to wait for news before looking at clocks and signals.
@@ -133,14 +133,6 @@ struct Desk {
     moved: Instant,
 }
 
-/// An error if a signal has asked the run to end.
-fn is_interrupted(supervision: &Supervision) -> Result<(), RunError> {
-    match supervision.interrupted.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        signal => Err(RunError::Interrupted(signal as i32)),
-    }
-}
-
 /// Workers at their desks.
 pub struct Crew {
     desks: Vec<Desk>,
@@ -188,7 +180,7 @@ impl Crew {
             self.look_at_clocks(supervision)?;
             let (units, bytes) = work.done();
             (supervision.events)(RunEvent::Advanced(units, bytes));
-            is_interrupted(supervision)?;
+            RunError::if_interrupted(&supervision.interrupted)?;
         }
     }
 
@@ -219,7 +211,7 @@ impl Crew {
                 }
             }
             self.look_at_clocks(supervision)?;
-            is_interrupted(supervision)?;
+            RunError::if_interrupted(&supervision.interrupted)?;
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use bowline_workers::failure::Failure;
 use bowline_workers::protocol::Usage;
 use bowline_workers::recorder::Distress;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A part of a run, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +117,19 @@ pub enum RunError {
     /// No term occurs in any document.
     #[error("empty vocabulary: no document has a term")]
     EmptyVocabulary,
+}
+
+impl RunError {
+    /// An error if a signal has asked the program to end, by leaving its number there.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`].
+    pub fn if_interrupted(signal: &AtomicUsize) -> Result<(), RunError> {
+        match signal.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            signal => Err(RunError::Interrupted(signal as i32)),
+        }
+    }
 }
 
 /// What a crash that could not be survived was, as a document's cause is worded where it is.
