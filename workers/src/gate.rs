@@ -151,7 +151,7 @@ fn byte(number: u32, kind: libc::c_int) -> libc::flock {
 mod tests {
     use super::*;
     use crate::recorder::Recorder;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::time::Instant;
 
     #[test]
@@ -159,15 +159,16 @@ mod tests {
         let recorder = Recorder::new(7).unwrap();
         for permits in [1, 2, 3, 10] {
             let gates = Gates::new(Some(permits), Duration::from_micros(200)).unwrap();
-            let (within, most) = (AtomicU32::new(0), AtomicU32::new(0));
+            let within = AtomicU32::new(0);
             thread::scope(|scope| {
                 for desk in 0..7 {
                     let gate = gates.gate(desk, &recorder.pen(desk)).unwrap();
-                    let (within, most) = (&within, &most);
+                    let within = &within;
                     scope.spawn(move || {
                         for _ in 0..30 {
                             let permit = gate.enter().unwrap();
-                            most.fetch_max(within.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                            let others = within.fetch_add(1, Ordering::SeqCst);
+                            assert!(others < permits, "{others} others, of {permits} permits");
                             thread::sleep(Duration::from_micros(200));
                             within.fetch_sub(1, Ordering::SeqCst);
                             drop(permit);
@@ -175,7 +176,31 @@ mod tests {
                     });
                 }
             });
-            assert_eq!(most.into_inner(), permits.min(7), "of {permits} permits");
+        }
+    }
+
+    #[test]
+    fn every_permit_can_be_had_at_once_and_the_next_waits() {
+        let recorder = Recorder::new(7).unwrap();
+        for permits in 1..7 {
+            let gates = Gates::new(Some(permits), Duration::ZERO).unwrap();
+            let gates: Vec<Gate> =
+                (0..7).map(|desk| gates.gate(desk, &recorder.pen(desk)).unwrap()).collect();
+            let (last, holders) = gates.split_last().unwrap();
+            let mut held: Vec<Permit<'_>> =
+                holders.iter().take(permits as usize).map(|gate| gate.enter().unwrap()).collect();
+            let entered = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let permit = last.enter().unwrap();
+                    entered.store(true, Ordering::SeqCst);
+                    drop(permit);
+                });
+                thread::sleep(Duration::from_millis(20));
+                assert!(!entered.load(Ordering::SeqCst), "of {permits} permits");
+                held.clear();
+            });
+            assert!(entered.into_inner());
         }
     }
 
