@@ -148,8 +148,10 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let corpus = corpus::discover(&args.corpus, &walk);
     RunError::if_interrupted(&interrupted)?;
     let corpus = Arc::new(corpus?);
-    let checkpoint =
-        output.checkpoint().map(|directory| open_checkpoint(&job, args, directory, &corpus, &store));
+    let checkpoint = output
+        .checkpoint()
+        .map(|directory| open_checkpoint(&job, args, directory, &corpus, &store, &interrupted));
+    RunError::if_interrupted(&interrupted)?;
     let checkpoint = checkpoint.transpose()?;
     let resumed = checkpoint.as_ref().map_or(0, Checkpoint::documents);
     if checkpoint.as_ref().is_some_and(Checkpoint::has_others) {
@@ -178,7 +180,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         pool: pool.as_mut(),
         workers,
         patience: Duration::from_secs_f64(args.document_timeout),
-        interrupted,
+        interrupted: interrupted.clone(),
         events: &mut events,
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
@@ -201,7 +203,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     progress.clear();
     stopwatch.lap("publish");
     let target = output.target().to_owned();
-    output.publish()?;
+    output.publish(|| Ok(RunError::if_interrupted(&interrupted)?))?;
     stopwatch.lap("");
 
     let report = Report {
@@ -242,6 +244,7 @@ fn open_checkpoint(
     directory: &Path,
     corpus: &Corpus,
     store: &Store,
+    interrupted: &AtomicUsize,
 ) -> Result<Checkpoint> {
     let numbers = match &job.tally.features {
         Features::Vocabulary => None,
@@ -265,7 +268,7 @@ fn open_checkpoint(
         checksum.finalize(),
         corpora.collect::<Result<Vec<_>>>()?,
     ))?;
-    Checkpoint::open(directory, identity, &corpus.documents, numbers, store)
+    Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted)
         .with_context(|| display_path(directory.as_os_str().as_bytes()))
 }
 

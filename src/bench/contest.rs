@@ -2,8 +2,8 @@
 //! have the same bytes.
 
 use super::child::{self, Ended, FamilyUsage, Watch};
-use super::results::Spread;
-use super::{Runner, Scratch, rotated};
+use super::results::{Point, Series, Spread};
+use super::{Runner, Scratch, counted, rotated};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::fs;
@@ -38,11 +38,13 @@ impl Contestant {
     }
 }
 
+/// The modes with several workers, in the order in which they are told.
+pub const PARALLEL: [&str; 2] = ["threads", "processes"];
+
 /// One worker inline, then threads and processes by number of workers.
 pub fn all_modes(workers: &[u32]) -> Vec<Contestant> {
-    let several = ["threads", "processes"]
-        .into_iter()
-        .flat_map(|mode| workers.iter().map(move |&n| Contestant::new(mode, n)));
+    let several =
+        PARALLEL.into_iter().flat_map(|mode| workers.iter().map(move |&n| Contestant::new(mode, n)));
     std::iter::once(Contestant::new("inline", 1)).chain(several).collect()
 }
 
@@ -107,6 +109,18 @@ pub struct Run {
 /// The spread of a figure over runs.
 pub fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Spread {
     Spread::of(runs.iter().map(figure).collect())
+}
+
+/// Bars of the seconds that ways take, in groups by number of workers: one worker inline beside the others that are one.
+pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contestant, Spread)>) -> Vec<Series> {
+    let ways: Vec<_> = ways.filter(|(way, _)| way.options.is_empty()).collect();
+    let has_one = ways.iter().any(|(way, _)| way.mode != "inline" && way.workers == 1);
+    let bars = |mode: &'static str| {
+        let of_mode = ways.iter().filter(move |(way, _)| way.mode == mode);
+        of_mode.map(|(way, seconds)| Point::bar(counted(way.workers, "worker", "workers"), seconds))
+    };
+    let inline = has_one.then_some("inline");
+    PARALLEL.into_iter().chain(inline).map(|mode| Series::measured(mode, bars(mode))).collect()
 }
 
 /// The same corpus, embedded again and again.

@@ -14,6 +14,11 @@ pub fn children(of: Pid) -> Vec<Pid> {
     pids.filter(|&pid| parent(pid) == Some(of)).collect()
 }
 
+/// How many threads a process has; none if it is gone.
+pub fn threads(of: Pid) -> usize {
+    fs::read_dir(format!("/proc/{of}/task")).map_or(0, Iterator::count)
+}
+
 /// The fourth field of `stat`; the second one is a name in parentheses, which may hold anything.
 fn parent(of: Pid) -> Option<Pid> {
     let stat = fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
@@ -63,11 +68,11 @@ mod tests {
     fn a_child_is_one_and_takes_memory() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
         let (me, pid) = (nix::unistd::getpid(), Pid::from_raw(child.id() as i32));
-        assert_eq!(parent(pid), Some(me));
+        assert_eq!((parent(pid), threads(pid)), (Some(me), 1));
         let of_me = memory(me).expect("its own process");
         assert!(of_me.proportional > 1 << 20 && of_me.unique > 1 << 19 && of_me.unique <= of_me.proportional);
         assert!(memory_of_family(me).proportional >= of_me.proportional / 2);
         child.kill().and_then(|()| child.wait()).expect("a child of ours");
-        assert_eq!(memory(pid), None);
+        assert_eq!((memory(pid), threads(pid)), (None, 0));
     }
 }

@@ -2,8 +2,8 @@
 //! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
 
 use super::child::{Ended, Watch};
-use super::contest::{Contest, Contestant, RunReport, first_difference};
-use super::family::children;
+use super::contest::{Contest, Contestant, PARALLEL, RunReport, first_difference};
+use super::family::{children, threads};
 use super::python::Crash;
 use super::results::{Claim, Column, Holds, Suite, Table};
 use super::{Bench, Scratch};
@@ -26,6 +26,9 @@ const DELAY: Duration = Duration::from_millis(1500);
 
 /// When it is hit, after it is seen to work.
 const HIT_AFTER: Duration = Duration::from_millis(250);
+
+/// How many times as long a run may take, and is left alone, if it was not hit in its midst.
+const MOST_PATIENCE: u32 = 4;
 
 /// No read is delayed by more.
 const LONGEST_LATENCY: Duration = Duration::from_secs(3);
@@ -68,14 +71,12 @@ fn faults() -> Vec<Fault> {
     by_signals.into_iter().chain(documents).collect()
 }
 
-const MODES: [&str; 2] = ["processes", "threads"];
-
 /// The ways of Python in which a worker is killed.
 const POOLS: [&str; 3] = ["ThreadPoolExecutor", "multiprocessing.Pool", "ProcessPoolExecutor"];
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    (faults().len() * MODES.len() + bench.pythons.len() * POOLS.len()) as u64
+    (faults().len() * PARALLEL.len() + bench.pythons.len() * POOLS.len()) as u64
 }
 
 struct Outcome {
@@ -137,7 +138,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let (contest, _) = Contest::new(bench.runner, &corpus)?;
     let mut outcomes = Vec::new();
     for fault in faults() {
-        for mode in MODES {
+        for mode in PARALLEL {
             outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
             bench.runner.step();
         }
@@ -177,7 +178,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     })
 }
 
-/// One run with one fault.
+/// One fault, in runs that take longer until it hits: how soon a run counts its first documents is the machine's affair.
 fn suffer(
     bench: &Bench,
     contest: &Contest,
@@ -185,48 +186,63 @@ fn suffer(
     fault: Fault,
     mode: &'static str,
 ) -> Result<Outcome> {
+    let mut patience = 1;
+    loop {
+        let outcome = attempt(bench, contest, planted, fault, mode, patience)?;
+        if outcome.delivered != Delivered::Missed || patience >= MOST_PATIENCE {
+            return Ok(outcome);
+        }
+        patience *= 2;
+    }
+}
+
+/// One run with one fault, `patience` times as long as need be, and hit as much later.
+fn attempt(
+    bench: &Bench,
+    contest: &Contest,
+    planted: &Scratch,
+    fault: Fault,
+    mode: &'static str,
+    patience: u32,
+) -> Result<Outcome> {
     let place = bench.runner.scratch.beneath("suffering")?;
     let (output, report) = (place.path().join("output"), place.path().join("report.json"));
-    let latency = (DELAY * WORKERS / bench.facts.documents.clamp(1, 1 << 30) as u32).min(LONGEST_LATENCY);
+    let documents = bench.facts.documents.clamp(1, 1 << 30) as u32;
+    let latency = (DELAY * patience * WORKERS / documents).min(LONGEST_LATENCY);
     let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);
     let slow = Contestant::new(mode, WORKERS).with(&["--read-latency", &latency]);
-    let document = planted.path().join("fault.txt");
-    let mut has_hit = true;
-    let ended = match fault {
-        Fault::WorkerKilled | Fault::AllKilled => {
-            let mut killer = Killer::new(mode, fault == Fault::AllKilled);
-            let mut look = |pid| killer.look(pid);
-            let watch = Watch { every: Duration::from_millis(5), with: &mut look };
-            let ended = contest.embed(&slow, &output, &report, Some(watch))?;
-            has_hit = killer.has_hit;
-            ended
-        }
+    // A run that is hit, and whether it was.
+    let hit = |contestant: &Contestant, victims: Victims| -> Result<(Ended, bool)> {
+        let mut killer = Killer { victims, after: HIT_AFTER * patience, first_seen: None, has_hit: false };
+        let mut look = |pid| killer.look(pid);
+        let watch = Watch { every: Duration::from_millis(5), with: &mut look };
+        let ended = contest.embed(contestant, &output, &report, Some(watch))?;
+        Ok((ended, killer.has_hit))
+    };
+    let (ended, has_hit) = match fault {
+        Fault::WorkerKilled if mode == "processes" => hit(&slow, Victims::Worker)?,
+        Fault::AllKilled if mode == "processes" => hit(&slow, Victims::Workers)?,
+        // What holds threads is their program.
+        Fault::WorkerKilled | Fault::AllKilled => hit(&slow, Victims::Program)?,
         Fault::Resumed => {
             let resuming = slow.with(&["--resume"]);
-            let began = Instant::now();
-            let mut look = |pid: Pid| {
-                if began.elapsed() > HIT_AFTER * 2 {
-                    // It may be over by now: then there is nothing to resume.
-                    let _ = kill(pid, Signal::SIGKILL);
-                }
-            };
-            let watch = Watch { every: Duration::from_millis(5), with: &mut look };
-            let killed = contest.embed(&resuming, &output, &report, Some(watch))?;
-            has_hit = !output.exists();
-            if !has_hit {
+            let (killed, _) = hit(&resuming, Victims::Program)?;
+            let was_over = output.exists();
+            if was_over {
                 fs::remove_dir_all(&output)?;
             }
             let ended = contest.embed(&resuming, &output, &report, None)?;
             // One that began anew would deliver the same.
-            has_hit &= RunReport::read(&report).is_ok_and(|report| report.resumed > 0);
-            Ended { seconds: killed.seconds + ended.seconds, ..ended }
+            let has_resumed = RunReport::read(&report).is_ok_and(|report| report.resumed > 0);
+            (Ended { seconds: killed.seconds + ended.seconds, ..ended }, !was_over && has_resumed)
         }
         Fault::Document(what) => {
+            let document = planted.path().join("fault.txt");
             fs::write(&document, format!("bowline-fault: {what}\nwords"))?;
             let limits = ["--document-timeout", "1", "--worker-memory", "96M"];
             let ended = contest.embed(&Contestant::new(mode, WORKERS).with(&limits), &output, &report, None);
             fs::write(&document, "\0")?;
-            ended?
+            (ended?, true)
         }
     };
     let delivered = match has_hit {
@@ -236,27 +252,35 @@ fn suffer(
     Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
 }
 
-/// Kills workers, or what holds them, a while after they were first seen.
+/// Who is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victims {
+    Worker,
+    Workers,
+    Program,
+}
+
+/// Kills a while after workers, as processes or threads, were first seen.
 struct Killer {
-    are_threads: bool,
-    all: bool,
+    victims: Victims,
+    after: Duration,
     first_seen: Option<Instant>,
     has_hit: bool,
 }
 
 impl Killer {
-    fn new(mode: &str, all: bool) -> Self {
-        Killer { are_threads: mode == "threads", all, first_seen: None, has_hit: false }
-    }
-
     fn look(&mut self, program: Pid) {
-        let workers = if self.are_threads { vec![program] } else { children(program) };
-        if self.has_hit || workers.is_empty() {
+        let workers = children(program);
+        if self.has_hit || (workers.is_empty() && threads(program) < 2) {
             return;
         }
-        if self.first_seen.get_or_insert_with(Instant::now).elapsed() > HIT_AFTER {
-            let most = if self.all { workers.len() } else { 1 };
-            let hits = workers[..most].iter().filter(|&&worker| kill(worker, Signal::SIGKILL).is_ok());
+        if self.first_seen.get_or_insert_with(Instant::now).elapsed() > self.after {
+            let victims = match self.victims {
+                Victims::Program => &[program],
+                Victims::Worker => &workers[..workers.len().min(1)],
+                Victims::Workers => &workers[..],
+            };
+            let hits = victims.iter().filter(|&&victim| kill(victim, Signal::SIGKILL).is_ok());
             self.has_hit = hits.count() > 0;
         }
     }
@@ -347,7 +371,7 @@ fn claim(outcomes: &[Outcome]) -> Claim {
         outcomes.iter().filter(|o| o.fault == Fault::Resumed && o.delivered == Delivered::All).count();
     let why = format!(
         "Of {all} faults processes survive {processes} with all other rows right, threads {threads}. A killed program goes on with --resume, to the same bytes, in {resumed} of {} modes.",
-        MODES.len()
+        PARALLEL.len()
     );
     let brief = format!("of {all} faults processes survive {processes}, threads {threads}");
     Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }

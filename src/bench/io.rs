@@ -1,7 +1,7 @@
 //! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
-use super::contest::{Contestant, Run, all_modes, spread};
+use super::contest::{Contestant, PARALLEL, Run, all_modes, seconds_by_workers, spread};
 use super::python::{self, Sample, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::{Bench, counted, listed};
@@ -49,9 +49,7 @@ fn bounded(bench: &Bench) -> Vec<Contestant> {
     let permits = [most, most.div_ceil(2), most.div_ceil(4), 1];
     let mut permits: Vec<_> = permits.into_iter().collect();
     permits.dedup();
-    let several = ["threads", "processes"]
-        .into_iter()
-        .flat_map(|mode| permits.iter().map(move |n| (mode, n.to_string())));
+    let several = PARALLEL.into_iter().flat_map(|mode| permits.iter().map(move |n| (mode, n.to_string())));
     several
         .map(|(mode, permits)| {
             Contestant::new(mode, most).with(&["--read-latency", &latency, "--max-reads", &permits])
@@ -60,7 +58,7 @@ fn bounded(bench: &Bench) -> Vec<Contestant> {
 }
 
 fn cold(bench: &Bench) -> Vec<Contestant> {
-    all_modes(&bench.workers_or(vec![bench.cores, 4 * bench.cores]))
+    all_modes(&bench.workers_or(vec![1, bench.cores, 4 * bench.cores]))
 }
 
 /// Rounds of the parts that take long.
@@ -88,6 +86,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     sync();
     let contestants = cold(bench);
     let runs = bench.contest.rounds(&contestants, rounds, || forget(&bench.documents))?;
+    let cold = Cold { contestants, runs };
     let python = match bench.pythons.first() {
         Some(program) => {
             let sample =
@@ -100,7 +99,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         }
         None => None,
     };
-    let mut tables = vec![delayed.table(), limited.table(), cold_table(&contestants, &runs)];
+    let mut tables = vec![delayed.table(), limited.table(), cold.table()];
     tables.extend(
         python.as_ref().map(|(name, latency, ways, seconds)| python_table(name, *latency, ways, seconds)),
     );
@@ -113,7 +112,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         title: "Work that waits",
         about,
         tables,
-        figures: vec![delayed.figure(), limited.figure()],
+        figures: vec![delayed.figure(), limited.figure(), cold.figure()],
         claims: vec![delayed.claim(), limited.claim()],
     })
 }
@@ -200,7 +199,7 @@ impl Delayed<'_> {
     }
 
     fn figure(&self) -> Figure {
-        let series = ["threads", "processes"].map(|mode| {
+        let series = PARALLEL.map(|mode| {
             Series::measured(
                 mode,
                 self.rows().filter(|(contestant, _)| contestant.mode == mode).map(|(contestant, seconds)| {
@@ -279,7 +278,7 @@ impl Limited<'_> {
     }
 
     fn figure(&self) -> Figure {
-        let series = ["threads", "processes"].map(|mode| {
+        let series = PARALLEL.map(|mode| {
             Series::measured(
                 mode,
                 self.rows()
@@ -317,34 +316,65 @@ impl Limited<'_> {
     }
 }
 
-fn cold_table(contestants: &[Contestant], runs: &[Vec<Run>]) -> Table {
-    let seconds: Vec<_> = runs.iter().map(|runs| spread(runs, |run| run.seconds)).collect();
-    let read: Vec<_> =
-        runs.iter().map(|runs| spread(runs, |run| run.usage.bytes_read as f64 / 1e6).median).collect();
-    let rows = contestants.iter().zip(seconds.iter().zip(&read)).map(|(contestant, (time, read))| {
-        let gain = seconds[0].median / time.median;
-        cells(contestant, time).into_iter().chain([gain.into(), (*read).into()]).collect()
-    });
-    let corpus = runs[0][0].report.bytes as f64 / 1e6;
-    let best = contestants.iter().zip(&seconds).min_by(|a, b| a.1.median.total_cmp(&b.1.median));
-    let least_read = read.iter().copied().fold(f64::INFINITY, f64::min);
-    let found = match best {
-        Some((best, time)) if least_read > corpus / 2.0 => format!(
-            "Fastest: {} with {}, {:.2} times one worker inline.",
-            best.mode,
-            counted(best.workers, "worker", "workers"),
-            seconds[0].median / time.median
-        ),
-        _ => format!(
-            "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
-        ),
-    };
-    Table {
-        name: "cold",
-        title: "From the disk".to_owned(),
-        columns: timed(&[("speed_up", "speed-up", 2), ("megabytes_read", "MB from disk", 1)]),
-        rows: rows.collect(),
-        found,
+/// Runs with the files dropped from the page cache.
+struct Cold {
+    contestants: Vec<Contestant>,
+    runs: Vec<Vec<Run>>,
+}
+
+impl Cold {
+    /// Contestants with their seconds, and the millions of bytes that came from a disk.
+    fn rows(&self) -> impl Iterator<Item = (&Contestant, Spread, f64)> {
+        self.contestants.iter().zip(&self.runs).map(|(contestant, runs)| {
+            let read = spread(runs, |run| run.usage.bytes_read as f64 / 1e6).median;
+            (contestant, spread(runs, |run| run.seconds), read)
+        })
+    }
+
+    fn base(&self) -> f64 {
+        spread(&self.runs[0], |run| run.seconds).median
+    }
+
+    fn table(&self) -> Table {
+        let rows = self.rows().map(|(contestant, seconds, read)| {
+            let gain = self.base() / seconds.median;
+            cells(contestant, &seconds).into_iter().chain([gain.into(), read.into()]).collect()
+        });
+        Table {
+            name: "cold",
+            title: "From the disk".to_owned(),
+            columns: timed(&[("speed_up", "speed-up", 2), ("megabytes_read", "MB from disk", 1)]),
+            rows: rows.collect(),
+            found: self.found(),
+        }
+    }
+
+    fn found(&self) -> String {
+        let corpus = self.runs[0][0].report.bytes as f64 / 1e6;
+        let least_read = self.rows().map(|(_, _, read)| read).fold(f64::INFINITY, f64::min);
+        match self.rows().min_by(|a, b| a.1.median.total_cmp(&b.1.median)) {
+            Some((best, seconds, _)) if least_read > corpus / 2.0 => format!(
+                "Fastest: {} with {}, {:.2} times one worker inline.",
+                best.mode,
+                counted(best.workers, "worker", "workers"),
+                self.base() / seconds.median
+            ),
+            _ => format!(
+                "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
+            ),
+        }
+    }
+
+    fn figure(&self) -> Figure {
+        Figure {
+            name: "cold",
+            title: "From the disk".to_owned(),
+            kind: FigureKind::Bars,
+            x_label: String::new(),
+            y_label: "seconds".to_owned(),
+            series: seconds_by_workers(self.rows().map(|(contestant, seconds, _)| (contestant, seconds))),
+            found: self.found(),
+        }
     }
 }
 

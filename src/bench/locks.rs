@@ -2,6 +2,7 @@
 //! the invariant that it protects checked; and what becomes of it when its holder dies.
 
 use super::counters::add_one;
+use super::python::{self, Python};
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use super::team::{self, KINDS, Kind};
@@ -251,7 +252,7 @@ fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64 + 1
+    u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64 + 1 + bench.pythons.len() as u64
 }
 
 /// What it finds.
@@ -282,12 +283,22 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         .collect();
     let deaths = deaths()?;
     bench.step()?;
+    let mut tables = vec![cost_table(&costs), death_table(&deaths)];
+    let mut python = Vec::new();
+    for program in &bench.pythons {
+        let costs = bench.beside(program.locks(bench.runner, bench.cores.max(2) as usize))?;
+        python.extend(costs.unwrap_or_default().into_iter().map(|cost| (program, cost)));
+        bench.runner.step();
+    }
+    if !python.is_empty() {
+        tables.push(python_table(&python));
+    }
     let about = "The C library's lock, re-entrant lock, semaphore and condition, an event made of them, and the record locks behind --max-reads; all in a map that is shared by threads and processes alike. Each run checks what the means is there to protect, and the suite ends with an error if that is broken.";
     Ok(Suite {
         name: "locks",
         title: "Locks, semaphores, events, conditions",
         about: about.to_owned(),
-        tables: vec![cost_table(&costs), death_table(&deaths)],
+        tables,
         figures: cost_figures(&costs),
         claims: claims(&costs),
     })
@@ -515,5 +526,56 @@ fn death_table(losses: &[Loss]) -> Table {
             of(true),
             of(false)
         ),
+    }
+}
+
+fn python_table(costs: &[(&Python, python::Cost)]) -> Table {
+    let rows = costs.iter().map(|(program, cost)| {
+        vec![
+            program.name().into(),
+            cost.means.as_str().into(),
+            cost.mode.as_str().into(),
+            cost.workers.into(),
+            cost.nanoseconds.into(),
+        ]
+    });
+    let contended = |program: &Python, means: Means| {
+        let of = |kind: Kind| {
+            let is_it = |(of, cost): &&(&Python, python::Cost)| {
+                let (is_of, is_means) = (of.name() == program.name(), cost.means == means.name());
+                is_of && is_means && cost.mode == kind.name() && cost.workers > 1
+            };
+            costs.iter().find(is_it).map_or(f64::NAN, |(_, cost)| cost.nanoseconds)
+        };
+        (of(Kind::Threads), of(Kind::Processes))
+    };
+    let mut programs: Vec<_> = costs.iter().map(|&(program, _)| program).collect();
+    programs.dedup_by_key(|program| program.name());
+    let told = programs.into_iter().map(|program| {
+        let (lock, event) = (contended(program, Means::Lock), contended(program, Means::Event));
+        format!(
+            "In {} a contended lock costs {:.0} ns between threads and {:.0} ns between processes, to hand over by an event {:.0} and {:.0} ns.",
+            program.name(),
+            lock.0,
+            lock.1,
+            event.0,
+            event.1
+        )
+    });
+    Table {
+        name: "python_costs",
+        title: "The same in Python".to_owned(),
+        columns: Column::all(&[
+            ("program", "program", 0),
+            ("means", "means", 0),
+            ("mode", "between", 0),
+            ("workers", "workers", 0),
+            ("nanoseconds", "ns a round", 0),
+        ]),
+        rows: rows.collect(),
+        found: told
+            .chain(["Rounds are those above; starting the workers is included.".to_owned()])
+            .collect::<Vec<_>>()
+            .join(" "),
     }
 }

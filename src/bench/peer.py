@@ -68,6 +68,17 @@ def add(counter, lock, updates):
                 counter.value += 1
 
 
+def timed(start, works):
+    """Seconds that threads or processes take, each with its function and arguments, from the first start to the last end."""
+    team = [start(target=work, args=arguments) for work, *arguments in works]
+    began = time.perf_counter()
+    for member in team:
+        member.start()
+    for member in team:
+        member.join()
+    return time.perf_counter() - began
+
+
 def counters(workers, updates):
     workers, updates, found = int(workers), int(updates), []
     for mode in ("threads", "processes"):
@@ -78,15 +89,71 @@ def counters(workers, updates):
             else:
                 counter, start = fork().RawValue("q", 0), fork().Process
                 lock = fork().Lock() if way == "lock" else None
-            team = [start(target=add, args=(counter, lock, updates // workers)) for _ in range(workers)]
-            began = time.perf_counter()
-            for member in team:
-                member.start()
-            for member in team:
-                member.join()
-            seconds = time.perf_counter() - began
+            seconds = timed(start, [(add, counter, lock, updates // workers)] * workers)
             found.append({"mode": mode, "way": way, "seconds": seconds,
                           "truth": updates // workers * workers, "value": counter.value})
+    return found
+
+
+def enter(means, depth, rounds):
+    for _ in range(rounds):
+        with means:
+            if depth > 1:
+                with means:
+                    pass
+
+
+def set_and_wait(event, rounds):
+    for _ in range(rounds):
+        event.set()
+        event.wait()
+        event.clear()
+
+
+def hand_over(mine, theirs, begins, rounds):
+    for _ in range(rounds):
+        if begins:
+            theirs.set()
+        mine.wait()
+        mine.clear()
+        if not begins:
+            theirs.set()
+
+
+def put_or_take(condition, place, puts, rounds):
+    """A queue with one place: both put and take (`puts` is None), one puts, or one takes."""
+    for _ in range(rounds):
+        for does_put in (True, False) if puts is None else (puts,):
+            with condition:
+                while bool(place.value) == does_put:
+                    condition.wait()
+                place.value = int(does_put)
+                condition.notify_all()
+
+
+def locks(workers, rounds, waking_rounds):
+    """What a round of each means costs: alone, and between `workers` (semaphores: twice as many; hand-overs: two)."""
+    workers, rounds, waking, found = int(workers), int(rounds), int(waking_rounds), []
+    for mode, start, kit in (("threads", threading.Thread, threading), ("processes", fork().Process, fork())):
+        place = Box() if mode == "threads" else fork().RawValue("q", 0)
+        condition, there, back = kit.Condition(), kit.Event(), kit.Event()
+        alone_and_together = [
+            ("lock", rounds, [(enter, kit.Lock(), 1)], workers),
+            ("re-entrant lock", rounds, [(enter, kit.RLock(), 2)], workers),
+            ("semaphore", rounds, [(enter, kit.Semaphore(2), 1)], 2 * workers),
+            ("event", rounds, [(set_and_wait, there)], 1),
+            ("event", waking, [(hand_over, back, there, True), (hand_over, there, back, False)], 1),
+            ("condition", rounds, [(put_or_take, condition, place, None)], 1),
+            ("condition", waking, [(put_or_take, condition, place, puts) for puts in (True, False)], 1),
+        ]
+        for means, all_rounds, works, most in alone_and_together:
+            for times in sorted({1, most}):
+                team = works * times
+                # A hand-over, and an item that is put and taken, are one round of two.
+                each = all_rounds // times
+                seconds = timed(start, [(*work, each) for work in team])
+                found.append({"means": means, "mode": mode, "workers": len(team),
+                              "nanoseconds": seconds * 1e9 / (each * times)})
     return found
 
 
@@ -118,6 +185,6 @@ def about():
 
 
 if __name__ == "__main__":
-    result = {"about": about, "embed": embed, "counters": counters, "crash": crash}[sys.argv[2]](*sys.argv[3:])
+    result = {"about": about, "embed": embed, "counters": counters, "locks": locks, "crash": crash}[sys.argv[2]](*sys.argv[3:])
     with open(sys.argv[1], "w") as out:
         json.dump(result, out)

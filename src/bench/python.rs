@@ -35,6 +35,9 @@ const SAMPLE_DOCUMENTS: usize = 2000;
 /// Updates of a counter, of all workers together.
 const UPDATES: u64 = 400_000;
 
+/// Rounds at a lock, of all workers together; and where each one wakes somebody.
+const ROUNDS: (u64, u64) = (40_000, 4_000);
+
 /// No run takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -117,6 +120,19 @@ pub struct Counted {
     pub truth: u64,
     /// What is left of them.
     pub value: u64,
+}
+
+/// What a round of some means of keeping order costs.
+#[derive(Deserialize, Clone, Debug)]
+pub struct Cost {
+    /// As suite `locks` names it.
+    pub means: String,
+    /// Threads or processes.
+    pub mode: String,
+    /// How many meet at it.
+    pub workers: u64,
+    /// For each round, of all workers together.
+    pub nanoseconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -250,6 +266,19 @@ impl Python {
         let arguments = ["counters".into(), workers.to_string().into(), UPDATES.to_string().into()];
         let (ended, counted) = self.ask(runner, &arguments, LIMIT)?;
         counted.with_context(|| format!("{}: {}", self.name(), why(&ended)))
+    }
+
+    /// What locks, semaphores, events and conditions cost, alone and contended, in both modes.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn locks(&self, runner: &Runner, workers: usize) -> Result<Vec<Cost>> {
+        let (rounds, waking) = ROUNDS;
+        let numbers = [workers.to_string(), rounds.to_string(), waking.to_string()];
+        let arguments: Vec<OsString> =
+            std::iter::once("locks".to_owned()).chain(numbers).map(OsString::from).collect();
+        let (ended, costs) = self.ask(runner, &arguments, LIMIT)?;
+        costs.with_context(|| format!("{}: {}", self.name(), why(&ended)))
     }
 
     /// What a pool of that kind delivers if a worker is killed, and after how many seconds.

@@ -1,6 +1,6 @@
 //! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
 
-use super::contest::{Contest, Contestant, Run, all_modes, spread};
+use super::contest::{Contest, Contestant, PARALLEL, Run, all_modes, seconds_by_workers, spread};
 use super::python::{self, Sample, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::{Bench, counted, listed};
@@ -64,10 +64,12 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let rows = Rows { all, cores: bench.cores };
     let mut tables = vec![rows.times(), rows.phases(), rows.costs()];
     let mut figures = vec![rows.speed_up_figure(), rows.seconds_figure()];
-    let (table, figure, gains) = python(bench, &rows)?;
-    tables.extend(table);
-    figures.extend(figure);
-    let claims = rows.claims(&gains);
+    let python = Beside::measured(bench, &rows)?;
+    if !python.all.is_empty() {
+        tables.push(python.table());
+        figures.push(python.figure());
+    }
+    let claims = rows.claims(&python);
     let about = format!(
         "Each run is the whole command in a fresh process, from its start to its end: it finds and reads the files, counts, merges, writes and syncs the output. {} runs of each way, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
         bench.runs
@@ -280,7 +282,7 @@ impl Rows<'_> {
 
     fn speed_up_figure(&self) -> Figure {
         let base = self.all[0].seconds.median;
-        let measured = ["threads", "processes"].map(|mode| {
+        let measured = PARALLEL.map(|mode| {
             Series::measured(
                 mode,
                 self.of(mode).map(|row| Point::at(row.contestant.workers.into(), &row.seconds.gain_on(base))),
@@ -306,25 +308,13 @@ impl Rows<'_> {
     }
 
     fn seconds_figure(&self) -> Figure {
-        let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
-        let label = |row: &Row| counted(row.contestant.workers, "worker", "workers");
-        let inline = Series::measured(
-            "inline",
-            self.all[..1]
-                .iter()
-                .filter(|_| workers.contains(&1))
-                .map(|row| Point::bar(label(row), &row.seconds)),
-        );
-        let others = ["threads", "processes"].map(|mode| {
-            Series::measured(mode, self.of(mode).map(|row| Point::bar(label(row), &row.seconds)))
-        });
         Figure {
             name: "seconds",
             title: "The whole command".to_owned(),
             kind: FigureKind::Bars,
             x_label: String::new(),
             y_label: "seconds".to_owned(),
-            series: others.into_iter().chain([inline]).filter(|series| !series.points.is_empty()).collect(),
+            series: seconds_by_workers(self.all.iter().map(|row| (row.contestant, row.seconds.clone()))),
             found: format!(
                 "Medians, with the fastest and the slowest run. With {}, {}.",
                 counted(self.at_cores("processes").contestant.workers, "worker", "workers"),
@@ -333,14 +323,9 @@ impl Rows<'_> {
         }
     }
 
-    fn claims(&self, python: &[Gain]) -> Vec<Claim> {
+    fn claims(&self, python: &Beside) -> Vec<Claim> {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
         let workers = processes.contestant.workers;
-        let in_python = |gain: fn(&Gain) -> f64| {
-            let gains: Vec<_> =
-                python.iter().map(|found| format!("{:.2} in {}", gain(found), found.program)).collect();
-            if gains.is_empty() { String::new() } else { format!(" (at best {})", listed(&gains)) }
-        };
         let of_ideal = self.of_ideal(processes);
         let gains = |row: &Row| self.speed_up(row) > 1.2;
         let (cpu_bound, because) = match (gains(threads), gains(processes)) {
@@ -377,7 +362,7 @@ impl Rows<'_> {
                     "{} of bowline's: {:.2} times as fast as one worker{}. {because}",
                     counted(workers, "thread", "threads"),
                     self.speed_up(threads),
-                    in_python(|found| found.threads),
+                    python.told(Way::Threads),
                 ),
                 brief: Some(format!(
                     "on {} {workers} threads are {:.2} times and {workers} processes {:.2} times as fast as one worker",
@@ -393,7 +378,7 @@ impl Rows<'_> {
                     "{} of bowline's: {:.2} times as fast as one worker{}, {of_ideal:.0} % of linear: finding the files, start and end of the run are not divided.",
                     counted(workers, "process", "processes"),
                     self.speed_up(processes),
-                    in_python(|found| found.processes),
+                    python.told(Way::Processes),
                 ),
                 brief: None,
             },
@@ -442,108 +427,125 @@ pub fn ideal(workers: &[u32], most: u32) -> Series {
     Series::ideal("ideal", at.into_iter().map(point))
 }
 
-/// The speed-ups over sequential of a Python.
-struct Gain {
+/// What one Python took.
+struct PythonTimes {
     program: String,
-    threads: f64,
-    processes: f64,
+    /// In the order of the ways.
+    seconds: Vec<Spread>,
 }
 
-fn python(bench: &Bench, rows: &Rows) -> Result<(Option<Table>, Option<Figure>, Vec<Gain>)> {
-    let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
-    if bench.pythons.is_empty() || sample.bytes == 0 {
-        return Ok((None, None, Vec::new()));
-    }
-    let ways = python_ways(bench);
-    let (mut cells, mut gains, mut series) = (Vec::new(), Vec::new(), Vec::new());
-    let mut best_python: f64 = 0.0;
-    let label = |workers: u32| counted(workers, "worker", "workers");
-    for program in &bench.pythons {
-        let rounds = bench.peer_rounds();
-        let seconds = bench.beside(program.embed(bench.runner, &ways, &sample, Duration::ZERO, rounds))?;
-        let Some(seconds) = seconds else { continue };
-        let base = seconds[0].median;
-        for (&(way, workers), seconds) in ways.iter().zip(&seconds) {
-            let megabytes_a_second = sample.bytes as f64 / 1e6 / seconds.median;
-            best_python = best_python.max(megabytes_a_second);
-            cells.push(vec![
-                program.name().into(),
-                way.name().into(),
-                u64::from(workers).into(),
-                seconds.clone().into(),
-                (base / seconds.median).into(),
-                megabytes_a_second.into(),
-            ]);
+/// What Pythons took, beside bowline's own rows.
+struct Beside<'a> {
+    rows: &'a Rows<'a>,
+    sample: Sample,
+    ways: Vec<(Way, u32)>,
+    /// None, if there is no Python or nothing to give it.
+    all: Vec<PythonTimes>,
+}
+
+impl<'a> Beside<'a> {
+    fn measured(bench: &Bench, rows: &'a Rows<'a>) -> Result<Self> {
+        let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
+        let (ways, mut all) = (python_ways(bench), Vec::new());
+        for program in bench.pythons.iter().filter(|_| sample.bytes > 0) {
+            let rounds = bench.peer_rounds();
+            let seconds =
+                bench.beside(program.embed(bench.runner, &ways, &sample, Duration::ZERO, rounds))?;
+            all.extend(seconds.map(|seconds| PythonTimes { program: program.name(), seconds }));
         }
-        let of = |way: Way| {
-            ways.iter()
-                .zip(&seconds)
-                .filter(move |((found, _), _)| *found == way)
-                .map(|((_, workers), seconds)| (*workers, seconds))
-        };
-        let best = |way: Way| of(way).map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max);
-        gains.push(Gain {
-            program: program.name(),
-            threads: best(Way::Threads),
-            processes: best(Way::Processes),
+        Ok(Beside { rows, sample, ways, all })
+    }
+
+    /// The speed-ups over sequential by a way, by number of workers.
+    fn gains(&self, times: &PythonTimes, way: Way) -> impl Iterator<Item = (u32, Spread)> {
+        let of_way = self.ways.iter().zip(&times.seconds).filter(move |((found, _), _)| *found == way);
+        of_way.map(|(&(_, workers), seconds)| (workers, seconds.gain_on(times.seconds[0].median)))
+    }
+
+    fn best_gain(&self, times: &PythonTimes, way: Way) -> f64 {
+        self.gains(times, way).map(|(_, gain)| gain.median).fold(0.0, f64::max)
+    }
+
+    /// The best speed-ups by a way of all Pythons, in words.
+    fn told(&self, way: Way) -> String {
+        let gains =
+            self.all.iter().map(|times| format!("{:.2} in {}", self.best_gain(times, way), times.program));
+        let gains: Vec<_> = gains.collect();
+        if gains.is_empty() { String::new() } else { format!(" (at best {})", listed(&gains)) }
+    }
+
+    fn rate(&self, seconds: &Spread) -> f64 {
+        self.sample.bytes as f64 / 1e6 / seconds.median
+    }
+
+    fn table(&self) -> Table {
+        let rows = self.all.iter().flat_map(|times| {
+            self.ways.iter().zip(&times.seconds).map(|(&(way, workers), seconds)| {
+                vec![
+                    times.program.as_str().into(),
+                    way.name().into(),
+                    u64::from(workers).into(),
+                    seconds.clone().into(),
+                    (times.seconds[0].median / seconds.median).into(),
+                    self.rate(seconds).into(),
+                ]
+            })
         });
-        for way in [Way::Threads, Way::Processes] {
-            series.push(Series::measured(
-                format!("{}, {}", program.name(), way.name()),
-                of(way).map(|(workers, seconds)| Point::bar(label(workers), &seconds.gain_on(base))),
-            ));
+        let found = self.all.iter().map(|times| {
+            let (threads, processes) =
+                (self.best_gain(times, Way::Threads), self.best_gain(times, Way::Processes));
+            format!("{} gains {threads:.2} by threads and {processes:.2} by processes", times.program)
+        });
+        let best = self.all.iter().flat_map(|times| &times.seconds).map(|seconds| self.rate(seconds));
+        let processes = self.rows.at_cores("processes");
+        let rate = processes.runs[0].report.bytes as f64 / 1e6 / processes.seconds.median;
+        Table {
+            name: "python",
+            title: format!(
+                "The same in Python: {} documents, {:.1} MB of them",
+                self.sample.documents,
+                self.sample.bytes as f64 / 1e6
+            ),
+            columns: Column::all(&[
+                ("program", "program", 0),
+                ("mode", "mode", 0),
+                ("workers", "workers", 0),
+                ("seconds", "seconds", 3),
+                ("speed_up", "speed-up", 2),
+                ("megabytes_per_second", "MB/s", 1),
+            ]),
+            rows: rows.collect(),
+            found: format!(
+                "{}. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
+                listed(&found.collect::<Vec<_>>()),
+                rate / best.fold(0.0, f64::max)
+            ),
         }
     }
-    if gains.is_empty() {
-        return Ok((None, None, gains));
+
+    fn figure(&self) -> Figure {
+        let bar = |workers: u32, gain: &Spread| Point::bar(counted(workers, "worker", "workers"), gain);
+        let measured = |row: &&Row| self.ways.contains(&(Way::Processes, row.contestant.workers));
+        let base = self.rows.all[0].seconds.median;
+        let ours = PARALLEL.map(|mode| {
+            let of_mode = self.rows.of(mode).filter(measured);
+            let bars = of_mode.map(|row| bar(row.contestant.workers, &row.seconds.gain_on(base)));
+            Series::measured(format!("bowline, {mode}"), bars)
+        });
+        let theirs = self.all.iter().flat_map(|times| {
+            [Way::Threads, Way::Processes].map(|way| {
+                let bars = self.gains(times, way).map(|(workers, gain)| bar(workers, &gain));
+                Series::measured(format!("{}, {}", times.program, way.name()), bars)
+            })
+        });
+        Figure {
+            name: "speed_up_of_python",
+            title: "Speed-up, beside Python".to_owned(),
+            kind: FigureKind::Bars,
+            x_label: String::new(),
+            y_label: "times as fast as one worker".to_owned(),
+            series: ours.into_iter().chain(theirs).filter(|series| !series.points.is_empty()).collect(),
+            found: "Each against its own single worker. A Python with a global lock lets one thread compute at a time.".to_owned(),
+        }
     }
-    let measured: Vec<u32> =
-        ways.iter().filter(|(way, _)| *way == Way::Processes).map(|&(_, workers)| workers).collect();
-    let base = rows.all[0].seconds.median;
-    let ours = ["threads", "processes"].map(|mode| {
-        let rows_of = rows.of(mode).filter(|row| measured.contains(&row.contestant.workers));
-        Series::measured(
-            format!("bowline, {mode}"),
-            rows_of.map(|row| Point::bar(label(row.contestant.workers), &row.seconds.gain_on(base))),
-        )
-    });
-    let rate = rows.all[0].runs[0].report.bytes as f64 / rows.at_cores("processes").seconds.median;
-    let found: Vec<_> = gains
-        .iter()
-        .map(|Gain { program, threads, processes }| {
-            format!("{program} gains {threads:.2} by threads and {processes:.2} by processes")
-        })
-        .collect();
-    let table = Table {
-        name: "python",
-        title: format!(
-            "The same in Python: {} documents, {:.1} MB of them",
-            sample.documents,
-            sample.bytes as f64 / 1e6
-        ),
-        columns: Column::all(&[
-            ("program", "program", 0),
-            ("mode", "mode", 0),
-            ("workers", "workers", 0),
-            ("seconds", "seconds", 3),
-            ("speed_up", "speed-up", 2),
-            ("megabytes_per_second", "MB/s", 1),
-        ]),
-        rows: cells,
-        found: format!(
-            "{}. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
-            listed(&found),
-            rate / 1e6 / best_python
-        ),
-    };
-    let figure = Figure {
-        name: "speed_up_of_python",
-        title: "Speed-up, beside Python".to_owned(),
-        kind: FigureKind::Bars,
-        x_label: String::new(),
-        y_label: "times as fast as one worker".to_owned(),
-        series: ours.into_iter().chain(series).filter(|series| !series.points.is_empty()).collect(),
-        found: "Each against its own single worker. A Python with a global lock lets one thread compute at a time.".to_owned(),
-    };
-    Ok((Some(table), Some(figure), gains))
 }

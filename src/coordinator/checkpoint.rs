@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The name of a run's plan.
 const PLAN: &str = "plan";
@@ -62,13 +63,14 @@ impl Checkpoint {
     /// of `columns` columns, or else local ids.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; or, with nothing lost, that of being interrupted, once `interrupted` has a signal's number.
     pub fn open(
         directory: &Path,
         identity: String,
         documents: &Documents,
         columns: Option<u64>,
         store: &Store,
+        interrupted: &AtomicUsize,
     ) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let mut runs: Vec<(u64, PathBuf)> = Vec::new();
@@ -86,6 +88,7 @@ impl Checkpoint {
             taken: vec![false; documents.len()],
             has_others: false,
             documents,
+            interrupted,
         };
         let mut earlier = Vec::new();
         for (_, folder) in runs {
@@ -157,6 +160,7 @@ fn rows_by_path(documents: &Documents) -> HashMap<(usize, &[u8]), usize> {
 /// What was found of this run's documents so far.
 struct Found<'a> {
     documents: &'a Documents,
+    interrupted: &'a AtomicUsize,
     rows: HashMap<(usize, &'a [u8]), usize>,
     taken: Vec<bool>,
     has_others: bool,
@@ -184,6 +188,10 @@ impl Found<'_> {
         }
         let mut earlier = Vec::new();
         for number in 0.. {
+            // As large as all rows of a worker, each of them is read twice.
+            if self.interrupted.load(Ordering::Relaxed) != 0 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let path = folder.join(number.to_string());
             let file = match File::options().read(true).write(true).open(&path) {
                 Ok(file) => file,

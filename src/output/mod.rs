@@ -169,15 +169,17 @@ impl OutputDirectory {
         })
     }
 
-    /// Syncs all files and gives the directory its final name. What stood there is removed.
+    /// Syncs all files and gives the directory its final name. What stood there is removed. `may_go_on` is asked before each
+    /// file, and once more before the step that is not gone back on.
     ///
     /// # Errors
-    /// The system's; nothing stands under the final name then but what was there before. What was counted is there until
+    /// The system's, or that of `may_go_on`; nothing stands under the final name then but what was there before. What was counted is there until
     /// nothing is left to do but the renaming.
-    pub fn publish(mut self) -> Result<()> {
+    pub fn publish(mut self, may_go_on: impl Fn() -> Result<()>) -> Result<()> {
         let shown = self.target.display().to_string();
         if self.options.sync {
             for entry in fs::read_dir(&self.partial)? {
+                may_go_on()?;
                 let path = entry?.path();
                 File::open(&path)
                     .and_then(|file| file.sync_all())
@@ -185,6 +187,7 @@ impl OutputDirectory {
             }
         }
         refuse_what_is_there(&self.target, self.options.force)?;
+        may_go_on()?;
         // Behind the renaming, a kill would leave it where nobody looks for it.
         self.remove_checkpoint()?;
         if self.options.sync {

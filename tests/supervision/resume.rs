@@ -247,6 +247,25 @@ fn a_publication_that_fails_costs_nothing_that_was_counted() {
     goes_on("a disk that fails");
 }
 
+/// A signal while earlier work is read, or while files are synced: nothing is published, nothing that was counted is lost.
+#[test]
+fn signals_at_the_start_and_the_end_keep_what_was_counted() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = clean(&dir, &[]);
+    end_halfway(&dir, &[], Signal::SIGKILL);
+    // The second directory that is made, or found, is that of what was counted.
+    for at in ["inject=mkdir:signal=SIGTERM:when=2", "inject=fsync:signal=SIGTERM:when=2"] {
+        let Some(wrapper) = crate::support::wrapper::failing(at) else { return };
+        let arguments = ["embed", "--resume", "--output", "out", "corpus"];
+        let finished = dir.through(&wrapper).args(&arguments).run().expect(143);
+        assert_eq!(finished.stderr.contains("going on from"), at.contains("fsync"), "{}", finished.stderr);
+        assert_eq!(dir.entries(), ["clean", "corpus", "out.partial", "report.json"], "{at}");
+    }
+    resume(&dir, &[]).run().expect(0);
+    assert_eq!(resumed(&dir), DOCUMENTS as u64);
+    assert_same_bytes(&reference, &dir.output("out"), "published in the end");
+}
+
 /// Neither what is kept nor an earlier output is part of the corpus that they lie in.
 #[test]
 fn an_output_in_its_corpus_is_no_document() {
