@@ -2,7 +2,7 @@
 //! the invariant that it protects checked; and what becomes of it when its holder dies.
 
 use super::counters::add_one;
-use super::python::{self, Python};
+use super::python::Python;
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use super::team::{self, KINDS, Kind};
@@ -252,7 +252,9 @@ fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64 + 1 + bench.pythons.len() as u64
+    u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64
+        + 1
+        + bench.pythons.len() as u64 * u64::from(bench.peer_rounds())
 }
 
 /// What it finds.
@@ -286,9 +288,8 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let mut tables = vec![cost_table(&costs), death_table(&deaths)];
     let mut python = Vec::new();
     for program in &bench.pythons {
-        let costs = bench.beside(program.locks(bench.runner, bench.cores.max(2) as usize))?;
-        python.extend(costs.unwrap_or_default().into_iter().map(|cost| (program, cost)));
-        bench.runner.step();
+        let costs = bench.beside(in_python(bench, program))?.unwrap_or_default();
+        python.extend(costs.into_iter().map(|cost| (program, cost)));
     }
     if !python.is_empty() {
         tables.push(python_table(&python));
@@ -529,23 +530,51 @@ fn death_table(losses: &[Loss]) -> Table {
     }
 }
 
-fn python_table(costs: &[(&Python, python::Cost)]) -> Table {
+/// What a round costs in Python.
+struct PythonCost {
+    /// Its [`Means`], by name.
+    means: String,
+    mode: String,
+    workers: u64,
+    /// Nanoseconds a round.
+    times: Spread,
+}
+
+fn in_python(bench: &Bench, program: &Python) -> Result<Vec<PythonCost>> {
+    let mut runs = Vec::new();
+    for _ in 0..bench.peer_rounds() {
+        runs.push(program.locks(bench.runner, bench.cores.max(2) as usize)?);
+        bench.runner.step();
+    }
+    let times = |row: usize| {
+        Spread::of(runs.iter().filter_map(|run| run.get(row)).map(|cost| cost.nanoseconds).collect())
+    };
+    let rows = runs.first().into_iter().flatten().enumerate().map(|(row, cost)| PythonCost {
+        means: cost.means.clone(),
+        mode: cost.mode.clone(),
+        workers: cost.workers,
+        times: times(row),
+    });
+    Ok(rows.collect())
+}
+
+fn python_table(costs: &[(&Python, PythonCost)]) -> Table {
     let rows = costs.iter().map(|(program, cost)| {
         vec![
             program.name().into(),
             cost.means.as_str().into(),
             cost.mode.as_str().into(),
             cost.workers.into(),
-            cost.nanoseconds.into(),
+            cost.times.clone().into(),
         ]
     });
     let contended = |program: &Python, means: Means| {
         let of = |kind: Kind| {
-            let is_it = |(of, cost): &&(&Python, python::Cost)| {
+            let is_it = |(of, cost): &&(&Python, PythonCost)| {
                 let (is_of, is_means) = (of.name() == program.name(), cost.means == means.name());
                 is_of && is_means && cost.mode == kind.name() && cost.workers > 1
             };
-            costs.iter().find(is_it).map_or(f64::NAN, |(_, cost)| cost.nanoseconds)
+            costs.iter().find(is_it).map_or(f64::NAN, |(_, cost)| cost.times.median)
         };
         (of(Kind::Threads), of(Kind::Processes))
     };
