@@ -194,7 +194,7 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
     pub max_reads: Option<u32>,
 
-    /// Milliseconds that each read of a document is delayed, as slow storage would: for measurements
+    /// Milliseconds that each read of a document is delayed at least, as slow storage would: for measurements
     #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
     pub read_latency: Duration,
 
@@ -283,15 +283,17 @@ pub struct BenchArgs {
     )]
     suites: Vec<SuiteChoice>,
 
-    /// Numbers of workers to measure, as 1,2,4 [default: by suite, from 1 to eight times the cores]
-    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    /// Numbers of workers to measure, as 1,2,4, in suites scaling, io and memory [default: by suite, from 1 to
+    /// eight times the cores]
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024), verbatim_doc_comment)]
     pub workers: Option<Vec<u32>>,
 
-    /// Runs of each way; medians are shown, with the least and the greatest
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub runs: u32,
+    /// Runs of each way; medians are shown, with the least and the greatest. Suite faults has one of each
+    /// [default: 5; 3 of suites io and memory, and of Python]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), verbatim_doc_comment)]
+    pub runs: Option<u32>,
 
-    /// Milliseconds that each read is delayed in suite io [default: so many that one worker waits 2.5 s]
+    /// Milliseconds that each read is delayed at least in suite io [default: such that the delays come to 2.5 s]
     #[arg(long, value_name = "MILLISECONDS", value_parser = parse_latency)]
     pub read_latency: Option<Duration>,
 

@@ -85,8 +85,10 @@ struct GroupVersion {
     root: &'static str,
     /// Holds the limit in bytes.
     limit: &'static str,
-    /// Holds the use in bytes.
+    /// Holds the use in bytes, files that are kept in memory included.
     usage: &'static str,
+    /// Lines of `memory.stat` with bytes of such files, which give way to whatever else needs memory.
+    files: [&'static str; 2],
     /// Has a line `oom_kill n`.
     events: &'static str,
 }
@@ -95,6 +97,7 @@ const VERSION_1: GroupVersion = GroupVersion {
     root: "/sys/fs/cgroup/memory",
     limit: "memory.limit_in_bytes",
     usage: "memory.usage_in_bytes",
+    files: ["total_inactive_file", "total_active_file"],
     events: "memory.oom_control",
 };
 
@@ -102,16 +105,22 @@ const VERSION_2: GroupVersion = GroupVersion {
     root: "/sys/fs/cgroup",
     limit: "memory.max",
     usage: "memory.current",
+    files: ["inactive_file", "active_file"],
     events: "memory.events",
 };
 
 impl GroupVersion {
     /// The least that is left in a group or in one that it is in.
     fn left(&self, group: &Path) -> Option<u64> {
-        let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-        let left =
-            |dir: PathBuf| Some(number(dir.join(self.limit))?.saturating_sub(number(dir.join(self.usage))?));
-        self.dirs(group).filter_map(left).min()
+        self.dirs(group).filter_map(|dir| self.left_in(&dir)).min()
+    }
+
+    /// What is left in the group of a directory.
+    fn left_in(&self, dir: &Path) -> Option<u64> {
+        let number = |file: &str| fs::read_to_string(dir.join(file)).ok()?.trim().parse::<u64>().ok();
+        let files = self.files.iter().filter_map(|name| counter(&dir.join("memory.stat"), name)).sum();
+        let used = number(self.usage)?.saturating_sub(files);
+        Some(number(self.limit)?.saturating_sub(used))
     }
 
     /// How many processes of the group the kernel has killed for want of memory.
@@ -168,6 +177,23 @@ mod tests {
         assert_eq!(group("0::/user.slice/a:b"), (VERSION_2, PathBuf::from("user.slice/a:b")));
         assert_eq!(group("4:memory:/"), (VERSION_1, PathBuf::new()));
         assert!(memory_group("3:cpuset:/x").is_none() && memory_group("nonsense").is_none());
+    }
+
+    /// As in a container that has just built a program: full of files that nobody needs.
+    #[test]
+    fn files_that_are_kept_in_memory_are_not_in_the_way() {
+        for (version, prefix) in [(VERSION_1, "total_"), (VERSION_2, "")] {
+            let dir = tempfile::tempdir().unwrap();
+            let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+            write(version.limit, "4000\n");
+            write(version.usage, "3990\n");
+            assert_eq!(version.left_in(dir.path()), Some(10));
+            let stat = format!("anon 90\n{prefix}inactive_file 3000\n{prefix}active_file 800\n");
+            write("memory.stat", &stat);
+            assert_eq!(version.left_in(dir.path()), Some(3810));
+            write(version.limit, "max\n");
+            assert_eq!(version.left_in(dir.path()), None);
+        }
     }
 
     #[test]

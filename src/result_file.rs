@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// A promise to write a file.
@@ -29,6 +30,15 @@ impl ResultFile {
         };
         let file = file.with_context(|| display_path(path.as_os_str().as_bytes()))?;
         Ok(ResultFile { path: path.to_owned(), file, is_empty })
+    }
+
+    /// Whether both are one file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_same(&self, other: &ResultFile) -> Result<bool> {
+        let (one, other) = (self.file.metadata()?, other.file.metadata()?);
+        Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
     }
 
     /// Writes `bytes` in place of what was there.

@@ -4,10 +4,12 @@
 //! Times are the machine's affair and not looked at. What must be so on every machine is: which updates are lost, who
 //! survives what, how many may be within a semaphore.
 
+use crate::support::processes::{is_alive, left_of_group};
 use crate::support::{Dir, Finished, Invocation};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// `bench`, with a directory for its temporary files, in which nothing may be left.
@@ -23,6 +25,14 @@ fn bench(dir: &Dir, arguments: &[&str], code: i32) -> Finished {
     let finished = invocation(dir, arguments).run().expect(code);
     assert_eq!(left(dir), Vec::<String>::new(), "temporary files are left");
     finished
+}
+
+/// Whether the first run is over, which the others are compared with.
+fn has_reference(dir: &Dir) -> bool {
+    let entries =
+        |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut inside = entries(dir.path("temporary")).flat_map(entries);
+    inside.any(|path| path.join("output/manifest.json").exists())
 }
 
 fn left(dir: &Dir) -> Vec<String> {
@@ -63,7 +73,7 @@ fn assert_schema(found: &Value) {
         keys(&found["machine"]),
         sorted(vec!["processor", "cores", "memory", "kernel", "busy_percent"])
     );
-    let corpus = ["paths", "documents", "bytes", "tokens", "columns", "nonzeros"];
+    let corpus = ["paths", "documents", "failed", "bytes", "tokens", "columns", "nonzeros"];
     assert_eq!(keys(&found["corpus"]), sorted(corpus.into()));
     assert_eq!(found["corpus"]["documents"], 60);
     for suite in found["suites"].as_array().unwrap() {
@@ -175,6 +185,14 @@ fn a_run_that_fails_is_no_row() {
     let dir = Dir::new();
     let finished = bench(&dir, &["--no-python", "nowhere"], 1);
     assert!(finished.line().contains("nowhere: No such file or directory"), "{}", finished.line());
+    let dir = Dir::with_generated(3);
+    for one_file in ["found", "./found", "corpus/../found"] {
+        let finished = bench(&dir, &["--no-python", "--json", "found", "--html", one_file, "corpus"], 2);
+        assert!(finished.line().ends_with("--json and --html can't be one file"), "{}", finished.line());
+    }
+    let finished = bench(&dir, &["--no-python", "--json", "corpus/found.json", "corpus"], 2);
+    assert!(finished.line().contains("--json lies in the corpus"), "{}", finished.line());
+    assert_eq!(dir.entries(), ["corpus", "temporary"], "nothing is left");
     let finished = bench(&dir, &["--html", "no/such/folder.html", "nowhere"], 1);
     assert!(finished.line().starts_with("no/such/folder.html: No such file"), "{}", finished.line());
 }
@@ -185,11 +203,20 @@ fn a_signal_ends_it_and_all_that_it_started() {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
         for suite in ["scaling", "locks"] {
             let arguments = ["--no-python", "--runs", "50", "--suite", suite, "corpus"];
-            let run = invocation(&dir, &arguments).start();
-            std::thread::sleep(Duration::from_millis(700));
+            let mut run = invocation(&dir, &arguments).start();
+            let mut measured = Vec::new();
+            run.until("something is measured", |run| {
+                measured = run.workers();
+                has_reference(&dir) && !measured.is_empty()
+            });
             run.signal(signal);
             let finished = run.wait().expect(code);
             assert_eq!((finished.stdout.as_str(), left(&dir)), ("", Vec::new()), "{suite}");
+            for program in measured {
+                // A program that is measured leads a group of its own; its workers go within a second.
+                assert_eq!(left_of_group(program, Duration::from_secs(1)), [], "{suite}");
+                assert!(!is_alive(program), "{suite}");
+            }
         }
     }
 }
@@ -207,10 +234,12 @@ fn waiting_pays_and_reads_are_bounded() {
         let least = 60.0 * 0.005 / row["max_reads"].as_f64().unwrap();
         assert!((row["least_seconds"].as_f64().unwrap() - least).abs() < 1e-9);
         assert!(row["seconds"]["min"].as_f64().unwrap() >= least, "{row}");
+        assert!(row["most_within"].as_u64().unwrap() <= row["max_reads"].as_u64().unwrap(), "{row}");
     }
     assert_eq!(pairs(&suite, "cold", ["mode", "workers"]).len(), 5);
-    let semaphore = &found["claims"].as_array().unwrap()[5];
-    assert!(semaphore["claim"].as_str().unwrap().contains("semaphore") && semaphore["holds"] == "yes");
+    let claims = found["claims"].as_array().unwrap();
+    let semaphore = claims.iter().find(|claim| claim["claim"].as_str().unwrap().contains("semaphore"));
+    assert_eq!(semaphore.unwrap()["holds"], "yes");
 }
 
 #[test]
@@ -259,7 +288,12 @@ fn processes_survive_what_ends_threads() {
         (text("fault"), text("mode"), text("delivered"))
     });
     let told: Vec<_> = told.collect();
-    let signals = ["kill -9 of a worker", "kill -9 of all workers", "kill -9 of the program, then --resume"];
+    let signals = [
+        "a worker that crashes (SIGSEGV)",
+        "kill -9 of a worker process",
+        "kill -9 of all worker processes",
+        "kill -9 of the program, then --resume",
+    ];
     let documents = ["a document that crashes", "a document that hangs", "a document that eats memory"];
     assert_eq!(told.len(), 12);
     for (fault, mode, delivered) in told {
@@ -288,7 +322,11 @@ fn python_is_measured_beside_it() {
     for row in rows(&counters, "python_counters") {
         assert!(row["way"] != "lock" || row["value"] == row["truth"], "{row}");
     }
-    let (locks, _) = suite("locks", &["--runs", "1"]);
+    let (locks, found) = suite("locks", &["--runs", "1"]);
+    if found["method"].to_string().contains("Not measured") {
+        eprintln!("left out: this Python has no locks between processes: {}", found["method"]);
+        return;
+    }
     let costs = rows(&locks, "python_costs");
     // Two modes; five means, alone and contended.
     assert_eq!(costs.len() % 20, 0, "{costs:?}");

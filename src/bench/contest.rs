@@ -6,13 +6,17 @@ use super::results::{Point, Series, Spread};
 use super::{Runner, Scratch, counted, rotated};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// No single run takes longer, unless it hangs.
 const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Bytes of two files that are compared at a time.
+const PIECE: usize = 256 << 10;
 
 /// A way to run the same work.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +57,8 @@ pub fn all_modes(workers: &[u32]) -> Vec<Contestant> {
 pub struct RunReport {
     /// Documents.
     pub documents: u64,
+    /// Those that could not be read as text.
+    pub failed: u64,
     /// Documents that an earlier run had counted.
     pub resumed: u64,
     /// Bytes of documents.
@@ -109,6 +115,35 @@ pub struct Run {
 /// The spread of a figure over runs.
 pub fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Spread {
     Spread::of(runs.iter().map(figure).collect())
+}
+
+/// How many times as long one way takes as another: pairs of one round, so that what drifts has no part in it.
+pub fn ratios(runs: &[Run], others: &[Run]) -> Spread {
+    Spread::of(runs.iter().zip(others).map(|(run, other)| run.seconds / other.seconds).collect())
+}
+
+/// Rounds below which nobody is called faster.
+const FEWEST_ROUNDS: usize = 3;
+
+/// Which of the two modes is faster, as far as the spread lets that be said.
+pub fn comparison(processes: &[Run], threads: &[Run]) -> String {
+    let ratio = ratios(processes, threads);
+    let (min, max, rounds) = (ratio.min, ratio.max, ratio.values.len());
+    if rounds < FEWEST_ROUNDS {
+        return format!(
+            "processes take {:.2} times as long as threads, in too few runs to tell",
+            ratio.median
+        );
+    }
+    let said = match () {
+        () if max < 1.0 => "processes are faster",
+        () if min > 1.0 => "threads are faster",
+        () => "neither is faster",
+    };
+    format!(
+        "{said} in all of {rounds} rounds (processes take {:.2} times as long, {min:.2} to {max:.2})",
+        ratio.median
+    )
 }
 
 /// Bars of the seconds that ways take, in groups by number of workers: one worker inline beside the others that are one.
@@ -246,11 +281,28 @@ pub fn first_difference(reference: &Path, output: &Path) -> Result<Option<String
         return Ok(Some("the list of files".to_owned()));
     }
     for name in expected {
-        if fs::read(reference.join(&name))? != fs::read(output.join(&name))? {
+        if !are_equal(&reference.join(&name), &output.join(&name))? {
             return Ok(Some(name.to_string_lossy().into_owned()));
         }
     }
     Ok(None)
+}
+
+fn are_equal(one: &Path, other: &Path) -> io::Result<bool> {
+    let open = |path| Ok::<_, io::Error>(BufReader::with_capacity(PIECE, File::open(path)?));
+    let (mut one, mut other) = (open(one)?, open(other)?);
+    loop {
+        let (a, b) = (one.fill_buf()?, other.fill_buf()?);
+        let both = a.len().min(b.len());
+        if both == 0 {
+            return Ok(a.len() == b.len());
+        }
+        if a[..both] != b[..both] {
+            return Ok(false);
+        }
+        one.consume(both);
+        other.consume(both);
+    }
 }
 
 #[cfg(test)]
@@ -269,8 +321,10 @@ mod tests {
         file("a/one", "1");
         file("b/one", "1");
         assert_eq!(difference(), None);
-        file("b/one", "2");
-        assert_eq!(difference().as_deref(), Some("one"));
+        for longer in ["2", "12", ""] {
+            file("b/one", longer);
+            assert_eq!(difference().as_deref(), Some("one"));
+        }
         file("a/two", "");
         assert_eq!(difference().as_deref(), Some("the list of files"));
     }

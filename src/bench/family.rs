@@ -1,5 +1,10 @@
 //! A process and its children, seen from outside: who they are, and the memory that they take (proc(5)).
 
+#![expect(unsafe_code, reason = "a signal to one thread of another process")]
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use std::fs;
 
@@ -14,9 +19,23 @@ pub fn children(of: Pid) -> Vec<Pid> {
     pids.filter(|&pid| parent(pid) == Some(of)).collect()
 }
 
-/// How many threads a process has; none if it is gone.
-pub fn threads(of: Pid) -> usize {
-    fs::read_dir(format!("/proc/{of}/task")).map_or(0, Iterator::count)
+/// The threads of a process that are workers, by their names; none if it is gone.
+pub fn worker_threads(of: Pid) -> Vec<Pid> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{of}/task")) else { return Vec::new() };
+    let is_worker = |thread: &Pid| {
+        let name = fs::read_to_string(format!("/proc/{of}/task/{thread}/comm"));
+        name.is_ok_and(|name| name.starts_with("worker "))
+    };
+    let threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
+    threads.filter(is_worker).collect()
+}
+
+/// Sends a signal to one thread of a process (tgkill(2)).
+pub fn signal_thread(of: Pid, thread: Pid, signal: Signal) -> Result<(), Errno> {
+    // SAFETY: the call takes three numbers and touches no memory of ours.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_tgkill, of.as_raw(), thread.as_raw(), signal as libc::c_int) };
+    Errno::result(sent).map(drop)
 }
 
 /// The fourth field of `stat`; the second one is a name in parentheses, which may hold anything.
@@ -68,11 +87,11 @@ mod tests {
     fn a_child_is_one_and_takes_memory() {
         let mut child = Command::new("sleep").arg("60").spawn().expect("sleep");
         let (me, pid) = (nix::unistd::getpid(), Pid::from_raw(child.id() as i32));
-        assert_eq!((parent(pid), threads(pid)), (Some(me), 1));
+        assert_eq!(parent(pid), Some(me));
         let of_me = memory(me).expect("its own process");
         assert!(of_me.proportional > 1 << 20 && of_me.unique > 1 << 19 && of_me.unique <= of_me.proportional);
         assert!(memory_of_family(me).proportional >= of_me.proportional / 2);
         child.kill().and_then(|()| child.wait()).expect("a child of ours");
-        assert_eq!((memory(pid), threads(pid)), (None, 0));
+        assert_eq!((memory(pid), worker_threads(pid)), (None, Vec::new()));
     }
 }

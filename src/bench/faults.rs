@@ -3,7 +3,7 @@
 
 use super::child::{Ended, Watch};
 use super::contest::{Contest, Contestant, PARALLEL, RunReport, first_difference};
-use super::family::{children, threads};
+use super::family::{children, signal_thread, worker_threads};
 use super::python::Crash;
 use super::results::{Claim, Column, Holds, Suite, Table};
 use super::{Bench, Scratch};
@@ -39,9 +39,11 @@ const WORKERS: u32 = 2;
 /// What happens to a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// SIGKILL for a worker; of threads, for what holds it.
+    /// SIGSEGV for a worker, as a thread or a process.
+    WorkerCrashes,
+    /// SIGKILL for a worker process. A thread can't be killed alone.
     WorkerKilled,
-    /// SIGKILL for all workers at once.
+    /// SIGKILL for all worker processes at once.
     AllKilled,
     /// SIGKILL for the program, which is then run again with `--resume`.
     Resumed,
@@ -52,8 +54,9 @@ enum Fault {
 impl Fault {
     fn name(self) -> &'static str {
         match self {
-            Fault::WorkerKilled => "kill -9 of a worker",
-            Fault::AllKilled => "kill -9 of all workers",
+            Fault::WorkerCrashes => "a worker that crashes (SIGSEGV)",
+            Fault::WorkerKilled => "kill -9 of a worker process",
+            Fault::AllKilled => "kill -9 of all worker processes",
             Fault::Resumed => "kill -9 of the program, then --resume",
             Fault::Document("segv") => "a document that crashes",
             Fault::Document("hang") => "a document that hangs",
@@ -63,12 +66,17 @@ impl Fault {
     }
 }
 
-/// All faults that this build can make.
-fn faults() -> Vec<Fault> {
-    let by_signals = [Fault::WorkerKilled, Fault::AllKilled, Fault::Resumed];
+/// All faults that this build can make, each with the modes that it can happen in.
+fn faults() -> Vec<(Fault, &'static str)> {
+    let by_signals = [Fault::WorkerCrashes, Fault::WorkerKilled, Fault::AllKilled, Fault::Resumed];
     let documents = ["segv", "hang", "memory"].map(Fault::Document);
     let documents = documents.into_iter().filter(|_| cfg!(feature = "faults"));
-    by_signals.into_iter().chain(documents).collect()
+    let all = by_signals.into_iter().chain(documents);
+    all.flat_map(|fault| PARALLEL.map(|mode| (fault, mode)))
+        .filter(|(fault, mode)| {
+            *mode == "processes" || !matches!(fault, Fault::WorkerKilled | Fault::AllKilled)
+        })
+        .collect()
 }
 
 /// The ways of Python in which a worker is killed.
@@ -76,7 +84,7 @@ const POOLS: [&str; 3] = ["ThreadPoolExecutor", "multiprocessing.Pool", "Process
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    (faults().len() * PARALLEL.len() + bench.pythons.len() * POOLS.len()) as u64
+    (faults().len() + bench.pythons.len() * POOLS.len()) as u64
 }
 
 struct Outcome {
@@ -137,11 +145,9 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     }
     let (contest, _) = Contest::new(bench.runner, &corpus)?;
     let mut outcomes = Vec::new();
-    for fault in faults() {
-        for mode in PARALLEL {
-            outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
-            bench.runner.step();
-        }
+    for (fault, mode) in faults() {
+        outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
+        bench.runner.step();
     }
     let mut tables = vec![table(&outcomes)];
     let mut python = Vec::new();
@@ -220,10 +226,9 @@ fn attempt(
         Ok((ended, killer.has_hit))
     };
     let (ended, has_hit) = match fault {
-        Fault::WorkerKilled if mode == "processes" => hit(&slow, Victims::Worker)?,
-        Fault::AllKilled if mode == "processes" => hit(&slow, Victims::Workers)?,
-        // What holds threads is their program.
-        Fault::WorkerKilled | Fault::AllKilled => hit(&slow, Victims::Program)?,
+        Fault::WorkerCrashes => hit(&slow, Victims::Crashing)?,
+        Fault::WorkerKilled => hit(&slow, Victims::Worker)?,
+        Fault::AllKilled => hit(&slow, Victims::Workers)?,
         Fault::Resumed => {
             let resuming = slow.with(&["--resume"]);
             let (killed, _) = hit(&resuming, Victims::Program)?;
@@ -252,9 +257,10 @@ fn attempt(
     Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
 }
 
-/// Who is killed.
+/// Who is killed; the first one by SIGSEGV, the others by SIGKILL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Victims {
+    Crashing,
     Worker,
     Workers,
     Program,
@@ -270,18 +276,24 @@ struct Killer {
 
 impl Killer {
     fn look(&mut self, program: Pid) {
-        let workers = children(program);
-        if self.has_hit || (workers.is_empty() && threads(program) < 2) {
+        let (workers, threads) = (children(program), worker_threads(program));
+        if self.has_hit || (workers.is_empty() && threads.is_empty()) {
             return;
         }
         if self.first_seen.get_or_insert_with(Instant::now).elapsed() > self.after {
-            let victims = match self.victims {
-                Victims::Program => &[program],
-                Victims::Worker => &workers[..workers.len().min(1)],
-                Victims::Workers => &workers[..],
+            let kill_all = |victims: &[Pid]| {
+                victims.iter().filter(|&&victim| kill(victim, Signal::SIGKILL).is_ok()).count() > 0
             };
-            let hits = victims.iter().filter(|&&victim| kill(victim, Signal::SIGKILL).is_ok());
-            self.has_hit = hits.count() > 0;
+            self.has_hit = match (self.victims, threads.first(), workers.first()) {
+                (Victims::Program, ..) => kill_all(&[program]),
+                (Victims::Crashing, Some(&thread), None) => {
+                    signal_thread(program, thread, Signal::SIGSEGV).is_ok()
+                }
+                (Victims::Crashing, _, Some(&worker)) => kill(worker, Signal::SIGSEGV).is_ok(),
+                (Victims::Worker, _, Some(&worker)) => kill_all(&[worker]),
+                (Victims::Workers, ..) => kill_all(&workers),
+                (_, _, None) => false,
+            };
         }
     }
 }
@@ -356,13 +368,14 @@ fn table(outcomes: &[Outcome]) -> Table {
 fn claim(outcomes: &[Outcome]) -> Claim {
     // Of a killed program there is no survivor in any mode: what matters there is that it goes on.
     let counts = |o: &&Outcome| o.fault != Fault::Resumed && o.delivered != Delivered::Missed;
-    let of = |mode: &'static str| outcomes.iter().filter(move |o| o.mode == mode).filter(counts);
     let is_right = |outcome: &&Outcome| matches!(outcome.delivered, Delivered::All | Delivered::AllBut(_));
-    let (processes, threads) =
-        (of("processes").filter(is_right).count(), of("threads").filter(is_right).count());
-    let all = of("processes").count();
-    let holds = match (processes == all, threads == 0) {
-        _ if all == 0 => Holds::NotMeasured,
+    let survived = |mode: &str| {
+        let of_mode: Vec<_> = outcomes.iter().filter(|o| o.mode == mode).filter(counts).collect();
+        (of_mode.iter().copied().filter(is_right).count(), of_mode.len())
+    };
+    let ((processes, of_processes), (threads, of_threads)) = (survived("processes"), survived("threads"));
+    let holds = match (processes == of_processes, threads == 0) {
+        _ if of_processes == 0 || of_threads == 0 => Holds::NotMeasured,
         (true, true) => Holds::Yes,
         (false, _) => Holds::No,
         _ => Holds::Partly,
@@ -370,10 +383,11 @@ fn claim(outcomes: &[Outcome]) -> Claim {
     let resumed =
         outcomes.iter().filter(|o| o.fault == Fault::Resumed && o.delivered == Delivered::All).count();
     let why = format!(
-        "Of {all} faults processes survive {processes} with all other rows right, threads {threads}. A killed program goes on with --resume, to the same bytes, in {resumed} of {} modes.",
+        "Processes survive {processes} of {of_processes} faults with all other rows right, threads {threads} of {of_threads}. A killed program goes on with --resume, to the same bytes, in {resumed} of {} modes.",
         PARALLEL.len()
     );
-    let brief = format!("of {all} faults processes survive {processes}, threads {threads}");
+    let brief =
+        format!("processes survive {processes} of {of_processes} faults, threads {threads} of {of_threads}");
     Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }
 }
 

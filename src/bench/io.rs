@@ -1,10 +1,11 @@
 //! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
-use super::contest::{Contestant, PARALLEL, Run, all_modes, seconds_by_workers, spread};
-use super::python::{self, Sample, Way};
+use super::contest::{Contestant, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
+use super::python::{self, Python, Sample, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::{Bench, counted, listed};
+use super::team::Kind;
+use super::{Bench, counted, listed, locks};
 use crate::corpus::Corpus;
 use anyhow::Result;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -20,6 +21,9 @@ const DELAY: Duration = Duration::from_millis(2500);
 
 /// No read is delayed by more.
 const LONGEST_LATENCY: Duration = Duration::from_millis(50);
+
+/// How often each worker goes through a gate, and how long it stays within, where that is all it does.
+const AT_GATES: (u64, Duration) = (20, Duration::from_millis(1));
 
 /// The delay of each read.
 fn latency(bench: &Bench) -> Duration {
@@ -61,16 +65,11 @@ fn cold(bench: &Bench) -> Vec<Contestant> {
     all_modes(&bench.workers_or(vec![1, bench.cores, 4 * bench.cores]))
 }
 
-/// Rounds of the parts that take long.
-fn rounds(bench: &Bench) -> u32 {
-    bench.runs.min(3)
-}
-
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     let contestants = waiting(bench).len() + bounded(bench).len() + cold(bench).len();
     let ways = python::ways(&workers(bench)).len();
-    u64::from(rounds(bench)) * contestants as u64 + (bench.pythons.len().min(1) * ways) as u64
+    u64::from(bench.slow_runs) * contestants as u64 + (bench.pythons.len().min(1) * ways) as u64
 }
 
 /// What it finds.
@@ -78,11 +77,12 @@ pub fn steps(bench: &Bench) -> u64 {
 /// # Errors
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
-    let rounds = rounds(bench);
+    let rounds = bench.slow_runs;
     let contestants = waiting(bench);
     let delayed = Delayed { bench, runs: bench.contest.rounds(&contestants, rounds, || {})?, contestants };
     let contestants = bounded(bench);
-    let limited = Limited { bench, runs: bench.contest.rounds(&contestants, rounds, || {})?, contestants };
+    let runs = bench.contest.rounds(&contestants, rounds, || {})?;
+    let limited = Limited { bench, runs, most: most_within(&contestants)?, contestants };
     sync();
     let contestants = cold(bench);
     let runs = bench.contest.rounds(&contestants, rounds, || forget(&bench.documents))?;
@@ -95,16 +95,20 @@ pub fn run(bench: &Bench) -> Result<Suite> {
             let latency = DELAY / (sample.documents.clamp(1, 1 << 30) as u32);
             let latency = bench.read_latency.unwrap_or(latency.min(LONGEST_LATENCY));
             let seconds = bench.beside(program.embed(bench.runner, &ways, &sample, latency, 1))?;
-            seconds.map(|seconds| (program.name(), latency, ways, seconds))
+            seconds.map(|times| {
+                (program, latency, ways, times.into_iter().map(|times| times.seconds).collect::<Vec<_>>())
+            })
         }
         None => None,
     };
     let mut tables = vec![delayed.table(), limited.table(), cold.table()];
     tables.extend(
-        python.as_ref().map(|(name, latency, ways, seconds)| python_table(name, *latency, ways, seconds)),
+        python
+            .as_ref()
+            .map(|(program, latency, ways, seconds)| python_table(program, *latency, ways, seconds)),
     );
     let about = format!(
-        "Each read of a document is delayed by {} ms (--read-latency), while its worker waits and computes nothing; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
+        "Each read of a document is delayed by {} ms at least (--read-latency), while its worker waits and computes nothing; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
         milliseconds(latency(bench))
     );
     Ok(Suite {
@@ -115,6 +119,22 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         figures: vec![delayed.figure(), limited.figure(), cold.figure()],
         claims: vec![delayed.claim(), limited.claim()],
     })
+}
+
+/// How many workers were within the gates of each contestant at a time, at most: other workers, at the same gates, whose
+/// number within is counted.
+fn most_within(contestants: &[Contestant]) -> Result<Vec<u64>> {
+    let at_gates = |contestant: &Contestant| {
+        let kind = if contestant.mode == "threads" { Kind::Threads } else { Kind::Processes };
+        let (rounds, stay) = AT_GATES;
+        Ok(locks::at_gates(kind, contestant.workers as usize, permits(contestant), rounds, stay)?.most)
+    };
+    contestants.iter().map(at_gates).collect()
+}
+
+/// The permits to read of a contestant: its last option.
+fn permits(contestant: &Contestant) -> u32 {
+    contestant.options.last().and_then(|option| option.parse().ok()).unwrap_or(1)
 }
 
 /// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
@@ -240,40 +260,58 @@ struct Limited<'a> {
     bench: &'a Bench<'a>,
     contestants: Vec<Contestant>,
     runs: Vec<Vec<Run>>,
+    /// How many were within the gates at a time, at most.
+    most: Vec<u64>,
+}
+
+/// A way with fewer reads at a time than workers.
+struct LimitedRow<'a> {
+    contestant: &'a Contestant,
+    permits: u64,
+    seconds: Spread,
+    /// What so many delayed reads at a time take at least.
+    least: f64,
+    most: u64,
 }
 
 impl Limited<'_> {
-    /// Contestants with their permits, their times, and the least time that so few reads at a time take.
-    fn rows(&self) -> impl Iterator<Item = (&Contestant, u64, Spread, f64)> {
+    fn rows(&self) -> impl Iterator<Item = LimitedRow<'_>> {
         let delays = latency(self.bench).as_secs_f64() * self.bench.facts.documents as f64;
-        self.contestants.iter().zip(&self.runs).map(move |(contestant, runs)| {
-            let permits = contestant.options.last().and_then(|option| option.parse().ok()).unwrap_or(1);
-            (contestant, permits, spread(runs, |run| run.seconds), delays / permits as f64)
+        let all = self.contestants.iter().zip(&self.runs).zip(&self.most);
+        all.map(move |((contestant, runs), &most)| {
+            let permits = permits(contestant).into();
+            let seconds = spread(runs, |run| run.seconds);
+            LimitedRow { contestant, permits, seconds, least: delays / permits as f64, most }
         })
     }
 
     fn table(&self) -> Table {
-        let rows = self.rows().map(|(contestant, permits, seconds, least)| {
-            cells(contestant, &seconds).into_iter().chain([permits.into(), least.into()]).collect()
+        let rows = self.rows().map(|row| {
+            let more = [row.permits.into(), row.least.into(), row.most.into()];
+            cells(row.contestant, &row.seconds).into_iter().chain(more).collect()
         });
         Table {
             name: "max_reads",
             title: "A semaphore around reads".to_owned(),
-            columns: timed(&[("max_reads", "--max-reads", 0), ("least_seconds", "delays alone, s", 3)]),
+            columns: timed(&[
+                ("max_reads", "--max-reads", 0),
+                ("least_seconds", "delays alone, s", 3),
+                ("most_within", "most at a time", 0),
+            ]),
             rows: rows.collect(),
             found: self.found(),
         }
     }
 
-    /// Whether no run took less time than its delays.
+    /// Whether never were more within than there are permits, and no run took less time than its delays.
     fn is_bounded(&self) -> bool {
-        self.rows().all(|(_, _, seconds, least)| seconds.min >= least)
+        self.rows().all(|row| row.most <= row.permits && row.seconds.min >= row.least)
     }
 
     fn found(&self) -> String {
         match self.is_bounded() {
-            true => "No run was faster than so few delayed reads at a time can be: the bound holds across threads and across processes.".to_owned(),
-            false => "A run was faster than so few delayed reads at a time can be: the bound was broken.".to_owned(),
+            true => "Of as many threads or processes that crowd at the same gates, no more were within at a time than have permits; and no run was faster than so few delayed reads at a time can be.".to_owned(),
+            false => "More were within at a time than have permits, or a run was faster than so few delayed reads at a time can be: the bound was broken.".to_owned(),
         }
     }
 
@@ -282,19 +320,22 @@ impl Limited<'_> {
             Series::measured(
                 mode,
                 self.rows()
-                    .filter(|(contestant, ..)| contestant.mode == mode)
-                    .map(|(_, permits, seconds, _)| Point::bar(permits.to_string(), &seconds)),
+                    .filter(|row| row.contestant.mode == mode)
+                    .map(|row| Point::bar(row.permits.to_string(), &row.seconds)),
             )
         });
         let least = Series::ideal(
             "delays alone",
             self.rows()
-                .filter(|(contestant, ..)| contestant.mode == "threads")
-                .map(|(_, permits, _, least)| Point::bar(permits.to_string(), &Spread::of(vec![least]))),
+                .filter(|row| row.contestant.mode == "threads")
+                .map(|row| Point::bar(row.permits.to_string(), &Spread::of(vec![row.least]))),
         );
         Figure {
             name: "max_reads",
-            title: format!("{} workers, fewer reads at a time", self.contestants[0].workers),
+            title: format!(
+                "{}, fewer reads at a time",
+                counted(self.contestants[0].workers, "worker", "workers")
+            ),
             kind: FigureKind::Bars,
             x_label: "--max-reads".to_owned(),
             y_label: "seconds".to_owned(),
@@ -352,12 +393,17 @@ impl Cold {
     fn found(&self) -> String {
         let corpus = self.runs[0][0].report.bytes as f64 / 1e6;
         let least_read = self.rows().map(|(_, _, read)| read).fold(f64::INFINITY, f64::min);
-        match self.rows().min_by(|a, b| a.1.median.total_cmp(&b.1.median)) {
-            Some((best, seconds, _)) if least_read > corpus / 2.0 => format!(
-                "Fastest: {} with {}, {:.2} times one worker inline.",
-                best.mode,
-                counted(best.workers, "worker", "workers"),
-                self.base() / seconds.median
+        let most = self.contestants.iter().map(|contestant| contestant.workers).max().unwrap_or(1);
+        let runs = PARALLEL.map(|mode| {
+            let is_it = |contestant: &Contestant| contestant.mode == mode && contestant.workers == most;
+            self.contestants.iter().position(is_it).map(|number| &self.runs[number])
+        });
+        match runs {
+            [Some(threads), Some(processes)] if least_read > corpus / 2.0 => format!(
+                "With {}, {}; processes are {:.2} times as fast as one worker inline.",
+                counted(most, "worker", "workers"),
+                comparison(processes, threads),
+                self.base() / spread(processes, |run| run.seconds).median
             ),
             _ => format!(
                 "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
@@ -378,7 +424,7 @@ impl Cold {
     }
 }
 
-fn python_table(name: &str, latency: Duration, ways: &[(Way, u32)], seconds: &[Spread]) -> Table {
+fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], seconds: &[Spread]) -> Table {
     let base = seconds[0].median;
     let rows = ways.iter().zip(seconds).map(|(&(way, workers), seconds)| {
         vec![
@@ -395,12 +441,20 @@ fn python_table(name: &str, latency: Duration, ways: &[(Way, u32)], seconds: &[S
     let gains = [Way::Threads, Way::Processes].map(|way| format!("{} {:.1}", way.name(), best(way)));
     Table {
         name: "python",
-        title: format!("The same in {name}, each read {:.1} ms later", latency.as_secs_f64() * 1000.0),
+        title: format!(
+            "The same in {}, each read {:.1} ms later",
+            program.name(),
+            latency.as_secs_f64() * 1000.0
+        ),
         columns: timed(&[("speed_up", "speed-up", 2)]),
         rows: rows.collect(),
         found: format!(
-            "Speed-up at best: {}. Who waits gives the global lock away; who computes takes turns for it.",
-            listed(&gains)
+            "One run of each. Speed-up at best: {}.{}",
+            listed(&gains),
+            match program.has_lock() {
+                true => " Who waits gives the global lock away; who computes takes turns for it.",
+                false => "",
+            }
         ),
     }
 }

@@ -123,25 +123,13 @@ fn measure(means: Means, kind: Kind, workers: usize, rounds: u64) -> Result<f64>
         Means::Reentrant => locked(LockKind::Reentrant, kind, workers, each),
         Means::Semaphore => {
             let semaphore = Semaphore::new(PERMITS)?;
-            bounded(kind, workers, each, &|_, within| {
+            no_more_than_permits(bounded(kind, workers, each, Duration::ZERO, &|_, within| {
                 semaphore.acquire();
                 within();
                 semaphore.release();
-            })
+            })?)
         }
-        Means::RecordLocks => {
-            let recorder = Recorder::new(workers).context("mapping the recorder")?;
-            let gates = Gates::new(Some(PERMITS), Duration::ZERO).context("making permits")?;
-            let gates: Vec<_> = (0..workers)
-                .map(|desk| gates.gate(desk, &recorder.pen(desk)))
-                .collect::<Result<_, _>>()
-                .context("making permits")?;
-            bounded(kind, workers, each, &|number, within| {
-                let permit = gates[number].enter();
-                assert!(permit.is_ok(), "the system has room for a lock");
-                within();
-            })
-        }
+        Means::RecordLocks => no_more_than_permits(at_gates(kind, workers, PERMITS, each, Duration::ZERO)?),
         Means::Event => handed_over(kind, workers, each),
         Means::Condition => put_and_taken(kind, workers, each),
     }
@@ -163,7 +151,43 @@ fn locked(lock_kind: LockKind, kind: Kind, workers: usize, each: u64) -> Result<
     Ok(seconds)
 }
 
-fn bounded(kind: Kind, workers: usize, each: u64, enter: &(dyn Fn(usize, &dyn Fn()) + Sync)) -> Result<f64> {
+/// What was found of workers at a bound.
+pub struct Bounded {
+    seconds: f64,
+    /// How many were within at a time, at most.
+    pub most: u64,
+}
+
+/// Lets `workers` workers go through gates as `--max-reads` has them, each so many times, and stay within for `stay`.
+///
+/// # Errors
+/// If the system has no room for them.
+pub fn at_gates(kind: Kind, workers: usize, permits: u32, each: u64, stay: Duration) -> Result<Bounded> {
+    let recorder = Recorder::new(workers).context("mapping the recorder")?;
+    let gates = Gates::new(Some(permits), Duration::ZERO).context("making permits")?;
+    let gates: Vec<_> = (0..workers)
+        .map(|desk| gates.gate(desk, &recorder.pen(desk)))
+        .collect::<Result<_, _>>()
+        .context("making permits")?;
+    bounded(kind, workers, each, stay, &|number, within| {
+        let permit = gates[number].enter();
+        assert!(permit.is_ok(), "the system has room for a lock");
+        within();
+    })
+}
+
+fn no_more_than_permits(Bounded { seconds, most }: Bounded) -> Result<f64> {
+    ensure!(most <= PERMITS.into(), "{most} were within a semaphore with {PERMITS} permits");
+    Ok(seconds)
+}
+
+fn bounded(
+    kind: Kind,
+    workers: usize,
+    each: u64,
+    stay: Duration,
+    enter: &(dyn Fn(usize, &dyn Fn()) + Sync),
+) -> Result<Bounded> {
     let words = Words::new()?;
     let (within, most, count) = (&words.0[0], &words.0[1], &words.0[2]);
     let seconds = team::run(kind, workers, &|number| {
@@ -171,14 +195,15 @@ fn bounded(kind: Kind, workers: usize, each: u64, enter: &(dyn Fn(usize, &dyn Fn
             enter(number, &|| {
                 most.fetch_max(within.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
                 count.fetch_add(1, Ordering::Relaxed);
+                if !stay.is_zero() {
+                    thread::sleep(stay);
+                }
                 within.fetch_sub(1, Ordering::AcqRel);
             });
         }
     })?;
-    let (most, permits) = (words.get(1), u64::from(PERMITS));
-    ensure!(most <= permits, "{most} were within a semaphore with {permits} permits");
     ensure!(words.get(2) == each * workers as u64, "a semaphore has let through too few");
-    Ok(seconds)
+    Ok(Bounded { seconds, most: words.get(1) })
 }
 
 /// Alone: set, wait, clear. By two: one writes and sets, the other waits, looks, and answers.
@@ -254,7 +279,7 @@ fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
 pub fn steps(bench: &Bench) -> u64 {
     u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64
         + 1
-        + bench.pythons.len() as u64 * u64::from(bench.peer_rounds())
+        + bench.pythons.len() as u64 * u64::from(bench.slow_runs)
 }
 
 /// What it finds.
@@ -435,6 +460,9 @@ fn cost_figures(costs: &[Cost]) -> Vec<Figure> {
 /// How long a waiter waits for what a dead one held.
 const MOURNING: Duration = Duration::from_millis(300);
 
+/// How long one waits who is yet to be started for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What became of something whose holder had died.
 struct Loss {
     what: &'static str,
@@ -478,7 +506,7 @@ fn permit_after_death(kind: Kind) -> Result<Taken> {
     })?;
     let waiter = gates.gate(1, &recorder.pen(1)).context("making a permit")?;
     let waiting = team::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
-    Ok(if team::ends_within(waiting, MOURNING)? { Taken::Yes } else { Taken::No })
+    Ok(if team::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
 }
 
 /// Lets somebody take something and die.
@@ -542,7 +570,7 @@ struct PythonCost {
 
 fn in_python(bench: &Bench, program: &Python) -> Result<Vec<PythonCost>> {
     let mut runs = Vec::new();
-    for _ in 0..bench.peer_rounds() {
+    for _ in 0..bench.slow_runs {
         runs.push(program.locks(bench.runner, bench.cores.max(2) as usize)?);
         bench.runner.step();
     }
@@ -583,7 +611,7 @@ fn python_table(costs: &[(&Python, PythonCost)]) -> Table {
     let told = programs.into_iter().map(|program| {
         let (lock, event) = (contended(program, Means::Lock), contended(program, Means::Event));
         format!(
-            "In {} a contended lock costs {:.0} ns between threads and {:.0} ns between processes, to hand over by an event {:.0} and {:.0} ns.",
+            "In {} a lock that two take costs {:.0} ns between threads and {:.0} ns between processes, to hand over by an event {:.0} and {:.0} ns.",
             program.name(),
             lock.0,
             lock.1,
@@ -603,7 +631,10 @@ fn python_table(costs: &[(&Python, PythonCost)]) -> Table {
         ]),
         rows: rows.collect(),
         found: told
-            .chain(["Rounds are those above; starting the workers is included.".to_owned()])
+            .chain([
+                "A round takes and gives back, without the work above; starting the workers is included."
+                    .to_owned(),
+            ])
             .collect::<Vec<_>>()
             .join(" "),
     }

@@ -4,7 +4,7 @@ use super::child::Watch;
 use super::contest::{Contest, Contestant, all_modes};
 use super::family::{MemoryUse, memory_of_family};
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::{Bench, rotated};
+use super::{Bench, counted, rotated};
 use anyhow::Result;
 use nix::unistd::Pid;
 use std::time::Duration;
@@ -22,13 +22,9 @@ fn contestants(bench: &Bench) -> Vec<Contestant> {
     all_modes(&bench.workers_or(vec![1, 2, 4, 8, bench.cores]))
 }
 
-fn rounds(bench: &Bench) -> u32 {
-    bench.runs.min(3)
-}
-
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    u64::from(rounds(bench)) * contestants(bench).len() as u64
+    u64::from(bench.slow_runs) * contestants(bench).len() as u64
 }
 
 struct Row<'a> {
@@ -45,7 +41,7 @@ struct Row<'a> {
 pub fn run(bench: &Bench) -> Result<Suite> {
     let contestants = contestants(bench);
     let mut peaks = vec![Vec::new(); contestants.len()];
-    for number in rotated(rounds(bench), contestants.len()) {
+    for number in rotated(bench.slow_runs, contestants.len()) {
         peaks[number].push(peak(&bench.contest, &contestants[number])?);
     }
     let spread = |peaks: &[MemoryUse], bytes: fn(&MemoryUse) -> u64| {
@@ -58,9 +54,9 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     });
     let rows: Vec<_> = rows.collect();
     let about = format!(
-        "The peak of all processes of a run together, looked at every {} ms, in {} runs of each way. Proportional: pages that several have are shared out among them, so that each counts once. Unique: what no other process has.",
+        "The peak of all processes of a run together, looked at every {} ms, in {} of each way. Proportional: pages that several have are shared out among them, so that each counts once, but for those of the program itself (a few MB), of which this one has a share, too. Unique: what no other process has.",
         EVERY.as_millis(),
-        rounds(bench)
+        counted(bench.slow_runs, "run", "runs")
     );
     let claim = claim(&rows);
     let figure = figure(&rows, &claim.why);

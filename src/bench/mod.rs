@@ -29,7 +29,7 @@ use crate::memory::workers_in_memory;
 use crate::result_file::ResultFile;
 use crate::{RunError, UsageError};
 use anyhow::{Context as _, Result};
-use contest::{Contest, Run};
+use contest::{Contest, Contestant, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use python::Python;
 use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
@@ -41,9 +41,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tempfile::TempDir;
+use terminal::in_words;
 
 /// A machine of whose processors others take more is busy, in percent.
 const BUSY: f64 = 15.0;
+
+/// Runs of each way, unless `--runs` says how many.
+const RUNS: u32 = 5;
+
+/// The same of ways that take long.
+const SLOW_RUNS: u32 = 3;
 
 /// Raised when a field of the JSON file changes its meaning.
 const SCHEMA: u32 = 1;
@@ -70,7 +77,10 @@ struct Bench<'a> {
     /// The corpus, as the walk finds it.
     documents: Corpus,
     facts: CorpusFacts,
+    /// Runs of each way.
     runs: u32,
+    /// Runs of ways that take long: with much waiting, or in Python.
+    slow_runs: u32,
     workers: Option<Vec<u32>>,
     read_latency: Option<Duration>,
     cores: u32,
@@ -100,11 +110,6 @@ impl Bench<'_> {
         below.chain([self.cores]).collect()
     }
 
-    /// Rounds of what is slow: Python.
-    fn peer_rounds(&self) -> u32 {
-        self.runs.min(3)
-    }
-
     /// What was measured of Python; nothing, with a note of why, if that failed: the rest is worth having.
     ///
     /// # Errors
@@ -132,13 +137,17 @@ impl Bench<'_> {
 /// # Errors
 /// If a run can't finish, two outputs differ, or a file can't be written.
 pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
-    if args.json.is_some() && args.json == args.html {
-        return Err(UsageError("--json and --html can't be one file".to_owned()).into());
-    }
+    let temporary = std::env::temp_dir();
+    refuse_in_corpus(args, &temporary)?;
     let json = args.json.as_deref().map(ResultFile::promise).transpose()?;
     let html = args.html.as_deref().map(ResultFile::promise).transpose()?;
+    if let (Some(json), Some(html)) = (&json, &html)
+        && json.is_same(html)?
+    {
+        return Err(UsageError("--json and --html can't be one file".to_owned()).into());
+    }
     let suites = args.suites();
-    let scratch = Scratch::new(&std::env::temp_dir())?;
+    let scratch = Scratch::new(&temporary)?;
     let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
     let machine = machine::this_machine();
     let walk = WalkSettings { threads: 1, interrupted: interrupted.clone(), ..WalkSettings::default() };
@@ -146,13 +155,18 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     RunError::if_interrupted(interrupted)?;
     let documents = documents?;
     let (contest, first) = Contest::new(&runner, &args.corpus)?;
+    if let Some(&most) = args.workers.iter().flatten().max() {
+        // What can't be had is better known now than when other suites are over.
+        contest.run(&Contestant::new("processes", most), None)?;
+    }
     let bench = Bench {
         runner: &runner,
         corpus: &args.corpus,
         contest,
         documents,
         facts: facts(&args.corpus, &first),
-        runs: args.runs,
+        runs: args.runs.unwrap_or(RUNS),
+        slow_runs: args.runs.unwrap_or(SLOW_RUNS),
         workers: args.workers.clone(),
         read_latency: args.read_latency,
         cores: machine.cores as u32,
@@ -161,6 +175,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
         pythons: if args.no_python { Vec::new() } else { Python::find(&runner)? },
     };
     let template = "{prefix:>8} [{bar:30}] {pos}/{len} runs, {elapsed} (left {eta})";
+    runner.bar.set_position(0);
     runner.bar.set_style(ProgressStyle::with_template(template)?.progress_chars("=> "));
     runner.bar.set_length(suites.iter().map(|suite| steps(*suite, &bench)).sum());
     runner.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -180,6 +195,25 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     terminal::write(&mut out, &report)?;
     Ok(out.flush()?)
+}
+
+/// What is measured must not change by being measured.
+fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), UsageError> {
+    let roots: Vec<_> = args.corpus.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let parent =
+        |file: &PathBuf| file.parent().map_or_else(PathBuf::new, |parent| Path::new(".").join(parent));
+    let places = [
+        ("--json", args.json.as_ref().map(parent)),
+        ("--html", args.html.as_ref().map(parent)),
+        ("TMPDIR", Some(temporary.to_owned())),
+    ];
+    for (name, place) in places {
+        let place = place.and_then(|place| place.canonicalize().ok());
+        if place.is_some_and(|place| roots.iter().any(|root| place.starts_with(root))) {
+            return Err(UsageError(format!("{name} lies in the corpus, which must stay as it is")));
+        }
+    }
+    Ok(())
 }
 
 /// The one match on suites.
@@ -211,6 +245,7 @@ fn facts(corpus: &[PathBuf], run: &Run) -> CorpusFacts {
     CorpusFacts {
         paths: corpus.iter().map(|path| display_path(path.as_os_str().as_bytes())).collect(),
         documents: run.report.documents,
+        failed: run.report.failed,
         bytes: run.report.bytes,
         tokens: run.report.tokens,
         columns: run.report.columns,
@@ -239,13 +274,18 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
             })),
         }
     }
+    let place =
+        display_path(bench.runner.scratch.path().parent().unwrap_or(Path::new("/")).as_os_str().as_bytes());
+    let whole_command = format!(
+        "A run is the whole command in a fresh process, from its start to its end: finding and reading the files, and writing the output to {place} and syncing it, included. The progress bar is off."
+    );
     let method = [
-        "All modes run the same engine on the same batches of documents; a worker's state is its own in each of them.",
-        "A run is the whole command in a fresh process, from its start to its end: finding and reading the files, and writing and syncing the output, included. The progress bar is off.",
+        "All modes run the same engine, with the same batches of documents for the same number of workers; a worker's state is its own in each of them.",
+        &whole_command,
         "One run that is not counted comes first, and brings the files into memory. Then the ways alternate, with another one first in each round, so that a drift of the machine meets all alike.",
-        "Figures are medians, with the least and the greatest. Which of threads and processes is faster is said by the ratios within each round, and only if it was so in all of them.",
+        "Figures are medians, with the least and the greatest. Which of threads and processes is faster is said by the ratios within each round, and only if it was so in all of three or more.",
         "Every output is compared with the first one, byte by byte. If one differs, there is no table.",
-        "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document. It writes no output.",
+        "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document, without a run to warm up. It writes no output.",
     ];
     let busy = bench.machine.busy_percent;
     let notice = (busy > BUSY).then(|| {
@@ -270,7 +310,13 @@ fn verdict(claims: &[Claim]) -> String {
     let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
     let told: Vec<_> = all.filter_map(|claim| claim.brief.clone()).collect();
     if told.is_empty() {
-        return "Nothing was measured that a claim is about.".to_owned();
+        let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
+        let all: Vec<_> = all.map(|claim| format!("\"{}\" {}", claim.claim, in_words(claim.holds))).collect();
+        return if all.is_empty() {
+            "Nothing was measured that a claim is about.".to_owned()
+        } else {
+            all.join("; ") + "."
+        };
     }
     let mut text = told.join("; ");
     if let Some(first) = text.get(..1) {

@@ -1,6 +1,7 @@
 //! What benchmarks found, as one page that needs nothing else: light or dark as the reader has it, narrow or wide, on paper
 //! in black and white.
 
+use super::counted;
 use super::plot;
 use super::results::Cell;
 use super::results::{BenchReport, Claim, Column, Figure, FigureKind, Holds, Suite, Table};
@@ -35,7 +36,7 @@ pub fn page(report: &BenchReport) -> Result<String> {
                     p.verdict { (report.verdict) }
                     @if let Some(notice) = &report.notice { p.notice { (notice) } }
                     dl {
-                        div { dt { "Machine" } dd { (machine.processor) ", " (machine.cores) " cores, " (gigabytes(machine.memory)) " GB, " (machine.kernel) } }
+                        div { dt { "Machine" } dd { (machine.processor) ", " (counted(machine.cores as u32, "core", "cores")) ", " (gigabytes(machine.memory)) " GB, " (machine.kernel) } }
                         div { dt { "Corpus" } dd { (corpus.paths.join(" ")) ": " (grouped(corpus.documents)) " documents, " (format!("{:.1}", corpus.bytes as f64 / 1e6)) " MB, " (grouped(corpus.tokens)) " tokens, " (grouped(corpus.columns)) " columns, " (grouped(corpus.nonzeros)) " non-zeros" } }
                         div { dt { "Program" } dd { "bowline " (report.bowline) } }
                     }
@@ -160,7 +161,7 @@ fn claims(claims: &[Claim]) -> Markup {
 fn hatches() -> Markup {
     // Angle and distance of the lines of each series.
     const HATCHES: [(u32, u32); plot::COLOURS.len()] =
-        [(45, 4), (0, 8), (135, 4), (90, 6), (45, 9), (135, 9)];
+        [(45, 4), (0, 8), (135, 4), (90, 6), (45, 9), (135, 9), (0, 5), (90, 10)];
     html! {
         svg.patterns width="0" height="0" aria-hidden="true" { defs {
             @for (number, (angle, distance)) in HATCHES.iter().enumerate() {
@@ -176,7 +177,7 @@ fn hatches() -> Markup {
 /// The colours that figures are drawn in, for dark pages and for paper.
 fn colours() -> String {
     const DARK: [&str; plot::COLOURS.len()] =
-        ["#6CB2F0", "#F5A04F", "#63C68D", "#BC96F2", "#F0829B", "#C9C86A"];
+        ["#6CB2F0", "#F5A04F", "#63C68D", "#BC96F2", "#F0829B", "#C9C86A", "#5FD0D2", "#C99A75"];
     let recolour =
         |from: &str, to: &str| format!("[fill=\"{from}\"]{{fill:{to}}}[stroke=\"{from}\"]{{stroke:{to}}}");
     let plain = [(plot::INK, "#E6E6E6"), (plot::GRID, "#3A3F47"), (plot::IDEAL, "#A0A0A0")];

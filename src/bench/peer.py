@@ -33,7 +33,7 @@ def fork():
 
 def bags(way, workers, jobs):
     if way == "sequential":
-        return map(bag_of_words, jobs)
+        return [bag_of_words(job) for job in jobs]
     if way == "threads":
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(bag_of_words, jobs))
@@ -45,12 +45,15 @@ def embed(way, workers, latency, listing):
     with open(listing, "rb") as file:
         paths = file.read().split(b"\0")[:-1]
     vocabulary, tokens, nonzeros = {}, 0, 0
-    for bag in bags(way, int(workers), [(path, float(latency)) for path in paths]):
+    began = time.perf_counter()
+    made = bags(way, int(workers), [(path, float(latency)) for path in paths])
+    bag_seconds = time.perf_counter() - began
+    for bag in made:
         tokens += sum(bag.values())
         nonzeros += len(bag)
         for word in bag:
             vocabulary.setdefault(word, len(vocabulary))
-    return {"tokens": tokens, "columns": len(vocabulary), "nonzeros": nonzeros}
+    return {"tokens": tokens, "columns": len(vocabulary), "nonzeros": nonzeros, "bag_seconds": bag_seconds}
 
 
 class Box:

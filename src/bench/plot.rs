@@ -14,7 +14,8 @@ const WIDTH: u32 = 520;
 const HEIGHT: u32 = 300;
 
 /// Colours of series, in order.
-pub const COLOURS: [&str; 6] = ["#1F6FB2", "#D9730D", "#2E8B57", "#8250C8", "#B8405E", "#6B6B2E"];
+pub const COLOURS: [&str; 8] =
+    ["#1F6FB2", "#D9730D", "#2E8B57", "#8250C8", "#B8405E", "#6B6B2E", "#0F8B8D", "#7A4B2A"];
 /// Of text and axes.
 pub const INK: &str = "#1B1B1B";
 /// Of lines behind the data.

@@ -2,7 +2,7 @@
 //! interpreter, timed from outside as bowline's runs are.
 //!
 //! Python gets a sample of the corpus, every so many-th document, so that it takes seconds and not minutes. What is set
-//! beside bowline is its speed-up and its rate, which a sample of that kind changes little.
+//! beside bowline is its speed-up and its rate; starting it takes a part of the time that is the greater, the less there is.
 
 use super::child::{self, Ended};
 use super::results::Spread;
@@ -27,10 +27,10 @@ const PROGRAMS: [&str; 3] = ["python3", "python3.14t", "python3.13t"];
 const SCRIPT: &str = include_str!("peer.py");
 
 /// Bytes of documents that Python gets, about.
-const SAMPLE: u64 = 6 << 20;
+const SAMPLE: u64 = 20 << 20;
 
 /// Documents that it gets at most.
-const SAMPLE_DOCUMENTS: usize = 2000;
+const SAMPLE_DOCUMENTS: usize = 6000;
 
 /// Updates of a counter, of all workers together.
 const UPDATES: u64 = 400_000;
@@ -42,7 +42,7 @@ const ROUNDS: (u64, u64) = (40_000, 4_000);
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// After that long without an end, a pool is said to hang.
-const HANGS: Duration = Duration::from_secs(4);
+const HANGS: Duration = Duration::from_secs(8);
 
 /// An interpreter.
 #[derive(Debug)]
@@ -141,9 +141,25 @@ struct About {
     has_lock: bool,
 }
 
+/// What a way took, over its runs.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// The whole program.
+    pub seconds: Spread,
+    /// Making the bags of words, which is what is divided among workers.
+    pub bags: Spread,
+}
+
+#[derive(Deserialize)]
+struct Embedded {
+    bag_seconds: f64,
+    #[serde(flatten)]
+    facts: Facts,
+}
+
 /// What a run has found: the same in all ways.
 #[derive(Deserialize, PartialEq, Eq, Clone, Debug)]
-struct Embedded {
+struct Facts {
     tokens: u64,
     columns: u64,
     nonzeros: u64,
@@ -222,7 +238,12 @@ impl Python {
         format!("Python {}{lock}", self.version)
     }
 
-    /// The seconds of `rounds` alternating runs of each way, on `sample`, with each read that much later.
+    /// Whether its threads compute by turns.
+    pub fn has_lock(&self) -> bool {
+        self.has_lock
+    }
+
+    /// The times of `rounds` alternating runs of each way, on `sample`, with each read that much later.
     ///
     /// # Errors
     /// If one fails, or two ways do not find the same.
@@ -233,9 +254,9 @@ impl Python {
         sample: &Sample,
         latency: Duration,
         rounds: u32,
-    ) -> Result<Vec<Spread>> {
-        let mut seconds = vec![Vec::new(); ways.len()];
-        let mut expected: Option<Embedded> = None;
+    ) -> Result<Vec<Times>> {
+        let mut times = vec![(Vec::new(), Vec::new()); ways.len()];
+        let mut expected: Option<Facts> = None;
         for number in rotated(rounds, ways.len()) {
             let (way, workers) = ways[number];
             let arguments = [
@@ -246,16 +267,19 @@ impl Python {
                 sample.path().into_os_string(),
             ];
             let (ended, found) = self.ask::<Embedded>(runner, &arguments, LIMIT)?;
-            let Some(found) = found else {
+            let Some(Embedded { bag_seconds, facts }) = found else {
                 bail!("{} ({}): {}", self.name(), way.name(), why(&ended));
             };
-            if *expected.get_or_insert_with(|| found.clone()) != found {
+            if *expected.get_or_insert_with(|| facts.clone()) != facts {
                 bail!("{} finds something else by {}: no table", self.name(), way.name());
             }
-            seconds[number].push(ended.seconds);
+            let (seconds, bags) = &mut times[number];
+            seconds.push(ended.seconds);
+            bags.push(bag_seconds);
             runner.step();
         }
-        Ok(seconds.into_iter().map(Spread::of).collect())
+        let spreads = |(seconds, bags)| Times { seconds: Spread::of(seconds), bags: Spread::of(bags) };
+        Ok(times.into_iter().map(spreads).collect())
     }
 
     /// Tokens counted together, in all ways and modes.

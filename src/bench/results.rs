@@ -44,6 +44,8 @@ pub struct Machine {
 pub struct CorpusFacts {
     pub paths: Vec<String>,
     pub documents: u64,
+    /// Those of them that could not be read as text, in any mode.
+    pub failed: u64,
     pub bytes: u64,
     pub tokens: u64,
     pub columns: u64,
@@ -193,9 +195,7 @@ impl Spread {
             if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
         Spread { median, min: sorted[0], max: sorted[sorted.len() - 1], values }
     }
-}
 
-impl Spread {
     /// How many times as fast as `seconds` each of these times is.
     pub fn gain_on(&self, seconds: f64) -> Self {
         Spread::of(self.values.iter().map(|value| seconds / value).collect())

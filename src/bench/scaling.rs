@@ -1,7 +1,9 @@
 //! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
 
-use super::contest::{Contest, Contestant, PARALLEL, Run, all_modes, seconds_by_workers, spread};
-use super::python::{self, Sample, Way};
+use super::contest::{
+    Contest, Contestant, PARALLEL, Run, all_modes, comparison, ratios, seconds_by_workers, spread,
+};
+use super::python::{self, Sample, Times, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::{Bench, counted, listed};
 use anyhow::Result;
@@ -15,6 +17,9 @@ pub const CLAIMS: [&str; 4] = [
     "A process costs more to start than a thread",
     "Processes must copy their data to each other",
 ];
+
+/// The phases of a run.
+const PHASES: [&str; 5] = ["walk", "tally", "merge", "emit", "publish"];
 
 /// Documents of one word, for what a run costs that has next to nothing to do.
 const TINY_DOCUMENTS: usize = 64;
@@ -36,8 +41,7 @@ fn python_ways(bench: &Bench) -> Vec<(Way, u32)> {
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    let python =
-        bench.pythons.len() as u64 * python_ways(bench).len() as u64 * u64::from(bench.peer_rounds());
+    let python = bench.pythons.len() as u64 * python_ways(bench).len() as u64 * u64::from(bench.slow_runs);
     u64::from(bench.runs * (1 + TINY_ROUNDS)) * contestants(bench).len() as u64 + python
 }
 
@@ -71,8 +75,8 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     }
     let claims = rows.claims(&python);
     let about = format!(
-        "Each run is the whole command in a fresh process, from its start to its end: it finds and reads the files, counts, merges, writes and syncs the output. {} runs of each way, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
-        bench.runs
+        "Each run is the whole command in a fresh process, from its start to its end: it finds and reads the files, counts, merges, writes and syncs the output. {} of each way, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
+        counted(bench.runs, "run", "runs")
     );
     Ok(Suite { name: "scaling", title: "Work that computes", about, tables, figures, claims })
 }
@@ -107,6 +111,11 @@ impl Row<'_> {
 
     fn workers(&self) -> Cell {
         u64::from(self.contestant.workers).into()
+    }
+
+    /// Milliseconds of each of [`PHASES`].
+    fn phases(&self) -> [f64; PHASES.len()] {
+        PHASES.map(|name| self.median(|run| run.report.phase(name) * 1000.0))
     }
 
     fn median(&self, figure: impl Fn(&Run) -> f64) -> f64 {
@@ -189,31 +198,18 @@ impl Rows<'_> {
     /// Which of the two is faster, as far as the spread lets that be said.
     fn comparison(&self) -> String {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
-        let ratio = ratios(&processes.runs, &threads.runs);
-        let (min, max) = (ratio.min, ratio.max);
-        let said = match () {
-            () if max < 1.0 => "processes are faster",
-            () if min > 1.0 => "threads are faster",
-            () => "neither is faster",
-        };
-        format!(
-            "{said} in all of {} rounds (processes take {:.2} times as long, {min:.2} to {max:.2})",
-            ratio.values.len(),
-            ratio.median
-        )
+        comparison(&processes.runs, &threads.runs)
     }
 
     fn phases(&self) -> Table {
-        const PHASES: [&str; 5] = ["walk", "tally", "merge", "emit", "publish"];
-        let phases = |row: &Row| PHASES.map(|name| row.median(|run| run.report.phase(name) * 1000.0));
         let rows = self.all.iter().map(|row| {
             let start = row.median(|run| run.report.start_seconds * 1000.0);
             let started = row.median(|run| run.report.workers_started as f64);
-            let cells = [row.name(), row.workers()].into_iter().chain(phases(row).map(Cell::from));
+            let cells = [row.name(), row.workers()].into_iter().chain(row.phases().map(Cell::from));
             cells.chain([started.into(), start.into()]).collect()
         });
-        let one = phases(&self.all[0]);
-        let many = phases(self.at_cores("processes"));
+        let one = self.all[0].phases();
+        let many = self.at_cores("processes").phases();
         let gains = PHASES.iter().zip(one.iter().zip(many)).filter(|(_, (one, _))| **one > 1.0);
         let gains: Vec<_> = gains.map(|(name, (one, many))| format!("{name} {:.2}", one / many)).collect();
         Table {
@@ -232,10 +228,28 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "Speed-up by phase, {} processes: {}. Two generations of workers are started, one that counts and one that merges and writes.",
-                self.at_cores("processes").contestant.workers,
+                "Speed-up by phase, {}: {}. Two generations of workers are started, one that counts and one that merges and writes.",
+                counted(self.at_cores("processes").contestant.workers, "process", "processes"),
                 if gains.is_empty() { "none takes a millisecond".to_owned() } else { listed(&gains) }
             ),
+        }
+    }
+
+    /// Where a way stays behind an even share of what one worker takes, in words.
+    fn losses(&self, row: &Row) -> String {
+        let share = f64::from(row.contestant.workers.min(self.cores));
+        let mut losses: Vec<_> = PHASES
+            .iter()
+            .zip(row.phases())
+            .zip(self.all[0].phases())
+            .map(|((&name, many), one)| (name, many - one / share))
+            .collect();
+        losses.retain(|(_, lost)| *lost >= 1.0);
+        losses.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let told: Vec<_> = losses.iter().map(|(name, lost)| format!("{name} {lost:.0} ms")).collect();
+        match told.is_empty() {
+            true => "No phase takes a millisecond more than its share.".to_owned(),
+            false => format!("Beyond an even share of what one worker takes: {}.", listed(&told)),
         }
     }
 
@@ -268,8 +282,8 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "{} processes take {:.3} s of processor time and {:.0} page faults, as many threads {:.3} s and {:.0}, one worker {:.3} s and {:.0}. Messages are small: documents, rows and terms lie in shared maps.",
-                processes.contestant.workers,
+                "With {}, processes take {:.3} s of processor time and {:.0} page faults, threads {:.3} s and {:.0}, one worker inline {:.3} s and {:.0}. Messages are small: documents, rows and terms lie in shared maps.",
+                counted(processes.contestant.workers, "worker", "workers"),
                 cpu(processes),
                 faults(processes),
                 cpu(threads),
@@ -298,10 +312,10 @@ impl Rows<'_> {
             y_label: "times as fast".to_owned(),
             series: measured.into_iter().chain([ideal(&workers, self.cores)]).collect(),
             found: format!(
-                "{} threads reach {:.0} % of the ideal and {} processes {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
-                threads.contestant.workers,
+                "{} reach {:.0} % of the ideal and {} {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
+                counted(threads.contestant.workers, "thread", "threads"),
                 self.of_ideal(threads),
-                processes.contestant.workers,
+                counted(processes.contestant.workers, "process", "processes"),
                 self.of_ideal(processes)
             ),
         }
@@ -343,7 +357,7 @@ impl Rows<'_> {
             ),
         };
         let linear = match of_ideal {
-            _ if workers.min(self.cores) < 2 => Holds::NotMeasured,
+            _ if cpu_bound == Holds::NotMeasured => Holds::NotMeasured,
             90.0.. => Holds::Yes,
             60.0.. => Holds::Partly,
             _ => Holds::No,
@@ -365,8 +379,9 @@ impl Rows<'_> {
                     python.told(Way::Threads),
                 ),
                 brief: Some(format!(
-                    "on {} {workers} threads are {:.2} times and {workers} processes {:.2} times as fast as one worker",
+                    "on {} with {} threads are {:.2} times and processes {:.2} times as fast as one worker",
                     counted(self.cores, "core", "cores"),
+                    counted(workers, "worker", "workers"),
                     self.speed_up(threads),
                     self.speed_up(processes)
                 )),
@@ -375,10 +390,11 @@ impl Rows<'_> {
                 claim: CLAIMS[1],
                 holds: linear,
                 why: format!(
-                    "{} of bowline's: {:.2} times as fast as one worker{}, {of_ideal:.0} % of linear: finding the files, start and end of the run are not divided.",
+                    "{} of bowline's: {:.2} times as fast as one worker{}, {of_ideal:.0} % of linear. {}",
                     counted(workers, "process", "processes"),
                     self.speed_up(processes),
                     python.told(Way::Processes),
+                    self.losses(processes),
                 ),
                 brief: None,
             },
@@ -386,7 +402,8 @@ impl Rows<'_> {
                 claim: CLAIMS[2],
                 holds: dearer,
                 why: format!(
-                    "On next to nothing {workers} processes take {:.1} ms, as many threads {:.1} ms; forking takes {:.2} ms of it for each of {:.0} workers.",
+                    "With {}, on next to nothing processes take {:.1} ms and threads {:.1} ms; forking takes {:.2} ms of it for each of {:.0} workers.",
+                    counted(workers, "worker", "workers"),
                     processes.tiny.median,
                     threads.tiny.median,
                     spread(&processes.tiny_runs, |run| {
@@ -411,15 +428,10 @@ impl Rows<'_> {
     }
 }
 
-/// How many times as long one way takes as another: pairs of one round, so that what drifts has no part in it.
-fn ratios(runs: &[Run], others: &[Run]) -> Spread {
-    Spread::of(runs.iter().zip(others).map(|(run, other)| run.seconds / other.seconds).collect())
-}
-
 /// The line that could be reached: as many times as fast as there are workers, up to the number of cores.
 pub fn ideal(workers: &[u32], most: u32) -> Series {
     let point = |workers: u32| Point::at(workers.into(), &Spread::of(vec![workers.min(most).into()]));
-    let mut at: Vec<u32> = workers.iter().copied().chain((1..=most).contains(&1).then_some(1)).collect();
+    let mut at: Vec<u32> = workers.iter().copied().chain([1]).collect();
     let last = at.iter().copied().max().unwrap_or(1);
     at.extend((most < last).then_some(most));
     at.sort_unstable();
@@ -430,8 +442,8 @@ pub fn ideal(workers: &[u32], most: u32) -> Series {
 /// What one Python took.
 struct PythonTimes {
     program: String,
-    /// In the order of the ways.
-    seconds: Vec<Spread>,
+    /// In the order of the ways, sequential first.
+    times: Vec<Times>,
 }
 
 /// What Pythons took, beside bowline's own rows.
@@ -448,28 +460,34 @@ impl<'a> Beside<'a> {
         let sample = Sample::of(&bench.documents, bench.corpus, bench.facts.bytes, &bench.runner.scratch)?;
         let (ways, mut all) = (python_ways(bench), Vec::new());
         for program in bench.pythons.iter().filter(|_| sample.bytes > 0) {
-            let rounds = bench.peer_rounds();
-            let seconds =
-                bench.beside(program.embed(bench.runner, &ways, &sample, Duration::ZERO, rounds))?;
-            all.extend(seconds.map(|seconds| PythonTimes { program: program.name(), seconds }));
+            let (runner, rounds) = (bench.runner, bench.slow_runs);
+            let times = bench.beside(program.embed(runner, &ways, &sample, Duration::ZERO, rounds))?;
+            all.extend(times.map(|times| PythonTimes { program: program.name(), times }));
         }
         Ok(Beside { rows, sample, ways, all })
     }
 
-    /// The speed-ups over sequential by a way, by number of workers.
-    fn gains(&self, times: &PythonTimes, way: Way) -> impl Iterator<Item = (u32, Spread)> {
-        let of_way = self.ways.iter().zip(&times.seconds).filter(move |((found, _), _)| *found == way);
-        of_way.map(|(&(_, workers), seconds)| (workers, seconds.gain_on(times.seconds[0].median)))
+    /// The speed-ups over sequential by a way, by number of workers, in a part of the times.
+    fn gains<'t>(
+        &self,
+        python: &'t PythonTimes,
+        way: Way,
+        part: fn(&'t Times) -> &'t Spread,
+    ) -> impl Iterator<Item = (u32, Spread)> {
+        let of_way = self.ways.iter().zip(&python.times).filter(move |((found, _), _)| *found == way);
+        of_way
+            .map(move |(&(_, workers), times)| (workers, part(times).gain_on(part(&python.times[0]).median)))
     }
 
-    fn best_gain(&self, times: &PythonTimes, way: Way) -> f64 {
-        self.gains(times, way).map(|(_, gain)| gain.median).fold(0.0, f64::max)
+    fn best_gain<'t>(&self, python: &'t PythonTimes, way: Way, part: fn(&'t Times) -> &'t Spread) -> f64 {
+        self.gains(python, way, part).map(|(_, gain)| gain.median).fold(0.0, f64::max)
     }
 
     /// The best speed-ups by a way of all Pythons, in words.
     fn told(&self, way: Way) -> String {
-        let gains =
-            self.all.iter().map(|times| format!("{:.2} in {}", self.best_gain(times, way), times.program));
+        let gains = self.all.iter().map(|python| {
+            format!("{:.2} in {}", self.best_gain(python, way, |times| &times.seconds), python.program)
+        });
         let gains: Vec<_> = gains.collect();
         if gains.is_empty() { String::new() } else { format!(" (at best {})", listed(&gains)) }
     }
@@ -479,24 +497,28 @@ impl<'a> Beside<'a> {
     }
 
     fn table(&self) -> Table {
-        let rows = self.all.iter().flat_map(|times| {
-            self.ways.iter().zip(&times.seconds).map(|(&(way, workers), seconds)| {
+        let rows = self.all.iter().flat_map(|python| {
+            self.ways.iter().zip(&python.times).map(|(&(way, workers), Times { seconds, bags })| {
                 vec![
-                    times.program.as_str().into(),
+                    python.program.as_str().into(),
                     way.name().into(),
                     u64::from(workers).into(),
                     seconds.clone().into(),
-                    (times.seconds[0].median / seconds.median).into(),
+                    (python.times[0].seconds.median / seconds.median).into(),
                     self.rate(seconds).into(),
+                    bags.median.into(),
                 ]
             })
         });
-        let found = self.all.iter().map(|times| {
-            let (threads, processes) =
-                (self.best_gain(times, Way::Threads), self.best_gain(times, Way::Processes));
-            format!("{} gains {threads:.2} by threads and {processes:.2} by processes", times.program)
+        let found = self.all.iter().map(|python| {
+            let gains = [Way::Threads, Way::Processes].map(|way| {
+                let whole = self.best_gain(python, way, |times| &times.seconds);
+                let bags = self.best_gain(python, way, |times| &times.bags);
+                format!("{whole:.2} by {} ({bags:.2} in making bags)", way.name())
+            });
+            format!("{} gains {}", python.program, listed(&gains))
         });
-        let best = self.all.iter().flat_map(|times| &times.seconds).map(|seconds| self.rate(seconds));
+        let best = self.all.iter().flat_map(|python| &python.times).map(|times| self.rate(&times.seconds));
         let processes = self.rows.at_cores("processes");
         let rate = processes.runs[0].report.bytes as f64 / 1e6 / processes.seconds.median;
         Table {
@@ -513,10 +535,11 @@ impl<'a> Beside<'a> {
                 ("seconds", "seconds", 3),
                 ("speed_up", "speed-up", 2),
                 ("megabytes_per_second", "MB/s", 1),
+                ("bag_seconds", "bags alone, s", 3),
             ]),
             rows: rows.collect(),
             found: format!(
-                "{}. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
+                "{}; starting Python and putting the bags together are not divided. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
                 listed(&found.collect::<Vec<_>>()),
                 rate / best.fold(0.0, f64::max)
             ),
@@ -534,7 +557,8 @@ impl<'a> Beside<'a> {
         });
         let theirs = self.all.iter().flat_map(|times| {
             [Way::Threads, Way::Processes].map(|way| {
-                let bars = self.gains(times, way).map(|(workers, gain)| bar(workers, &gain));
+                let bars =
+                    self.gains(times, way, |times| &times.seconds).map(|(workers, gain)| bar(workers, &gain));
                 Series::measured(format!("{}, {}", times.program, way.name()), bars)
             })
         });

@@ -1,5 +1,6 @@
 //! What benchmarks found, for a terminal: aligned tables, a sentence under each, the claims, and the verdict last.
 
+use super::counted;
 use super::results::{BenchReport, Cell, Column, Holds, Table};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
@@ -12,9 +13,9 @@ pub fn write(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
     let (machine, corpus) = (&report.machine, &report.corpus);
     writeln!(
         out,
-        "{}, {} cores, {:.0} GB, {}",
+        "{}, {}, {:.0} GB, {}",
         machine.processor,
-        machine.cores,
+        counted(machine.cores as u32, "core", "cores"),
         machine.memory as f64 / 1e9,
         machine.kernel
     )?;
