@@ -3,7 +3,7 @@
 //!
 //! Exit codes: 2 wrong usage, 1 could not finish, 3 finished with failed documents.
 
-use crate::support::{Dir, Invocation, wrapper};
+use crate::support::{Dir, Invocation, processes, wrapper};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -461,7 +461,7 @@ fn disk_too_small_for_a_list_of_buckets() {
 /// While the output that is replaced is removed, it bears the partial name.
 #[test]
 fn an_output_that_is_being_replaced_is_not_taken_for_what_is_left() {
-    let Some(wrapper) = wrapper::failing("inject=renameat2:delay_exit=2000000") else { return };
+    let Some(wrapper) = wrapper::failing("inject=renameat2:delay_exit=5000000") else { return };
     let dir = pets();
     dir.embedded(&[]);
     let inode = |name: &str| fs::metadata(dir.path(name)).map(|metadata| metadata.ino()).ok();
@@ -477,13 +477,15 @@ fn an_output_that_is_being_replaced_is_not_taken_for_what_is_left() {
 /// The lock that a run gets may be that of a directory which has another name by now.
 #[test]
 fn a_lock_on_what_another_run_has_just_finished_is_none() {
-    let Some(wrapper) = wrapper::failing("inject=flock:delay_enter=1500000:when=1") else { return };
+    let Some(wrapper) = wrapper::failing("inject=flock:delay_enter=4000000:when=1") else { return };
     for (options, code) in [(&[][..], 1), (&["--force"], 0)] {
         let dir = pets();
         fs::create_dir(dir.path("out.partial")).unwrap();
-        let second = dir.through(&wrapper).args(&["embed", "-o", "out", "corpus"]).args(options).start();
-        // It has the directory open now, and waits.
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        let mut second = dir.through(&wrapper).args(&["embed", "-o", "out", "corpus"]).args(options).start();
+        second.until("it has the directory open, and waits", |second| {
+            let open = second.workers().into_iter().flat_map(processes::open_files);
+            open.into_iter().any(|path| path.ends_with("/out.partial"))
+        });
         dir.embed(&[]).run().expect(0);
         let finished = second.wait().expect(code);
         assert!(code == 0 || finished.line().ends_with("/out: exists already (--force replaces it)"));

@@ -212,6 +212,9 @@ fn live(worker: Worker, mut link: ProcessLink, kept: Vec<RawFd>, coordinator: Pi
     unsafe { libc::_exit(code) }
 }
 
+/// Bytes of a worker's stack, at most: the usual limit.
+const STACK: u64 = 8 << 20;
+
 /// Makes the child independent of all but its coordinator.
 fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>, sandbox: &Sandbox) -> nix::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
@@ -229,7 +232,13 @@ fn settle(mut kept: Vec<RawFd>, coordinator: Pid, memory: Option<u64>, sandbox: 
         // SAFETY: no handler is installed.
         unsafe { signal(fatal, SigHandler::SigDfl) }?;
     }
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // No core is dumped: into a file it would need room for a page, and a program that is to get it on its standard input is
+    // not started at this one limit (core(5) leaves it out; `do_coredump` in the kernel's fs/coredump.c has it).
+    let (_, most) = getrlimit(Resource::RLIMIT_CORE)?;
+    setrlimit(Resource::RLIMIT_CORE, most.min(1), most)?;
+    // What has no end on the stack ends soon, whatever the shell allows (`ulimit -s unlimited`).
+    let (stack, most) = getrlimit(Resource::RLIMIT_STACK)?;
+    setrlimit(Resource::RLIMIT_STACK, stack.min(STACK), most)?;
     limit_data(memory).map_err(|_| Errno::EINVAL)?;
     let null = File::options().read(true).write(true).open("/dev/null").map_err(|_| Errno::ENOENT)?;
     dup2_stdin(&null)?;

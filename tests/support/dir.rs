@@ -94,9 +94,10 @@ impl Dir {
         self.embed_to("out", options)
     }
 
-    /// `bowline embed --output OUTPUT OPTIONS corpus`. Nothing waits for the disk.
+    /// `bowline embed --output OUTPUT OPTIONS corpus`, by two workers unless they are told. Nothing waits for the disk.
     pub fn embed_to(&self, output: &str, options: &[&str]) -> Invocation {
-        self.bowline(&["embed", "--no-sync", "--output", output]).args(options).args(&["corpus"])
+        let run = self.bowline(&["embed", "--no-sync", "--output", output]).args(options).args(&["corpus"]);
+        run.workers(Some("2"))
     }
 
     /// Embeds the corpus, which must go well, and opens the output.

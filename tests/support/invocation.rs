@@ -3,6 +3,7 @@
 //! Each run is a process group of its own, so that what outlives it is found, and ended with the test.
 
 use super::processes;
+use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 use std::ffi::OsStr;
@@ -24,6 +25,8 @@ pub const TICK: Duration = Duration::from_millis(1);
 pub struct Invocation {
     command: Command,
     limit: Duration,
+    /// What is added unless the arguments say how many workers there are.
+    workers: Option<&'static str>,
     /// Where standard error goes instead.
     stderr: Option<File>,
     /// Where temporary files would be: none is left there.
@@ -43,10 +46,11 @@ impl Invocation {
         command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
         // Nobody may ever see one.
         command.env("RUST_BACKTRACE", "1");
-        heed_signals(&mut command);
+        command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
+        begin_alike(&mut command);
         let temporary = tempfile::tempdir().expect("a directory for temporary files");
         command.env("TMPDIR", temporary.path());
-        Invocation { command, limit: LIMIT, stderr: None, temporary }
+        Invocation { command, limit: LIMIT, workers: None, stderr: None, temporary }
     }
 
     /// Further arguments.
@@ -73,6 +77,12 @@ impl Invocation {
         self
     }
 
+    /// With so many workers, however many cores there are, unless the arguments say how many.
+    pub fn workers(mut self, workers: Option<&'static str>) -> Self {
+        self.workers = workers;
+        self
+    }
+
     /// Another time limit.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -86,6 +96,11 @@ impl Invocation {
         self.command.stdout(stdout.try_clone().expect("a descriptor"));
         let seen = || stderr.try_clone().expect("a descriptor");
         self.command.stderr(self.stderr.take().unwrap_or_else(seen));
+        let says_workers =
+            |argument: &OsStr| argument == "-w" || argument.as_encoded_bytes().starts_with(b"--workers");
+        if let Some(workers) = self.workers.filter(|_| !self.command.get_args().any(says_workers)) {
+            self.command.args(["--workers", workers]);
+        }
         let described = format!("{:?}", self.command.get_args().collect::<Vec<_>>());
         let child = self.command.spawn().expect("the program starts");
         let (limit, temporary) = (self.limit, self.temporary);
@@ -98,18 +113,21 @@ impl Invocation {
     }
 }
 
-/// Whatever the tests themselves were started with (nohup, a shell's `&`), the program hears of signals.
+/// Whatever the tests themselves were started with (nohup, a shell's `&`, open files), the program hears of signals and has
+/// no files but its own.
 #[expect(unsafe_code, reason = "what runs between fork and exec")]
-fn heed_signals(command: &mut Command) {
-    let heed = || {
+fn begin_alike(command: &mut Command) {
+    let begin = || {
         for heeded in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
             // SAFETY: no handler is installed.
             unsafe { signal(heeded, SigHandler::SigDfl) }?;
         }
+        // SAFETY: nothing is closed before the program begins. A kernel that can't do it leaves them open.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         Ok(())
     };
     // SAFETY: it makes system calls only, which a forked child may (signal-safety(7)).
-    unsafe { command.pre_exec(heed) };
+    unsafe { command.pre_exec(begin) };
 }
 
 /// A run that has begun. Dropped, it is ended with all that it started.

@@ -10,8 +10,18 @@ use std::time::{Duration, Instant};
 
 /// The children of a process's first thread, in the order of their start.
 pub fn children(parent: Pid) -> Vec<Pid> {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    children.split_whitespace().map(|pid| Pid::from_raw(pid.parse().expect("a process's number"))).collect()
+    if let Ok(children) = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")) {
+        let pids = children.split_whitespace().map(|pid| pid.parse().expect("a process's number"));
+        return pids.map(Pid::from_raw).collect();
+    }
+    // Not every kernel has that list.
+    all().filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == parent)).collect()
+}
+
+/// All processes.
+fn all() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").expect("the kernel's list of processes");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
 }
 
 /// The members of a process group that are still there after `grace`.
@@ -27,30 +37,39 @@ pub fn left_of_group(group: Pid, grace: Duration) -> Vec<Pid> {
 }
 
 fn members(group: Pid) -> Vec<Pid> {
-    let processes = fs::read_dir("/proc").expect("the kernel's list of processes");
-    let pids =
-        processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    pids.filter(|&pid| stat(pid).is_some_and(|(state, of)| of == group && !matches!(state, 'Z' | 'X')))
-        .collect()
+    all().filter(|&pid| stat(pid).is_some_and(|stat| stat.group == group && stat.is_alive())).collect()
 }
 
-/// The state and the group of a process.
-fn stat(pid: Pid) -> Option<(char, Pid)> {
+/// What the kernel says of a process in short (proc(5), `stat`).
+struct Stat {
+    state: char,
+    parent: Pid,
+    group: Pid,
+}
+
+impl Stat {
+    fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X')
+    }
+}
+
+fn stat(pid: Pid) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in brackets, may itself contain anything.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some((state, Pid::from_raw(fields.nth(1)?.parse().ok()?)))
+    let mut pid = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
+    Some(Stat { state, parent: pid()?, group: pid()? })
 }
 
 /// Whether a process is stopped.
 pub fn is_stopped(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, _)| state == 'T')
+    stat(pid).is_some_and(|stat| stat.state == 'T')
 }
 
 /// Whether a process is there and no zombie.
 pub fn is_alive(pid: Pid) -> bool {
-    stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
+    stat(pid).is_some_and(|stat| stat.is_alive())
 }
 
 /// Whether a process holds the lock of a file.
@@ -59,12 +78,6 @@ pub fn has_lock(pid: Pid) -> bool {
     descriptors
         .filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok())
         .any(|text| text.contains("lock:"))
-}
-
-/// Whether a process is in its sandbox.
-pub fn is_confined(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().any(|line| line == "Seccomp:\t2")
 }
 
 /// What the descriptors of a process lead to.

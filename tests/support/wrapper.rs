@@ -3,6 +3,7 @@
 //! Where it doesn't, a notice on standard error says what was not tried. Nothing here outlives the run: the disk
 //! lives in the run's own mount namespace.
 
+use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Stdio};
@@ -63,6 +64,18 @@ pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
     let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
     let wrapper = [&UNSHARE[..], &[script, "sh"]].concat();
     works(UNSHARE[0], &probe, "a tiny /dev/shm: no tmpfs can be mounted").then_some(wrapper)
+}
+
+/// Whether workers can be confined in that way: old kernels lack parts of it.
+pub fn can_confine(sandbox: &str) -> bool {
+    let dir = super::Dir::with_corpus(&[("a.txt", "one two")]);
+    let confines = dir.embed(&["--sandbox", sandbox, "--report", "report.json"]).run().status.success()
+        && fs::read_to_string(dir.path("report.json")).is_ok_and(|report| report.contains("seccomp"));
+    if !confines {
+        let _ =
+            writeln!(std::io::stderr(), "\nnot tried: a sandbox, which this kernel can't make ({sandbox})");
+    }
+    confines
 }
 
 /// A command under which the program has a GiB of addresses: what asks for more memory is refused it.
