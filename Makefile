@@ -2,6 +2,8 @@
 CORPUS ?= data/sample
 SECONDS ?= 60
 SEED ?= 1
+# A round that torture has found something in, by its number: that round alone, again and again.
+ROUND ?= 0
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
@@ -22,7 +24,7 @@ test:
 	cargo test --workspace --locked --no-fail-fast --features faults
 
 torture:
-	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
+	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
 
 lint:
 	cargo fmt --all -- --check

@@ -62,19 +62,22 @@ pub(crate) fn act(text: &[u8]) {
 fn scribble() {
     // The strict sandbox does not let it see where they are.
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
-    let mut segments = 0;
+    let (mut segments, mut pages) = (0, 0);
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
-        // The recorder takes a page, and a segment more.
-        if end - start > 1 << 12 {
+        // The recorder takes a page, and a segment more, unless memory is next to none.
+        if end - start == 1 << 12 {
+            pages += 1;
+        } else {
             segments += 1;
             // The mark of what is committed is left as it is.
             // SAFETY: none for the program; the range is mapped, and may be written.
             unsafe { std::ptr::write_bytes((start + 64) as *mut u8, 0xA5, 1 << 10) };
         }
     }
-    if segments != 1 {
+    let has_its_own = segments == 1 || (segments, pages) == (0, 2);
+    if !has_its_own {
         // A worker has no segment but its own: its cause shows how many it had.
         std::process::exit(40 + segments);
     }
