@@ -173,8 +173,8 @@ impl OutputDirectory {
     /// file, and once more before the step that is not gone back on.
     ///
     /// # Errors
-    /// The system's, or that of `may_go_on`; nothing stands under the final name then but what was there before. What was counted is there until
-    /// nothing is left to do but the renaming.
+    /// The system's, or that of `may_go_on`; nothing stands under the final name then but what was there before. What was
+    /// counted is there until nothing is left to do but the renaming.
     pub fn publish(mut self, may_go_on: impl Fn() -> Result<()>) -> Result<()> {
         let shown = self.target.display().to_string();
         if self.options.sync {
