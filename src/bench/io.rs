@@ -157,6 +157,11 @@ fn cells(contestant: &Contestant, seconds: &Spread) -> Vec<Cell> {
     vec![contestant.mode.into(), u64::from(contestant.workers).into(), seconds.clone().into()]
 }
 
+/// The median seconds of one worker inline, which comes first.
+fn base(runs: &[Vec<Run>]) -> f64 {
+    spread(&runs[0], |run| run.seconds).median
+}
+
 /// Runs in which each read is delayed.
 struct Delayed<'a> {
     bench: &'a Bench<'a>,
@@ -172,14 +177,10 @@ impl Delayed<'_> {
             .map(|(contestant, runs)| (contestant, spread(runs, |run| run.seconds)))
     }
 
-    fn base(&self) -> f64 {
-        spread(&self.runs[0], |run| run.seconds).median
-    }
-
     /// The most workers and their speed-up, of a mode.
     fn most(&self, mode: &str) -> (u32, f64) {
         let rows = self.rows().filter(|(contestant, _)| contestant.mode == mode);
-        rows.map(|(contestant, seconds)| (contestant.workers, self.base() / seconds.median))
+        rows.map(|(contestant, seconds)| (contestant.workers, base(&self.runs) / seconds.median))
             .max_by_key(|&(workers, _)| workers)
             .unwrap_or((1, 1.0))
     }
@@ -188,7 +189,7 @@ impl Delayed<'_> {
     fn pays(&self, mode: &str) -> bool {
         let (cores, (most, gain)) = (self.bench.cores, self.most(mode));
         let within = self.rows().filter(|(found, _)| found.mode == mode && found.workers <= cores);
-        let best = within.map(|(_, seconds)| self.base() / seconds.median).fold(1.0, f64::max);
+        let best = within.map(|(_, seconds)| base(&self.runs) / seconds.median).fold(1.0, f64::max);
         most > cores && gain > 1.2 * best
     }
 
@@ -206,7 +207,7 @@ impl Delayed<'_> {
 
     fn table(&self) -> Table {
         let rows = self.rows().map(|(contestant, seconds)| {
-            let gain = self.base() / seconds.median;
+            let gain = base(&self.runs) / seconds.median;
             cells(contestant, &seconds).into_iter().chain([gain.into()]).collect()
         });
         Table {
@@ -223,7 +224,7 @@ impl Delayed<'_> {
             Series::measured(
                 mode,
                 self.rows().filter(|(contestant, _)| contestant.mode == mode).map(|(contestant, seconds)| {
-                    Point::at(contestant.workers.into(), &seconds.gain_on(self.base()))
+                    Point::at(contestant.workers.into(), &seconds.gain_on(base(&self.runs)))
                 }),
             )
         });
@@ -372,13 +373,9 @@ impl Cold {
         })
     }
 
-    fn base(&self) -> f64 {
-        spread(&self.runs[0], |run| run.seconds).median
-    }
-
     fn table(&self) -> Table {
         let rows = self.rows().map(|(contestant, seconds, read)| {
-            let gain = self.base() / seconds.median;
+            let gain = base(&self.runs) / seconds.median;
             cells(contestant, &seconds).into_iter().chain([gain.into(), read.into()]).collect()
         });
         Table {
@@ -403,7 +400,7 @@ impl Cold {
                 "With {}, {}; processes are {:.2} times as fast as one worker inline.",
                 counted(most, "worker", "workers"),
                 comparison(processes, threads),
-                self.base() / spread(processes, |run| run.seconds).median
+                base(&self.runs) / spread(processes, |run| run.seconds).median
             ),
             _ => format!(
                 "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
@@ -438,7 +435,7 @@ fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], second
         let of = ways.iter().zip(seconds).filter(|((found, _), _)| *found == way);
         of.map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max)
     };
-    let gains = [Way::Threads, Way::Processes].map(|way| format!("{} {:.1}", way.name(), best(way)));
+    let gains = Way::PARALLEL.map(|way| format!("{} {:.1}", way.name(), best(way)));
     Table {
         name: "python",
         title: format!(

@@ -65,6 +65,9 @@ pub enum Way {
 }
 
 impl Way {
+    /// Those with several workers.
+    pub const PARALLEL: [Way; 2] = [Way::Threads, Way::Processes];
+
     /// As it is told.
     pub fn name(self) -> &'static str {
         match self {
@@ -77,8 +80,8 @@ impl Way {
 
 /// All ways, by number of workers.
 pub fn ways(workers: &[u32]) -> Vec<(Way, u32)> {
-    let several = [Way::Threads, Way::Processes];
-    let several = several.into_iter().flat_map(|way| workers.iter().map(move |&workers| (way, workers)));
+    let several =
+        Way::PARALLEL.into_iter().flat_map(|way| workers.iter().map(move |&workers| (way, workers)));
     std::iter::once((Way::Sequential, 1)).chain(several).collect()
 }
 

@@ -511,7 +511,7 @@ impl<'a> Beside<'a> {
             })
         });
         let found = self.all.iter().map(|python| {
-            let gains = [Way::Threads, Way::Processes].map(|way| {
+            let gains = Way::PARALLEL.map(|way| {
                 let whole = self.best_gain(python, way, |times| &times.seconds);
                 let bags = self.best_gain(python, way, |times| &times.bags);
                 format!("{whole:.2} by {} ({bags:.2} in making bags)", way.name())
@@ -556,7 +556,7 @@ impl<'a> Beside<'a> {
             Series::measured(format!("bowline, {mode}"), bars)
         });
         let theirs = self.all.iter().flat_map(|times| {
-            [Way::Threads, Way::Processes].map(|way| {
+            Way::PARALLEL.map(|way| {
                 let bars =
                     self.gains(times, way, |times| &times.seconds).map(|(workers, gain)| bar(workers, &gain));
                 Series::measured(format!("{}, {}", times.program, way.name()), bars)
