@@ -93,14 +93,15 @@ impl Stopwatch {
 
     /// Ends the current phase and begins another.
     pub fn lap(&mut self, next: &'static str) {
-        let seconds = self.lap.elapsed().as_secs_f64();
+        let now = Instant::now();
+        let seconds = now.duration_since(self.lap).as_secs_f64();
         self.phases.push(PhaseTime { phase: self.phase, seconds });
         self.phase = next;
-        self.lap = Instant::now();
+        self.lap = now;
     }
 
-    /// Seconds since the start.
+    /// Seconds of all phases that are over.
     pub fn seconds(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
+        self.lap.duration_since(self.began).as_secs_f64()
     }
 }

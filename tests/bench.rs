@@ -163,14 +163,7 @@ fn a_corpus_that_changes_gives_no_table() {
     let dir = Dir::with_generated(60);
     let files = ["--json", "found.json", "--html", "page.html"];
     let mut run = invocation(&dir, &["--no-python", "--runs", "50", "corpus"]).args(&files).start();
-    let reference = || {
-        left(&dir).iter().any(|name| {
-            let inside = fs::read_dir(dir.path("temporary").join(name)).into_iter().flatten().flatten();
-            // It is there once the first run is over.
-            inside.filter(|entry| entry.file_name().to_string_lossy().starts_with("output")).count() > 0
-        })
-    };
-    run.until("a run is compared", |_| reference());
+    run.until("there is something to compare with", |_| has_reference(&dir));
     dir.add(b"1.txt", b"another text altogether");
     let finished = run.wait().expect(1);
     // The one line: there is nothing on standard output.

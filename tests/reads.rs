@@ -64,8 +64,7 @@ fn a_worker_that_dies_with_its_permit_gives_it_back() {
         }
     }
     run.wait().expect(0);
-    let report: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(dir.path("report.json")).unwrap()).unwrap();
+    let report = dir.report();
     assert!(report["workers_lost"].as_u64() >= Some(1), "none was killed: {report}");
     assert_same_bytes(&expected, &dir.output("killed"), "killed");
 }

@@ -12,8 +12,6 @@ mod torture;
 
 use crate::support::{Dir, Invocation, Output, Random, Running, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
-use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 
 /// Documents of a corpus that takes long enough to be disturbed.
@@ -22,13 +20,9 @@ const DOCUMENTS: usize = 2000;
 /// The signals that end a run, and its exit code then.
 const ENDING: [(Signal, i32); 3] = [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)];
 
-fn report(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).expect("a report")).expect("JSON")
-}
-
 /// Workers that a run with `--report report.json` has lost.
 fn workers_lost(dir: &Dir) -> u64 {
-    report(&dir.path("report.json"))["workers_lost"].as_u64().expect("a number")
+    dir.report()["workers_lost"].as_u64().expect("a number")
 }
 
 /// Stops all workers, so that the run stands still in their hands.
@@ -270,7 +264,7 @@ fn little_memory_is_made_up_for_by_scratch_files() {
             ];
             dir.embed_to("little", &[options, &little].concat()).run().expect(0);
             assert_same_bytes(&reference, &dir.output("little"), &format!("{options:?} {mode} {workers}"));
-            let scratch = report(&dir.path("report.json"))["scratch_bytes"].as_u64().expect("a number");
+            let scratch = dir.report()["scratch_bytes"].as_u64().expect("a number");
             assert!(scratch > 100 << 10, "{scratch} bytes");
             assert_eq!(std::fs::read_dir(dir.path("scratch")).unwrap().count(), 0, "files without a name");
         }
@@ -532,7 +526,7 @@ fn little_memory_is_enough_for_few_workers() {
         let notice = format!("bowline: --workers 1, not {cores}: there is no memory for more (--memory)\n");
         let has_more = cores > 1 && mode != "inline";
         assert_eq!(finished.stderr.starts_with(&notice), has_more, "{}", finished.stderr);
-        assert_eq!(report(&dir.path("report.json"))["workers"], 1);
+        assert_eq!(dir.report()["workers"], 1);
         assert_same_bytes(&reference, &dir.output("little"), mode);
     }
 }

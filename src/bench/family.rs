@@ -90,6 +90,8 @@ mod tests {
         assert_eq!(parent(pid), Some(me));
         let of_me = memory(me).expect("its own process");
         assert!(of_me.proportional > 1 << 20 && of_me.unique <= of_me.proportional);
+        let of_child = memory(pid).expect("a child of ours");
+        assert!(of_child.unique > 0 && of_child.unique <= of_child.proportional);
         assert!(memory_of_family(me).proportional >= of_me.proportional / 2);
         child.kill().and_then(|()| child.wait()).expect("a child of ours");
         assert_eq!((memory(pid), worker_threads(pid)), (None, Vec::new()));

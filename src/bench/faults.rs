@@ -276,23 +276,25 @@ struct Killer {
 
 impl Killer {
     fn look(&mut self, program: Pid) {
+        if self.has_hit {
+            return;
+        }
         let (workers, threads) = (children(program), worker_threads(program));
-        if self.has_hit || (workers.is_empty() && threads.is_empty()) {
+        if workers.is_empty() && threads.is_empty() {
             return;
         }
         if self.first_seen.get_or_insert_with(Instant::now).elapsed() > self.after {
             let kill_all = |victims: &[Pid]| {
                 victims.iter().filter(|&&victim| kill(victim, Signal::SIGKILL).is_ok()).count() > 0
             };
-            self.has_hit = match (self.victims, threads.first(), workers.first()) {
-                (Victims::Program, ..) => kill_all(&[program]),
-                (Victims::Crashing, Some(&thread), None) => {
-                    signal_thread(program, thread, Signal::SIGSEGV).is_ok()
-                }
-                (Victims::Crashing, _, Some(&worker)) => kill(worker, Signal::SIGSEGV).is_ok(),
-                (Victims::Worker, _, Some(&worker)) => kill_all(&[worker]),
-                (Victims::Workers, ..) => kill_all(&workers),
-                (_, _, None) => false,
+            self.has_hit = match self.victims {
+                Victims::Program => kill_all(&[program]),
+                Victims::Workers => kill_all(&workers),
+                Victims::Worker => kill_all(&workers[..workers.len().min(1)]),
+                Victims::Crashing => match workers.first() {
+                    Some(&worker) => kill(worker, Signal::SIGSEGV).is_ok(),
+                    None => signal_thread(program, threads[0], Signal::SIGSEGV).is_ok(),
+                },
             };
         }
     }

@@ -2,7 +2,7 @@
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
 use super::contest::{Contestant, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
-use super::python::{self, Python, Sample, Way};
+use super::python::{self, Python, Sample, Times, Way};
 use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::team::Kind;
 use super::{Bench, counted, listed, locks};
@@ -94,18 +94,14 @@ pub fn run(bench: &Bench) -> Result<Suite> {
             let ways = python::ways(&workers(bench));
             let latency = DELAY / (sample.documents.clamp(1, 1 << 30) as u32);
             let latency = bench.read_latency.unwrap_or(latency.min(LONGEST_LATENCY));
-            let seconds = bench.beside(program.embed(bench.runner, &ways, &sample, latency, 1))?;
-            seconds.map(|times| {
-                (program, latency, ways, times.into_iter().map(|times| times.seconds).collect::<Vec<_>>())
-            })
+            let times = bench.beside(program.embed(bench.runner, &ways, &sample, latency, 1))?;
+            times.map(|times| (program, latency, ways, times))
         }
         None => None,
     };
     let mut tables = vec![delayed.table(), limited.table(), cold.table()];
     tables.extend(
-        python
-            .as_ref()
-            .map(|(program, latency, ways, seconds)| python_table(program, *latency, ways, seconds)),
+        python.as_ref().map(|(program, latency, ways, times)| python_table(program, *latency, ways, times)),
     );
     let about = format!(
         "Each read of a document is delayed by {} ms at least (--read-latency), while its worker waits and computes nothing; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
@@ -421,9 +417,9 @@ impl Cold {
     }
 }
 
-fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], seconds: &[Spread]) -> Table {
-    let base = seconds[0].median;
-    let rows = ways.iter().zip(seconds).map(|(&(way, workers), seconds)| {
+fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], times: &[Times]) -> Table {
+    let base = times[0].seconds.median;
+    let rows = ways.iter().zip(times).map(|(&(way, workers), Times { seconds, .. })| {
         vec![
             way.name().into(),
             u64::from(workers).into(),
@@ -432,8 +428,8 @@ fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], second
         ]
     });
     let best = |way: Way| {
-        let of = ways.iter().zip(seconds).filter(|((found, _), _)| *found == way);
-        of.map(|(_, seconds)| base / seconds.median).fold(0.0, f64::max)
+        let of = ways.iter().zip(times).filter(|((found, _), _)| *found == way);
+        of.map(|(_, times)| base / times.seconds.median).fold(0.0, f64::max)
     };
     let gains = Way::PARALLEL.map(|way| format!("{} {:.1}", way.name(), best(way)));
     Table {

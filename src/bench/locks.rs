@@ -2,7 +2,7 @@
 //! the invariant that it protects checked; and what becomes of it when its holder dies.
 
 use super::counters::add_one;
-use super::python::Python;
+use super::python::{Cost, Python};
 use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use super::team::{self, KINDS, Kind};
@@ -306,15 +306,16 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     let costs: Vec<_> = cases
         .into_iter()
         .zip(times)
-        .map(|((means, workers, kind), times)| Cost { means, workers, kind, times: Spread::of(times) })
+        .map(|((means, workers, kind), times)| MeansCost { means, workers, kind, times: Spread::of(times) })
         .collect();
     let deaths = deaths()?;
     bench.step()?;
     let mut tables = vec![cost_table(&costs), death_table(&deaths)];
     let mut python = Vec::new();
     for program in &bench.pythons {
-        let costs = bench.beside(in_python(bench, program))?.unwrap_or_default();
-        python.extend(costs.into_iter().map(|cost| (program, cost)));
+        let workers = bench.cores.max(2) as usize;
+        let costs = bench.beside(program.locks(bench.runner, workers, bench.slow_runs))?;
+        python.extend(costs.map(|costs| (program, costs)));
     }
     if !python.is_empty() {
         tables.push(python_table(&python));
@@ -331,7 +332,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
 }
 
 /// A suite that ends has found that all invariants held.
-fn claims(costs: &[Cost]) -> Vec<Claim> {
+fn claims(costs: &[MeansCost]) -> Vec<Claim> {
     let cost = |means: Means, kind: Kind| {
         costs
             .iter()
@@ -365,7 +366,7 @@ fn claims(costs: &[Cost]) -> Vec<Claim> {
     ]
 }
 
-struct Cost {
+struct MeansCost {
     means: Means,
     workers: usize,
     kind: Kind,
@@ -373,7 +374,7 @@ struct Cost {
     times: Spread,
 }
 
-fn cost_table(costs: &[Cost]) -> Table {
+fn cost_table(costs: &[MeansCost]) -> Table {
     let rows = costs.iter().map(|cost| {
         let (round, invariant) = cost.means.about();
         vec![
@@ -415,7 +416,7 @@ fn cost_table(costs: &[Cost]) -> Table {
 }
 
 /// The costs of some means, contended.
-fn cost_figure(costs: &[Cost], name: &'static str, title: &str, means: &[Means], found: &str) -> Figure {
+fn cost_figure(costs: &[MeansCost], name: &'static str, title: &str, means: &[Means], found: &str) -> Figure {
     let series = KINDS.iter().map(|&kind| {
         Series::measured(
             kind.name(),
@@ -437,7 +438,7 @@ fn cost_figure(costs: &[Cost], name: &'static str, title: &str, means: &[Means],
 }
 
 /// Two, since what wakes somebody costs a hundred times more.
-fn cost_figures(costs: &[Cost]) -> Vec<Figure> {
+fn cost_figures(costs: &[MeansCost]) -> Vec<Figure> {
     let (quick, slow) = MEANS.split_at(3);
     vec![
         cost_figure(
@@ -558,65 +559,32 @@ fn death_table(losses: &[Loss]) -> Table {
     }
 }
 
-/// What a round costs in Python.
-struct PythonCost {
-    /// Its [`Means`], by name.
-    means: String,
-    mode: String,
-    workers: u64,
-    /// Nanoseconds a round.
-    times: Spread,
-}
-
-fn in_python(bench: &Bench, program: &Python) -> Result<Vec<PythonCost>> {
-    let mut runs = Vec::new();
-    for _ in 0..bench.slow_runs {
-        runs.push(program.locks(bench.runner, bench.cores.max(2) as usize)?);
-        bench.runner.step();
-    }
-    let times = |row: usize| {
-        Spread::of(runs.iter().filter_map(|run| run.get(row)).map(|cost| cost.nanoseconds).collect())
-    };
-    let rows = runs.first().into_iter().flatten().enumerate().map(|(row, cost)| PythonCost {
-        means: cost.means.clone(),
-        mode: cost.mode.clone(),
-        workers: cost.workers,
-        times: times(row),
+fn python_table(programs: &[(&Python, Vec<Cost>)]) -> Table {
+    let rows = programs.iter().flat_map(|(program, costs)| {
+        costs.iter().map(|cost| {
+            vec![
+                program.name().into(),
+                cost.means.as_str().into(),
+                cost.mode.as_str().into(),
+                cost.workers.into(),
+                cost.times.clone().into(),
+            ]
+        })
     });
-    Ok(rows.collect())
-}
-
-fn python_table(costs: &[(&Python, PythonCost)]) -> Table {
-    let rows = costs.iter().map(|(program, cost)| {
-        vec![
-            program.name().into(),
-            cost.means.as_str().into(),
-            cost.mode.as_str().into(),
-            cost.workers.into(),
-            cost.times.clone().into(),
-        ]
-    });
-    let contended = |program: &Python, means: Means| {
-        let of = |kind: Kind| {
-            let is_it = |(of, cost): &&(&Python, PythonCost)| {
-                let (is_of, is_means) = (of.name() == program.name(), cost.means == means.name());
-                is_of && is_means && cost.mode == kind.name() && cost.workers > 1
-            };
-            costs.iter().find(is_it).map_or(f64::NAN, |(_, cost)| cost.times.median)
+    let told = programs.iter().map(|(program, costs)| {
+        let contended = |means: Means| {
+            KINDS.map(|kind| {
+                let is_it = |cost: &&Cost| {
+                    cost.means == means.name() && cost.mode == kind.name() && cost.workers > 1
+                };
+                costs.iter().find(is_it).map_or(f64::NAN, |cost| cost.times.median)
+            })
         };
-        (of(Kind::Threads), of(Kind::Processes))
-    };
-    let mut programs: Vec<_> = costs.iter().map(|&(program, _)| program).collect();
-    programs.dedup_by_key(|program| program.name());
-    let told = programs.into_iter().map(|program| {
-        let (lock, event) = (contended(program, Means::Lock), contended(program, Means::Event));
+        let ([lock_of_threads, lock], [event_of_threads, event]) =
+            (contended(Means::Lock), contended(Means::Event));
         format!(
-            "In {} a lock that two take costs {:.0} ns between threads and {:.0} ns between processes, to hand over by an event {:.0} and {:.0} ns.",
-            program.name(),
-            lock.0,
-            lock.1,
-            event.0,
-            event.1
+            "In {} a lock that two take costs {lock_of_threads:.0} ns between threads and {lock:.0} ns between processes, to hand over by an event {event_of_threads:.0} and {event:.0} ns.",
+            program.name()
         )
     });
     Table {

@@ -125,8 +125,8 @@ pub struct Counted {
     pub value: u64,
 }
 
-/// What a round of some means of keeping order costs.
-#[derive(Deserialize, Clone, Debug)]
+/// What a round of some means of keeping order costs, over its runs.
+#[derive(Clone, Debug)]
 pub struct Cost {
     /// As suite `locks` names it.
     pub means: String,
@@ -134,8 +134,17 @@ pub struct Cost {
     pub mode: String,
     /// How many meet at it.
     pub workers: u64,
-    /// For each round, of all workers together.
-    pub nanoseconds: f64,
+    /// Nanoseconds for each round, of all workers together.
+    pub times: Spread,
+}
+
+/// The same of one run.
+#[derive(Deserialize)]
+struct RunCost {
+    means: String,
+    mode: String,
+    workers: u64,
+    nanoseconds: f64,
 }
 
 #[derive(Deserialize)]
@@ -295,11 +304,30 @@ impl Python {
         counted.with_context(|| format!("{}: {}", self.name(), why(&ended)))
     }
 
-    /// What locks, semaphores, events and conditions cost, alone and contended, in both modes.
+    /// What locks, semaphores, events and conditions cost, alone and contended, in both modes, in so many runs.
     ///
     /// # Errors
     /// If it fails.
-    pub fn locks(&self, runner: &Runner, workers: usize) -> Result<Vec<Cost>> {
+    pub fn locks(&self, runner: &Runner, workers: usize, runs: u32) -> Result<Vec<Cost>> {
+        let mut costs = Vec::new();
+        for _ in 0..runs {
+            costs.push(self.locks_once(runner, workers)?);
+            runner.step();
+        }
+        // All runs have the same rows.
+        let times = |row: usize| {
+            Spread::of(costs.iter().filter_map(|run| run.get(row)).map(|cost| cost.nanoseconds).collect())
+        };
+        let rows = costs.first().into_iter().flatten().enumerate().map(|(row, cost)| Cost {
+            means: cost.means.clone(),
+            mode: cost.mode.clone(),
+            workers: cost.workers,
+            times: times(row),
+        });
+        Ok(rows.collect())
+    }
+
+    fn locks_once(&self, runner: &Runner, workers: usize) -> Result<Vec<RunCost>> {
         let (rounds, waking) = ROUNDS;
         let numbers = [workers.to_string(), rounds.to_string(), waking.to_string()];
         let arguments: Vec<OsString> =

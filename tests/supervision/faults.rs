@@ -18,8 +18,8 @@ use std::time::Duration;
 /// Documents of a corpus besides the fault.
 const OTHERS: usize = 199;
 
-/// Limits under which faults that know none end soon.
-const LIMITS: [&str; 4] = ["--worker-memory", "64M", "--document-timeout", "2"];
+/// A limit under which a document that eats memory ends soon.
+const LITTLE_MEMORY: [&str; 2] = ["--worker-memory", "64M"];
 
 /// A corpus of plain documents. Names leave room for another before, between and after them.
 fn plain() -> Dir {
@@ -44,7 +44,7 @@ fn assert_fault_costs_only_itself(what: &str) {
             // What ends by itself must not time out before, on a busy machine.
             let patience = if what == "hang" { "0.5" } else { "10" };
             let options = ["--norm", "l2", "--workers", &workers, "--force", "--document-timeout", patience];
-            dir.embed_to("faulty", &[&options[..], &LIMITS[..2]].concat()).run().expect(3);
+            dir.embed_to("faulty", &[&options[..], &LITTLE_MEMORY].concat()).run().expect(3);
             assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(row, cause)], &context);
             fs::remove_file(dir.path("corpus").join(path)).unwrap();
         }
@@ -140,7 +140,7 @@ fn confined(what: &str, sandbox: &str) -> (Vec<(usize, String)>, String) {
     let finished = dir.embed(&options).run();
     let failures = dir.output("out").failures();
     finished.expect(if failures.is_empty() { 0 } else { 3 });
-    let sandbox = super::report(&dir.path("report.json"))["sandbox"].as_str().expect("a name").to_owned();
+    let sandbox = dir.report()["sandbox"].as_str().expect("a name").to_owned();
     assert_eq!(fs::read_dir(dir.path("corpus")).unwrap().count(), OTHERS + 1, "nothing was changed");
     (failures, sandbox)
 }
@@ -197,7 +197,7 @@ fn several() -> Dir {
 fn faults_of_every_kind_have_the_same_outcome_for_any_number_of_workers() {
     let dir = several();
     let embedded = |workers: &str| {
-        let options = [&["--workers", workers], &LIMITS[..]].concat();
+        let options = [&["--workers", workers, "--document-timeout", "2"], &LITTLE_MEMORY[..]].concat();
         let finished = dir.embed_to(workers, &options).run().expect(3);
         assert_eq!(finished.stderr.lines().count(), FAULTS.len() + 2, "{}", finished.stderr);
         dir.output(workers)
@@ -253,8 +253,7 @@ fn a_panic_is_the_same_in_every_mode() {
 
 #[test]
 fn a_slow_document_is_no_hang() {
-    let dir = plain();
-    (0..40).for_each(|number| dir.add(format!("000.{number}").as_bytes(), fault("slow").as_bytes()));
+    let dir = slow(40);
     dir.embed(&["--workers", "1", "--document-timeout", "1.5", "--report", "report.json"]).run().expect(0);
     assert_eq!(workers_lost(&dir), 0, "forty times 50 ms, but progress after each");
 }
@@ -414,7 +413,7 @@ fn a_second_run_beside_one_that_hangs_fails_at_once() {
 
 #[test]
 fn a_file_that_vanishes_after_the_walk_fails() {
-    let dir = slow();
+    let dir = slow(17);
     let mut run = dir.embed(&["--workers", "1"]).start();
     run.until("its worker", |run| !run.workers().is_empty());
     fs::remove_file(dir.path("corpus/198.txt")).unwrap();
@@ -449,10 +448,10 @@ fn a_large_file_that_changes_while_it_is_read_fails() {
     }
 }
 
-/// Seventeen slow documents before the others: 50 ms each.
-fn slow() -> Dir {
+/// So many slow documents before the others: 50 ms each.
+fn slow(documents: usize) -> Dir {
     let dir = plain();
-    (10..27).for_each(|number| dir.add(format!("000.{number}").as_bytes(), fault("slow").as_bytes()));
+    (0..documents).for_each(|number| dir.add(format!("000.{number}").as_bytes(), fault("slow").as_bytes()));
     dir
 }
 
@@ -533,7 +532,7 @@ fn a_crash_of_a_thread_ends_the_run_and_names_the_document() {
         let dir = plain();
         dir.add(b"017.bad", fault(what).as_bytes());
         for (mode, workers) in [("threads", "1"), ("threads", "2"), ("threads", "5"), ("inline", "1")] {
-            let options = [&["--mode", mode, "--workers", workers], &LIMITS[..2]].concat();
+            let options = [&["--mode", mode, "--workers", workers], &LITTLE_MEMORY[..]].concat();
             let finished = dir.embed(&options).run().expect(1);
             let line = format!("bowline: 017.bad: {cause} (--mode processes would skip it)");
             let told = finished.stderr.lines().last().unwrap_or_default();

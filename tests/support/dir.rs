@@ -3,6 +3,7 @@
 //! Runs begin here, in this directory, so that no test needs an absolute path.
 
 use super::{Invocation, Output, Random};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -109,6 +110,12 @@ impl Dir {
     pub fn embedded_with(&self, code: i32, options: &[&str]) -> Output {
         self.embed(options).run().expect(code);
         self.output("out")
+    }
+
+    /// What a run with `--report report.json` has told.
+    pub fn report(&self) -> Value {
+        let report = fs::read(self.path("report.json")).expect("a report");
+        serde_json::from_slice(&report).expect("JSON")
     }
 
     /// The output of that name.
