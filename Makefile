@@ -11,7 +11,7 @@ VENV = target/venv
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment
 
-.PHONY: demo build test torture lint fuzz bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build build-all test test-release torture lint fuzz bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -20,15 +20,26 @@ demo: build
 build:
 	cargo build --release --locked
 
+# The benchmarks' program, too.
+build-all:
+	cargo build --release --locked --workspace
+
 test:
 	cargo test --workspace --locked --no-fail-fast --features faults
+
+# The same tests on the program that users get: optimised, and without documents that crash on purpose.
+test-release: build
+	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --locked --test cli
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
 
+# Both builds: the one that users get, and the one of the tests, whose feature `faults` has documents that crash on purpose.
 lint:
 	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
 # Hostile input of all kinds, one target after the other; an input that fails is named, and belongs in fuzz/seeds/TARGET then.
 fuzz:
@@ -41,11 +52,11 @@ fuzz:
 
 # All suites, to target/bench/report.html and .json; on a corpus of its own making if none is given.
 BENCH_CORPUS = $(if $(filter file,$(origin CORPUS)),target/bench/corpus,$(CORPUS))
-bench: build $(filter target/bench/corpus,$(BENCH_CORPUS))
+bench: build-all $(filter target/bench/corpus,$(BENCH_CORPUS))
 	@mkdir -p target/bench
 	$(BOWLINE) bench --suite all --json target/bench/report.json --html target/bench/report.html $(BENCH_CORPUS)
 
-target/bench/corpus: | build
+target/bench/corpus: | build-all
 	rm -rf $@.part && $(BOWLINE) generate --documents 20000 --seed 1 $@.part && mv $@.part $@
 
 bench-peers: build $(VENV)/.complete
@@ -60,8 +71,9 @@ parity: build $(VENV)/.complete
 same-bytes: build
 	tests/same-bytes $(CORPUS)
 
-install: build
+install: build-all
 	install -D $(BOWLINE) $(DESTDIR)$(PREFIX)/bin/bowline
+	install -D $(BOWLINE)-bench $(DESTDIR)$(PREFIX)/bin/bowline-bench
 
 clean:
 	cargo clean

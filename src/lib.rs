@@ -1,23 +1,22 @@
 //! The coordinator's side of bowline: the commands, without the program around them.
 //!
-//! A library only so that more than `main` can call them: the fuzz targets do (`fuzz/`). docs/ARCHITECTURE.md tells who
+//! A library so that more than `main` can call them: the benchmarks (`bench/`) and the fuzz targets (`fuzz/`) do. docs/ARCHITECTURE.md tells who
 //! imports whom.
 
-pub mod bench;
+pub mod bench_program;
 pub mod cli;
 mod coordinator;
-mod corpus;
+pub mod corpus;
 pub mod embed;
-pub mod generate;
 pub mod inspect;
 mod matrix;
-mod memory;
+pub mod memory;
 mod model;
 mod output;
 mod pool;
 mod progress;
 mod report;
-mod result_file;
+pub mod result_file;
 pub mod say;
 mod settings;
 mod usage_error;

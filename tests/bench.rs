@@ -1,8 +1,12 @@
 //! `bowline bench`: every suite on a small corpus, the JSON file's fields, the page, no table where outputs differ, and
 //! nothing left behind.
 //!
-//! Times are the machine's affair and not looked at. What must be so on every machine is: which updates are lost, who
+//! The tests of the crate `bench`, since they need its program, too. Times are the machine's affair and not looked at. What must be so on every machine is: which updates are lost, who
 //! survives what, how many may be within a semaphore.
+
+mod generate;
+#[expect(dead_code, unused_imports, reason = "support is for all tests, and these need a part of it")]
+mod support;
 
 use crate::support::processes::{is_alive, left_of_group};
 use crate::support::{Dir, Finished, Invocation};
@@ -15,10 +19,8 @@ use std::time::Duration;
 /// `bench`, with a directory for its temporary files, in which nothing may be left.
 fn invocation(dir: &Dir, arguments: &[&str]) -> Invocation {
     fs::create_dir_all(dir.path("temporary")).unwrap();
-    dir.bowline(&["bench"])
-        .args(arguments)
-        .env("TMPDIR", dir.path("temporary"))
-        .limit(Duration::from_secs(240))
+    let temporary = format!("TMPDIR={}", dir.path("temporary").display());
+    dir.through(&["env", &temporary]).args(&["bench"]).args(arguments).limit(Duration::from_secs(240))
 }
 
 fn bench(dir: &Dir, arguments: &[&str], code: i32) -> Finished {

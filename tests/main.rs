@@ -3,10 +3,8 @@
 //! `support` has the directory, the runs and independent readers of the output; a module a subject has the tests.
 //! What can't be tried on a machine (another user, a small disk) is left out with a notice on standard error.
 
-mod bench;
 mod embed;
 mod errors;
-mod generate;
 mod goldens;
 mod hostile;
 mod identity;
@@ -14,5 +12,6 @@ mod inspect;
 mod large;
 mod reads;
 mod supervision;
+#[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "some of it is for documents with faults"))]
 mod support;
 mod vectorizers;

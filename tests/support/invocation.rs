@@ -21,6 +21,22 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How often a waiting test looks.
 pub const TICK: Duration = Duration::from_millis(1);
 
+/// The program to test: the one that `BOWLINE_UNDER_TEST` names (`make test-release`), or the one that was built with the
+/// tests. Cargo names that to the tests of its own package; others find it beside the program of theirs.
+pub fn bowline() -> PathBuf {
+    if let Some(program) = std::env::var_os("BOWLINE_UNDER_TEST") {
+        return program.into();
+    }
+    let own = option_env!("CARGO_BIN_EXE_bowline").map(PathBuf::from);
+    let other = || {
+        let bench = option_env!("CARGO_BIN_EXE_bowline-bench").unwrap_or_default();
+        let program = Path::new(bench).with_file_name("bowline");
+        assert!(program.exists(), "{program:?} is not built (cargo test --workspace builds it)");
+        program
+    };
+    own.unwrap_or_else(other)
+}
+
 /// A run to be started.
 pub struct Invocation {
     command: Command,
@@ -41,7 +57,8 @@ impl Invocation {
 
     /// The program as the last arguments of another command, which becomes the program or waits for it.
     pub fn through(wrapper: &[&str], directory: &Path) -> Self {
-        let mut words = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_bowline")]);
+        let program = bowline();
+        let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least the program"));
         command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
         // Nobody may ever see one.
@@ -62,12 +79,6 @@ impl Invocation {
     /// Runs in that directory instead.
     pub fn within(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
-        self
-    }
-
-    /// With a variable of the environment.
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
         self
     }
 

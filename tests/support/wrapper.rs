@@ -3,6 +3,7 @@
 //! Where it doesn't, a notice on standard error says what was not tried. Nothing here outlives the run: the disk
 //! lives in the run's own mount namespace.
 
+use super::invocation::bowline;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,7 +25,9 @@ pub fn unprivileged() -> Option<Vec<&'static str>> {
     if !root {
         return Some(Vec::new());
     }
-    let probe = [&SETPRIV[1..], &[env!("CARGO_BIN_EXE_bowline"), "--version"]].concat();
+    let program = bowline();
+    let program = program.to_str().expect("a path of UTF-8");
+    let probe = [&SETPRIV[1..], &[program, "--version"]].concat();
     works(SETPRIV[0], &probe, "permissions: setpriv can't run the program as nobody")
         .then(|| SETPRIV.to_vec())
 }

@@ -70,7 +70,7 @@ impl Kernel {
         }
     }
 
-    /// [`Edges::fill`] with the fastest way to take bits out of a word.
+    /// `Edges::fill` with the fastest way to take bits out of a word.
     pub fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
         match self {
             #[cfg(target_arch = "x86_64")]

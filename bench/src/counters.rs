@@ -3,11 +3,11 @@
 //! The unsynchronised way is a load, an addition and a store, as `counter += 1` is in most languages; the words are atomic
 //! only so that it is defined what may be lost: whole updates.
 
-use super::python::{Counted, Python};
-use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::sync::{Lock, LockKind};
-use super::team::{self, KINDS, Kind};
-use super::{Bench, listed, rotated};
+use crate::bench::{Bench, listed, rotated};
+use crate::python::{Counted, Python};
+use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use crate::sync::{Lock, LockKind};
+use crate::team::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::{self, Store};
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! What benchmarks found, for a terminal: aligned tables, a sentence under each, the claims, and the verdict last.
 
-use super::counted;
-use super::results::{BenchReport, Cell, Column, Holds, Table};
+use crate::bench::counted;
+use crate::results::{BenchReport, Cell, Column, Holds, Table};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
 
@@ -88,8 +88,8 @@ fn aligned(table: &Table) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::Spread;
     use super::*;
+    use crate::results::Spread;
 
     #[test]
     fn columns_are_aligned() {

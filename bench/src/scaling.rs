@@ -1,11 +1,11 @@
 //! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
 
-use super::contest::{
+use crate::bench::{Bench, counted, listed};
+use crate::contest::{
     Contest, Contestant, PARALLEL, Run, all_modes, comparison, ratios, seconds_by_workers, spread,
 };
-use super::python::{self, Sample, Times, Way};
-use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::{Bench, counted, listed};
+use crate::python::{self, Sample, Times, Way};
+use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;
 use std::fs;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
 
-use super::child::Watch;
-use super::contest::{Contest, Contestant, all_modes};
-use super::family::{MemoryUse, memory_of_family};
-use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::{Bench, counted, rotated};
+use crate::bench::{Bench, counted, rotated};
+use crate::child::Watch;
+use crate::contest::{Contest, Contestant, all_modes};
+use crate::family::{MemoryUse, memory_of_family};
+use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;
 use nix::unistd::Pid;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn table(rows: &[Row], found: &str) -> Table {
             u64::from(workers).into(),
             row.proportional.clone().into(),
             row.unique.clone().into(),
-            if workers > 1 { more.into() } else { super::results::Cell::Missing },
+            if workers > 1 { more.into() } else { crate::results::Cell::Missing },
         ]
     });
     Table {

@@ -1,11 +1,11 @@
 //! What benchmarks found, as one page that needs nothing else: light or dark as the reader has it, narrow or wide, on paper
 //! in black and white.
 
-use super::counted;
-use super::plot;
-use super::results::Cell;
-use super::results::{BenchReport, Claim, Column, Figure, FigureKind, Holds, Suite, Table};
-use super::terminal::{in_words, with_spread};
+use crate::bench::counted;
+use crate::plot;
+use crate::results::Cell;
+use crate::results::{BenchReport, Claim, Column, Figure, FigureKind, Holds, Suite, Table};
+use crate::terminal::{in_words, with_spread};
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

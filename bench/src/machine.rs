@@ -1,7 +1,7 @@
 //! The machine that a benchmark ran on, by its kernel's own word.
 
-use super::results::Machine;
-use crate::memory::kernel_bytes;
+use crate::results::Machine;
+use bowline::memory::kernel_bytes;
 use nix::sys::utsname::uname;
 use std::fs;
 use std::time::Duration;

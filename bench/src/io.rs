@@ -1,13 +1,14 @@
 //! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
-use super::contest::{Contestant, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
-use super::python::{self, Python, Sample, Times, Way};
-use super::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::team::Kind;
-use super::{Bench, counted, listed, locks};
-use crate::corpus::Corpus;
+use crate::bench::{Bench, counted, listed};
+use crate::contest::{Contestant, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
+use crate::locks;
+use crate::python::{self, Python, Sample, Times, Way};
+use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use crate::team::Kind;
 use anyhow::Result;
+use bowline::corpus::Corpus;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::sync;
 use std::time::Duration;
@@ -225,7 +226,7 @@ impl Delayed<'_> {
             )
         });
         let workers = workers(self.bench);
-        let ideal = super::scaling::ideal(&workers, workers.iter().copied().max().unwrap_or(1));
+        let ideal = crate::scaling::ideal(&workers, workers.iter().copied().max().unwrap_or(1));
         Figure {
             name: "speed_up_waiting",
             title: "Speed-up where reads wait".to_owned(),

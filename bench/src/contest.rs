@@ -1,11 +1,13 @@
 //! The same work in several ways: each run is the whole command in a fresh process, runs alternate, and all outputs must
 //! have the same bytes.
 
-use super::child::{self, Ended, FamilyUsage, Watch};
-use super::results::{Point, Series, Spread};
-use super::{Runner, Scratch, counted, rotated};
+use crate::bench::{Runner, Scratch, counted, rotated};
+use crate::child::{self, Ended, FamilyUsage, Watch};
+use crate::results::{Point, Series, Spread};
 use anyhow::{Context as _, Result, bail};
+use bowline::bench_program::MEASURED;
 use serde::Deserialize;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -161,6 +163,8 @@ pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contestant, Spread
 /// The same corpus, embedded again and again.
 pub struct Contest<'a> {
     runner: &'a Runner<'a>,
+    /// The bowline that is measured.
+    program: OsString,
     corpus: Vec<PathBuf>,
     /// The output that all others must be equal to.
     reference: Scratch,
@@ -173,7 +177,7 @@ impl<'a> Contest<'a> {
     /// If that can't be done.
     pub fn new(runner: &'a Runner<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
         let reference = runner.scratch.beneath("reference")?;
-        let contest = Contest { runner, corpus: corpus.to_vec(), reference };
+        let contest = Contest { runner, program: measured_program()?, corpus: corpus.to_vec(), reference };
         let output = contest.reference.path().join("output");
         let run = contest.finished(&Contestant::new("inline", 1), &output, None)?;
         Ok((contest, run))
@@ -245,7 +249,7 @@ impl<'a> Contest<'a> {
         report: &Path,
         watch: Option<Watch>,
     ) -> Result<Ended> {
-        let mut command = Command::new(std::env::current_exe().context("finding this program")?);
+        let mut command = Command::new(&self.program);
         command
             .args(["embed", "--progress", "never", "--mode", contestant.mode, "--workers"])
             .arg(contestant.workers.to_string())
@@ -263,6 +267,15 @@ impl<'a> Contest<'a> {
     pub fn reference(&self) -> PathBuf {
         self.reference.path().join("output")
     }
+}
+
+/// The bowline that is measured: the one that started this program, or the one beside it, or the first one in `PATH`.
+fn measured_program() -> Result<OsString> {
+    if let Some(program) = std::env::var_os(MEASURED) {
+        return Ok(program);
+    }
+    let beside = std::env::current_exe().context("finding this program")?.with_file_name("bowline");
+    Ok(if beside.exists() { beside.into() } else { "bowline".into() })
 }
 
 /// The name of the first file in which two outputs differ.

@@ -2,7 +2,7 @@
 //!
 //! Colours are written as plain values that the page's style sheet knows and replaces, for light, dark and print.
 
-use super::results::{Figure, FigureKind, Point, Series};
+use crate::results::{Figure, FigureKind, Point, Series};
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
@@ -218,8 +218,8 @@ fn in_lines(label: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::Spread;
     use super::*;
+    use crate::results::Spread;
 
     fn figure(kind: FigureKind) -> Figure {
         let spread = |value: f64| Spread::of(vec![value * 0.9, value, value * 1.2]);

@@ -1,38 +1,23 @@
 //! `bowline bench`: what is said of threads and processes, measured on a corpus of the user's.
 //!
-//! A suite measures one part of the story and says what it found, as tables, figures and claims ([`results`]); `terminal`,
+//! A suite measures one part of the story and says what it found, as tables, figures and claims ([`crate::results`]); `terminal`,
 //! `page` and the JSON file show that without knowing any suite. `contest` runs `embed` in fresh processes, `team` lets
 //! workers of one kind do one small thing, `python` has the other side. This process stays single-threaded but for the
 //! teams of threads, since it forks.
 
-mod child;
-mod contest;
-mod counters;
-mod family;
-mod faults;
-mod io;
-mod locks;
-mod machine;
-mod memory;
-mod page;
-mod plot;
-mod python;
-mod results;
-mod scaling;
-mod sync;
-mod team;
-mod terminal;
-
-use crate::cli::{BenchArgs, SuiteChoice, name};
-use crate::corpus::{self, Corpus, WalkSettings, display_path};
-use crate::memory::workers_in_memory;
-use crate::result_file::ResultFile;
-use crate::{RunError, UsageError};
+use crate::arguments::{BenchArgs, SuiteChoice};
+use crate::contest::{Contest, Contestant, Run};
+use crate::python::Python;
+use crate::results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
+use crate::terminal::in_words;
+use crate::{counters, faults, io, locks, machine, memory, page, scaling, terminal};
 use anyhow::{Context as _, Result};
-use contest::{Contest, Contestant, Run};
+use bowline::cli::name;
+use bowline::corpus::{self, Corpus, WalkSettings, display_path};
+use bowline::memory::workers_in_memory;
+use bowline::result_file::ResultFile;
+use bowline::{RunError, UsageError};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use python::Python;
-use results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
 use std::cell::RefCell;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -41,7 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tempfile::TempDir;
-use terminal::in_words;
 
 /// A machine of whose processors others take more is busy, in percent.
 const BUSY: f64 = 15.0;
@@ -56,44 +40,44 @@ const SLOW_RUNS: u32 = 3;
 const SCHEMA: u32 = 1;
 
 /// What programs are run with.
-struct Runner<'a> {
-    scratch: Scratch,
-    interrupted: &'a AtomicUsize,
-    bar: ProgressBar,
+pub struct Runner<'a> {
+    pub scratch: Scratch,
+    pub interrupted: &'a AtomicUsize,
+    pub bar: ProgressBar,
 }
 
 impl Runner<'_> {
     /// A run is over.
-    fn step(&self) {
+    pub fn step(&self) {
         self.bar.inc(1);
     }
 }
 
 /// What all suites are run with.
-struct Bench<'a> {
-    runner: &'a Runner<'a>,
-    corpus: &'a [PathBuf],
-    contest: Contest<'a>,
+pub struct Bench<'a> {
+    pub runner: &'a Runner<'a>,
+    pub corpus: &'a [PathBuf],
+    pub contest: Contest<'a>,
     /// The corpus, as the walk finds it.
-    documents: Corpus,
-    facts: CorpusFacts,
+    pub documents: Corpus,
+    pub facts: CorpusFacts,
     /// Runs of each way.
-    runs: u32,
+    pub runs: u32,
     /// Runs of ways that take long: with much waiting, or in Python.
-    slow_runs: u32,
-    workers: Option<Vec<u32>>,
-    read_latency: Option<Duration>,
-    cores: u32,
+    pub slow_runs: u32,
+    pub workers: Option<Vec<u32>>,
+    pub read_latency: Option<Duration>,
+    pub cores: u32,
     /// As it was before.
-    machine: Machine,
-    pythons: Vec<Python>,
+    pub machine: Machine,
+    pub pythons: Vec<Python>,
     /// What could not be measured, and why.
-    notes: RefCell<Vec<String>>,
+    pub notes: RefCell<Vec<String>>,
 }
 
 impl Bench<'_> {
     /// The numbers of workers that were asked for, or else those of `usual` for which there is memory.
-    fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
+    pub fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
         let mut workers = self.workers.clone().unwrap_or_else(|| {
             let most = workers_in_memory();
             usual.into_iter().filter(|&workers| workers as usize <= most).collect()
@@ -104,7 +88,7 @@ impl Bench<'_> {
     }
 
     /// 1, 2, 4 and so on up to the number of cores.
-    fn up_to_cores(&self) -> Vec<u32> {
+    pub fn up_to_cores(&self) -> Vec<u32> {
         let doubled = std::iter::successors(Some(1), |workers| Some(workers * 2));
         let below = doubled.take_while(|&workers| workers < self.cores);
         below.chain([self.cores]).collect()
@@ -114,7 +98,7 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// If a signal asks this program to end.
-    fn beside<T>(&self, measured: Result<T>) -> Result<Option<T>> {
+    pub fn beside<T>(&self, measured: Result<T>) -> Result<Option<T>> {
         match measured {
             Ok(measured) => Ok(Some(measured)),
             Err(error) if error.downcast_ref::<RunError>().is_some() => Err(error),
@@ -126,7 +110,7 @@ impl Bench<'_> {
     }
 
     /// A measurement in this process is over: whether to go on.
-    fn step(&self) -> Result<(), RunError> {
+    pub fn step(&self) -> Result<(), RunError> {
         self.runner.step();
         RunError::if_interrupted(self.runner.interrupted)
     }
@@ -326,17 +310,17 @@ fn verdict(claims: &[Claim]) -> String {
 }
 
 /// The numbers of `ways` ways in the order in which they are measured: all in each round, with another one first.
-fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
+pub fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
     (0..rounds as usize).flat_map(move |round| (0..ways).map(move |turn| (turn + round) % ways))
 }
 
 /// `1 worker`, `2 workers`.
-fn counted(number: u32, one: &str, several: &str) -> String {
+pub fn counted(number: u32, one: &str, several: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { several })
 }
 
 /// Words in a list: `a, b and c`.
-fn listed(words: &[String]) -> String {
+pub fn listed(words: &[String]) -> String {
     match words {
         [] => "nothing".to_owned(),
         [one] => one.clone(),
@@ -345,22 +329,22 @@ fn listed(words: &[String]) -> String {
 }
 
 /// A directory for what runs leave behind, gone with its owner.
-struct Scratch(TempDir);
+pub struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(parent: &Path) -> Result<Self> {
+    pub fn new(parent: &Path) -> Result<Self> {
         let made = tempfile::Builder::new().prefix("bowline-bench-").tempdir_in(parent);
         let shown =
             || format!("{} (TMPDIR names another directory)", display_path(parent.as_os_str().as_bytes()));
         made.map(Scratch).with_context(shown)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// An empty directory in it.
-    fn beneath(&self, name: &str) -> Result<Self> {
+    pub fn beneath(&self, name: &str) -> Result<Self> {
         let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(self.path());
         made.map(Scratch).with_context(|| display_path(self.path().as_os_str().as_bytes()))
     }

@@ -5,8 +5,8 @@
 
 #![expect(unsafe_code, reason = "a program that is measured must not outlive this one")]
 
-use crate::RunError;
 use anyhow::{Context as _, Result};
+use bowline::RunError;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;

@@ -4,11 +4,11 @@
 //! Python gets a sample of the corpus, every so many-th document, so that it takes seconds and not minutes. What is set
 //! beside bowline is its speed-up and its rate; starting it takes a part of the time that is the greater, the less there is.
 
-use super::child::{self, Ended};
-use super::results::Spread;
-use super::{Runner, Scratch, rotated};
-use crate::corpus::{Corpus, display_path};
+use crate::bench::{Runner, Scratch, rotated};
+use crate::child::{self, Ended};
+use crate::results::Spread;
 use anyhow::{Context as _, Result, bail};
+use bowline::corpus::{Corpus, display_path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
@@ -237,7 +237,7 @@ impl Python {
                     }
                 }
                 Ok(_) => {}
-                Err(error) if error.downcast_ref::<crate::RunError>().is_some() => return Err(error),
+                Err(error) if error.downcast_ref::<bowline::RunError>().is_some() => return Err(error),
                 Err(_) => {}
             }
         }

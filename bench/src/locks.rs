@@ -1,12 +1,12 @@
 //! Suite `locks`: what each means of keeping order costs, alone and contended, between threads and between processes, with
 //! the invariant that it protects checked; and what becomes of it when its holder dies.
 
-use super::counters::add_one;
-use super::python::{Cost, Python};
-use super::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use super::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
-use super::team::{self, KINDS, Kind};
-use super::{Bench, listed, rotated};
+use crate::bench::{Bench, listed, rotated};
+use crate::counters::add_one;
+use crate::python::{Cost, Python};
+use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
+use crate::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
+use crate::team::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::gate::{Gate, Gates};
 use bowline_workers::mapped::{self, Store};

@@ -1,12 +1,12 @@
 //! Suite `faults`: what each mode delivers when something goes wrong in the middle of a run: workers that are killed, a
 //! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
 
-use super::child::{Ended, Watch};
-use super::contest::{Contest, Contestant, PARALLEL, RunReport, first_difference};
-use super::family::{children, signal_thread, worker_threads};
-use super::python::Crash;
-use super::results::{Claim, Column, Holds, Suite, Table};
-use super::{Bench, Scratch};
+use crate::bench::{Bench, Scratch};
+use crate::child::{Ended, Watch};
+use crate::contest::{Contest, Contestant, PARALLEL, RunReport, first_difference};
+use crate::family::{children, signal_thread, worker_threads};
+use crate::python::Crash;
+use crate::results::{Claim, Column, Holds, Suite, Table};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

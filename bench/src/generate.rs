@@ -4,9 +4,9 @@
 //! distribution, as in real collections. A document depends on the seed and its own number only: a larger corpus of the
 //! same seed begins with the smaller one.
 
-use crate::RunError;
-use crate::cli::GenerateArgs;
+use crate::arguments::GenerateArgs;
 use anyhow::{Context as _, Result, bail};
+use bowline::RunError;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand_distr::{Distribution as _, LogNormal, Zipf};
 use rand_pcg::Pcg64Mcg;

@@ -1,0 +1,53 @@
+//! bowline-bench: benchmarks of bowline, and the generator of corpora for them.
+//!
+//! Parses the command line, runs the command, and turns its result into an exit code.
+
+mod arguments;
+mod bench;
+mod child;
+mod contest;
+mod counters;
+mod family;
+mod faults;
+mod generate;
+mod io;
+mod locks;
+mod machine;
+mod memory;
+mod page;
+mod plot;
+mod python;
+mod results;
+mod scaling;
+mod sync;
+mod team;
+mod terminal;
+
+use arguments::{BenchProgram, Command};
+use bowline::cli::{exit, signals};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let program = match parse() {
+        Ok(program) => program,
+        Err(error) => error.exit(),
+    };
+    exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| {
+        match &program.command {
+            Command::Bench(args) => bench::bench(args, &interrupted),
+            Command::Generate(args) => generate::generate(args, &interrupted),
+        }
+        .map(|()| true)
+    }))
+}
+
+/// The command line; usage and errors name `bowline` where that is the program the user started.
+fn parse() -> Result<BenchProgram, clap::Error> {
+    let command = BenchProgram::command();
+    let command = match std::env::var_os(bowline::bench_program::MEASURED) {
+        Some(_) => command.bin_name("bowline"),
+        None => command,
+    };
+    BenchProgram::from_arg_matches(&command.try_get_matches()?)
+}
