@@ -71,9 +71,15 @@ parity: build $(VENV)/.complete
 same-bytes: build
 	tests/same-bytes $(CORPUS)
 
+# The programs, their manual pages, and completions of bash, zsh and fish.
+SHARE = $(DESTDIR)$(PREFIX)/share
 install: build-all
 	install -D $(BOWLINE) $(DESTDIR)$(PREFIX)/bin/bowline
 	install -D $(BOWLINE)-bench $(DESTDIR)$(PREFIX)/bin/bowline-bench
+	mkdir -p $(SHARE)/man/man1 && $(BOWLINE) man $(SHARE)/man/man1 && $(BOWLINE)-bench man $(SHARE)/man/man1
+	mkdir -p $(SHARE)/bash-completion/completions && $(BOWLINE) completions bash >$(SHARE)/bash-completion/completions/bowline
+	mkdir -p $(SHARE)/zsh/site-functions && $(BOWLINE) completions zsh >$(SHARE)/zsh/site-functions/_bowline
+	mkdir -p $(SHARE)/fish/vendor_completions.d && $(BOWLINE) completions fish >$(SHARE)/fish/vendor_completions.d/bowline.fish
 
 clean:
 	cargo clean

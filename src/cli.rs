@@ -1,7 +1,8 @@
 //! The command line, and nothing else: names, defaults, and the checks that need no file. `exit` has the exit codes, `signals`
-//! the signals that end a command.
+//! the signals that end a command, `reference` the manual pages and completions.
 
 pub mod exit;
+pub mod reference;
 pub mod signals;
 
 use crate::progress::ProgressChoice;
@@ -38,6 +39,27 @@ pub enum Command {
     /// Write a synthetic corpus of a natural shape, for measurements (runs bowline-bench)
     #[command(disable_help_flag = true)]
     Generate(BenchProgramArgs),
+    /// Print completions of the command line for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages to a directory
+    #[command(hide = true)]
+    Man(ManArgs),
+}
+
+/// `bowline completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `bowline man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// A directory that exists
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
 }
 
 /// The arguments of a command that `bowline-bench` has, as they were written.

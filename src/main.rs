@@ -2,15 +2,18 @@
 //!
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
-use bowline::cli::{Cli, Command, exit, signals};
+use bowline::cli::{Cli, Command, exit, reference, signals};
 use bowline::{bench_program, embed, inspect};
 use bowline_workers::distress::NotingAllocator;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use std::io;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: NotingAllocator = NotingAllocator;
+
+/// Commands with a manual page here; `bowline-bench` has those of its own.
+const PAGES: [&str; 4] = ["bowline", "embed", "inspect", "completions"];
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -20,6 +23,10 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
         Command::Bench(args) => bench_program::run("bench", &args.arguments),
         Command::Generate(args) => bench_program::run("generate", &args.arguments),
+        Command::Completions(args) => {
+            reference::completions(args, Cli::command(), &mut io::stdout().lock()).map(|()| true)
+        }
+        Command::Man(args) => reference::manual(args, Cli::command(), &PAGES).map(|()| true),
     }))
 }
 

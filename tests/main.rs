@@ -11,6 +11,7 @@ mod identity;
 mod inspect;
 mod large;
 mod reads;
+mod reference;
 mod supervision;
 #[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "some of it is for documents with faults"))]
 mod support;

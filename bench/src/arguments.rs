@@ -1,6 +1,6 @@
 //! The command line of `bowline-bench`: `bowline bench` and `bowline generate` run it with theirs.
 
-use bowline::cli::parse_latency;
+use bowline::cli::{ManArgs, parse_latency};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +21,9 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     /// Write a synthetic corpus of a natural shape, for measurements
     Generate(GenerateArgs),
+    /// Write the manual pages to a directory
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// `bowline bench`.

@@ -24,7 +24,7 @@ mod team;
 mod terminal;
 
 use arguments::{BenchProgram, Command};
-use bowline::cli::{exit, signals};
+use bowline::cli::{exit, reference, signals};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use std::process::ExitCode;
 
@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         match &program.command {
             Command::Bench(args) => bench::bench(args, &interrupted),
             Command::Generate(args) => generate::generate(args, &interrupted),
+            Command::Man(args) => {
+                reference::manual(args, BenchProgram::command().name("bowline"), &["bench", "generate"])
+            }
         }
         .map(|()| true)
     }))

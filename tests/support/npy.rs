@@ -1,4 +1,7 @@
-//! NumPy's array format, version 1.0 (NEP 1), read strictly: what is not as NumPy writes it fails the test.
+//! NumPy's array format, read by the `npyz` crate, which shares no code with the program. What is not version 1.0 in C order,
+//! as NumPy writes it, fails the test.
+
+use npyz::{Deserialize, NpyFile, Order};
 
 /// An array.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,6 +14,8 @@ pub struct Array {
     pub header: usize,
     /// The elements in C order, little-endian.
     pub elements: Vec<u8>,
+    /// All of it.
+    file: Vec<u8>,
 }
 
 impl Array {
@@ -18,16 +23,16 @@ impl Array {
     pub fn parse(bytes: &[u8]) -> Self {
         assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00", "the magic of version 1.0");
         let header = 10 + u16::from_le_bytes([bytes[8], bytes[9]]) as usize;
-        let text = std::str::from_utf8(&bytes[10..header]).expect("a header of ASCII");
-        assert!(text.ends_with('\n') && text.contains("'fortran_order': False"), "{text}");
-        let shape = between(text, "'shape': (", ")").split(',').map(str::trim).filter(|one| !one.is_empty());
+        let file = NpyFile::new(bytes).expect("an array");
+        assert_eq!(file.order(), Order::C);
         let array = Array {
-            descr: between(text, "'descr': '", "'").to_owned(),
-            shape: shape.map(|one| one.parse().expect("a dimension")).collect(),
+            descr: file.dtype().descr().trim_matches('\'').to_owned(),
+            shape: file.shape().iter().map(|&one| one as usize).collect(),
             header,
             elements: bytes[header..].to_vec(),
+            file: bytes.to_vec(),
         };
-        assert_eq!(array.elements.len(), array.len() * array.element_size(), "{text}");
+        assert_eq!(array.elements.len(), array.len() * array.element_size(), "{:?}", array.shape);
         array
     }
 
@@ -44,10 +49,8 @@ impl Array {
     /// The elements as whole numbers.
     pub fn integers(&self) -> Vec<i64> {
         match self.descr.as_str() {
-            "<i4" => {
-                self.elements.as_chunks().0.iter().map(|&bytes| i32::from_le_bytes(bytes) as i64).collect()
-            }
-            "<i8" => self.elements.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect(),
+            "<i4" => self.elements_as::<i32>().into_iter().map(i64::from).collect(),
+            "<i8" => self.elements_as(),
             descr => panic!("{descr} are no integers"),
         }
     }
@@ -55,16 +58,13 @@ impl Array {
     /// The elements as numbers, of whatever type they are.
     pub fn numbers(&self) -> Vec<f64> {
         match self.descr.as_str() {
-            "<f4" => {
-                self.elements.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes) as f64).collect()
-            }
-            "<f8" => self.elements.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+            "<f4" => self.elements_as::<f32>().into_iter().map(f64::from).collect(),
+            "<f8" => self.elements_as(),
             _ => self.integers().into_iter().map(|number| number as f64).collect(),
         }
     }
-}
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
-    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}")).1;
-    rest.split_once(after).unwrap_or_else(|| panic!("no {after} in {rest}")).0
+    fn elements_as<T: Deserialize>(&self) -> Vec<T> {
+        NpyFile::new(&self.file[..]).and_then(NpyFile::into_vec).expect("elements of that type")
+    }
 }
