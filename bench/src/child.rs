@@ -183,6 +183,7 @@ impl Drop for Family {
 mod tests {
     use super::*;
     use nix::sys::signal::kill;
+    use procfs::process::{ProcState, Process};
     use std::sync::atomic::Ordering;
 
     fn sh(script: &str) -> Command {
@@ -210,8 +211,8 @@ mod tests {
         let began = Instant::now();
         while kill(child, None).is_ok() {
             // It may be a zombie until its new parent looks after it.
-            let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-            if state.contains(") Z ") {
+            let state = Process::new(child.as_raw()).and_then(|process| process.stat()?.state());
+            if state.is_ok_and(|state| state == ProcState::Zombie) {
                 break;
             }
             assert!(began.elapsed() < Duration::from_secs(30), "it is still there");

@@ -6,28 +6,25 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use std::fs;
+use procfs::process::{Process, Task, all_processes};
 
 /// The children of a process that are there right now.
 pub fn children(of: Pid) -> Vec<Pid> {
-    if let Ok(list) = fs::read_to_string(format!("/proc/{of}/task/{of}/children")) {
-        return list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw)).collect();
+    let listed = Process::new(of.as_raw()).and_then(|process| process.task_main_thread()?.children());
+    if let Ok(list) = listed {
+        return list.into_iter().map(|pid| Pid::from_raw(pid as i32)).collect();
     }
     // A kernel that keeps no such list.
-    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    pids.filter(|&pid| parent(pid) == Some(of)).collect()
+    let all = all_processes().into_iter().flatten().flatten().map(|process| Pid::from_raw(process.pid()));
+    all.filter(|&pid| parent(pid) == Some(of)).collect()
 }
 
 /// The threads of a process that are workers, by their names; none if it is gone.
 pub fn worker_threads(of: Pid) -> Vec<Pid> {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{of}/task")) else { return Vec::new() };
-    let is_worker = |thread: &Pid| {
-        let name = fs::read_to_string(format!("/proc/{of}/task/{thread}/comm"));
-        name.is_ok_and(|name| name.starts_with("worker "))
-    };
-    let threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    threads.filter(is_worker).collect()
+    let tasks = Process::new(of.as_raw()).and_then(|process| process.tasks());
+    let tasks = tasks.into_iter().flatten().flatten();
+    let is_worker = |task: &Task| task.stat().is_ok_and(|stat| stat.comm.starts_with("worker "));
+    tasks.filter(is_worker).map(|task| Pid::from_raw(task.tid)).collect()
 }
 
 /// Sends a signal to one thread of a process (tgkill(2)).
@@ -38,11 +35,9 @@ pub fn signal_thread(of: Pid, thread: Pid, signal: Signal) -> Result<(), Errno> 
     Errno::result(sent).map(drop)
 }
 
-/// The fourth field of `stat`; the second one is a name in parentheses, which may hold anything.
 fn parent(of: Pid) -> Option<Pid> {
-    let stat = fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+    let stat = Process::new(of.as_raw()).ok()?.stat().ok()?;
+    Some(Pid::from_raw(stat.ppid))
 }
 
 /// Bytes of memory that processes take.
@@ -56,17 +51,10 @@ pub struct MemoryUse {
 
 /// What a process takes; nothing if it is gone.
 pub fn memory(of: Pid) -> Option<MemoryUse> {
-    let text = fs::read_to_string(format!("/proc/{of}/smaps_rollup")).ok()?;
-    let kib = |line: &str| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok();
-    let mut memory = MemoryUse::default();
-    for line in text.lines() {
-        match line.split_once(':') {
-            Some(("Pss", size)) => memory.proportional += kib(size)? << 10,
-            Some(("Private_Clean" | "Private_Dirty", size)) => memory.unique += kib(size)? << 10,
-            _ => {}
-        }
-    }
-    Some(memory)
+    let rollup = Process::new(of.as_raw()).ok()?.smaps_rollup().ok()?;
+    let sizes = &rollup.memory_map_rollup.iter().next()?.extension.map;
+    let bytes = |name: &str| sizes.get(name).copied();
+    Some(MemoryUse { proportional: bytes("Pss")?, unique: bytes("Private_Clean")? + bytes("Private_Dirty")? })
 }
 
 /// What a process and its children take together.

@@ -12,6 +12,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
+use procfs::process::Process;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -87,7 +88,7 @@ pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<
 /// # Errors
 /// If the system has none left.
 pub fn start_process(work: impl FnOnce()) -> Result<Pid> {
-    let threads = std::fs::read_dir("/proc/self/task").context("counting threads")?.count();
+    let threads = Process::myself().and_then(|own| own.stat()).context("counting threads")?.num_threads;
     ensure!(threads == 1, "a process of {threads} threads does not fork");
     // SAFETY: this process has one thread (looked at), so the child's memory is in a whole state.
     match unsafe { fork() }.context("starting a process")? {
