@@ -8,7 +8,7 @@ pub mod signals;
 use crate::progress::ProgressChoice;
 use crate::settings::Df;
 use bowline_workers::hashing::MOST_FEATURES;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ pub struct EmbedArgs {
     pub max_df: Option<Df>,
 
     /// Keep the K terms that occur most often, the lesser one between equals (scikit-learn: max_features) [default: all]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Columns")]
+    #[arg(long, value_name = "K", value_parser = parse_count, help_heading = "Columns")]
     pub max_features: Option<u64>,
 
     /// Use these columns: a file with a term a line, or an earlier output (then its text settings and idf, too)
@@ -209,6 +209,10 @@ pub struct EmbedArgs {
     /// How much a document's length counts, from 0 to 1, with --weight bm25 (bm25s: b) [default: 0.75]
     #[arg(long, value_name = "NUMBER", value_parser = parse_share, help_heading = "Values")]
     pub b: Option<f64>,
+
+    /// What a term gets because it occurs at all, with --bm25 bm25+ or bm25l (bm25s: delta) [default: 0.5]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_k1, help_heading = "Values")]
+    pub delta: Option<f64>,
 
     /// What each row is divided by (scikit-learn: norm) [default: l2 for tfidf, else none]
     #[arg(long, value_enum, help_heading = "Values")]
@@ -263,7 +267,7 @@ pub struct EmbedArgs {
     pub document_timeout: f64,
 
     /// Documents that may kill their worker before the run gives up
-    #[arg(long, value_name = "N", default_value = "100", help_heading = "Running")]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
     pub max_failures: usize,
 
     /// When to draw the progress bar
@@ -400,6 +404,14 @@ pub enum Bm25 {
     Robertson,
     /// idf is ln(N / df), and tf tends to k1 + 1
     Atire,
+    /// BM25+: as atire, and each term that occurs gets --delta
+    #[value(name = "bm25+")]
+    #[serde(rename = "bm25+")]
+    Plus,
+    /// BM25L: tf by length gets --delta before it saturates
+    #[value(name = "bm25l")]
+    #[serde(rename = "bm25l")]
+    Long,
 }
 
 /// Sizes of n-grams.
@@ -495,6 +507,21 @@ pub fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
+/// The command line of the program, parsed; it ends the program where clap refuses it.
+pub fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The command line's definition. A negative number is the value of an option, however wrong, and not an option.
+pub fn command() -> clap::Command {
+    let taking = |argument: Arg| match argument.get_long().is_some() && argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    };
+    Cli::command().mut_subcommand("embed", |embed| embed.mut_args(taking))
+}
+
 /// A number of bytes: a plain number, or one with K, M, G or T (powers of 1024), `B` and `iB` allowed.
 fn parse_size(text: &str) -> Result<u64, String> {
     let lower = text.trim().to_ascii_lowercase();
@@ -510,6 +537,16 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let number: u64 =
         digits.trim().parse().map_err(|_| "a size is a whole number and a unit, as 64M".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "larger than any file".to_owned())
+}
+
+/// A whole number.
+fn parse_number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "a whole number, as 100".to_owned())
+}
+
+/// A whole number from 1 on.
+fn parse_count(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "a whole number from 1 on".to_owned())
 }
 
 /// A number from 0 on.
@@ -552,11 +589,10 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{EmbedArgs, Format, Mode, SandboxChoice, name};
+use crate::cli::{DtypeChoice, EmbedArgs, Format, Mode, SandboxChoice, WeightChoice, name};
 use crate::coordinator::{
     Checkpoint, Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision,
     TallyJob, tally,
@@ -10,16 +10,17 @@ use crate::memory::MemoryShares;
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
-    OutputOptions, VOCABULARY, reserve, write_hash_terms, write_npy_f64, write_vocabulary,
+    OutputOptions, VOCABULARY, reserve, write_hash_terms, write_idf, write_vocabulary,
 };
 use crate::pool::{Confinement, Processes, Sandbox, Threads, WorkerPool};
 use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::result_file::ResultFile;
 use crate::say::say;
-use crate::settings::Settings;
+use crate::settings::{Settings, Values};
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result};
+use bowline_workers::documents::Documents;
 use bowline_workers::gate::Gates;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files};
@@ -236,6 +237,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     if let Some(file) = report_file {
         file.write(&serde_json::to_vec_pretty(&report)?)?;
     }
+    embedded.notices.iter().for_each(|text| notice(text));
     if !args.quiet {
         summarise(&report, &corpus, &embedded.failures, &target);
     }
@@ -302,6 +304,8 @@ struct Embedded {
     counts: Counts,
     bytes: u64,
     failures: Vec<String>,
+    /// What the user should know, besides.
+    notices: Vec<String>,
     scratch_bytes: u64,
 }
 
@@ -331,7 +335,8 @@ fn run(
     let (document_bytes, term_bytes) = finish.line_bytes();
     reserve(&line_files.0, DOCUMENTS, document_bytes)?;
     line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
-    let emitted = finish.emit(layout, supervision)?;
+    let emitted = finish.emit(layout, supervision);
+    let emitted = emitted.map_err(|error| explained(error, job, &finish, documents))?;
     matrix.finish(&layout, &finish, emitted)?;
     write_columns(job, output, &finish, &merged)?;
     let counts = Counts {
@@ -354,7 +359,60 @@ fn run(
         let hint = failure.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
         format!("{}: {failure}{hint}", documents.shown(row))
     });
-    Ok(Embedded { counts, bytes: totals.bytes, failures: failures.collect(), scratch_bytes: store.on_disk() })
+    Ok(Embedded {
+        counts,
+        bytes: totals.bytes,
+        failures: failures.collect(),
+        notices: terms_without_idf(job, &finish).into_iter().collect(),
+        scratch_bytes: store.on_disk(),
+    })
+}
+
+/// A notice of the terms of a list that occur in no document and so have no idf, by some formulas.
+fn terms_without_idf(job: &Job, finish: &Finish) -> Option<String> {
+    let model = job.model.as_ref().filter(|model| model.earlier.is_none())?;
+    let terms = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms());
+    let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
+    let first = String::from_utf8_lossy(without.next()?).into_owned();
+    Some(format!(
+        "terms of --vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output ({})",
+        1 + without.count(),
+        option_of_idf(&job.settings.values)
+    ))
+}
+
+/// The option that makes every idf finite.
+fn option_of_idf(values: &Values) -> &'static str {
+    match values.weight {
+        WeightChoice::Bm25 => "--bm25 lucene has an idf for every term",
+        _ => "without --no-smooth-idf every term has an idf",
+    }
+}
+
+/// An error about a value that is not finite, with its document, its term and the option that helps.
+fn explained(error: RunError, job: &Job, finish: &Finish, documents: &Documents) -> anyhow::Error {
+    let RunError::NotFinite { row, column } = error else { return error.into() };
+    let given = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
+    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
+    let what = match finish.term(column).or(given) {
+        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
+        None => format!("a term of bucket {column}"),
+    };
+    let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);
+    let is_earlier = job.model.as_ref().is_some_and(|model| model.earlier.is_some());
+    let values = &job.settings.values;
+    let why = match (has_idf, values.dtype) {
+        (false, _) if is_earlier => format!(
+            "has no idf, since no document of the output given by --vocabulary has it (make that anew: {})",
+            option_of_idf(values)
+        ),
+        (false, _) => format!("has no finite idf ({})", option_of_idf(values)),
+        (true, DtypeChoice::F32) => {
+            "has a value beyond what --dtype f32 holds (--dtype f64 holds more)".to_owned()
+        }
+        (true, _) => "has a value that is not finite (--k1 and --delta lead to smaller ones)".to_owned(),
+    };
+    anyhow::anyhow!("{}: {what} {why}", documents.shown(row as usize))
 }
 
 /// What is known of the columns and not written by workers: terms of buckets or of a given vocabulary, idf.
@@ -365,7 +423,7 @@ fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &
             output.write(HASH_TERMS, |out| write_hash_terms(out, named))?;
         }
         if job.settings.values.idf().is_some() {
-            output.write(IDF, |out| write_npy_f64(out, merged.columns, finish.idf()))?;
+            output.write(IDF, |out| write_idf(out, merged.columns, finish.idf()))?;
         }
         return Ok(());
     }

@@ -2,10 +2,9 @@
 //!
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
-use bowline::cli::{Cli, Command, exit, reference, signals};
+use bowline::cli::{self, Command, exit, reference, signals};
 use bowline::{bench_program, embed, inspect};
 use bowline_workers::distress::NotingAllocator;
-use clap::{CommandFactory as _, Parser as _};
 use std::io;
 use std::process::ExitCode;
 
@@ -16,7 +15,7 @@ static ALLOCATOR: NotingAllocator = NotingAllocator;
 const PAGES: [&str; 4] = ["bowline", "embed", "inspect", "completions"];
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse();
     keep_panics_of_documents_quiet();
     exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
@@ -24,9 +23,9 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench_program::run("bench", &args.arguments),
         Command::Generate(args) => bench_program::run("generate", &args.arguments),
         Command::Completions(args) => {
-            reference::completions(args, Cli::command(), &mut io::stdout().lock()).map(|()| true)
+            reference::completions(args, cli::command(), &mut io::stdout().lock()).map(|()| true)
         }
-        Command::Man(args) => reference::manual(args, Cli::command(), &PAGES).map(|()| true),
+        Command::Man(args) => reference::manual(args, cli::command(), &PAGES).map(|()| true),
     }))
 }
 

@@ -2,7 +2,7 @@
 //! transform later.
 
 use crate::corpus::display_path;
-use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_lines, read_npy_f64};
+use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_idf, read_lines};
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
@@ -62,7 +62,7 @@ impl Model {
         if let Some(buckets) = earlier.settings.columns.buckets() {
             let idf = directory.join(IDF);
             if idf.exists() {
-                earlier.idf = Some(read_npy_f64(&idf, buckets.n_features as usize).context(IDF)?);
+                earlier.idf = Some(read_idf(&idf, buckets.n_features as usize).context(IDF)?);
             }
             return Ok(Model { vocabulary: None, earlier: Some(earlier) });
         }

@@ -17,7 +17,7 @@ use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::{Buckets, MOST_FEATURES};
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::Sieve;
-use bowline_workers::plan::{Dtype, Norm, ValueSettings, Weight};
+use bowline_workers::plan::{Bm25Tf, Dtype, Norm, ValueSettings, Weight};
 use bowline_workers::reader::{ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -120,10 +120,18 @@ pub struct Values {
     pub k1: f64,
     /// How much a document's length counts.
     pub b: f64,
+    /// What BM25+ and BM25L give a term that occurs in addition.
+    #[serde(default = "default_delta")]
+    pub delta: f64,
     /// What rows are divided by.
     pub norm: NormChoice,
     /// Their type.
     pub dtype: DtypeChoice,
+}
+
+/// The delta of the bm25s package.
+fn default_delta() -> f64 {
+    0.5
 }
 
 impl std::str::FromStr for Df {
@@ -217,7 +225,9 @@ impl Settings {
         let is_count = |count: u32| (1..=MOST_FEATURES).contains(&count);
         ensure!(columns.n_features.is_none_or(is_count), "n_features: from 1 to {MOST_FEATURES}");
         ensure!(columns.n_features.is_some() == is_hashed, "n_features: only where features are hashed");
-        ensure!(values.k1 >= 0.0, "k1: a number from 0 on");
+        let is_finite = |number: f64| number >= 0.0 && number.is_finite();
+        ensure!(is_finite(values.k1), "k1: a number from 0 on");
+        ensure!(is_finite(values.delta), "delta: a number from 0 on");
         ensure!((0.0..=1.0).contains(&values.b), "b: a number from 0 to 1");
         // A token pattern, a language. Nobody has used the command line wrong if these are.
         text.analysis().and(text.sieve()).map_err(|error| anyhow!(error.0))?;
@@ -446,11 +456,16 @@ impl Values {
             ("--bm25", args.bm25.is_some(), WeightChoice::Bm25, "bm25"),
             ("--k1", args.k1.is_some(), WeightChoice::Bm25, "bm25"),
             ("--b", args.b.is_some(), WeightChoice::Bm25, "bm25"),
+            ("--delta", args.delta.is_some(), WeightChoice::Bm25, "bm25"),
         ];
         if let Some((option, _, _, name)) =
             needing.iter().find(|(_, given, needed, _)| *given && weight != *needed)
         {
             return Err(UsageError(format!("{option} needs --weight {name}")));
+        }
+        let bm25 = with.value(args.bm25, |v| v.bm25, Bm25::Lucene);
+        if args.delta.is_some() && !matches!(bm25, Bm25::Plus | Bm25::Long) {
+            return Err(UsageError("--delta needs --bm25 bm25+ or bm25l".to_owned()));
         }
         let default_norm = if weight == WeightChoice::Tfidf { NormChoice::L2 } else { NormChoice::None };
         let same_weight = earlier.filter(|values| values.weight == weight);
@@ -470,9 +485,10 @@ impl Values {
             weight,
             sublinear_tf: with.value(args.sublinear_tf.then_some(true), |v| v.sublinear_tf, false),
             smooth_idf: with.value(args.no_smooth_idf.then_some(false), |v| v.smooth_idf, true),
-            bm25: with.value(args.bm25, |v| v.bm25, Bm25::Lucene),
+            bm25,
             k1: with.value(args.k1, |v| v.k1, 1.5),
             b: with.value(args.b, |v| v.b, 0.75),
+            delta: with.value(args.delta, |v| v.delta, default_delta()),
             norm,
             dtype,
         })
@@ -487,6 +503,8 @@ impl Values {
             (WeightChoice::Bm25, Bm25::Lucene) => Some(Idf::Lucene),
             (WeightChoice::Bm25, Bm25::Robertson) => Some(Idf::Robertson),
             (WeightChoice::Bm25, Bm25::Atire) => Some(Idf::Atire),
+            (WeightChoice::Bm25, Bm25::Plus) => Some(Idf::Plus),
+            (WeightChoice::Bm25, Bm25::Long) => Some(Idf::Long),
         }
     }
 
@@ -498,8 +516,13 @@ impl Values {
                 WeightChoice::Binary => Weight::Binary,
                 WeightChoice::Tfidf => Weight::TfIdf { sublinear: self.sublinear_tf },
                 WeightChoice::Bm25 => {
-                    let ceiling = if self.bm25 == Bm25::Atire { self.k1 + 1.0 } else { 1.0 };
-                    Weight::Bm25 { k1: self.k1, b: self.b, ceiling }
+                    let tf = match self.bm25 {
+                        Bm25::Lucene | Bm25::Robertson => Bm25Tf::Plain { ceiling: 1.0 },
+                        Bm25::Atire => Bm25Tf::Plain { ceiling: self.k1 + 1.0 },
+                        Bm25::Plus => Bm25Tf::Plus { delta: self.delta },
+                        Bm25::Long => Bm25Tf::Long { delta: self.delta },
+                    };
+                    Weight::Bm25 { k1: self.k1, b: self.b, tf }
                 }
             },
             norm: match self.norm {

@@ -71,7 +71,7 @@ fn manifest_tells_settings_and_counts() {
             },
             "values": {
                 "weight": "count", "sublinear_tf": false, "smooth_idf": true, "bm25": "lucene", "k1": 1.5,
-                "b": 0.75, "norm": "none", "dtype": "i32",
+                "b": 0.75, "delta": 0.5, "norm": "none", "dtype": "i32",
             },
         },
         "counts": {

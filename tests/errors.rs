@@ -44,6 +44,9 @@ fn values_that_no_option_has() {
         ("--decode-error", "panic"),
         ("--features", "words"),
         ("--weight", "heavy"),
+        ("--bm25", "bm25"),
+        ("--delta", "-0.1"),
+        ("--delta", "inf"),
         ("--norm", "l3"),
         ("--dtype", "i8"),
         ("--mode", "fibers"),
@@ -201,11 +204,136 @@ fn standard_error_that_takes_nothing_changes_no_exit_code() {
 
 #[test]
 fn no_term_in_any_document() {
-    for text in ["", "a ! ?"] {
+    let cases: [(&str, &[&str], &str); 9] = [
+        ("", &[], "1 empty"),
+        ("\u{a0}\n", &[], "1 empty"),
+        ("! ?", &[], "1 without a letter or a digit"),
+        ("a b c", &[], "1 with words of one character only: --token-pattern '(?u)\\b\\w+\\b' takes them"),
+        ("the", &["--token-pattern", "x+"], "1 in which --token-pattern matches nothing"),
+        ("the and", &["--stop-words", "english"], "1 with stop words only: --stop-words"),
+        ("the cat", &["--ngrams", "3"], "1 shorter than an n-gram: --ngrams"),
+        ("the cat", &["--ngrams", "9", "--analyzer", "char"], "1 shorter than an n-gram: --ngrams"),
+        ("the", &["--tokenizer", "unicode", "--ngrams", "2"], "1 shorter than an n-gram: --ngrams"),
+    ];
+    for (text, options, reason) in cases {
         let dir = Dir::with_corpus(&[("a.txt", text)]);
-        assert_eq!(refused(&dir, dir.embed(&[]), 1), "empty vocabulary: no document has a term");
-        assert_eq!(dir.embedded(&["--features", "hashed"]).csr().rows(), [[]]);
+        let line = refused(&dir, dir.embed(options), 1);
+        assert_eq!(line, format!("empty vocabulary: no document has a term ({reason})"), "{options:?}");
+        let hashed = [options, &["--features", "hashed"]].concat();
+        assert_eq!(dir.embedded(&hashed).csr().rows(), [[]]);
     }
+    let dir = Dir::with_corpus(&[("a.txt", ""), ("b.txt", "a"), ("c.txt", ""), ("d.txt", "\0")]);
+    let line = refused(&dir, dir.embed(&[]), 1);
+    assert!(line.contains("(2 empty; 1 with words of one character only: "), "{line}");
+}
+
+#[test]
+fn no_term_is_left_after_pruning() {
+    let dir = Dir::with_corpus(&[("a.txt", &b"cat"[..]), ("b.txt", b"dog"), ("c.txt", b"\xff")]);
+    for (options, said) in [
+        (
+            &["--min-df", "5"][..],
+            "--min-df asks for 5 documents or more, but the corpus has 2 documents (lower --min-df)",
+        ),
+        (
+            &["--min-df", "2"],
+            "no term is left: none of the 2 terms occurs in 2 documents or more (lower --min-df)",
+        ),
+        (
+            &["--max-df", "0.2"],
+            "--max-df allows 0.4 documents at most, so no term can be kept (raise --max-df)",
+        ),
+        (
+            &["--min-df", "2", "--max-df", "0.5"],
+            "--max-df allows 1 documents at most, but --min-df asks for 2 or more",
+        ),
+    ] {
+        assert_eq!(refused(&dir, dir.embed(options), 1), said);
+    }
+    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("b.txt", "cat")]);
+    let line = refused(&dir, dir.embed(&["--max-df", "1"]), 1);
+    assert_eq!(line, "no term is left: each of the 1 terms occurs in more than 1 documents (raise --max-df)");
+}
+
+#[test]
+fn negative_numbers_are_values_of_their_options() {
+    let dir = pets();
+    let options = [
+        "--k1",
+        "--b",
+        "--delta",
+        "--min-df",
+        "--max-df",
+        "--max-features",
+        "--n-features",
+        "--ngrams",
+        "--workers",
+        "--max-reads",
+        "--memory",
+        "--worker-memory",
+        "--document-timeout",
+        "--max-failures",
+        "--read-latency",
+        "--max-document-bytes",
+    ];
+    for option in options {
+        let said = misused(&dir, &["embed", "-o", "out", option, "-1", "corpus"]);
+        assert!(said.starts_with(&format!("error: invalid value '-1' for '{option} <")), "{said}");
+        assert!(!said.contains("tip:") && !said.contains("digit"), "{said}");
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_are_not_written() {
+    let dir = Dir::with_corpus(&[("1", "aa"), ("2", "aa")]);
+    dir.write("words", "aa\nzz\n");
+    fs::create_dir(dir.path("later")).unwrap();
+    dir.write("later/1", "aa zz");
+    let hashed = "--features hashed --n-features 8";
+    let unsmoothed = "--weight tfidf --no-smooth-idf";
+    let (list, atire) = ("--vocabulary words", "--weight bm25 --bm25 atire");
+    let term = "1: the term `zz` has no idf, since no document of the output given by --vocabulary has it";
+    let bucket =
+        "1: a term of bucket 0 has no idf, since no document of the output given by --vocabulary has it";
+    for (options, said, option) in [
+        (format!("{unsmoothed} {hashed}"), bucket, "without --no-smooth-idf"),
+        (format!("{unsmoothed} {list} --dtype f64"), term, "without --no-smooth-idf"),
+        (format!("{unsmoothed} {list} --norm none --dense"), term, "without --no-smooth-idf"),
+        (format!("{atire} {list}"), term, "--bm25 lucene"),
+        (format!("--weight bm25 --bm25 bm25+ {list}"), term, "--bm25 lucene"),
+        (format!("{atire} {hashed} --no-alternate-sign"), bucket, "--bm25 lucene"),
+    ] {
+        let output = dir.embedded(&[&["--force"], &*options.split(' ').collect::<Vec<_>>()].concat());
+        let files = output.files();
+        if let Some(idf) = files.get("idf.npy") {
+            assert!(crate::support::Array::parse(idf).numbers().iter().all(|idf| idf.is_finite()));
+        }
+        // What it was made from has a value for each of its cells, as in scikit-learn.
+        dir.embed_to("again", &["--vocabulary", "out", "--force"]).run().expect(0);
+        for mode in ["processes", "threads", "inline"] {
+            let run = dir.bowline(&["embed", "--vocabulary", "out", "--mode", mode, "-o", "new", "later"]);
+            let line = refused(&dir, run, 1);
+            assert!(line.starts_with(said) && line.contains(option), "{options}: {line}");
+        }
+    }
+    let dir = Dir::with_corpus(&[("1", "aa aa"), ("2", "bb")]);
+    let line = refused(&dir, dir.embed(&["--weight", "bm25", "--bm25", "atire", "--k1", "1.7e308"]), 1);
+    assert!(line.contains("the term `aa` has a value"), "{line}");
+}
+
+#[test]
+fn terms_of_a_list_that_no_document_has_are_noticed_where_they_get_no_idf() {
+    let dir = pets();
+    dir.write("words", "cat\nzz\nyy\n");
+    let options = ["--vocabulary", "words", "--weight", "tfidf", "--no-smooth-idf"];
+    let finished = dir.embed(&options).run().expect(0);
+    let said =
+        "bowline: terms of --vocabulary that occur in no document: 2, `zz` the first; they have no idf";
+    assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
+    assert_eq!(
+        dir.embed(&[&options[..3], &["tfidf", "--force"]].concat()).run().expect(0).stderr.lines().count(),
+        2
+    );
 }
 
 #[test]

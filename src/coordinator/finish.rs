@@ -5,6 +5,7 @@ use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::merge::Vocabulary;
 use super::tally::Tallied;
 use super::{Phase, RunError, RunEvent, system};
+use bowline_workers::absence::Absence;
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
@@ -16,7 +17,7 @@ use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -172,7 +173,8 @@ impl Finish {
             None => 0.0..=f64::INFINITY,
         };
         if kept.is_empty() && embedded > 0 {
-            return Err(RunError::Bounds { low: *kept.start(), high: *kept.end() });
+            let (low, high) = (*kept.start(), *kept.end());
+            return Err(RunError::AllPruned { terms: None, low, high, documents: embedded });
         }
         let mean_length = match &job.idf {
             IdfSource::Earlier(_, mean_length) => *mean_length,
@@ -233,7 +235,7 @@ impl Finish {
                 }
                 // Where every document has failed, the list of the causes is the result.
                 if self.vocabulary.is_empty() && self.plan.embedded > 0 {
-                    return Err(if found > 0 { RunError::AllPruned } else { RunError::EmptyVocabulary });
+                    return Err(self.no_columns(found));
                 }
                 self.vocabulary.len()
             }
@@ -247,6 +249,21 @@ impl Finish {
             self.perform(tasks.collect(), supervision)?;
         }
         Ok(Merged { columns, nonzeros })
+    }
+
+    /// Why none of `terms` terms is a column.
+    fn no_columns(&self, terms: u64) -> RunError {
+        let plan = &self.plan;
+        if terms > 0 {
+            let (low, high) = (*plan.kept.start(), *plan.kept.end());
+            return RunError::AllPruned { terms: Some(terms), low, high, documents: plan.embedded };
+        }
+        let mut documents = BTreeMap::new();
+        let records = (0..plan.places.len()).filter_map(|row| plan.record(row));
+        for record in records.filter(|record| record.failure().is_none()) {
+            *documents.entry(Absence::decode(record.absence())).or_default() += 1;
+        }
+        RunError::EmptyVocabulary(documents)
     }
 
     /// Sorts every segment's terms and merges them, and tells how many terms there are.
@@ -405,6 +422,12 @@ impl Finish {
         self.plan.mean_length
     }
 
+    /// The term of a column; nothing if columns are buckets or terms that were given.
+    pub fn term(&self, column: u32) -> Option<&[u8]> {
+        let is_found = matches!(self.job.columns, Columns::Terms(_));
+        self.terms().nth(column as usize).map(|(term, _)| term).filter(|_| is_found)
+    }
+
     /// The terms of the columns or of named buckets, in order of their bytes.
     pub fn terms(&self) -> impl Iterator<Item = (&[u8], MergedTerm)> {
         self.vocabulary.terms(&self.plan).map(|term| (self.plan.term(&term), term))
@@ -507,8 +530,10 @@ impl Work for FinishWork {
     }
 
     fn reported(&mut self, _desk: usize, task: Task, report: Report) -> Result<(), RunError> {
-        if matches!(report, Report::Broken { .. }) {
-            return Err(broken(task, report));
+        match report {
+            Report::Broken { .. } => return Err(broken(task, report)),
+            Report::NotFinite { row, column } => return Err(RunError::NotFinite { row, column }),
+            _ => {}
         }
         self.reports.push((task, report));
         self.attempts = 0;

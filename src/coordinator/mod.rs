@@ -16,9 +16,11 @@ pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning
 pub use tally::{TallyJob, tally};
 
 use crate::pool::PoolError;
+use bowline_workers::absence::Absence;
 use bowline_workers::failure::Failure;
 use bowline_workers::protocol::Usage;
 use bowline_workers::recorder::Distress;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -103,20 +105,29 @@ pub enum RunError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// No term can be kept.
-    #[error("--max-df allows {high} documents at most, but --min-df asks for {low} at least")]
-    Bounds {
-        /// What `--min-df` comes to.
+    /// No term can be kept, or none was.
+    #[error("{}", pruned(*.terms, *.low, *.high, *.documents))]
+    AllPruned {
+        /// Terms that there were; none if they were not looked at.
+        terms: Option<u64>,
+        /// Documents that `--min-df` asks for.
         low: f64,
-        /// What `--max-df` comes to.
+        /// Documents that `--max-df` allows.
         high: f64,
+        /// Documents that did not fail.
+        documents: u64,
     },
-    /// No term was kept.
-    #[error("no term is left after pruning (lower --min-df or raise --max-df)")]
-    AllPruned,
     /// No term occurs in any document.
-    #[error("empty vocabulary: no document has a term")]
-    EmptyVocabulary,
+    #[error("empty vocabulary: no document has a term ({})", absences(.0))]
+    EmptyVocabulary(BTreeMap<Option<Absence>, u64>),
+    /// A value is not finite.
+    #[error("a value is not finite")]
+    NotFinite {
+        /// Its row.
+        row: u64,
+        /// Its column.
+        column: u32,
+    },
 }
 
 impl RunError {
@@ -139,6 +150,55 @@ fn last_words(distress: Distress) -> String {
         Distress::Exit => "its worker ended the program".to_owned(),
         Distress::Signal(signal) => Failure::Killed(signal).to_string(),
     }
+}
+
+/// Why no term is left of `terms` after pruning: each must occur in `low` to `high` of `documents` documents.
+fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
+    let (asks, allows) = (low > 1.0, high < documents as f64);
+    let corpus = format!("{documents} {}", if documents == 1 { "document" } else { "documents" });
+    match (terms, asks, allows) {
+        (_, true, false) if low > documents as f64 => {
+            format!("--min-df asks for {low} documents or more, but the corpus has {corpus} (lower --min-df)")
+        }
+        (None, true, true) => {
+            format!("--max-df allows {high} documents at most, but --min-df asks for {low} or more")
+        }
+        (None, ..) => {
+            format!("--max-df allows {high} documents at most, so no term can be kept (raise --max-df)")
+        }
+        (Some(terms), true, false) => {
+            format!(
+                "no term is left: none of the {terms} terms occurs in {low} documents or more (lower --min-df)"
+            )
+        }
+        (Some(terms), false, _) => {
+            format!(
+                "no term is left: each of the {terms} terms occurs in more than {high} documents (raise --max-df)"
+            )
+        }
+        (Some(terms), true, true) => format!(
+            "no term is left: none of the {terms} terms occurs in {low} to {high} documents (lower --min-df or raise --max-df)"
+        ),
+    }
+}
+
+/// How many documents have no term for which reason, and which option helps.
+fn absences(documents: &BTreeMap<Option<Absence>, u64>) -> String {
+    let reasons = documents.iter().map(|(absence, documents)| {
+        let reason = match absence {
+            Some(Absence::Empty) => "empty",
+            Some(Absence::NoWord) => "without a letter or a digit",
+            Some(Absence::ShortWords) => {
+                "with words of one character only: --token-pattern '(?u)\\b\\w+\\b' takes them"
+            }
+            Some(Absence::NoMatch) => "in which --token-pattern matches nothing",
+            Some(Absence::StopWords) => "with stop words only: --stop-words",
+            Some(Absence::FewerThanNgram) => "shorter than an n-gram: --ngrams",
+            None => "for another reason",
+        };
+        format!("{documents} {reason}")
+    });
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 fn system(what: &'static str) -> impl Fn(std::io::Error) -> RunError {

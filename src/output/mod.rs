@@ -12,7 +12,7 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
-pub use npy::{NpyFile, elements, read_npy_f64, reserve, write_npy_f64};
+pub use npy::{NpyFile, elements, read_idf, reserve, write_idf};
 pub use npz::{NpzFile, Places, find};
 pub use reader::{open, read_lines};
 pub use terms::{write_hash_terms, write_vocabulary};

@@ -79,13 +79,18 @@ impl NpyFile {
     }
 }
 
-/// Writes a vector of `length` doubles.
+/// How `idf.npy` marks a column that has no idf, since no document has it: negative zero, which no formula gives. It is
+/// finite, and 0 in all arithmetic.
+const NO_IDF: f64 = -0.0;
+
+/// Writes the idf of `length` columns. One that is infinite becomes [`NO_IDF`].
 ///
 /// # Errors
 /// The writer's.
-pub fn write_npy_f64(out: &mut dyn Write, length: u64, values: impl Iterator<Item = f64>) -> io::Result<()> {
+pub fn write_idf(out: &mut dyn Write, length: u64, idf: impl Iterator<Item = f64>) -> io::Result<()> {
     out.write_all(&header("<f8", &[length]))?;
-    values.take(length as usize).try_for_each(|value| out.write_all(&value.to_le_bytes()))
+    let written = |idf: f64| if idf.is_finite() { idf } else { NO_IDF };
+    idf.take(length as usize).try_for_each(|idf| out.write_all(&written(idf).to_le_bytes()))
 }
 
 /// Where the elements begin in `file`; nothing if it is not an array of `shape`, of elements of `dtype`, as it is written
@@ -97,16 +102,20 @@ pub fn elements(file: &[u8], dtype: Dtype, shape: &[u64]) -> Option<usize> {
     (rest.len() as u64 == bytes).then_some(header.len())
 }
 
-/// Reads a vector of `length` doubles, as [`write_npy_f64`] writes it.
+/// Reads the idf of `length` columns, as [`write_idf`] writes them. A column without one has an infinite idf again, so that
+/// a document that has the column is found out.
 ///
 /// # Errors
 /// If the file can't be read or holds anything else, or there is no memory for so many.
-pub fn read_npy_f64(path: &Path, length: usize) -> Result<Vec<f64>> {
+pub fn read_idf(path: &Path, length: usize) -> Result<Vec<f64>> {
     let bytes = reader::read(path)?;
     let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
     let mut values = Vec::new();
     values.try_reserve_exact(length)?;
-    values.extend(bytes[start..].as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)));
+    values.extend(bytes[start..].as_chunks::<8>().0.iter().map(|bytes| {
+        let idf = f64::from_le_bytes(*bytes);
+        if idf.is_finite() && idf.to_bits() != NO_IDF.to_bits() { idf } else { f64::INFINITY }
+    }));
     Ok(values)
 }
 
@@ -117,7 +126,7 @@ mod tests {
     #[test]
     fn an_array_is_read_as_it_was_written_or_not_at_all() {
         let mut written = Vec::new();
-        write_npy_f64(&mut written, 2, [1.5, -2.0].into_iter()).unwrap();
+        write_idf(&mut written, 2, [1.5, -2.0].into_iter()).unwrap();
         assert_eq!(elements(&written, Dtype::F64, &[2]), Some(ALIGNMENT * 2));
         for (dtype, shape) in [
             (Dtype::I64, &[2][..]),

@@ -156,6 +156,7 @@ def bm25(
     method: str = "lucene",
     k1: float = 1.5,
     b: float = 0.75,
+    delta: float = 0.5,
     norm: Optional[str] = None,
     dtype: Any = np.float64,
     n_features: Optional[int] = None,
@@ -176,7 +177,7 @@ def bm25(
 
         identifiers: dict[Any, int] = {}
         numbered = [[identifiers.setdefault(key, len(identifiers)) for key in keys] for keys in documents]
-        index = bm25s.BM25(k1=k1, b=b, method=method, dtype=np.dtype(dtype).name)
+        index = bm25s.BM25(k1=k1, b=b, delta=delta, method=method, dtype=np.dtype(dtype).name)
         index.index((numbered, identifiers), create_empty_token=False, show_progress=False)
 
         scores = index.scores

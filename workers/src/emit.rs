@@ -4,7 +4,7 @@
 //! worker is given offsets and element types; it does not know the container around them.
 
 use crate::mapped::output_rows;
-use crate::plan::{Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
+use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
 use crate::protocol::{Layout, Report};
 use crate::row;
 use bytemuck::Pod;
@@ -18,10 +18,11 @@ use std::sync::atomic::Ordering;
 trait Element: Pod {
     fn from_count(count: i32) -> Self;
     fn from_value(value: f64) -> Self;
+    fn is_finite(self) -> bool;
 }
 
 macro_rules! element {
-    ($($t:ty),*) => {$(
+    ($($t:ty: $is_finite:expr),*) => {$(
         impl Element for $t {
             fn from_count(count: i32) -> Self {
                 count as $t
@@ -29,10 +30,13 @@ macro_rules! element {
             fn from_value(value: f64) -> Self {
                 value as $t
             }
+            fn is_finite(self) -> bool {
+                $is_finite(self)
+            }
         }
     )*};
 }
-element!(i32, i64, f32, f64);
+element!(i32: |_| true, i64: |_| true, f32: f32::is_finite, f64: f64::is_finite);
 
 /// A type of column numbers.
 trait Index: Pod {
@@ -113,7 +117,9 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
     for row in rows {
         scratch.load(plan, row);
         indices.extend(scratch.cells.iter().map(|&cell| I::from_column(column(cell))));
-        scratch.values(plan, &mut data);
+        if let Err(NotFinite(at)) = scratch.values(plan, &mut data) {
+            return Ok(scratch.not_finite(row, at));
+        }
     }
     // A row that disagrees with the offsets computed from it would overwrite its neighbour.
     if indices.len() as u64 != end - start {
@@ -137,7 +143,9 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
     for (mut out, row) in view.outer_iter_mut().zip(rows) {
         scratch.load(plan, row);
         data.clear();
-        scratch.values(plan, &mut data);
+        if let Err(NotFinite(at)) = scratch.values(plan, &mut data) {
+            return Ok(scratch.not_finite(row, at));
+        }
         for (&cell, &value) in scratch.cells.iter().zip(&data) {
             out[column(cell) as usize] = value;
         }
@@ -208,17 +216,25 @@ impl Row {
         }
     }
 
+    /// The report of a value that is not finite.
+    fn not_finite(&self, row: usize, at: usize) -> Report {
+        Report::NotFinite { row: row as u64, column: self.cells.get(at).map_or(0, |&cell| column(cell)) }
+    }
+
     /// Appends the values of the row's cells to `data`.
-    fn values<T: Element>(&mut self, plan: &Plan, data: &mut Vec<T>) {
+    ///
+    /// # Errors
+    /// If one of them is not finite.
+    fn values<T: Element>(&mut self, plan: &Plan, data: &mut Vec<T>) -> Result<(), NotFinite> {
         let cells = &self.cells;
         match plan.values.weight {
             Weight::Count if plan.values.norm == Norm::None => {
                 data.extend(cells.iter().map(|&cell| T::from_count(count(cell))));
-                return;
+                return Ok(());
             }
             Weight::Binary if plan.values.norm == Norm::None => {
                 data.extend(cells.iter().map(|_| T::from_count(1)));
-                return;
+                return Ok(());
             }
             _ => {}
         }
@@ -233,30 +249,52 @@ impl Row {
             Weight::TfIdf { sublinear: true } => {
                 self.values.extend(cells.iter().map(|&cell| ((count(cell) as f64).ln() + 1.0) * idf(cell)));
             }
-            Weight::Bm25 { k1, b, ceiling } => {
-                let length = if plan.mean_length > 0.0 { self.length as f64 / plan.mean_length } else { 0.0 };
-                let slope = k1 * (1.0 - b + b * length);
+            Weight::Bm25 { k1, b, tf } => {
+                let length = match tf {
+                    _ if plan.mean_length <= 0.0 => 1.0 - b,
+                    Bm25Tf::Plain { .. } => 1.0 - b + b * (self.length as f64 / plan.mean_length),
+                    // In the order of the reference: what is taken off below makes the last bits count.
+                    _ => 1.0 - b + b * self.length as f64 / plan.mean_length,
+                };
                 self.values.extend(cells.iter().map(|&cell| {
-                    let tf = count(cell) as f64;
-                    idf(cell) * (tf * ceiling / (slope + tf))
+                    let ((tf, absent), idf) = (tf.of(count(cell) as f64, k1, length), idf(cell));
+                    idf * tf - idf * absent
                 }));
             }
         }
-        normalise(&mut self.values, plan.values.norm);
+        normalise(&mut self.values, plan.values.norm)?;
         data.extend(self.values.iter().map(|&value| T::from_value(value)));
+        let written = &data[data.len() - self.values.len()..];
+        match written.iter().all(|value| value.is_finite()) {
+            true => Ok(()),
+            false => Err(NotFinite(written.iter().position(|value| !value.is_finite()).unwrap_or(0))),
+        }
     }
 }
 
+/// A value that is not finite: the cell of the row that has it.
+#[derive(PartialEq, Debug)]
+struct NotFinite(usize);
+
 /// Divides the values by their norm. A row of zeroes stays.
-fn normalise(values: &mut [f64], norm: Norm) {
+///
+/// # Errors
+/// If the norm is not finite: then the values would become zeroes or no numbers. The largest value is to blame.
+fn normalise(values: &mut [f64], norm: Norm) -> Result<(), NotFinite> {
     let length = match norm {
-        Norm::None => return,
+        Norm::None => return Ok(()),
         Norm::L1 => values.iter().map(|value| value.abs()).sum::<f64>(),
         Norm::L2 => values.iter().map(|value| value * value).sum::<f64>().sqrt(),
     };
+    if !length.is_finite() {
+        let size = |cell: &usize| values[*cell].abs();
+        let largest = (0..values.len()).max_by(|one, other| size(one).total_cmp(&size(other)));
+        return Err(NotFinite(largest.unwrap_or(0)));
+    }
     if length > 0.0 {
         values.iter_mut().for_each(|value| *value /= length);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -267,14 +305,16 @@ mod tests {
     fn norms() {
         let normalised = |norm| {
             let mut values = [3.0, -4.0];
-            normalise(&mut values, norm);
+            normalise(&mut values, norm).unwrap();
             values
         };
         assert_eq!(normalised(Norm::None), [3.0, -4.0]);
         assert_eq!(normalised(Norm::L1), [3.0 / 7.0, -4.0 / 7.0]);
         assert_eq!(normalised(Norm::L2), [0.6, -0.8]);
         let mut zeroes = [0.0; 3];
-        normalise(&mut zeroes, Norm::L2);
+        normalise(&mut zeroes, Norm::L2).unwrap();
         assert_eq!(zeroes, [0.0; 3]);
+        assert_eq!(normalise(&mut [1.0, -1e200, 1e199], Norm::L2), Err(NotFinite(1)));
+        assert_eq!(normalise(&mut [1.0, f64::NAN], Norm::L1), Err(NotFinite(1)));
     }
 }

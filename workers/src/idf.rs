@@ -14,8 +14,12 @@ pub enum Idf {
     Lucene,
     /// ln(max(1, (N - df + 0.5) / (df + 0.5))).
     Robertson,
-    /// ln(N / df).
+    /// ln(N / df); infinite for a column that no document has.
     Atire,
+    /// ln((N + 1) / df), of BM25+; infinite for a column that no document has.
+    Plus,
+    /// ln((N + 1) / (df + 0.5)), of BM25L.
+    Long,
 }
 
 impl Idf {
@@ -30,6 +34,8 @@ impl Idf {
             Idf::Lucene => (1.0 + odds).ln(),
             Idf::Robertson => odds.max(1.0).ln(),
             Idf::Atire => (n / df).ln(),
+            Idf::Plus => ((n + 1.0) / df).ln(),
+            Idf::Long => ((n + 1.0) / (df + 0.5)).ln(),
         }
     }
 }

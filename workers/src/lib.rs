@@ -1,9 +1,10 @@
 //! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
 //!
-//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `plan` > `segment`,
+//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`, `plan` > `segment`,
 //! `lexicon`, `hashing`, `idf`, `reader` > `documents`, `analyzer` > `protocol`, `failure`, `distress` > `recorder`, `row`, `mapped`. Nothing here knows the
 //! mode, the command line or the terminal.
 
+pub mod absence;
 pub mod analyzer;
 pub mod distress;
 pub mod documents;

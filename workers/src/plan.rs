@@ -161,9 +161,48 @@ pub enum Weight {
         k1: f64,
         /// How much length counts.
         b: f64,
-        /// What a saturated tf tends to, before idf: k1 + 1 for atire, 1 for the others.
+        /// How tf saturates.
+        tf: Bm25Tf,
+    },
+}
+
+/// How tf saturates in BM25. With s = k1 (1 - b + b length / mean length):
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Bm25Tf {
+    /// tf c / (s + tf).
+    Plain {
+        /// What it tends to, c: k1 + 1 for atire, 1 for lucene and robertson.
         ceiling: f64,
     },
+    /// BM25+ (Lv and Zhai, 2011): tf (k1 + 1) / (s + tf) + delta.
+    Plus {
+        /// What each occurring term gets in addition.
+        delta: f64,
+    },
+    /// BM25L (Lv and Zhai, 2011), with t = tf k1 / s + delta: t (k1 + 1) / (k1 + t).
+    Long {
+        /// What is added to the tf of each occurring term.
+        delta: f64,
+    },
+}
+
+impl Bm25Tf {
+    /// The saturated tf of a term that occurs `tf` times, for a document whose length counts as `length`: 1 - b + b length /
+    /// mean length. As the bm25s package stores them, the values of BM25+ and BM25L are less by what a term gets that does not
+    /// occur: what is not stored then counts as 0, and the order of a query's documents is the same.
+    ///
+    /// Returns the saturated tf and what is to be taken off.
+    pub fn of(self, tf: f64, k1: f64, length: f64) -> (f64, f64) {
+        match self {
+            Bm25Tf::Plain { ceiling } => (tf * ceiling / (k1 * length + tf), 0.0),
+            Bm25Tf::Plus { delta } => ((k1 + 1.0) * tf / (k1 * length + tf) + delta, delta),
+            Bm25Tf::Long { delta } => {
+                let saturated = |tf: f64| (k1 + 1.0) * (tf + delta) / (k1 + tf + delta);
+                let absent = if delta > 0.0 { saturated(0.0) } else { 0.0 };
+                (saturated(tf / length), absent)
+            }
+        }
+    }
 }
 
 /// What each row is divided by.

@@ -149,6 +149,13 @@ pub enum Report {
         /// CRC-32 of the values written.
         data: u32,
     },
+    /// A value is not finite: nothing of the task counts.
+    NotFinite {
+        /// Its row.
+        row: u64,
+        /// Its column.
+        column: u32,
+    },
     /// The task failed for a reason that no retry mends.
     Broken {
         /// The system's error, 0 if the task made no sense to this worker.

@@ -47,7 +47,8 @@ struct Header {
     row_words: u32,
     /// Pairs of the packed row.
     nonzeros: u32,
-    unused: u32,
+    /// 0, or why there is no term (`Absence::encode`).
+    absence: u32,
     unknown: u64,
 }
 
@@ -64,6 +65,8 @@ pub struct Outcome<'a> {
     pub failure: Option<Failure>,
     /// Terms counted, before any pruning.
     pub tokens: u64,
+    /// Why there are none (`Absence::encode`), or 0.
+    pub absence: u32,
     /// Those of them that a fixed vocabulary does not have.
     pub unknown: u64,
     /// The packed row (`row`), in order of first occurrence or, for hashed features, of columns.
@@ -221,6 +224,11 @@ impl<'a> Record<'a> {
         self.header.tokens
     }
 
+    /// Why the document has no term, for `Absence::decode`.
+    pub fn absence(&self) -> u32 {
+        self.header.absence
+    }
+
     /// Terms that a fixed vocabulary does not have.
     pub fn unknown(&self) -> u64 {
         self.header.unknown
@@ -360,7 +368,7 @@ impl SegmentWriter {
             new_terms: outcome.new_terms,
             row_words: outcome.row.len() as u32,
             nonzeros: outcome.nonzeros,
-            unused: 0,
+            absence: outcome.absence,
             unknown: outcome.unknown,
         };
         let row: &[u8] = bytemuck::cast_slice(outcome.row);
@@ -388,6 +396,7 @@ mod tests {
             source: Source { bytes: 5, modified: -1 },
             failure: None,
             tokens: 9,
+            absence: 0,
             unknown: 2,
             row,
             nonzeros: row.len() as u32,

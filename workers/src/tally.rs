@@ -3,6 +3,7 @@
 //!
 //! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
 
+use crate::absence::Absence;
 use crate::analyzer::pieces::Piece;
 use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
 use crate::documents::{Documents, Source};
@@ -58,6 +59,8 @@ pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
     analyzer: Analyzer,
+    text_settings: TextSettings,
+    sieve: Sieve,
     counter: AnyCounter,
     /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
     is_cache: bool,
@@ -66,6 +69,8 @@ pub struct Tally {
     segment: SegmentWriter,
     pen: Pen,
     text: Vec<u8>,
+    /// Whether the last document was read in one piece.
+    is_whole: bool,
     words: Vec<u32>,
     pairs: Vec<u64>,
 }
@@ -140,6 +145,8 @@ impl Tally {
             documents,
             reader: Reader::new(settings.reading, analyzer.cuts(), gate),
             analyzer,
+            text_settings: settings.text.clone(),
+            sieve: settings.sieve.clone(),
             counter: AnyCounter::new(settings),
             is_cache,
             lexicon_bytes: settings.lexicon_bytes.min(most),
@@ -147,6 +154,7 @@ impl Tally {
             segment,
             pen,
             text: Vec::new(),
+            is_whole: false,
             words: Vec::new(),
             pairs: Vec::new(),
         }
@@ -219,7 +227,7 @@ impl Tally {
 
     /// Counts the terms of document `row`, from its first piece on. What was counted of it before is forgotten.
     fn count_pieces(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let Tally { reader, documents, analyzer, counter, text, pen, .. } = self;
+        let Tally { reader, documents, analyzer, counter, text, pen, is_whole, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
         let source = reading.source;
         let failed = |failure| (source, failure);
@@ -229,6 +237,7 @@ impl Tally {
         loop {
             counter.count(analyzer, text, reading.piece).map_err(failed)?;
             if reading.piece.is_last {
+                *is_whole = reading.piece == Piece::WHOLE;
                 return Ok(source);
             }
             reader.next(&mut reading, text).map_err(failed)?;
@@ -240,6 +249,11 @@ impl Tally {
         let counter = self.counter.get();
         let may_repeat = counter.may_repeat();
         let (row, numbers) = counter.finish_document();
+        let absence = match row.tokens {
+            // The text is that of the last piece.
+            0 if self.is_whole => Absence::of(&self.text, &self.text_settings, &self.sieve).encode(),
+            _ => 0,
+        };
         self.words.clear();
         let nonzeros = match &*numbers {
             Numbers::Local(_) if !may_repeat => {
@@ -257,6 +271,7 @@ impl Tally {
             source,
             failure: None,
             tokens: row.tokens,
+            absence,
             unknown: row.unknown,
             row: &self.words,
             nonzeros: nonzeros as u32,
@@ -275,6 +290,7 @@ impl Tally {
             source,
             failure: Some(failure),
             tokens: 0,
+            absence: 0,
             unknown: 0,
             row: &[],
             nonzeros: 0,

@@ -1,0 +1,117 @@
+//! Why a document that was read has no term: a hint for the user whose corpus has none at all.
+//!
+//! Only documents without a term are looked at twice, and only if they were read in one piece, so it costs next to nothing.
+
+use crate::analyzer::pieces::Piece;
+use crate::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
+use crate::lexicon::Sieve;
+
+/// Why a document has no term.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Absence {
+    /// It has no byte, or nothing but white space.
+    Empty,
+    /// It has no letter and no digit.
+    NoWord,
+    /// Its words have one character each, and the default pattern asks for two.
+    ShortWords,
+    /// The token pattern matches nothing.
+    NoMatch,
+    /// All its words are stop words.
+    StopWords,
+    /// It has fewer words, or characters, than an n-gram.
+    FewerThanNgram,
+}
+
+/// All of them, in the order of their numbers from 1.
+const ALL: [Absence; 6] = [
+    Absence::Empty,
+    Absence::NoWord,
+    Absence::ShortWords,
+    Absence::NoMatch,
+    Absence::StopWords,
+    Absence::FewerThanNgram,
+];
+
+impl Absence {
+    /// A number for a record, from 1.
+    pub fn encode(self) -> u32 {
+        self as u32 + 1
+    }
+
+    /// The reason of a record's number; nothing for one that means none.
+    pub fn decode(number: u32) -> Option<Self> {
+        ALL.get((number as usize).checked_sub(1)?).copied()
+    }
+
+    /// Why `text` has no term. It is the text of a whole document, as it is left after it was analyzed.
+    pub fn of(text: &[u8], settings: &TextSettings, sieve: &Sieve) -> Self {
+        let shown = String::from_utf8_lossy(text);
+        if shown.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
+            return Absence::Empty;
+        }
+        let Grams::Words { tokenizer, .. } = &settings.grams else { return Absence::FewerThanNgram };
+        let mut words = Words { sieve, all: 0, kept: 0 };
+        let mut copy = text.to_vec();
+        // It was analyzed before: what fails now has not failed then.
+        let _ = Analyzer::new(settings).analyze(&mut copy, Piece::WHOLE, &mut words);
+        match words {
+            Words { all: 0, .. } if matches!(tokenizer, Tokenizer::Pattern(_)) => Absence::NoMatch,
+            Words { all: 0, .. } if shown.chars().any(char::is_alphanumeric) => Absence::ShortWords,
+            Words { all: 0, .. } => Absence::NoWord,
+            Words { kept: 0, .. } => Absence::StopWords,
+            _ => Absence::FewerThanNgram,
+        }
+    }
+}
+
+/// Counts words, and those that are no stop words.
+struct Words<'a> {
+    sieve: &'a Sieve,
+    all: u64,
+    kept: u64,
+}
+
+impl TermSink for Words<'_> {
+    fn terms(&mut self, text: &[u8], spans: &[Span]) {
+        for &[start, end] in spans {
+            self.all += 1;
+            self.kept += self.sieve.sift(&text[start as usize..end as usize]).is_some() as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analyzer::decode::DecodeError;
+    use crate::analyzer::pattern::TokenPattern;
+    use crate::analyzer::stop_words::StopWords;
+    use std::sync::Arc;
+
+    #[test]
+    fn reasons_are_told_apart() {
+        let settings = |grams| TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+        };
+        let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
+        let sieve = Sieve { stop_words: Some(Arc::new(StopWords::from_list("the\nand"))), stemmer: None };
+        let pattern = Tokenizer::Pattern(Arc::new(TokenPattern::new("x+").unwrap()));
+        for (text, settings, absence) in [
+            (" \n\t", words(Tokenizer::Words, 1..=1), Absence::Empty),
+            ("... --", words(Tokenizer::Words, 1..=1), Absence::NoWord),
+            ("a b c", words(Tokenizer::Words, 1..=1), Absence::ShortWords),
+            ("cat", words(pattern, 1..=1), Absence::NoMatch),
+            ("the and the", words(Tokenizer::Words, 1..=2), Absence::StopWords),
+            ("the cat", words(Tokenizer::Words, 2..=2), Absence::FewerThanNgram),
+            ("cat", settings(Grams::Chars { sizes: 9..=9 }), Absence::FewerThanNgram),
+        ] {
+            assert_eq!(Absence::of(text.as_bytes(), &settings, &sieve), absence, "{text:?}");
+            assert_eq!(Absence::decode(absence.encode()), Some(absence));
+        }
+        assert_eq!((Absence::decode(0), Absence::decode(7)), (None, None));
+    }
+}
