@@ -48,8 +48,9 @@ struct Job {
     workers: usize,
     /// Cores that no worker is for, since there is no memory for one.
     idle: usize,
-    /// Bytes of memory for segments and tables.
+    /// Bytes of memory for segments and tables, and of addresses for those in scratch files.
     maps: u64,
+    addresses: u64,
 }
 
 impl Job {
@@ -102,7 +103,8 @@ impl Job {
         };
         let hash_terms = args.hash_terms;
         let idle = if args.workers.is_none() { cores - workers } else { 0 };
-        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps: memory.maps })
+        let MemoryShares { maps, addresses, .. } = memory;
+        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps, addresses })
     }
 }
 
@@ -134,7 +136,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let output = OutputDirectory::begin(&args.output, options, notice)?;
     args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
-    let store = Store::new(job.maps, Some(scratch.to_owned()));
+    let store = Store::bounded(job.maps, Some(scratch.to_owned()), job.addresses);
     let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;

@@ -5,9 +5,10 @@
 
 use bowline::cli::{Cli, Command};
 use bowline::{RunError, UsageError, bench, embed, generate, inspect, say};
-use bowline_workers::distress::NotingAllocator;
+use bowline_workers::distress::{NotingAllocator, is_ignored};
 use clap::Parser as _;
 use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
@@ -53,7 +54,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    let hint = error.chain().find_map(limit_that_helps).unwrap_or_default();
+    let names_limit = matches!(error.downcast_ref(), Some(RunError::NoMemory { .. }));
+    let hint = error.chain().find_map(limit_that_helps).filter(|_| !names_limit).unwrap_or_default();
     say::say(&format!("bowline: {error:#}{hint}"));
     if let Some(RunError::Crashed(..)) = error.downcast_ref() {
         // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
@@ -72,16 +74,22 @@ fn limit_that_helps(cause: &(dyn std::error::Error + 'static)) -> Option<&'stati
     match Errno::from_raw(errno) {
         Errno::EMFILE => Some(" (ulimit -n allows more)"),
         Errno::EFBIG => Some(" (ulimit -f allows more)"),
+        Errno::ENOMEM if has_address_limit() => Some(" (ulimit -v allows more)"),
         _ => None,
     }
+}
+
+/// Whether `ulimit -v` bounds the addresses of this process.
+fn has_address_limit() -> bool {
+    getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }
 
 /// A flag that holds the number of a signal to end by, once one came. The second SIGINT ends at once.
 fn watch_signals() -> io::Result<Arc<AtomicUsize>> {
     let interrupted = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(AtomicBool::new(false));
-    let ignored = ignored_signals();
-    let is_heeded = |&signal: &i32| ignored & 1 << (signal - 1) == 0;
+    // One that was ignored from the start stays so: SIGHUP with nohup(1), SIGINT behind a shell's `&`.
+    let is_heeded = |&signal: &i32| !is_ignored(signal);
     if is_heeded(&SIGINT) {
         signal_hook::flag::register_conditional_shutdown(SIGINT, (SIGNALLED as i32) + SIGINT, again.clone())?;
         signal_hook::flag::register(SIGINT, again)?;
@@ -92,14 +100,6 @@ fn watch_signals() -> io::Result<Arc<AtomicUsize>> {
     // A file beyond `ulimit -f` is an error of whoever writes it, and not the end of the program without a word.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
-}
-
-/// The signals that whoever has started the program wants it to ignore, a bit each: SIGHUP with nohup(1), SIGINT behind a
-/// shell's `&` (proc_pid_status(5)).
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A panic while a document is analyzed is that document's failure, and is reported as such.
