@@ -166,7 +166,15 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     }
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
-        Mode::Processes => Box::new(Processes::new(sandbox(args)?)?),
+        Mode::Processes => {
+            let pool = Processes::new(sandbox(args)?)?;
+            if let Some(why) = pool.unfiltered() {
+                notice(&format!(
+                    "no sandbox keeps workers from system calls: {why} (--sandbox off wants none)"
+                ));
+            }
+            Box::new(pool)
+        }
         // Inline is one worker, in a thread only so that somebody watches it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers)?),
     };
