@@ -65,7 +65,7 @@ fn limits_of_the_shell_are_heeded() {
 
 /// Rows that need more addresses than there are: an end in one line, and the limit's name.
 #[test]
-fn too_few_addresses_for_the_rows_are_told() {
+fn too_few_addresses_for_the_rows_are_reported() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
     for document in 0..40 {
         let words: Vec<String> = (0..10_000).map(|word| format!("w{document}x{word}")).collect();
@@ -145,7 +145,7 @@ fn calls_that_are_forbidden_are_done_without_or_named() {
 
 /// What `--sandbox` comes to where the kernel or a container refuses a part of it.
 #[test]
-fn a_sandbox_that_can_not_be_had_is_told() {
+fn a_sandbox_that_can_not_be_had_is_reported() {
     if !can_confine("strict") {
         return;
     }
