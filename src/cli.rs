@@ -483,7 +483,8 @@ pub enum DtypeChoice {
 /// What worker processes may do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum SandboxChoice {
-    /// No network, programs, processes, nor any file to write; where the kernel can forbid it (seccomp)
+    /// No network, programs, processes, signals, nor any file to write; as far as the kernel can forbid it (seccomp,
+    /// Landlock)
     Auto,
     /// The same, and no file to read but the corpus (Landlock); an error where the kernel can't forbid it
     Strict,

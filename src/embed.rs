@@ -49,8 +49,9 @@ struct Job {
     workers: usize,
     /// Cores that no worker is for, since there is no memory for one.
     idle: usize,
-    /// Bytes of memory for segments and tables.
+    /// Bytes of memory for segments and tables, and of addresses for those in scratch files.
     maps: u64,
+    addresses: u64,
 }
 
 impl Job {
@@ -103,7 +104,8 @@ impl Job {
         };
         let hash_terms = args.hash_terms;
         let idle = if args.workers.is_none() { cores - workers } else { 0 };
-        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps: memory.maps })
+        let MemoryShares { maps, addresses, .. } = memory;
+        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps, addresses })
     }
 }
 
@@ -135,7 +137,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let output = OutputDirectory::begin(&args.output, options, notice)?;
     args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
-    let store = Store::new(job.maps, Some(scratch.to_owned()));
+    let store = Store::bounded(job.maps, Some(scratch.to_owned()), job.addresses);
     let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
@@ -165,7 +167,15 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     }
 
     let mut pool: Box<dyn WorkerPool> = match args.mode {
-        Mode::Processes => Box::new(Processes::new(sandbox(args)?)?),
+        Mode::Processes => {
+            let pool = Processes::new(sandbox(args)?)?;
+            if let Some(why) = pool.unfiltered() {
+                notice(&format!(
+                    "no sandbox keeps workers from system calls: {why} (--sandbox off wants none)"
+                ));
+            }
+            Box::new(pool)
+        }
         // Inline is one worker, in a thread only so that somebody watches it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers)?),
     };

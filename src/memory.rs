@@ -3,6 +3,7 @@
 use crate::cli::EmbedArgs;
 use crate::usage_error::UsageError;
 use anyhow::Result;
+use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ const LEAST_WORKER_MEMORY: u64 = 32 << 20;
 pub struct MemoryShares {
     /// For segments and tables, before scratch files are used.
     pub maps: u64,
+    /// Addresses for maps of scratch files beyond them; `u64::MAX` where there is no limit.
+    pub addresses: u64,
     /// For each worker's own memory.
     pub worker: u64,
     /// Of that, for its lexicon: a table that grows is there twice, the new one twice as large as the old.
@@ -40,10 +43,20 @@ impl MemoryShares {
     pub fn new(args: &EmbedArgs, workers: usize) -> Result<Self> {
         let available = available();
         let workers = workers as u64;
+        // The maps take one half of the addresses that each process has, and the rest of what it does the other.
+        let addresses = addresses_left().map_or(u64::MAX, |left| left / 2);
+        let allowed = data_left().unwrap_or(u64::MAX).min(addresses);
+        if allowed < LEAST_WORKER_MEMORY {
+            let left = allowed >> 20;
+            let help =
+                format!("ulimit -v and ulimit -d leave {left}M of memory to a worker, which needs 32M");
+            return Err(UsageError(help).into());
+        }
         let worker = args.worker_memory.unwrap_or(match args.memory {
             Some(memory) => memory / 2 / workers,
             None => available / (workers + 1),
         });
+        let worker = worker.min(allowed);
         if worker < LEAST_WORKER_MEMORY {
             let help = match args.worker_memory {
                 Some(_) => "--worker-memory must be 32M at least".to_owned(),
@@ -54,8 +67,8 @@ impl MemoryShares {
             };
             return Err(UsageError(help).into());
         }
-        let maps = args.memory.unwrap_or(available) / 2;
-        Ok(MemoryShares { maps, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
+        let maps = (args.memory.unwrap_or(available) / 2).min(addresses);
+        Ok(MemoryShares { maps, addresses, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
     }
 }
 
@@ -70,6 +83,30 @@ fn available() -> u64 {
     let machine = kernel_bytes("/proc/meminfo", "MemAvailable:").unwrap_or(1 << 30);
     let groups = memory_groups();
     groups.iter().filter_map(|(version, group)| version.left(group)).fold(machine, u64::min)
+}
+
+/// Bytes that this process may still map, if there is a limit (`ulimit -v`). Each worker has as many.
+fn addresses_left() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_AS).ok()?;
+    left_of(soft, "VmSize:")
+}
+
+/// Bytes of private memory that a process may still take, if there is a limit (`ulimit -d`). A worker's own limit goes up
+/// to the hard one.
+fn data_left() -> Option<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_DATA).ok()?;
+    left_of(hard, "VmData:")
+}
+
+/// What is left of a limit on what the kernel tells in that line of `/proc/self/status`.
+fn left_of(limit: u64, field: &str) -> Option<u64> {
+    let held = || kernel_bytes("/proc/self/status", field).unwrap_or_else(peak_memory);
+    (limit != RLIM_INFINITY).then(|| limit.saturating_sub(held()))
+}
+
+/// Bytes of memory that this process has held at most: about what it holds, where there is no `/proc` to say so.
+pub fn peak_memory() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| (usage.max_rss() as u64) << 10)
 }
 
 /// How many processes the kernel has killed for want of memory in this process's control group, or where no group tells it,

@@ -7,6 +7,7 @@
 #[cfg(feature = "faults")]
 mod faults;
 mod resume;
+mod start;
 #[cfg(feature = "faults")]
 mod torture;
 

@@ -4,6 +4,7 @@ use crate::coordinator::RunError;
 use crate::say;
 use crate::usage_error::UsageError;
 use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
@@ -36,7 +37,8 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     {
         return ExitCode::SUCCESS;
     }
-    let hint = error.chain().find_map(limit_that_helps).unwrap_or_default();
+    let names_limit = matches!(error.downcast_ref(), Some(RunError::NoMemory { .. }));
+    let hint = error.chain().find_map(limit_that_helps).filter(|_| !names_limit).unwrap_or_default();
     say::say(&format!("bowline: {error:#}{hint}"));
     if let Some(RunError::Crashed(..)) = error.downcast_ref() {
         // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
@@ -55,6 +57,12 @@ fn limit_that_helps(cause: &(dyn std::error::Error + 'static)) -> Option<&'stati
     match Errno::from_raw(errno) {
         Errno::EMFILE => Some(" (ulimit -n allows more)"),
         Errno::EFBIG => Some(" (ulimit -f allows more)"),
+        Errno::ENOMEM if has_address_limit() => Some(" (ulimit -v allows more)"),
         _ => None,
     }
+}
+
+/// Whether `ulimit -v` bounds the addresses of this process.
+fn has_address_limit() -> bool {
+    getrlimit(Resource::RLIMIT_AS).is_ok_and(|(soft, _)| soft != RLIM_INFINITY)
 }

@@ -1,6 +1,7 @@
 //! The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, unless they were ignored from the start.
 
 use super::exit::SIGNALLED;
+use bowline_workers::distress::is_ignored;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 pub fn watch() -> io::Result<Arc<AtomicUsize>> {
     let interrupted = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(AtomicBool::new(false));
-    let ignored = ignored_signals();
-    let is_heeded = |&signal: &i32| ignored & 1 << (signal - 1) == 0;
+    // One that was ignored from the start stays so: SIGHUP with nohup(1), SIGINT behind a shell's `&`.
+    let is_heeded = |&signal: &i32| !is_ignored(signal);
     if is_heeded(&SIGINT) {
         signal_hook::flag::register_conditional_shutdown(SIGINT, (SIGNALLED as i32) + SIGINT, again.clone())?;
         signal_hook::flag::register(SIGINT, again)?;
@@ -25,12 +26,4 @@ pub fn watch() -> io::Result<Arc<AtomicUsize>> {
     // A file beyond `ulimit -f` is an error of whoever writes it, and not the end of the program without a word.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
-}
-
-/// The signals that whoever has started the program wants it to ignore, a bit each: SIGHUP with nohup(1), SIGINT behind a
-/// shell's `&` (proc_pid_status(5)).
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

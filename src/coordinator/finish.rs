@@ -552,6 +552,9 @@ impl Work for FinishWork {
                 Ok(())
             }
             DeathCause::Outside => Err(RunError::KilledAgain(MOST_ATTEMPTS)),
+            DeathCause::OutOfMemory => Err(RunError::Broken(
+                "out of memory while finishing (fewer --workers need less, ulimit -v and ulimit -d allow more)".to_owned(),
+            )),
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }
     }

@@ -98,7 +98,7 @@ pub fn tally(
         counted: counted(&earlier),
         segments: earlier.iter().map(|earlier| earlier.segment.clone()).collect(),
         earlier,
-        share: (job.store.memory_left() / supervision.workers as u64) as usize,
+        share: job.store.memory_share(supervision.workers),
         segment_of_desk: vec![0; supervision.workers],
         condemned: BTreeMap::new(),
         kills: BTreeMap::new(),
@@ -311,7 +311,11 @@ impl Work for TallyWork<'_> {
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
-        let gate = self.job.gates.gate(desk, &pen).map_err(system("opening the permits to read"))?;
+        let gate = self
+            .job
+            .gates
+            .gate(desk, &pen)
+            .map_err(system("opening the permits to read (--max-reads) in /proc"))?;
         let documents = self.job.documents.clone();
         Ok(Worker::tallying(Tally::new(&self.job.settings, documents, gate, writer, pen)))
     }
@@ -334,6 +338,10 @@ impl Work for TallyWork<'_> {
                 let segment = &self.segments[self.segment_of_desk[desk]];
                 segment.close();
                 if segment.bytes().is_empty() {
+                    if segment.is_in_file() {
+                        // A single row needs more addresses than are left.
+                        return Err(self.no_segment(std::io::ErrorKind::OutOfMemory.into()));
+                    }
                     // A single row is larger: what follows lies on disk, where there is no such bound.
                     self.share = usize::MAX;
                 }

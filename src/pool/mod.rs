@@ -11,8 +11,8 @@ pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
 pub use threads::Threads;
 
-use crate::memory::kernel_bytes;
-use bowline_workers::protocol::{Report, Task};
+use crate::memory::{kernel_bytes, peak_memory};
+use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::worker::Worker;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io;
@@ -49,6 +49,22 @@ pub enum PoolError {
         what: &'static str,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// A worker process could not do what it does before its first task.
+    #[error("cannot start a worker: {}: {cause} (--mode threads needs no processes)", step.name())]
+    Unstarted {
+        /// What it could not do.
+        step: StartStep,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The strict sandbox can't be had.
+    #[error("--sandbox strict: {what}: {cause} (--sandbox auto takes what there is)")]
+    Strict {
+        /// What is missing.
+        what: &'static str,
+        /// Why.
+        cause: std::io::Error,
     },
     /// There are too few descriptors for a single worker.
     #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
@@ -110,5 +126,5 @@ fn limit_data(memory: Option<u64>) -> io::Result<()> {
 
 /// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5)).
 fn data_held() -> u64 {
-    kernel_bytes("/proc/self/status", "VmData:").unwrap_or(0)
+    kernel_bytes("/proc/self/status", "VmData:").unwrap_or_else(peak_memory)
 }

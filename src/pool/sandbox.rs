@@ -1,15 +1,19 @@
 //! What a worker process may do: compute, read files, and write to what was opened for it. Nothing else, so that a
 //! document that takes over its worker has gained little.
 //!
-//! A seccomp filter allows the calls that a worker needs and refuses all others with EPERM (seccomp(2)): no sockets, no
-//! programs, no processes or threads, no file opened for writing, created, renamed or removed, no signals but its own
-//! abort. Landlock, in the strict form, allows reading beneath the corpus only (landlock(7)).
+//! A seccomp filter allows the calls that a worker makes, with the commands and flags that it gives them, and refuses all
+//! others with EPERM (seccomp(2)): no sockets, no programs, no processes or threads, no file opened for writing, created,
+//! renamed or removed, no signals but its own abort, no memory to execute. A Landlock domain (landlock(7)) stands behind
+//! it: it keeps the worker from the memory, descriptors and environment of every process outside (`/proc/PID/mem`), which
+//! the filter can't tell from other files. In the strict form the domain allows reading beneath the corpus only.
 
 use super::PoolError;
+use bowline_workers::protocol::StartStep;
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _,
+    RulesetCreated, RulesetCreatedAttr as _, Scope,
 };
+use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Pid, getpid};
 use seccompiler::{
@@ -17,15 +21,16 @@ use seccompiler::{
     apply_filter,
 };
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 /// How much of it is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Confinement {
-    /// The seccomp filter, where the kernel has it.
+    /// The filter and the domain, as far as the machine has them.
     Auto,
-    /// Both, or an error.
+    /// Both, in the strict form, or an error.
     Strict,
     /// None.
     Off,
@@ -34,23 +39,19 @@ pub enum Confinement {
 /// What workers are confined by.
 #[derive(Debug)]
 pub struct Sandbox {
+    confinement: Confinement,
     is_filtered: bool,
-    /// What may be read; none: everything.
-    readable: Option<Vec<PathBuf>>,
+    domain: Option<RulesetCreated>,
 }
 
 /// The oldest Landlock that knows all ways to change a file by its path (Linux 6.2).
-const LANDLOCK: ABI = ABI::V3;
+const STRICT: ABI = ABI::V3;
 
 /// Calls that are allowed with any arguments.
 const ALLOWED: &[libc::c_long] = &[
     // Memory.
     libc::SYS_brk,
-    libc::SYS_mmap,
     libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_mprotect,
-    libc::SYS_madvise,
     // Files that are open, or are opened for reading.
     libc::SYS_read,
     libc::SYS_readv,
@@ -64,31 +65,17 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_fstatfs,
     libc::SYS_newfstatat,
     libc::SYS_statx,
-    libc::SYS_fadvise64,
-    libc::SYS_fallocate,
-    libc::SYS_fcntl,
     libc::SYS_close,
-    // Channels that are open.
-    libc::SYS_sendmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_sendto,
-    libc::SYS_recvfrom,
-    libc::SYS_getsockopt,
-    libc::SYS_setsockopt,
-    libc::SYS_ppoll,
-    libc::SYS_epoll_create1,
-    libc::SYS_epoll_ctl,
-    libc::SYS_epoll_pwait,
     // Time, randomness, and what the runtime asks for.
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
     libc::SYS_nanosleep,
     libc::SYS_getrandom,
-    libc::SYS_futex,
     libc::SYS_getpid,
     libc::SYS_gettid,
     libc::SYS_getrusage,
     libc::SYS_sched_yield,
+    // glibc's allocator asks for it once its heap can't grow.
     libc::SYS_sched_getaffinity,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
@@ -97,72 +84,156 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_poll,
-    #[cfg(target_arch = "x86_64")]
-    libc::SYS_epoll_wait,
 ];
 
-/// Bits of `openat`'s flags that would change a file.
-const CHANGING: libc::c_int = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
-
-fn unavailable(what: &'static str) -> impl Fn(String) -> PoolError {
-    move |cause| PoolError::System { what, source: io::Error::other(cause) }
+/// What an argument of a call may be.
+enum Argument {
+    /// One of these.
+    OneOf(&'static [libc::c_int]),
+    /// Any combination of these bits.
+    Bits(libc::c_int),
 }
+use Argument::{Bits, OneOf};
+
+/// Calls that are allowed with these commands or flags only: the call, the number of the argument, and what it may be.
+const BOUNDED: &[(libc::c_long, u8, Argument)] = &[
+    // Nothing to execute.
+    (libc::SYS_mmap, 2, Bits(libc::PROT_READ | libc::PROT_WRITE)),
+    (libc::SYS_mprotect, 2, Bits(libc::PROT_READ | libc::PROT_WRITE)),
+    (libc::SYS_mremap, 3, Bits(libc::MREMAP_MAYMOVE)),
+    // Of the allocator's, `MADV_DONTNEED`.
+    (libc::SYS_madvise, 2, OneOf(&[libc::MADV_DONTNEED, libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE])),
+    // No file is changed, nor asked to send a signal (`O_ASYNC`).
+    (
+        libc::SYS_openat,
+        2,
+        Bits(
+            libc::O_CLOEXEC
+                | libc::O_DIRECTORY
+                | libc::O_LARGEFILE
+                | libc::O_NOCTTY
+                | libc::O_NOFOLLOW
+                | libc::O_NONBLOCK
+                | libc::O_PATH,
+        ),
+    ),
+    (libc::SYS_fadvise64, 3, OneOf(&[libc::POSIX_FADV_WILLNEED])),
+    (libc::SYS_fallocate, 1, OneOf(&[0])),
+    // glibc asks for the flags where it reserves by writing; the locks are the permits of `--max-reads`. No owner, no
+    // signal, no lease, no notice.
+    (libc::SYS_fcntl, 1, OneOf(&[libc::F_GETFD, libc::F_GETFL, libc::F_OFD_SETLK, libc::F_OFD_SETLKW])),
+    // The two channels.
+    (libc::SYS_sendmsg, 2, Bits(libc::MSG_EOR | libc::MSG_NOSIGNAL)),
+    (libc::SYS_recvmsg, 2, Bits(libc::MSG_CMSG_CLOEXEC)),
+    (libc::SYS_futex, 1, OneOf(FUTEX)),
+];
+
+/// Waiting and waking, between the threads of a process.
+const FUTEX: &[libc::c_int] = &[
+    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+    libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
+    libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+    libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME,
+    libc::FUTEX_WAKE_BITSET | libc::FUTEX_PRIVATE_FLAG,
+];
+
+/// Why a worker could not enter its sandbox.
+pub type Refusal = (StartStep, io::Error);
 
 impl Sandbox {
-    /// The sandbox that is asked for, as far as this machine has it. Only what lies beneath `readable` may be read, in
+    /// The sandbox that is asked for, as far as it can be seen from here. Only what lies beneath `readable` may be read, in
     /// the strict form.
     ///
     /// # Errors
-    /// If the strict form is asked for and something of it can't be enforced.
+    /// If the strict form is asked for and the machine lacks something of it.
     pub fn new(confinement: Confinement, readable: &[PathBuf]) -> Result<Self, PoolError> {
-        let is_strict = confinement == Confinement::Strict;
-        if confinement == Confinement::Off {
-            return Ok(Sandbox { is_filtered: false, readable: None });
+        let domain = match confinement {
+            Confinement::Off => None,
+            Confinement::Auto => domain().ok(),
+            Confinement::Strict => {
+                let missing = |cause| PoolError::Strict { what: "Landlock can't be had", cause };
+                Some(strict_domain(readable).map_err(missing)?)
+            }
+        };
+        Ok(Sandbox { confinement, is_filtered: confinement != Confinement::Off, domain })
+    }
+
+    /// What a try has shown that the machine refuses is left out.
+    ///
+    /// # Errors
+    /// In the strict form, where nothing is.
+    pub fn without(&mut self, (step, cause): Refusal) -> Result<(), PoolError> {
+        if self.confinement == Confinement::Strict {
+            return Err(PoolError::Strict { what: step.name(), cause });
         }
-        // Made once without being applied, as Landlock below.
-        let is_filtered = has_seccomp() && filter(getpid()).is_some();
-        if is_strict && !is_filtered {
-            return Err(unavailable("--sandbox strict")("this kernel has no seccomp filters".into()));
+        match step {
+            StartStep::Domain => self.domain = None,
+            _ => self.is_filtered = false,
         }
-        if is_strict {
-            // Made once without being entered: what it lacks shows here and not in a worker.
-            ruleset(readable).map_err(unavailable("--sandbox strict"))?;
-        }
-        Ok(Sandbox { is_filtered, readable: is_strict.then(|| readable.to_vec()) })
+        Ok(())
     }
 
     /// What is enforced, for the report.
     pub fn name(&self) -> &'static str {
-        match (self.is_filtered, &self.readable) {
-            (false, _) => "none",
+        match (self.is_filtered, &self.domain) {
+            (false, None) => "none",
             (true, None) => "seccomp",
+            (false, Some(_)) => "landlock",
             (true, Some(_)) => "seccomp and landlock",
         }
     }
 
-    /// Confines the calling process for good.
+    /// Whether there is anything to enter.
+    pub fn is_open(&self) -> bool {
+        !self.is_filtered && self.domain.is_none()
+    }
+
+    /// Whether a worker could look into other processes of its user.
+    pub fn lets_see_processes(&self) -> bool {
+        self.domain.is_none()
+    }
+
+    /// The first half of confining the calling process for good: it still may make all system calls.
     ///
     /// # Errors
     /// If the system refuses. The process is to end then.
-    pub fn enter(&self) -> Result<(), String> {
-        if let Some(readable) = &self.readable {
-            ruleset(readable)?.restrict_self().map_err(|error| error.to_string())?;
+    pub fn enter_domain(&mut self) -> Result<(), Refusal> {
+        // Sets no_new_privs, too, and closes the ruleset.
+        self.domain.take().map_or(Ok(()), |domain| {
+            domain.restrict_self().map(drop).map_err(|error| (StartStep::Domain, system_error(&error)))
+        })
+    }
+
+    /// The second half.
+    ///
+    /// # Errors
+    /// If the system refuses. The process is to end then.
+    pub fn enter_filter(&self) -> Result<(), Refusal> {
+        if !self.is_filtered {
+            return Ok(());
         }
-        if self.is_filtered {
-            let filter = filter(getpid()).ok_or("no filter")?;
-            // Sets no_new_privs, too.
-            apply_filter(&filter).map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        let filter = filter(getpid()).ok_or((StartStep::Filter, io::ErrorKind::Unsupported.into()))?;
+        // Sets no_new_privs, too.
+        apply_filter(&filter).map_err(|error| {
+            let error = match error {
+                seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => error,
+                other => io::Error::other(other.to_string()),
+            };
+            (StartStep::Filter, error)
+        })
     }
 }
 
-/// Whether the kernel has filters that refuse (seccomp(2), `/proc/sys/kernel/seccomp/actions_avail`).
-fn has_seccomp() -> bool {
-    std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
-        .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "errno"))
+/// The error of the system's behind that of a library.
+fn system_error(error: &(dyn Error + 'static)) -> io::Error {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(errno) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(errno);
+        }
+        cause = error.source();
+    }
+    io::Error::other(error.to_string())
 }
 
 /// The filter of the process `own`; none on a kind of machine that it can't be made for.
@@ -172,7 +243,17 @@ fn filter(own: Pid) -> Option<BpfProgram> {
     };
     let only = |conditions: Vec<SeccompCondition>| SeccompRule::new(conditions).ok();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
-    rules.insert(libc::SYS_openat, vec![only(vec![is(2, SeccompCmpOp::MaskedEq(CHANGING as u64), 0)?])?]);
+    for (call, argument, allowed) in BOUNDED {
+        let conditions = match allowed {
+            Bits(bits) => vec![is(*argument, SeccompCmpOp::MaskedEq(!bits as u32 as u64), 0)?],
+            OneOf(values) => {
+                let values = values.iter().map(|&value| is(*argument, SeccompCmpOp::Eq, value as u32 as u64));
+                values.collect::<Option<_>>()?
+            }
+        };
+        let allowed = conditions.into_iter().map(|condition| only(vec![condition]));
+        rules.insert(*call, allowed.collect::<Option<_>>()?);
+    }
     let own = is(0, SeccompCmpOp::Eq, own.as_raw() as u64)?;
     let abort = is(2, SeccompCmpOp::Eq, libc::SIGABRT as u64)?;
     rules.insert(libc::SYS_tgkill, vec![only(vec![own, abort])?]);
@@ -182,24 +263,56 @@ fn filter(own: Pid) -> Option<BpfProgram> {
     filter.ok()?.try_into().ok()
 }
 
-/// Nothing but reading, beneath `readable`. All or an error.
-fn ruleset(readable: &[PathBuf]) -> Result<landlock::RulesetCreated, String> {
-    let text = |error: landlock::RulesetError| error.to_string();
+/// Rights that are taken away everywhere by the domain that is not strict: all that change files by their paths, but for
+/// cutting them to length. That one costs a walk to the root at each open, and the filter refuses it.
+const CHANGING: ABI = ABI::V2;
+
+/// No change of files, and nothing of the processes outside: not their memory, nor signals or abstract sockets where the
+/// kernel knows these as scopes (Linux 6.12).
+fn domain() -> Result<RulesetCreated, io::Error> {
+    Errno::clear();
+    // What this asks for is as old as Landlock itself, and so shows whether there is one.
+    let whole = Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_write(ABI::V1))
+        .map(|ruleset| ruleset.set_compatibility(CompatLevel::BestEffort))
+        .and_then(|ruleset| ruleset.handle_access(AccessFs::from_write(CHANGING)))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(ABI::V6)))
+        .and_then(Ruleset::create);
+    whole.map_err(|error| landlock_error(&error))
+}
+
+/// Nothing but reading, beneath `readable`: all of it or an error. And the scopes, where the kernel has them.
+fn strict_domain(readable: &[PathBuf]) -> Result<RulesetCreated, io::Error> {
+    Errno::clear();
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(LANDLOCK))
+        .handle_access(AccessFs::from_all(STRICT))
+        .map(|ruleset| ruleset.set_compatibility(CompatLevel::BestEffort))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(ABI::V6)))
         .and_then(Ruleset::create)
-        .map_err(text)?;
+        .map_err(|error| landlock_error(&error))?
+        .set_compatibility(CompatLevel::HardRequirement);
     for path in readable {
-        let shown = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let shown = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
         let opened = PathFd::new(path).map_err(|error| shown(&error))?;
         let reading = match path.is_dir() {
             true => AccessFs::ReadFile | AccessFs::ReadDir,
             false => AccessFs::ReadFile.into(),
         };
-        ruleset = ruleset.add_rule(PathBeneath::new(opened, reading)).map_err(text)?;
+        ruleset = ruleset.add_rule(PathBeneath::new(opened, reading)).map_err(|error| shown(&error))?;
     }
     Ok(ruleset)
+}
+
+/// Why there is no ruleset. The library asks the kernel for its version first; where that fails it makes no other call.
+fn landlock_error(error: &(dyn Error + 'static)) -> io::Error {
+    match Errno::last() {
+        Errno::ENOSYS => io::Error::other("this kernel has none, or a container forbids it"),
+        Errno::EOPNOTSUPP => io::Error::other("it is not in the kernel's list of security modules (lsm=)"),
+        Errno::UnknownErrno => io::Error::other(format!("this kernel's is too old ({error})")),
+        errno => io::Error::from(errno),
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,12 @@
 
 use super::{refused_beside, workers_lost};
 use crate::support::faults::{FAULTS, fault};
-use crate::support::wrapper::can_confine;
-use crate::support::{Dir, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes};
+use crate::support::wrapper::{can_confine, unprivileged};
+use crate::support::{
+    Dir, Invocation, Random, Refused, Running, assert_costs_only_themselves, assert_same_bytes, processes,
+};
+use nix::errno::Errno;
+use nix::libc::SYS_landlock_create_ruleset;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
@@ -132,33 +136,51 @@ fn a_document_that_writes_wildly_costs_only_itself() {
     }
 }
 
-/// The documents that failed when one of them tried what a worker is not to do, and what confined the worker.
-fn confined(what: &str, sandbox: &str) -> (Vec<(usize, String)>, String) {
+/// What a worker was not refused that tried what it is not to do, and what confined it. `invoked` makes the run.
+fn confined(what: &str, invoked: impl FnOnce(&Dir) -> Invocation) -> (Vec<String>, String) {
     let dir = plain();
     dir.add(b"000.a", fault(what).as_bytes());
-    let options = ["--sandbox", sandbox, "--report", "report.json", "--workers", "2"];
-    let finished = dir.embed(&options).run();
-    let failures = dir.output("out").failures();
-    finished.expect(if failures.is_empty() { 0 } else { 3 });
+    let _modes = [".", "corpus"].map(|path| dir.chmod(path, 0o777));
+    invoked(&dir)
+        .args(&["--no-sync", "--workers", "2", "--report", "report.json", "-o", "out", "corpus"])
+        .run()
+        .expect(0);
     let sandbox = dir.report()["sandbox"].as_str().expect("a name").to_owned();
     assert_eq!(fs::read_dir(dir.path("corpus")).unwrap().count(), OTHERS + 1, "nothing was changed");
-    (failures, sandbox)
+    assert_eq!(dir.entries(), ["corpus", "out", "report.json"]);
+    let terms = dir.output("out").terms().into_iter();
+    (terms.filter(|term| term.starts_with("not_refused_")).collect(), sandbox)
 }
 
+/// Every way out is tried, and each one that is open is named.
 #[test]
 fn a_worker_can_not_leave_its_sandbox() {
     if !can_confine("auto") {
         return;
     }
-    assert_eq!(confined("escape", "auto"), (vec![], "seccomp".to_owned()));
+    let sandbox = |name: &'static str| move |dir: &Dir| dir.bowline(&["embed", "--sandbox", name]);
+    let (not_refused, auto) = confined("escape", sandbox("auto"));
+    assert!(not_refused.is_empty(), "auto, {auto}: {not_refused:?}");
+    if let Some(wrapper) = unprivileged() {
+        let (not_refused, auto) = confined("escape", |dir| dir.through(&wrapper).args(&["embed"]));
+        assert!(not_refused.is_empty(), "unprivileged, {auto}: {not_refused:?}");
+    }
+    // Without Landlock, other processes can't be looked into either.
+    let domain = [Refused(SYS_landlock_create_ruleset, None)];
+    for wrapper in [Some(Vec::new()), unprivileged()].into_iter().flatten() {
+        let run = |dir: &Dir| dir.through(&wrapper).args(&["embed"]).refusing(&domain, Errno::ENOSYS);
+        assert_eq!(confined("escape", run), (vec![], "seccomp".to_owned()), "{wrapper:?}");
+    }
     if can_confine("strict") {
-        assert_eq!(confined("escape", "strict"), (vec![], "seccomp and landlock".to_owned()));
-        assert_eq!(confined("peek", "strict"), (vec![], "seccomp and landlock".to_owned()));
+        for what in ["escape", "peek"] {
+            assert_eq!(confined(what, sandbox("strict")), (vec![], "seccomp and landlock".to_owned()));
+        }
+        assert_eq!(auto, "seccomp and landlock");
     }
     // Without it, the test itself would see that something works.
-    let panicked = vec![(0, "the analyzer panicked".to_owned())];
-    assert_eq!(confined("peek", "auto"), (panicked.clone(), "seccomp".to_owned()));
-    assert_eq!(confined("peek", "off"), (panicked, "none".to_owned()));
+    let peeked = vec!["not_refused_reading_elsewhere".to_owned()];
+    assert_eq!(confined("peek", sandbox("auto")), (peeked.clone(), auto));
+    assert_eq!(confined("peek", sandbox("off")), (peeked, "none".to_owned()));
 }
 
 #[test]
@@ -336,7 +358,8 @@ fn a_worker_holds_nothing_but_its_own() {
         for worker in run.workers() {
             let open = processes::open_files(worker);
             let count = |what: &str| open.iter().filter(|path| path.contains(what)).count();
-            assert_eq!((count("/dev/null"), count("socket:"), count("/corpus")), (3, 2, 2), "{open:?}");
+            // Its channels and its standard streams; the corpus and its document.
+            assert_eq!((count("socket:"), count("/corpus")), (5, 2), "{open:?}");
             assert_eq!(count(".checkpoint/"), segments, "{open:?}");
             assert_eq!(open.len(), 7 + segments, "{open:?}");
             assert!(!processes::has_lock(worker));

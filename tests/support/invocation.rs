@@ -3,12 +3,17 @@
 //! Each run is a process group of its own, so that what outlives it is found, and ended with the test.
 
 use super::processes;
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
+};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -100,6 +105,26 @@ impl Invocation {
         self
     }
 
+    /// On a system that refuses these calls, as a container's filter or an old kernel does.
+    pub fn refusing(mut self, calls: &[Refused], errno: Errno) -> Self {
+        let rules = calls.iter().map(|&Refused(call, argument)| {
+            let only = |(argument, value)| {
+                SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+                    .and_then(|condition| SeccompRule::new(vec![condition]))
+                    .expect("a rule")
+            };
+            (call, argument.map(only).into_iter().collect())
+        });
+        let (refused, arch) = (SeccompAction::Errno(errno as u32), std::env::consts::ARCH.try_into());
+        let filter =
+            SeccompFilter::new(rules.collect(), SeccompAction::Allow, refused, arch.expect("a machine"));
+        let program: BpfProgram = filter.and_then(TryInto::try_into).expect("a filter");
+        begin_with(&mut self.command, move || {
+            apply_filter(&program).map_err(|_| io::ErrorKind::Unsupported.into())
+        });
+        self
+    }
+
     /// Starts the run and goes on.
     pub fn start(mut self) -> Running {
         let stdout = tempfile::tempfile().expect("a file for standard output");
@@ -137,9 +162,19 @@ fn begin_alike(command: &mut Command) {
         unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
         Ok(())
     };
+    begin_with(command, begin);
+}
+
+/// Has the program begin with system calls.
+#[expect(unsafe_code, reason = "what runs between fork and exec")]
+fn begin_with(command: &mut Command, begin: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
     // SAFETY: it makes system calls only, which a forked child may (signal-safety(7)).
     unsafe { command.pre_exec(begin) };
 }
+
+/// A system call that is refused, always or where the argument of that number has that value.
+#[derive(Clone, Copy)]
+pub struct Refused(pub libc::c_long, pub Option<(u8, u64)>);
 
 /// A run that has begun. Dropped, it is ended with all that it started.
 pub struct Running {

@@ -15,7 +15,7 @@ mod random;
 pub mod wrapper;
 
 pub use dir::Dir;
-pub use invocation::{Finished, Invocation, Running, repository};
+pub use invocation::{Finished, Invocation, Refused, Running, repository};
 pub use matrix::{Csr, Npz};
 pub use npy::Array;
 pub use output::{DocumentLine, Output, assert_costs_only_themselves, assert_same_bytes};

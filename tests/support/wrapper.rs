@@ -19,10 +19,14 @@ const UNSHARE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "
 const ON_SMALL_DISK: &str =
     "mount -t tmpfs -o size=$0 tmpfs disk || exit 77; \"$@\"; code=$?; ls -A disk; exit $code";
 
+/// Whether the tests run as root.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 /// A command under which permissions apply: none needed, unless the tests run as root.
 pub fn unprivileged() -> Option<Vec<&'static str>> {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
-    if !root {
+    if !is_root() {
         return Some(Vec::new());
     }
     let program = bowline();
@@ -67,6 +71,14 @@ pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
     let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
     let wrapper = [&UNSHARE[..], &[script, "sh"]].concat();
     works(UNSHARE[0], &probe, "a tiny /dev/shm: no tmpfs can be mounted").then_some(wrapper)
+}
+
+/// A command under which there is no device, no `/proc` and no `/sys`, as in a directory that somebody has chosen as root.
+pub fn bare_machine() -> Option<Vec<&'static str>> {
+    let script = "for d in /dev /proc /sys; do mount -t tmpfs -o ro tmpfs $d || exit 77; done; exec \"$@\"";
+    let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
+    let wrapper = [&UNSHARE[..], &[script, "sh"]].concat();
+    works(UNSHARE[0], &probe, "no /dev, /proc and /sys: no tmpfs can be mounted there").then_some(wrapper)
 }
 
 /// Whether workers can be confined in that way: old kernels lack parts of it.

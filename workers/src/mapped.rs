@@ -10,6 +10,7 @@
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statvfs::statvfs;
@@ -31,6 +32,8 @@ pub struct Store(Arc<Shelves>);
 struct Shelves {
     /// Bytes of memory that are not given out.
     memory: AtomicU64,
+    /// Bytes of addresses that no log in a file has; `u64::MAX` where there is no limit.
+    addresses: AtomicU64,
     scratch: Option<PathBuf>,
     /// Bytes that were given out on disk, in all.
     on_disk: AtomicU64,
@@ -39,7 +42,25 @@ struct Shelves {
 impl Store {
     /// Maps of `memory` bytes in all, and beyond that in `scratch`.
     pub fn new(memory: u64, scratch: Option<PathBuf>) -> Self {
-        Store(Arc::new(Shelves { memory: AtomicU64::new(memory), scratch, on_disk: AtomicU64::new(0) }))
+        Store::bounded(memory, scratch, u64::MAX)
+    }
+
+    /// The same, where logs in files may take `addresses` bytes of this process's addresses in all (`ulimit -v`).
+    pub fn bounded(memory: u64, scratch: Option<PathBuf>, addresses: u64) -> Self {
+        let [memory, addresses, on_disk] = [memory, addresses, 0].map(AtomicU64::new);
+        Store(Arc::new(Shelves { memory, addresses, scratch, on_disk }))
+    }
+
+    /// How many bytes the next log in a file may have. Of a limited number of addresses it takes an eighth: there may be
+    /// any number of logs, each of them smaller than the one before it.
+    fn file_capacity(&self) -> usize {
+        let left = self.0.addresses.load(Ordering::Relaxed);
+        if left == u64::MAX {
+            return FILE_CAPACITY;
+        }
+        let capacity = (left / 8).min(FILE_CAPACITY as u64);
+        self.0.addresses.store(left - capacity, Ordering::Relaxed);
+        capacity as usize
     }
 
     /// Maps in memory, as many as it holds.
@@ -50,6 +71,14 @@ impl Store {
     /// Bytes of memory that maps may still take.
     pub fn memory_left(&self) -> u64 {
         self.0.memory.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that a log of one of `workers` is to have: its part of them. Where addresses are limited, less: a
+    /// writer may leave most of its log empty, which gives memory back, but no addresses.
+    pub fn memory_share(&self, workers: usize) -> usize {
+        let addresses = self.0.addresses.load(Ordering::Relaxed);
+        let most = if addresses == u64::MAX { u64::MAX } else { addresses / 16 };
+        (self.memory_left() / workers as u64).min(most) as usize
     }
 
     /// Bytes of scratch files that were made so far.
@@ -141,7 +170,11 @@ struct Region {
 
 impl Region {
     fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
-        let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC)?);
+        let refused = |errno: Errno| match errno {
+            Errno::ENOSYS | Errno::EPERM => io::Error::other(format!("memfd_create: {}", errno.desc())),
+            errno => errno.into(),
+        };
+        let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?);
         file.set_len(bytes as u64)?;
         Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, share })
     }
@@ -231,7 +264,7 @@ pub struct Log {
     is_closed: AtomicBool,
 }
 
-/// Capacity of a log in a file: more than any record takes, and little enough for two thousand logs in the address space
+/// Capacity of a log in a file, where addresses have no limit: more than any record takes, and little enough for two thousand logs in the address space
 /// of a process (2^47 bytes).
 const FILE_CAPACITY: usize = 1 << 36;
 
@@ -263,10 +296,11 @@ impl Log {
     /// # Errors
     /// The system's, if there is no disk or no address space.
     pub fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
-        file.set_len((LOG_HEAD + FILE_CAPACITY) as u64)?;
+        let capacity = store.file_capacity();
+        file.set_len((LOG_HEAD + capacity) as u64)?;
         posix_fallocate(&file, 0, LOG_HEAD as i64)?;
-        let region = Region::of_file(&file, LOG_HEAD + FILE_CAPACITY, store)?;
-        let log = Log { is_in_file: true, ..Log::over(region, FILE_CAPACITY) };
+        let region = Region::of_file(&file, LOG_HEAD + capacity, store)?;
+        let log = Log { is_in_file: true, ..Log::over(region, capacity) };
         Ok(LogWriter::new(Arc::new(log), Some(file)))
     }
 
@@ -324,6 +358,11 @@ impl Log {
         // Best effort: what is reserved in vain is given back when the file goes.
         // SAFETY: nothing beyond the mark is ever read, and nobody writes any more.
         let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::Remove, used, map.len() - used) };
+    }
+
+    /// Whether it lies in a file.
+    pub fn is_in_file(&self) -> bool {
+        self.is_in_file
     }
 
     fn mark(&self) -> &AtomicU64 {

@@ -161,8 +161,61 @@ pub enum Report {
         /// The system's error, 0 if the task made no sense to this worker.
         errno: i32,
     },
+    /// The worker can't begin, and leaves. Its first and last report.
+    Unstarted {
+        /// The step of its start that failed.
+        step: StartStep,
+        /// The system's error, 0 if there is none.
+        errno: i32,
+    },
     /// The last report before leaving.
     Left(Usage),
+}
+
+/// What a worker process does before its first task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum StartStep {
+    /// Asks to be killed when its coordinator dies.
+    ParentDeath,
+    /// Sets how it takes signals.
+    Signals,
+    /// Keeps crashes from writing core files.
+    CoreLimit,
+    /// Bounds its stack.
+    StackLimit,
+    /// Bounds its memory.
+    MemoryLimit,
+    /// Gives up standard input, output and error.
+    StandardStreams,
+    /// Closes what it has inherited.
+    Descriptors,
+    /// Gives up what only root can do.
+    Capabilities,
+    /// Enters a Landlock domain.
+    Domain,
+    /// Applies a seccomp filter.
+    Filter,
+    /// Something of it panicked.
+    Panic,
+}
+
+impl StartStep {
+    /// What was done when it failed, with the system call.
+    pub fn name(self) -> &'static str {
+        match self {
+            StartStep::ParentDeath => "asking to end with the coordinator (prctl PR_SET_PDEATHSIG)",
+            StartStep::Signals => "setting its signals (sigaction)",
+            StartStep::CoreLimit => "turning core files off (setrlimit RLIMIT_CORE)",
+            StartStep::StackLimit => "limiting its stack (setrlimit RLIMIT_STACK)",
+            StartStep::MemoryLimit => "limiting its memory (setrlimit RLIMIT_DATA)",
+            StartStep::StandardStreams => "replacing standard input, output and error (dup2)",
+            StartStep::Descriptors => "closing what it has inherited (close_range)",
+            StartStep::Capabilities => "giving up capabilities (capset)",
+            StartStep::Domain => "entering a Landlock domain (landlock_restrict_self)",
+            StartStep::Filter => "applying a seccomp filter (seccomp)",
+            StartStep::Panic => "a panic",
+        }
+    }
 }
 
 /// What a worker used of the machine.
@@ -219,6 +272,7 @@ mod tests {
             Report::Done,
             Report::Emitted { indices: u32::MAX, data: u32::MAX },
             Report::Broken { errno: i32::MAX },
+            Report::Unstarted { step: StartStep::Panic, errno: i32::MAX },
             Report::Left(usage),
         ];
         for size in tasks.iter().map(wire_size).chain(reports.iter().map(wire_size)) {

@@ -149,6 +149,11 @@ impl Segment {
         self.0.inherit(is_inherited);
     }
 
+    /// Whether it lies in a file.
+    pub fn is_in_file(&self) -> bool {
+        self.0.is_in_file()
+    }
+
     /// Says that the writer has left in peace.
     pub fn close(&self) {
         self.0.close();

@@ -50,12 +50,12 @@ impl Worker {
         }
     }
 
-    /// Has the distress of this thread noted in the worker's line of the flight recorder, if it reads documents.
-    pub fn note_distress(&self) -> Option<Noting> {
-        match &self.desk {
-            Desk::Tally(tally) => Some(Noting::with(tally.pen().clone())),
-            Desk::Finish(..) => None,
-        }
+    /// Has the distress of this thread noted in the worker's line of the flight recorder.
+    pub fn note_distress(&self) -> Noting {
+        Noting::with(match &self.desk {
+            Desk::Tally(tally) => tally.pen().clone(),
+            Desk::Finish(_, pen) => pen.clone(),
+        })
     }
 
     /// The open files that this worker needs: a process of its own may close all others.
