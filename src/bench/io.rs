@@ -8,6 +8,7 @@ use super::team::Kind;
 use super::{Bench, counted, listed, locks};
 use crate::corpus::Corpus;
 use anyhow::Result;
+use bowline_workers::opener::Opener;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::sync;
 use std::time::Duration;
@@ -135,8 +136,9 @@ fn permits(contestant: &Contestant) -> u32 {
 
 /// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
 fn forget(corpus: &Corpus) {
+    let mut opener = Opener::default();
     for row in 0..corpus.documents.len() {
-        if let Ok(file) = corpus.documents.open(row) {
+        if let Ok(file) = opener.open(&corpus.documents, row) {
             // A hint: how much had to be read again is measured.
             let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }

@@ -41,6 +41,12 @@ pub(crate) fn act(text: &[u8]) {
             scribble();
             std::process::abort();
         }
+        // Until the test has made the file `go`.
+        b"wait" => {
+            while !std::path::Path::new("go").exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
         b"escape" => escape(),
         b"peek" => forbidden("reading outside of the corpus", std::fs::read("/etc/passwd")),

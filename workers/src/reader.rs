@@ -7,6 +7,7 @@ use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
 use crate::gate::Gate;
+use crate::opener::Opener;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
@@ -43,6 +44,9 @@ pub struct Reader {
     settings: ReadSettings,
     cuts: Cuts,
     gate: Gate,
+    opener: Opener,
+    /// Opens the documents that are fetched ahead, which may lie in other folders.
+    ahead: Opener,
     /// Documents for which others are still fetched ahead.
     eager: u32,
 }
@@ -56,7 +60,7 @@ const EAGER: u32 = 64;
 impl Reader {
     /// A reader of files that `settings` let through, which are cut at `cuts`; each read goes through `gate`.
     pub fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
-        Reader { settings, cuts, gate, eager: 0 }
+        Reader { settings, cuts, gate, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
     }
 
     /// The open file that its gate needs, if it does.
@@ -64,8 +68,7 @@ impl Reader {
         self.gate.file()
     }
 
-    /// Opens document `row` and replaces `text` with its first piece. Links are followed only where that was asked for
-    /// (or the CORPUS is one), and nothing but a regular file is ever read from.
+    /// Opens document `row` and replaces `text` with its first piece. Nothing but a regular file is ever read from.
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
@@ -78,9 +81,10 @@ impl Reader {
         if text.capacity() > KEPT_BUFFER {
             *text = Vec::new();
         }
-        let permit = self.gate.enter().map_err(|errno| (Source::default(), errno.into()))?;
+        let Reader { settings, cuts, gate, opener, .. } = self;
+        let permit = gate.enter().map_err(|errno| (Source::default(), errno.into()))?;
         let began = Instant::now();
-        let reading = self.open(documents, row, text);
+        let reading = open(opener, documents, row, *settings, *cuts, text);
         drop(permit);
         if self.gate.is_bounded() {
             return reading;
@@ -88,8 +92,8 @@ impl Reader {
         // From memory it takes a few microseconds, and a quarter of one for each KiB.
         let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
         match (is_slow, self.eager) {
-            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| documents.fetch(row)),
-            (_, 1..) => documents.fetch(row + AHEAD),
+            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| self.ahead.fetch(documents, row)),
+            (_, 1..) => self.ahead.fetch(documents, row + AHEAD),
             (false, 0) => {}
         }
         self.eager = if is_slow { EAGER } else { self.eager.saturating_sub(1) };
@@ -105,38 +109,40 @@ impl Reader {
         let _permit = self.gate.enter()?;
         reading.next(text)
     }
+}
 
-    fn open(
-        &self,
-        documents: &Documents,
-        row: usize,
-        text: &mut Vec<u8>,
-    ) -> Result<Reading, (Source, Failure)> {
-        let Reader { settings, cuts, .. } = self;
-        let unknown = |errno: Errno| (Source::default(), errno.into());
-        let file = documents.open(row).map_err(unknown)?;
-        let stat = fstat(&file).map_err(unknown)?;
-        if !is_regular(&stat) {
-            return Err((Source::default(), Failure::NotAFile));
-        }
-        let source = Source::of(&stat);
-        if source.bytes > settings.max_bytes {
-            return Err((source, Failure::TooLarge(source.bytes)));
-        }
-        let window = if *cuts == Cuts::Nowhere { LONGEST } else { settings.window };
-        let mut reading =
-            Reading { file, source, piece: Piece::WHOLE, cuts: *cuts, window, taken: 0, rest: Vec::new() };
-        let is_binary = reading.next(text).map(|()| {
-            let (text, rest) = (prefix(text, BINARY_PREFIX), &reading.rest);
-            [text, prefix(rest, BINARY_PREFIX - text.len())]
-                .iter()
-                .any(|part| memchr::memchr(0, part).is_some())
-        });
-        match is_binary {
-            Err(failure) => Err((source, failure)),
-            Ok(true) if !settings.embed_binary => Err((source, Failure::Binary)),
-            Ok(_) => Ok(reading),
-        }
+/// Opens document `row` and reads its first piece.
+fn open(
+    opener: &mut Opener,
+    documents: &Documents,
+    row: usize,
+    settings: ReadSettings,
+    cuts: Cuts,
+    text: &mut Vec<u8>,
+) -> Result<Reading, (Source, Failure)> {
+    let unknown = |errno: Errno| (Source::default(), errno.into());
+    let file = opener.open(documents, row).map_err(unknown)?;
+    let stat = fstat(&file).map_err(unknown)?;
+    if !is_regular(&stat) {
+        return Err((Source::default(), Failure::NotAFile));
+    }
+    let source = Source::of(&stat);
+    if source.bytes > settings.max_bytes {
+        return Err((source, Failure::TooLarge(source.bytes)));
+    }
+    let window = if cuts == Cuts::Nowhere { LONGEST } else { settings.window };
+    let mut reading =
+        Reading { file, source, piece: Piece::WHOLE, cuts: cuts, window, taken: 0, rest: Vec::new() };
+    let is_binary = reading.next(text).map(|()| {
+        let (text, rest) = (prefix(text, BINARY_PREFIX), &reading.rest);
+        [text, prefix(rest, BINARY_PREFIX - text.len())]
+            .iter()
+            .any(|part| memchr::memchr(0, part).is_some())
+    });
+    match is_binary {
+        Err(failure) => Err((source, failure)),
+        Ok(true) if !settings.embed_binary => Err((source, Failure::Binary)),
+        Ok(_) => Ok(reading),
     }
 }
 
