@@ -381,6 +381,31 @@ fn binary_documents_fail_or_are_embedded() {
     assert_eq!(output.terms(), ["ab", "cd", "just", "late"]);
 }
 
+/// Files of the kernel, whose size is 0 or 4096 whatever they hold.
+#[test]
+fn a_file_whose_size_is_made_up_is_read_to_its_end() {
+    let dir = pets();
+    let paths = ["/proc/version", "/proc/sys/kernel/ostype", "/sys/kernel/mm/transparent_hugepage/enabled"];
+    let paths = paths.map(|path| (path, std::fs::read(path).unwrap_or_default()));
+    // Not every system has all of them.
+    let paths: Vec<_> = paths.into_iter().filter(|(_, content)| !content.is_empty()).collect();
+    for mode in ["processes", "threads", "inline"] {
+        let files: Vec<_> = paths.iter().map(|(path, _)| *path).collect();
+        dir.embed(&["--force", "--mode", mode]).args(&files).run().expect(0);
+        let documents = dir.output("out").documents();
+        for (path, content) in &paths {
+            let line = documents.iter().find(|line| line.path == *path).expect("a line");
+            assert_eq!((line.bytes, &*line.status), (content.len() as u64, "ok"), "{path} {mode}");
+            assert!(line.tokens > 0, "{path} {mode}");
+        }
+        let limited = ["--force", "--mode", mode, "--max-document-bytes", "5", "/proc/version"];
+        let finished = dir.embed(&limited).run().expect(3);
+        let line =
+            "bowline: /proc/version: too large: more than 5 bytes (--max-document-bytes sets the limit)\n";
+        assert!(finished.stderr.contains(line), "{}", finished.stderr);
+    }
+}
+
 #[test]
 fn invalid_utf_8_fails_is_replaced_or_left_out() {
     let dir = Dir::with_corpus(&[("a", &b"ab\xFFcd ef"[..]), ("b", b"ef")]);

@@ -221,18 +221,19 @@ impl Tally {
     fn count_pieces(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         let Tally { reader, documents, analyzer, counter, text, pen, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
-        let source = reading.source;
-        let failed = |failure| (source, failure);
         #[cfg(feature = "faults")]
         faults::act(text);
         counter.get().begin_document();
         loop {
-            counter.count(analyzer, text, reading.piece).map_err(failed)?;
+            counter.count(analyzer, text, reading.piece).map_err(|failure| (reading.source, failure))?;
             if reading.piece.is_last {
-                return Ok(source);
+                return Ok(reading.source);
             }
-            reader.next(&mut reading, text).map_err(failed)?;
-            pen.reach(reading.piece.offset);
+            reader.next(&mut reading, text).map_err(|failure| (reading.source, failure))?;
+            // A file without a size may never end: it has the time of one piece for all of them.
+            if reading.has_size() {
+                pen.reach(reading.piece.offset);
+            }
         }
     }
 
