@@ -3,6 +3,7 @@
 //!
 //! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
 
+use crate::analyzer::decode::{byte_order_mark, with_nul};
 use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
@@ -220,9 +221,12 @@ impl Reading {
 
     /// Whether what a document begins with can be text in UTF-8.
     fn check_beginning(&self, beginning: &[u8]) -> Result<(), Failure> {
+        if let Some(failure) = byte_order_mark(beginning) {
+            return Err(failure);
+        }
         let prefix = &beginning[..beginning.len().min(BINARY_PREFIX)];
         match memchr::memchr(0, prefix) {
-            Some(_) if !self.settings.embed_binary => Err(Failure::Binary),
+            Some(_) if !self.settings.embed_binary => Err(with_nul(prefix)),
             _ => Ok(()),
         }
     }
