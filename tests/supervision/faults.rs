@@ -4,7 +4,7 @@
 
 use super::{refused_beside, workers_lost};
 use crate::support::faults::{FAULTS, fault};
-use crate::support::wrapper::can_confine;
+use crate::support::wrapper::{can_confine, failing};
 use crate::support::{Dir, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
@@ -467,6 +467,43 @@ fn a_folder_that_is_swapped_while_its_documents_are_read_is_kept() {
     run.wait().expect(0);
     assert!(dir.output("out").terms().iter().any(|term| term == "public"));
     assert!(dir.output("out").terms().iter().all(|term| term != "secret"));
+}
+
+#[test]
+fn a_read_that_fails_once_is_tried_again() {
+    for mode in ["processes", "threads", "inline"] {
+        let dir = Dir::with_corpus(&[
+            ("a.txt", "plain".to_owned()),
+            ("b.txt", fault("unreadable once")),
+            ("c.txt", fault("unreadable")),
+            ("d.txt", fault("unreadable once")),
+        ]);
+        let output = dir.embedded_with(3, &["--mode", mode]);
+        assert_eq!(output.failures(), [(2, "I/O error".to_owned())], "{mode}");
+        let lines = output.vocabulary();
+        assert!(lines.contains(&("onlyinthefault".to_owned(), 2)), "{mode}: {lines:?}");
+    }
+}
+
+/// By the system itself, in the middle of a large document.
+#[test]
+fn a_piece_that_can_not_be_read_once_is_read_again() {
+    let dir = plain();
+    dir.add(b"100.a", "several words ".repeat((9 << 20) / 14).as_bytes());
+    let expected = dir.embedded(&[]);
+    for (at, code) in [("inject=read:error=EIO:when=2", 0), ("inject=read:error=EIO:when=2+", 3)] {
+        let Some(mut wrapper) = failing(at) else { return };
+        wrapper.extend(["-f", "-P", "corpus/100.a"]);
+        for mode in ["processes", "threads", "inline"] {
+            let arguments =
+                ["embed", "--no-sync", "--force", "--workers", "1", "--output", "found", "--mode", mode];
+            dir.through(&wrapper).args(&arguments).args(&["corpus"]).run().expect(code);
+            match code {
+                0 => assert_same_bytes(&expected, &dir.output("found"), mode),
+                _ => assert_eq!(dir.output("found").failures(), [(100, "I/O error".to_owned())], "{mode}"),
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //!
 //! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker.
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::kill;
 use nix::unistd::getppid;
+use std::cell::Cell;
 use std::fs::File;
 use std::hint::black_box;
 use std::io;
@@ -20,11 +22,16 @@ use std::time::Duration;
 /// Documents that this process has begun.
 static DOCUMENTS: AtomicU64 = AtomicU64::new(0);
 
-/// Does what the document asks for, if it asks.
+thread_local! {
+    /// Attempts at documents that are hard to read.
+    static ATTEMPTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Does what the document asks for, if it asks. The error is that of a read.
 #[expect(unsafe_code, reason = "a fault document crashes on purpose; never in a release build")]
-pub(crate) fn act(text: &[u8]) {
+pub(crate) fn act(text: &[u8]) -> Result<(), Errno> {
     let documents = DOCUMENTS.fetch_add(1, Ordering::Relaxed);
-    let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return };
+    let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return Ok(()) };
     let what = rest.split(|&b| b == b'\n').next().unwrap_or_default();
     match what {
         // SAFETY: none; this is the crash that the tests want.
@@ -40,6 +47,11 @@ pub(crate) fn act(text: &[u8]) {
         b"scribble" => {
             scribble();
             std::process::abort();
+        }
+        b"unreadable" => return Err(Errno::EIO),
+        // At every other attempt of its thread.
+        b"unreadable once" if ATTEMPTS.replace(ATTEMPTS.get() + 1).is_multiple_of(2) => {
+            return Err(Errno::EIO);
         }
         // Until the test has made the file `go`.
         b"wait" => {
@@ -61,6 +73,7 @@ pub(crate) fn act(text: &[u8]) {
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// Writes over the records of all segments that this process has, as far as they are committed.

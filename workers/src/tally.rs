@@ -21,6 +21,8 @@ use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// What a worker numbers terms by.
 #[derive(Clone, Debug)]
@@ -49,6 +51,9 @@ pub struct TallySettings {
     /// Bytes of private memory that a worker in a process of its own may take.
     pub worker_memory: u64,
 }
+
+/// How long a worker waits before it reads a document again: what others hold for a moment is given back by then.
+const SECOND_TRY: Duration = Duration::from_millis(10);
 
 /// Bytes that a lexicon may take where it is only a cache: a few million terms.
 const CACHE_BYTES: usize = 192 << 20;
@@ -210,9 +215,15 @@ impl Tally {
         Report::Tallied
     }
 
+    /// Counts document `row`; a second time if the failure may pass.
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         match self.count_pieces(row) {
-            Err((_, Failure::Changed)) => self.count_pieces(row),
+            Err((_, failure)) if failure.may_pass() => {
+                if failure != Failure::Changed {
+                    thread::sleep(SECOND_TRY);
+                }
+                self.count_pieces(row)
+            }
             counted => counted,
         }
     }
@@ -222,7 +233,7 @@ impl Tally {
         let Tally { reader, documents, analyzer, counter, text, pen, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
         #[cfg(feature = "faults")]
-        faults::act(text);
+        faults::act(text).map_err(|errno| (reading.source, errno.into()))?;
         counter.get().begin_document();
         loop {
             counter.count(analyzer, text, reading.piece).map_err(|failure| (reading.source, failure))?;
