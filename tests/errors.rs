@@ -340,7 +340,8 @@ fn terms_of_a_list_that_no_document_has_are_noticed_where_they_get_no_idf() {
 fn invalid_utf_8_names_the_document_its_cause_and_the_way_out() {
     let dir = Dir::with_corpus(&[("a.txt", &b"the cat"[..]), ("b.txt", b"dog \xC3\x28")]);
     let finished = dir.embed(&[]).run().expect(3);
-    let line = "bowline: b.txt: invalid UTF-8 at byte 4 (--decode-error replace or ignore accepts it)\n";
+    let line = "bowline: b.txt: invalid UTF-8 at byte 4 (iconv -t UTF-8 converts it from its encoding; \
+                --decode-error replace or ignore gives up such bytes)\n";
     assert!(finished.stderr.starts_with(line), "{}", finished.stderr);
     assert_eq!(dir.output("out").failures(), [(1, "invalid UTF-8 at byte 4".to_owned())]);
 }

@@ -9,6 +9,7 @@ use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Seri
 use crate::team::Kind;
 use anyhow::Result;
 use bowline::corpus::Corpus;
+use bowline_workers::opener::Opener;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::sync;
 use std::time::Duration;
@@ -136,8 +137,9 @@ fn permits(contestant: &Contestant) -> u32 {
 
 /// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
 fn forget(corpus: &Corpus) {
+    let mut opener = Opener::default();
     for row in 0..corpus.documents.len() {
-        if let Ok(file) = corpus.documents.open(row) {
+        if let Ok(file) = opener.open(&corpus.documents, row) {
             // A hint: how much had to be read again is measured.
             let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }

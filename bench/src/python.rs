@@ -9,6 +9,7 @@ use crate::child::{self, Ended};
 use crate::results::Spread;
 use anyhow::{Context as _, Result, bail};
 use bowline::corpus::{Corpus, display_path};
+use bowline_workers::opener::Opener;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::ffi::OsString;
@@ -198,12 +199,13 @@ impl Sample {
         let directory = scratch.beneath("sample")?;
         let mut file = fs::File::create(directory.path().join("list"))?;
         let mut sample = Sample { listing: directory, documents: 0, bytes: 0 };
+        let mut opener = Opener::default();
         for row in (0..documents.len()).step_by(step) {
             // A CORPUS that is a file is its document's path.
             let root = &roots[documents.root(row)];
             let path = std::ffi::OsStr::from_bytes(documents.path(row));
             let path = if root.is_dir() { root.join(path) } else { root.clone() };
-            if let Some(source) = documents.source(row) {
+            if let Some(source) = opener.source(documents, row) {
                 file.write_all(std::path::absolute(&path)?.as_os_str().as_bytes())?;
                 file.write_all(b"\0")?;
                 sample.documents += 1;

@@ -7,6 +7,7 @@
 
 use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
+use bowline_workers::opener::Opener;
 use bowline_workers::protocol::Batch;
 use bowline_workers::segment::{Key, Record, Segment};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,7 @@ impl Checkpoint {
             taken: vec![false; documents.len()],
             has_others: false,
             documents,
+            opener: Opener::default(),
             interrupted,
         };
         let mut earlier = Vec::new();
@@ -160,6 +162,7 @@ fn rows_by_path(documents: &Documents) -> HashMap<(usize, &[u8]), usize> {
 /// What was found of this run's documents so far.
 struct Found<'a> {
     documents: &'a Documents,
+    opener: Opener,
     interrupted: &'a AtomicUsize,
     rows: HashMap<(usize, &'a [u8]), usize>,
     taken: Vec<bool>,
@@ -217,7 +220,7 @@ impl Found<'_> {
             let old =
                 first.and_then(|&(first, _)| usize::try_from(first).ok()?.checked_add(ordinal as usize));
             let Some(row) = old.and_then(|old| *rows.get(old)?) else { continue };
-            if !self.taken[row] && self.documents.source(row) == Some(record.source()) {
+            if !self.taken[row] && self.opener.source(self.documents, row) == Some(record.source()) {
                 self.taken[row] = true;
                 found.push((row, record.offset()));
             }

@@ -4,7 +4,7 @@
 
 use super::{refused_beside, workers_lost};
 use crate::support::faults::{FAULTS, fault};
-use crate::support::wrapper::{can_confine, unprivileged};
+use crate::support::wrapper::{can_confine, failing, unprivileged};
 use crate::support::{
     Dir, Invocation, Random, Refused, Running, assert_costs_only_themselves, assert_same_bytes, processes,
 };
@@ -443,6 +443,90 @@ fn a_file_that_vanishes_after_the_walk_fails() {
     let finished = run.wait().expect(3);
     assert!(finished.stderr.starts_with("bowline: 198.txt: vanished\n"), "{}", finished.stderr);
     assert_eq!(dir.output("out").failures(), [(OTHERS + 17 - 1, "vanished".to_owned())]);
+}
+
+/// A folder on the way to a document, or the document, becomes a link to what the corpus does not hold.
+#[test]
+fn a_link_swapped_in_after_the_walk_is_not_followed() {
+    let auto = ["processes", "threads", "inline"].map(|mode| vec!["--mode", mode]);
+    let strict = can_confine("strict").then(|| vec!["--sandbox", "strict"]);
+    let others = [vec!["--sandbox", "off"], vec!["--resume"], vec!["--max-reads", "1"]];
+    for options in auto.into_iter().chain(strict).chain(others) {
+        let dir = Dir::with_corpus(&[("000.txt", fault("wait"))]);
+        for path in ["deep/er/m/passwd", "m/passwd", "n.txt", "other/passwd", "vanished/passwd"] {
+            dir.add(path.as_bytes(), b"public");
+        }
+        dir.write("etc/passwd", "secret");
+        let mut run = dir.embed(&options).args(&["--workers", "1"]).start();
+        run.until("its first document", |run| run.workers().into_iter().chain([run.pid()]).any(has_document));
+        for (path, target) in [("deep/er/m", "etc"), ("m", "etc"), ("n.txt", "etc/passwd")] {
+            let path = dir.path("corpus").join(path);
+            fs::rename(&path, dir.path(format!("was.{}", path.file_name().unwrap().display()))).unwrap();
+            std::os::unix::fs::symlink(dir.path(target), path).unwrap();
+            let _ = fs::remove_dir_all(dir.path("was.m"));
+        }
+        fs::remove_dir_all(dir.path("corpus/vanished")).unwrap();
+        dir.write("corpus/vanished", "a file now");
+        dir.write("go", "");
+        run.wait().expect(3);
+        let output = dir.output("out");
+        let link = "a link in its path".to_owned();
+        let failures = [(1, link.clone()), (2, link.clone()), (3, link), (5, "vanished".to_owned())];
+        assert_eq!(output.failures(), failures, "{options:?}");
+        assert!(output.terms().iter().all(|term| term != "secret"), "{options:?}");
+    }
+}
+
+/// Who already is in a folder stays there, and reads what the corpus held.
+#[test]
+fn a_folder_that_is_swapped_while_its_documents_are_read_is_kept() {
+    let dir = Dir::with_corpus(&[("m/000.txt", fault("wait")), ("m/passwd", "public".to_owned())]);
+    dir.write("etc/passwd", "secret");
+    let mut run = dir.embed(&["--workers", "1"]).start();
+    run.until("its first document", |run| run.workers().into_iter().any(has_document));
+    fs::rename(dir.path("corpus/m"), dir.path("moved")).unwrap();
+    std::os::unix::fs::symlink("../etc", dir.path("corpus/m")).unwrap();
+    dir.write("go", "");
+    run.wait().expect(0);
+    assert!(dir.output("out").terms().iter().any(|term| term == "public"));
+    assert!(dir.output("out").terms().iter().all(|term| term != "secret"));
+}
+
+#[test]
+fn a_read_that_fails_once_is_tried_again() {
+    for mode in ["processes", "threads", "inline"] {
+        let dir = Dir::with_corpus(&[
+            ("a.txt", "plain".to_owned()),
+            ("b.txt", fault("unreadable once")),
+            ("c.txt", fault("unreadable")),
+            ("d.txt", fault("unreadable once")),
+        ]);
+        let output = dir.embedded_with(3, &["--mode", mode]);
+        assert_eq!(output.failures(), [(2, "I/O error".to_owned())], "{mode}");
+        let lines = output.vocabulary();
+        assert!(lines.contains(&("onlyinthefault".to_owned(), 2)), "{mode}: {lines:?}");
+    }
+}
+
+/// By the system itself, in the middle of a large document.
+#[test]
+fn a_piece_that_can_not_be_read_once_is_read_again() {
+    let dir = plain();
+    dir.add(b"100.a", "several words ".repeat((9 << 20) / 14).as_bytes());
+    let expected = dir.embedded(&[]);
+    for (at, code) in [("inject=read:error=EIO:when=2", 0), ("inject=read:error=EIO:when=2+", 3)] {
+        let Some(mut wrapper) = failing(at) else { return };
+        wrapper.extend(["-f", "-P", "corpus/100.a"]);
+        for mode in ["processes", "threads", "inline"] {
+            let arguments =
+                ["embed", "--no-sync", "--force", "--workers", "1", "--output", "found", "--mode", mode];
+            dir.through(&wrapper).args(&arguments).args(&["corpus"]).run().expect(code);
+            match code {
+                0 => assert_same_bytes(&expected, &dir.output("found"), mode),
+                _ => assert_eq!(dir.output("found").failures(), [(100, "I/O error".to_owned())], "{mode}"),
+            }
+        }
+    }
 }
 
 #[test]

@@ -153,6 +153,17 @@ fn what_has_changed_meanwhile_is_read_again() {
     }
 }
 
+/// What the system says of such a file does not show whether it has changed.
+#[test]
+fn a_file_whose_size_is_made_up_is_read_again() {
+    let dir = Dir::with_generated(DOCUMENTS);
+    let reference = clean(&dir, &["/proc/version"]);
+    end_halfway(&dir, &["/proc/version", "--workers", "2"], Signal::SIGKILL);
+    resume(&dir, &["/proc/version"]).run().expect(0);
+    assert!((1..=DOCUMENTS as u64).contains(&resumed(&dir)));
+    assert_same_bytes(&reference, &dir.output("out"), "resumed");
+}
+
 #[test]
 fn another_way_of_counting_begins_anew() {
     let dir = Dir::with_generated(DOCUMENTS);

@@ -1,14 +1,11 @@
-//! The documents of a run: where each one is, in row order, and how it is opened.
+//! The documents of a run: where each one is, in row order.
 //!
 //! The list is made once by the coordinator, before any worker starts, and only read from then on.
 
-use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::sys::stat::{FileStat, SFlag};
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// One CORPUS argument, opened.
 #[derive(Debug)]
@@ -25,7 +22,7 @@ struct Root {
 /// Paths of all documents, in row order.
 #[derive(Debug, Default)]
 pub struct Documents {
-    /// Whether a document may be a link to a file.
+    /// Whether a document, or a folder on the way to it, may be a link.
     follows_links: bool,
     roots: Vec<Root>,
     /// The paths, each closed by a NUL.
@@ -58,16 +55,13 @@ pub(crate) fn is_regular(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
-/// Bytes of a document that are fetched ahead.
-const AHEAD_BYTES: i64 = 4 << 20;
-
 impl Documents {
     /// An empty list.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty list of documents that may be links to files, if `follows_links`.
+    /// An empty list of documents whose paths may have links in them, if `follows_links`.
     pub fn following(follows_links: bool) -> Self {
         Documents { follows_links, ..Self::default() }
     }
@@ -100,7 +94,8 @@ impl Documents {
         self.c_path(row).to_bytes()
     }
 
-    fn c_path(&self, row: usize) -> &CStr {
+    /// The path of row `row`, as the system takes it.
+    pub(crate) fn c_path(&self, row: usize) -> &CStr {
         CStr::from_bytes_until_nul(&self.paths[self.starts[row]..]).expect("each path is closed by a NUL")
     }
 
@@ -123,46 +118,19 @@ impl Documents {
         self.roots.iter().map(|root| root.first)
     }
 
-    /// What is known of a document's file without opening it; nothing if there is no regular file.
-    pub fn source(&self, row: usize) -> Option<Source> {
-        let links = if self.follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
-        let path = self.c_path(row);
-        let stat = match &self.roots[self.root(row)].directory {
-            Some(directory) => fstatat(directory.as_fd(), path, links),
-            None => fstatat(AT_FDCWD, path, AtFlags::empty()),
-        };
-        stat.ok().filter(is_regular).map(|stat| Source::of(&stat))
+    /// The open directory that the path of row `row` begins at; none if its CORPUS is a file.
+    pub(crate) fn directory(&self, row: usize) -> Option<&OwnedFd> {
+        self.roots[self.root(row)].directory.as_ref()
+    }
+
+    /// Whether a document, or a folder on the way to it, may be a link.
+    pub(crate) fn follows_links(&self) -> bool {
+        self.follows_links
     }
 
     /// The open directories, which a worker must keep.
     pub fn directories(&self) -> impl Iterator<Item = &OwnedFd> {
         self.roots.iter().filter_map(|root| root.directory.as_ref())
-    }
-
-    /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
-    pub fn fetch(&self, row: usize) {
-        if row < self.len()
-            && let Ok(file) = self.open(row)
-        {
-            // A hint: whoever reads the document will see what is wrong with it.
-            let _ = posix_fadvise(&file, 0, AHEAD_BYTES, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
-        }
-    }
-
-    /// Opens document `row` to read it. Links are followed only where that was asked for, or the CORPUS is one.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn open(&self, row: usize) -> Result<File, Errno> {
-        // Without O_NONBLOCK the opening of a pipe would wait for its other end.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let links = if self.follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-        let path = self.c_path(row);
-        let file = match &self.roots[self.root(row)].directory {
-            Some(directory) => openat(directory.as_fd(), path, flags | links, Mode::empty()),
-            None => openat(AT_FDCWD, path, flags, Mode::empty()),
-        }?;
-        Ok(File::from(file))
     }
 }
 

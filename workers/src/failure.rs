@@ -5,6 +5,28 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fmt;
 
+/// The system's errors that may pass.
+const PASSING: [Errno; 16] = [
+    Errno::EIO,
+    Errno::EREMOTEIO,
+    Errno::EINTR,
+    Errno::EAGAIN,
+    Errno::EBUSY,
+    // Descriptors and locks: others may give some back.
+    Errno::EMFILE,
+    Errno::ENFILE,
+    Errno::ENOLCK,
+    Errno::ENOBUFS,
+    // Network file systems.
+    Errno::ESTALE,
+    Errno::ETIMEDOUT,
+    Errno::ECONNRESET,
+    Errno::ECONNABORTED,
+    Errno::ENOTCONN,
+    Errno::ENETUNREACH,
+    Errno::EHOSTUNREACH,
+];
+
 /// The cause of a failed document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
@@ -12,14 +34,26 @@ pub enum Failure {
     InvalidUtf8(u64),
     /// A NUL among the first 8 KiB: not text.
     Binary,
+    /// A NUL among the first 8 KiB, and the bytes would make sense as UTF-16.
+    PerhapsUtf16,
+    /// The same as UTF-32.
+    PerhapsUtf32,
+    /// Begins with a byte-order mark of UTF-16.
+    Utf16,
+    /// Begins with a byte-order mark of UTF-32.
+    Utf32,
     /// Larger than `--max-document-bytes`; its size in bytes.
     TooLarge(u64),
+    /// Larger than `--max-document-bytes`, which is this many bytes; its own size is not known.
+    LargerThan(u64),
     /// Gone between the walk and the reading.
     Vanished,
     /// Longer or shorter than its size said, twice.
     Changed,
     /// Neither a file nor a link to one when it was opened.
     NotAFile,
+    /// A link where there was a file or a folder when the corpus was walked.
+    Link,
     /// The system's error.
     System(i32),
     /// The analyzer panicked.
@@ -56,6 +90,12 @@ impl Failure {
             Failure::OutOfMemory => (12, 0),
             Failure::TooManySteps => (13, 0),
             Failure::Unbroken => (14, 0),
+            Failure::Utf16 => (15, 0),
+            Failure::Utf32 => (16, 0),
+            Failure::PerhapsUtf16 => (17, 0),
+            Failure::PerhapsUtf32 => (18, 0),
+            Failure::LargerThan(bytes) => (19, bytes),
+            Failure::Link => (20, 0),
         }
     }
 
@@ -76,16 +116,42 @@ impl Failure {
             12 => Failure::OutOfMemory,
             13 => Failure::TooManySteps,
             14 => Failure::Unbroken,
+            15 => Failure::Utf16,
+            16 => Failure::Utf32,
+            17 => Failure::PerhapsUtf16,
+            18 => Failure::PerhapsUtf32,
+            19 => Failure::LargerThan(detail),
+            20 => Failure::Link,
             _ => return None,
         })
     }
 
-    /// The option that would help, if there is one.
+    /// Whether the next attempt may go well: the file was being written, or the system lacked something for a moment. A disk
+    /// or a server that failed once (EIO, ESTALE) may answer the second time.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Failure::Changed | Failure::OutOfMemory => true,
+            Failure::System(errno) => PASSING.contains(&Errno::from_raw(errno)),
+            _ => false,
+        }
+    }
+
+    /// What would help, if something would: an option, or a conversion where an option would lose the text.
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
-            Failure::InvalidUtf8(_) => "--decode-error replace or ignore accepts it",
+            Failure::InvalidUtf8(_) => {
+                "iconv -t UTF-8 converts it from its encoding; --decode-error replace or ignore gives up such bytes"
+            }
             Failure::Binary => "--binary embed accepts it",
-            Failure::TooLarge(_) => "--max-document-bytes sets the limit",
+            Failure::PerhapsUtf16 => {
+                "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is no UTF-16, --binary embed accepts it"
+            }
+            Failure::PerhapsUtf32 => {
+                "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is no UTF-32, --binary embed accepts it"
+            }
+            Failure::Utf16 => "iconv -f UTF-16 -t UTF-8 converts it",
+            Failure::Utf32 => "iconv -f UTF-32 -t UTF-8 converts it",
+            Failure::TooLarge(_) | Failure::LargerThan(_) => "--max-document-bytes sets the limit",
             Failure::OutOfMemory => "--worker-memory sets the limit",
             Failure::TimedOut => "--document-timeout sets the limit",
             Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
@@ -100,10 +166,16 @@ impl fmt::Display for Failure {
         match *self {
             Failure::InvalidUtf8(offset) => write!(f, "invalid UTF-8 at byte {offset}"),
             Failure::Binary => write!(f, "binary"),
+            Failure::PerhapsUtf16 => write!(f, "binary, perhaps UTF-16"),
+            Failure::PerhapsUtf32 => write!(f, "binary, perhaps UTF-32"),
+            Failure::Utf16 => write!(f, "UTF-16"),
+            Failure::Utf32 => write!(f, "UTF-32"),
             Failure::TooLarge(bytes) => write!(f, "too large: {bytes} bytes"),
+            Failure::LargerThan(bytes) => write!(f, "too large: more than {bytes} bytes"),
             Failure::Vanished => write!(f, "vanished"),
             Failure::Changed => write!(f, "changed while being read"),
             Failure::NotAFile => write!(f, "not a file"),
+            Failure::Link => write!(f, "a link in its path"),
             Failure::System(errno) => write!(f, "{}", Errno::from_raw(errno).desc()),
             Failure::Panicked => write!(f, "the analyzer panicked"),
             Failure::Killed(signal) => match Signal::try_from(signal) {
@@ -122,9 +194,9 @@ impl fmt::Display for Failure {
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
-            Errno::ENOENT => Failure::Vanished,
-            // What O_NOFOLLOW says of a link that was a file when the corpus was walked.
-            Errno::ELOOP => Failure::NotAFile,
+            // ENOTDIR: a folder in its path is now a file.
+            Errno::ENOENT | Errno::ENOTDIR => Failure::Vanished,
+            Errno::ELOOP => Failure::Link,
             Errno::ENOMEM => Failure::OutOfMemory,
             errno => Failure::System(errno as i32),
         }
@@ -137,14 +209,14 @@ mod tests {
 
     #[test]
     fn numbers_and_back() {
-        let kinds = (1..=14).map(|kind| Failure::decode(kind, 7).expect("fourteen kinds"));
+        let kinds = (1..=20).map(|kind| Failure::decode(kind, 7).expect("twenty kinds"));
         for failure in kinds {
             let (kind, detail) = failure.encode();
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
         assert_eq!(Failure::decode(0, 0), None);
-        assert_eq!(Failure::decode(15, 0), None);
+        assert_eq!(Failure::decode(21, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
     }
 }

@@ -6,6 +6,7 @@
 
 use nix::errno::Errno;
 use nix::libc;
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io;
@@ -21,11 +22,16 @@ use std::time::Duration;
 /// Documents that this process has begun.
 static DOCUMENTS: AtomicU64 = AtomicU64::new(0);
 
-/// Does what the document asks for, if it asks.
+thread_local! {
+    /// Attempts at documents that are hard to read.
+    static ATTEMPTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Does what the document asks for, if it asks. The error is that of a read.
 #[expect(unsafe_code, reason = "a fault document crashes on purpose; never in a release build")]
-pub(crate) fn act(text: &mut Vec<u8>) {
+pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
     let documents = DOCUMENTS.fetch_add(1, Ordering::Relaxed);
-    let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return };
+    let Some(rest) = text.strip_prefix(b"bowline-fault: ") else { return Ok(()) };
     let what = rest.split(|&b| b == b'\n').next().unwrap_or_default().to_vec();
     match what.as_slice() {
         // SAFETY: none; this is the crash that the tests want.
@@ -42,6 +48,17 @@ pub(crate) fn act(text: &mut Vec<u8>) {
             scribble();
             std::process::abort();
         }
+        b"unreadable" => return Err(Errno::EIO),
+        // At every other attempt of its thread.
+        b"unreadable once" if ATTEMPTS.replace(ATTEMPTS.get() + 1).is_multiple_of(2) => {
+            return Err(Errno::EIO);
+        }
+        // Until the test has made the file `go`.
+        b"wait" => {
+            while !std::path::Path::new("go").exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         b"slow" => std::thread::sleep(Duration::from_millis(50)),
         b"escape" => *text = shown(&escape()),
         b"peek" => *text = shown(&not_refused([("reading_elsewhere", tried(fs::read("/etc/passwd")))])),
@@ -56,6 +73,7 @@ pub(crate) fn act(text: &mut Vec<u8>) {
         }
         _ => {}
     }
+    Ok(())
 }
 
 /// Writes over the records of all segments that this process has, as far as they are committed.

@@ -3,10 +3,12 @@
 //!
 //! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
 
+use crate::analyzer::decode::{byte_order_mark, with_nul};
 use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
 use crate::gate::Gate;
+use crate::opener::Opener;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
@@ -36,6 +38,10 @@ const KEPT_BUFFER: usize = 2 * WINDOW;
 /// Room behind a text, for its padding: nothing moves later.
 const PADDING_ROOM: usize = 256;
 
+/// Bytes that are asked for at once where the size says nothing. Some files in `/proc/sys` give all that they have to the
+/// first read, however little that takes.
+const AT_ONCE: usize = 64 << 10;
+
 /// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
 /// worked on. What is in memory already is not asked for: that would cost as much as reading it.
 #[derive(Debug)]
@@ -43,6 +49,9 @@ pub struct Reader {
     settings: ReadSettings,
     cuts: Cuts,
     gate: Gate,
+    opener: Opener,
+    /// Opens the documents that are fetched ahead, which may lie in other folders.
+    ahead: Opener,
     /// Documents for which others are still fetched ahead.
     eager: u32,
 }
@@ -56,7 +65,7 @@ const EAGER: u32 = 64;
 impl Reader {
     /// A reader of files that `settings` let through, which are cut at `cuts`; each read goes through `gate`.
     pub fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
-        Reader { settings, cuts, gate, eager: 0 }
+        Reader { settings, cuts, gate, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
     }
 
     /// The open file that its gate needs, if it does.
@@ -64,8 +73,7 @@ impl Reader {
         self.gate.file()
     }
 
-    /// Opens document `row` and replaces `text` with its first piece. Links are followed only where that was asked for
-    /// (or the CORPUS is one), and nothing but a regular file is ever read from.
+    /// Opens document `row` and replaces `text` with its first piece. Nothing but a regular file is ever read from.
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
@@ -80,7 +88,7 @@ impl Reader {
         }
         let permit = self.gate.enter().map_err(|errno| (Source::default(), errno.into()))?;
         let began = Instant::now();
-        let reading = self.open(documents, row, text);
+        let reading = open(&mut self.opener, documents, row, self.settings, self.cuts, text);
         drop(permit);
         if self.gate.is_bounded() {
             return reading;
@@ -88,8 +96,8 @@ impl Reader {
         // From memory it takes a few microseconds, and a quarter of one for each KiB.
         let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
         match (is_slow, self.eager) {
-            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| documents.fetch(row)),
-            (_, 1..) => documents.fetch(row + AHEAD),
+            (true, 0) => (row + 1..=row + AHEAD).for_each(|row| self.ahead.fetch(documents, row)),
+            (_, 1..) => self.ahead.fetch(documents, row + AHEAD),
             (false, 0) => {}
         }
         self.eager = if is_slow { EAGER } else { self.eager.saturating_sub(1) };
@@ -105,72 +113,103 @@ impl Reader {
         let _permit = self.gate.enter()?;
         reading.next(text)
     }
+}
 
-    fn open(
-        &self,
-        documents: &Documents,
-        row: usize,
-        text: &mut Vec<u8>,
-    ) -> Result<Reading, (Source, Failure)> {
-        let Reader { settings, cuts, .. } = self;
-        let unknown = |errno: Errno| (Source::default(), errno.into());
-        let file = documents.open(row).map_err(unknown)?;
-        let stat = fstat(&file).map_err(unknown)?;
-        if !is_regular(&stat) {
-            return Err((Source::default(), Failure::NotAFile));
-        }
-        let source = Source::of(&stat);
-        if source.bytes > settings.max_bytes {
-            return Err((source, Failure::TooLarge(source.bytes)));
-        }
-        let window = if *cuts == Cuts::Nowhere { LONGEST } else { settings.window };
-        let mut reading =
-            Reading { file, source, piece: Piece::WHOLE, cuts: *cuts, window, taken: 0, rest: Vec::new() };
-        let is_binary = reading.next(text).map(|()| {
-            let (text, rest) = (prefix(text, BINARY_PREFIX), &reading.rest);
-            [text, prefix(rest, BINARY_PREFIX - text.len())]
-                .iter()
-                .any(|part| memchr::memchr(0, part).is_some())
-        });
-        match is_binary {
-            Err(failure) => Err((source, failure)),
-            Ok(true) if !settings.embed_binary => Err((source, Failure::Binary)),
-            Ok(_) => Ok(reading),
-        }
+/// Opens document `row` and reads its first piece.
+fn open(
+    opener: &mut Opener,
+    documents: &Documents,
+    row: usize,
+    settings: ReadSettings,
+    cuts: Cuts,
+    text: &mut Vec<u8>,
+) -> Result<Reading, (Source, Failure)> {
+    let unknown = |errno: Errno| (Source::default(), errno.into());
+    let file = opener.open(documents, row).map_err(unknown)?;
+    let stat = fstat(&file).map_err(unknown)?;
+    if !is_regular(&stat) {
+        return Err((Source::default(), Failure::NotAFile));
     }
+    let source = Source::of(&stat);
+    if source.bytes > settings.max_bytes {
+        return Err((source, Failure::TooLarge(source.bytes)));
+    }
+    let window = if cuts == Cuts::Nowhere { LONGEST } else { settings.window };
+    let size = if stat.st_blocks == 0 { Size::Claimed } else { Size::True };
+    let mut reading = Reading {
+        source,
+        piece: Piece::WHOLE,
+        file,
+        settings: ReadSettings { window, ..settings },
+        cuts,
+        stated: source,
+        size,
+        taken: 0,
+        has_ended: false,
+        rest: Vec::new(),
+    };
+    match reading.next(text) {
+        Ok(()) => Ok(reading),
+        Err(failure) => Err((reading.source, failure)),
+    }
+}
+
+/// What a file's size is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Size {
+    /// As many bytes as there are.
+    True,
+    /// The same, unless it turns out to be made up: no room on a disk is taken for it.
+    Claimed,
+    /// It says nothing about the bytes, as in `/proc` (0) and `/sys` (4096): they end where a read finds no more.
+    MadeUp,
 }
 
 /// A document that is being read.
 #[derive(Debug)]
 pub struct Reading {
-    /// What was known of its file when it was opened.
+    /// What was known of its file when it was opened; if its size is made up, with the bytes read so far for it.
     pub source: Source,
     /// The piece at hand.
     pub piece: Piece,
     file: File,
+    settings: ReadSettings,
     cuts: Cuts,
-    window: usize,
+    /// What the system says of the file.
+    stated: Source,
+    size: Size,
     /// Bytes read from the file.
     taken: u64,
+    /// Whether those are all.
+    has_ended: bool,
     /// Those of them behind the piece at hand, with which the next one begins.
     rest: Vec<u8>,
 }
 
 impl Reading {
+    /// Whether the file's size says how much there is to read. One without a size may go on without end.
+    pub fn has_size(&self) -> bool {
+        self.size != Size::MadeUp
+    }
+
     /// As [`Reader::next`], without its gate.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
+        let mut is_beginning = self.taken == 0;
         let offset = self.taken - self.rest.len() as u64;
-        let mut room = self.window.max(2 * self.rest.len()).min(LONGEST);
+        let mut room = self.settings.window.max(2 * self.rest.len()).min(LONGEST);
         let mut filled = 0;
         loop {
             filled = self.fill(text, filled, room)?;
-            let is_last = self.taken == self.source.bytes;
-            let cut = if is_last { Some(filled) } else { self.cuts.last(&text[..filled]) };
+            if is_beginning {
+                self.check_beginning(&text[..filled])?;
+                is_beginning = false;
+            }
+            let cut = if self.has_ended { Some(filled) } else { self.cuts.last(&text[..filled]) };
             if let Some(cut) = cut {
                 self.rest.clear();
                 self.rest.extend_from_slice(&text[cut..filled]);
                 text.truncate(cut);
-                self.piece = Piece { offset, is_last };
+                self.piece = Piece { offset, is_last: self.has_ended };
                 return Ok(());
             }
             if room == LONGEST {
@@ -180,46 +219,111 @@ impl Reading {
         }
     }
 
+    /// Whether what a document begins with can be text in UTF-8.
+    fn check_beginning(&self, beginning: &[u8]) -> Result<(), Failure> {
+        if let Some(failure) = byte_order_mark(beginning) {
+            return Err(failure);
+        }
+        let prefix = &beginning[..beginning.len().min(BINARY_PREFIX)];
+        match memchr::memchr(0, prefix) {
+            Some(_) if !self.settings.embed_binary => Err(with_nul(prefix)),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads on until `text` holds `room` bytes or the file ends; returns how many it holds. It holds `filled` already;
     /// or none, and then what was left over goes before.
     fn fill(&mut self, text: &mut Vec<u8>, filled: usize, room: usize) -> Result<usize, Failure> {
         let held = if filled == 0 { self.rest.len() } else { filled };
-        let left = self.source.bytes - self.taken;
-        let wanted = left.min((room - held) as u64);
-        let end = held + wanted as usize;
-        // One byte more than the size: a file that grew shows itself.
-        let most = end + usize::from(wanted == left);
-        if text.try_reserve((most + PADDING_ROOM).saturating_sub(text.len())).is_err() {
-            return Err(Failure::OutOfMemory);
+        // What the text holds beyond that is written over: to clear it would cost as much as reading.
+        if text.len() < held {
+            lengthen(text, held)?;
         }
-        text.resize(most, 0);
         if filled == 0 {
             text[..held].copy_from_slice(&self.rest);
         }
+        let begins = self.taken == 0;
         let mut filled = held;
-        while filled < most {
-            match self.file.read(&mut text[filled..most]) {
-                Ok(0) => break,
-                // A short read of a regular file is its end, or the next one will say so.
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)).into()),
+        if self.has_size() {
+            let left = self.stated.bytes - self.taken;
+            let end = held + left.min((room - held) as u64) as usize;
+            self.has_ended = (end - held) as u64 == left;
+            // More than there should be: a file that is longer shows itself.
+            let more = match (self.has_ended, self.stated.bytes) {
+                (false, _) => 0,
+                (true, 0) => AT_ONCE,
+                (true, _) => 1,
+            };
+            lengthen(text, end + more)?;
+            while filled < end + more {
+                match self.read(&mut text[filled..end + more])? {
+                    0 => break,
+                    // A short read of a regular file is its end, or the next one will say so.
+                    bytes => filled += bytes,
+                }
+                if filled == end {
+                    break;
+                }
             }
-            if filled == end {
-                break;
+            if filled != end {
+                self.has_ended = false;
+                if self.size == Size::True {
+                    return Err(Failure::Changed);
+                }
+                self.size = Size::MadeUp;
             }
         }
-        self.taken += wanted;
-        let is_whole = wanted == self.source.bytes;
-        if filled != end || !is_whole && Source::of(&fstat(&self.file)?) != self.source {
+        if !self.has_size() {
+            filled = self.fill_to_end(text, filled, room)?;
+        }
+        let is_whole = begins && self.has_ended && self.has_size();
+        if !is_whole && Source::of(&fstat(&self.file)?) != self.stated {
             return Err(Failure::Changed);
+        }
+        if !self.has_size() {
+            self.source.bytes = self.taken;
         }
         Ok(filled)
     }
+
+    /// As `fill`, for a file whose size is made up.
+    fn fill_to_end(&mut self, text: &mut Vec<u8>, mut filled: usize, room: usize) -> Result<usize, Failure> {
+        while filled < room && !self.has_ended {
+            if filled == text.len() {
+                lengthen(text, room.min(filled + filled.max(AT_ONCE)))?;
+            }
+            let bytes = self.read(&mut text[filled..])?;
+            filled += bytes;
+            self.has_ended = bytes == 0;
+            if self.taken > self.settings.max_bytes {
+                return Err(Failure::LargerThan(self.settings.max_bytes));
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Reads once.
+    fn read(&mut self, into: &mut [u8]) -> Result<usize, Errno> {
+        loop {
+            match self.file.read(into) {
+                Ok(bytes) => {
+                    self.taken += bytes as u64;
+                    return Ok(bytes);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+            }
+        }
+    }
 }
 
-fn prefix(bytes: &[u8], length: usize) -> &[u8] {
-    &bytes[..length.min(bytes.len())]
+/// Makes `text` so many bytes long, with room for its padding.
+fn lengthen(text: &mut Vec<u8>, length: usize) -> Result<(), Failure> {
+    if text.try_reserve((length + PADDING_ROOM).saturating_sub(text.len())).is_err() {
+        return Err(Failure::OutOfMemory);
+    }
+    text.resize(length, 0);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -297,6 +401,51 @@ mod tests {
         let (file, little) = (file(b"abc"), ReadSettings { max_bytes: 2, ..SETTINGS });
         let (source, failure) = begin(&file, little, &mut Vec::new()).expect_err("larger than it may be");
         assert_eq!((source.bytes, failure), (3, Failure::TooLarge(3)));
+    }
+
+    #[test]
+    fn a_file_whose_size_is_made_up_is_read_to_its_end() {
+        // Sizes of 0 and 4096; one that gives all to its first read; one of many pieces.
+        let paths = [
+            "/proc/version",
+            "/sys/kernel/mm/transparent_hugepage/enabled",
+            "/proc/sys/kernel/ostype",
+            "/proc/kallsyms",
+        ];
+        let mut found = 0;
+        for path in paths {
+            let Ok(expected) = fs::read(path) else { continue };
+            for window in [16, 1000, WINDOW] {
+                let mut documents = Documents::new();
+                documents.add_root(None, Vec::new());
+                documents.add(path.as_bytes());
+                let settings = ReadSettings { window, ..SETTINGS };
+                let mut reader = Reader::new(settings, Cuts::BehindSpaces, Gate::default());
+                let mut text = b"what was there before".to_vec();
+                let mut reading = reader.begin(&documents, 0, &mut text).expect("it can be read");
+                let mut whole = text.clone();
+                while !reading.piece.is_last {
+                    reader.next(&mut reading, &mut text).expect("more of it");
+                    assert_eq!(reading.piece.offset, whole.len() as u64, "{path}");
+                    whole.extend_from_slice(&text);
+                }
+                assert!(whole == expected, "{path} by {window}");
+                assert_eq!(
+                    (reading.source.bytes, reading.has_size()),
+                    (expected.len() as u64, false),
+                    "{path}"
+                );
+                let little = ReadSettings { max_bytes: expected.len() as u64 - 1, ..settings };
+                let mut reader = Reader::new(little, Cuts::Nowhere, Gate::default());
+                let failure =
+                    reader.begin(&documents, 0, &mut text).map(|_| ()).expect_err("larger than it may be").1;
+                let is_refused =
+                    matches!(failure, Failure::LargerThan(bytes) | Failure::TooLarge(bytes) if bytes > 0);
+                assert!(is_refused, "{path}: {failure}");
+            }
+            found += 1;
+        }
+        assert!(found > 0, "none of them is there");
     }
 
     #[test]

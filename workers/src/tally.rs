@@ -22,6 +22,8 @@ use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// What a worker numbers terms by.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ pub struct TallySettings {
     /// Bytes of private memory that a worker in a process of its own may take.
     pub worker_memory: u64,
 }
+
+/// How long a worker waits before it reads a document again: what others hold for a moment is given back by then.
+const SECOND_TRY: Duration = Duration::from_millis(10);
 
 /// Bytes that a lexicon may take where it is only a cache: a few million terms.
 const CACHE_BYTES: usize = 192 << 20;
@@ -218,9 +223,15 @@ impl Tally {
         Report::Tallied
     }
 
+    /// Counts document `row`; a second time if the failure may pass.
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         match self.count_pieces(row) {
-            Err((_, Failure::Changed)) => self.count_pieces(row),
+            Err((_, failure)) if failure.may_pass() => {
+                if failure != Failure::Changed {
+                    thread::sleep(SECOND_TRY);
+                }
+                self.count_pieces(row)
+            }
             counted => counted,
         }
     }
@@ -229,19 +240,20 @@ impl Tally {
     fn count_pieces(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         let Tally { reader, documents, analyzer, counter, text, pen, is_whole, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
-        let source = reading.source;
-        let failed = |failure| (source, failure);
         #[cfg(feature = "faults")]
-        faults::act(text);
+        faults::act(text).map_err(|errno| (reading.source, errno.into()))?;
         counter.get().begin_document();
         loop {
-            counter.count(analyzer, text, reading.piece).map_err(failed)?;
+            counter.count(analyzer, text, reading.piece).map_err(|failure| (reading.source, failure))?;
             if reading.piece.is_last {
                 *is_whole = reading.piece == Piece::WHOLE;
-                return Ok(source);
+                return Ok(reading.source);
             }
-            reader.next(&mut reading, text).map_err(failed)?;
-            pen.reach(reading.piece.offset);
+            reader.next(&mut reading, text).map_err(|failure| (reading.source, failure))?;
+            // A file without a size may never end: it has the time of one piece for all of them.
+            if reading.has_size() {
+                pen.reach(reading.piece.offset);
+            }
         }
     }
 

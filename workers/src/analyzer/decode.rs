@@ -1,5 +1,7 @@
 //! Bytes to text: what `--decode-error` says about bytes that are no UTF-8. No byte-order mark is removed and no
-//! line end is changed, as in Python's `bytes.decode`.
+//! line end is changed, as in Python's `bytes.decode`. Text in another encoding is known by its mark, or guessed.
+
+use crate::failure::Failure;
 
 /// What to do with bytes that are no UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,9 +45,108 @@ pub fn decode(bytes: &mut Vec<u8>, policy: DecodeError, spare: &mut Vec<u8>) -> 
     Ok(())
 }
 
+/// The encoding that a byte-order mark at the beginning of a document says, if it is another than UTF-8: as the failure that
+/// it is. No UTF-8 begins like this.
+pub fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
+    match beginning {
+        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(Failure::Utf32),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(Failure::Utf16),
+        _ => None,
+    }
+}
+
+/// What a document is that has a NUL in its beginning: binary, unless the beginning would make sense in an encoding that has
+/// NULs. It is a guess, and no more than the wording depends on it.
+pub fn with_nul(beginning: &[u8]) -> Failure {
+    let is_text = |code: u32| code >= 0x20 || matches!(code, 0x9..=0xD);
+    let is_utf32 = |number: fn([u8; 4]) -> u32| {
+        let (units, rest) = beginning.as_chunks();
+        let mut codes = units.iter().map(|&unit| number(unit));
+        rest.is_empty() && codes.all(|code| is_text(code) && char::from_u32(code).is_some())
+    };
+    // Text with NULs between its words.
+    let is_utf8 = match std::str::from_utf8(beginning) {
+        Err(error) if error.error_len().is_some() => false,
+        _ => beginning.iter().all(|&byte| byte == 0 || is_text(byte.into())),
+    };
+    let is_utf16 = |number: fn([u8; 2]) -> u16| {
+        let (units, rest) = beginning.as_chunks();
+        let units = || units.iter().map(|&unit| number(unit));
+        let latin = units().filter(|unit| *unit < 0x100).count();
+        // Other scripts have spaces and line ends at least: random bytes have fewer of them.
+        let has_latin = latin == units().len() || !is_utf8 && 16 * latin >= units().len();
+        // A pair may be parted where the beginning ends.
+        let is_parted = units().next_back().is_some_and(|unit| (0xD800..0xDC00).contains(&unit));
+        let unpaired = char::decode_utf16(units()).filter(Result::is_err).count();
+        rest.is_empty()
+            && has_latin
+            && unpaired == usize::from(is_parted)
+            && units().all(|unit| is_text(unit.into()))
+    };
+    match () {
+        () if is_utf32(u32::from_le_bytes) || is_utf32(u32::from_be_bytes) => Failure::PerhapsUtf32,
+        () if is_utf16(u16::from_le_bytes) || is_utf16(u16::from_be_bytes) => Failure::PerhapsUtf16,
+        () => Failure::Binary,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    fn utf32(text: &str, bytes: fn(u32) -> [u8; 4]) -> Vec<u8> {
+        text.chars().flat_map(|c| bytes(c as u32)).collect()
+    }
+
+    const TEXTS: [&str; 4] = ["The cat\r\nsat.\n", "Кошка сидела на окне.", "\u{1F431} cats", "a"];
+
+    #[test]
+    fn byte_order_marks_are_known() {
+        for text in TEXTS {
+            let marked = format!("\u{FEFF}{text}");
+            for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+                assert_eq!(byte_order_mark(&utf16(&marked, bytes)), Some(Failure::Utf16));
+                assert_eq!(byte_order_mark(&utf16(text, bytes)), None);
+            }
+            for bytes in [u32::to_le_bytes, u32::to_be_bytes] {
+                assert_eq!(byte_order_mark(&utf32(&marked, bytes)), Some(Failure::Utf32));
+                assert_eq!(byte_order_mark(&utf32(text, bytes)), None);
+            }
+            assert_eq!(byte_order_mark(marked.as_bytes()), None);
+        }
+        assert_eq!(byte_order_mark(b"\xFF\xFE"), Some(Failure::Utf16));
+        assert_eq!((byte_order_mark(b"\xFF"), byte_order_mark(b"")), (None, None));
+    }
+
+    #[test]
+    fn wide_text_without_a_mark_is_guessed() {
+        for text in TEXTS {
+            for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+                assert_eq!(with_nul(&utf16(text, bytes)), Failure::PerhapsUtf16, "{text}");
+            }
+            for bytes in [u32::to_le_bytes, u32::to_be_bytes] {
+                assert_eq!(with_nul(&utf32(text, bytes)), Failure::PerhapsUtf32, "{text}");
+            }
+        }
+        let parted = utf16(&"\u{1F431} ".repeat(2), u16::to_le_bytes);
+        assert_eq!(with_nul(&parted[..8]), Failure::PerhapsUtf16);
+        let binary = [
+            &b"ab\0cd"[..],
+            b"\0",
+            b"\0\0\0\0",
+            b"\x7FELF\x02\x01\x01\0\0\0\0\0",
+            b"one\0three\0five\0",
+            b"cat\0dog\0",
+            "cafés\0\n".as_bytes(),
+        ];
+        for bytes in binary {
+            assert_eq!(with_nul(bytes), Failure::Binary, "{bytes:?}");
+        }
+    }
 
     fn decoded(bytes: &[u8], policy: DecodeError) -> Result<Vec<u8>, InvalidUtf8> {
         let mut bytes = bytes.to_vec();

@@ -1,0 +1,274 @@
+//! Opens documents, or asks the system about their files, and follows no link on the way, unless links were asked for.
+//!
+//! A path is walked one folder at a time, each entered with O_NOFOLLOW: a folder that was swapped for a link since the
+//! corpus was walked leads nowhere. `openat2` would refuse links in one call, but it takes its flags from memory, where the
+//! sandbox's filter can't see whether a file is to be opened for writing. Paths are sorted, so the folders of the last
+//! document stay open: the next document mostly lies in the same folder and costs one call, on a shorter path.
+
+use crate::documents::{Documents, Source, is_regular};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+/// Folders that are held open at a time: the first ones of a path, and its last. More would cost descriptors in every
+/// thread; fewer would open the folders of a deep tree again and again.
+const HELD: usize = 4;
+
+/// Bytes of a document that are fetched ahead.
+const AHEAD_BYTES: i64 = 4 << 20;
+
+/// Opens the documents of one list.
+#[derive(Debug, Default)]
+pub struct Opener {
+    /// The root that the path begins at.
+    root: usize,
+    /// The folders of the last document, a slash behind each.
+    path: Vec<u8>,
+    /// Those of them that are open, in the order of the path.
+    held: Vec<Folder>,
+}
+
+/// An open folder.
+#[derive(Debug)]
+struct Folder {
+    /// The length of its path, with the slash behind it.
+    end: usize,
+    directory: OwnedFd,
+}
+
+impl Opener {
+    /// Opens document `row` to read it.
+    ///
+    /// # Errors
+    /// The system's; ELOOP if there is a link in the path.
+    pub fn open(&mut self, documents: &Documents, row: usize) -> Result<File, Errno> {
+        // Without O_NONBLOCK the opening of a pipe would wait for its other end.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        self.within(documents, row, |folder, name, follows_links| {
+            let links = if follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+            openat(folder, name, flags | links, Mode::empty()).map(File::from)
+        })
+    }
+
+    /// What the system knows of a document's file, which is not opened; nothing if there is no regular file.
+    pub fn source(&mut self, documents: &Documents, row: usize) -> Option<Source> {
+        let stat = self.within(documents, row, |folder, name, follows_links| {
+            let links = if follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+            fstatat(folder, name, links)
+        });
+        stat.ok().filter(is_regular).map(|stat| Source::of(&stat))
+    }
+
+    /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
+    pub fn fetch(&mut self, documents: &Documents, row: usize) {
+        if row < documents.len()
+            && let Ok(file) = self.open(documents, row)
+        {
+            // A hint: what is wrong with the document shows when it is read.
+            let _ = posix_fadvise(&file, 0, AHEAD_BYTES, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+        }
+    }
+
+    /// Calls `act` with the folder of document `row`, its name there, and whether the name may be that of a link. Calls it
+    /// once more, with the folders entered anew, if it fails: a folder that is held may have been replaced since, or may
+    /// take up the descriptor that is missing.
+    fn within<T>(
+        &mut self,
+        documents: &Documents,
+        row: usize,
+        act: impl Fn(BorrowedFd<'_>, &CStr, bool) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let (path, directory) = (documents.c_path(row), documents.directory(row));
+        // A CORPUS may itself be a link: it is asked for by its name.
+        let Some(directory) = directory else { return act(nix::fcntl::AT_FDCWD, path, true) };
+        if documents.follows_links() {
+            return act(directory.as_fd(), path, true);
+        }
+        let path = path.to_bytes_with_nul();
+        let (folders, name) = path.split_at(memchr::memrchr(b'/', path).map_or(0, |slash| slash + 1));
+        let name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
+        let root = documents.root(row);
+        if root != self.root {
+            self.forget();
+            self.root = root;
+        }
+        let is_fresh = self.held.is_empty();
+        match self.enter(directory, folders).and_then(|folder| act(folder, name, false)) {
+            Err(_) if !is_fresh => {
+                self.forget();
+                self.enter(directory, folders).and_then(|folder| act(folder, name, false))
+            }
+            done => done,
+        }
+    }
+
+    /// The folder beneath `root` with the path `folders`, which has a slash behind each name.
+    fn enter<'a>(&'a mut self, root: &'a OwnedFd, folders: &[u8]) -> Result<BorrowedFd<'a>, Errno> {
+        if self.path != folders {
+            let shared = self.path.iter().zip(folders).take_while(|(held, wanted)| held == wanted).count();
+            while self.held.pop_if(|folder| folder.end > shared).is_some() {}
+            self.path.clear();
+            self.path.extend_from_slice(folders);
+        }
+        let mut end = self.held.last().map_or(0, |folder| folder.end);
+        while let Some(length) = memchr::memchr(b'/', &folders[end..]) {
+            let above = self.held.last().map_or(root.as_fd(), |folder| folder.directory.as_fd());
+            let directory = enter_one(above, &folders[end..end + length])?;
+            end += length + 1;
+            if self.held.len() == HELD {
+                self.held.pop();
+            }
+            self.held.push(Folder { end, directory });
+        }
+        Ok(self.held.last().map_or(root.as_fd(), |folder| folder.directory.as_fd()))
+    }
+
+    /// Closes all folders.
+    fn forget(&mut self) {
+        self.held.clear();
+        self.path.clear();
+    }
+}
+
+/// Opens the folder `name` in `above`, for going on from it only. ELOOP if it is a link.
+fn enter_one(above: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    // O_PATH asks for no more than the walk of a longer path would: leave to pass through.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(above, name, flags, Mode::empty()).map_err(|errno| {
+        let is_link =
+            |stat: FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK;
+        // The system says ENOTDIR of a link, too.
+        match errno {
+            Errno::ENOTDIR if fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(is_link) => {
+                Errno::ELOOP
+            }
+            errno => errno,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Read as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+    use tempfile::TempDir;
+
+    /// A directory with these files, each with its path as its text, and the list of them.
+    fn corpus(paths: &[&str], follows_links: bool) -> (TempDir, Documents) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut documents = Documents::following(follows_links);
+        documents.add_root(Some(File::open(dir.path()).unwrap().into()), Vec::new());
+        for path in paths {
+            let file = dir.path().join(path);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, path).unwrap();
+            documents.add(path.as_bytes());
+        }
+        (dir, documents)
+    }
+
+    fn text(opener: &mut Opener, documents: &Documents, row: usize) -> Result<String, Errno> {
+        let mut text = String::new();
+        opener.open(documents, row)?.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    fn swap(dir: &TempDir, path: &str, target: &Path) {
+        fs::rename(dir.path().join(path), dir.path().join("moved")).unwrap();
+        symlink(target, dir.path().join(path)).unwrap();
+    }
+
+    const PATHS: [&str; 9] = [
+        "a",
+        "b/a",
+        "b/b",
+        "ba/a",
+        "d/e/e/p/e/r/than/held",
+        "d/e/e/p/e/r/than/held2",
+        "d/e/e/p/e/s/x",
+        "d/e/x/y",
+        "e",
+    ];
+
+    #[test]
+    fn documents_open_in_any_order() {
+        let (_dir, documents) = corpus(&PATHS, false);
+        let mut opener = Opener::default();
+        for step in 1..PATHS.len() {
+            for row in (0..3 * PATHS.len()).map(|number| number * step % PATHS.len()) {
+                assert_eq!(text(&mut opener, &documents, row).as_deref(), Ok(PATHS[row]));
+                assert_eq!(
+                    opener.source(&documents, row).map(|source| source.bytes),
+                    Some(PATHS[row].len() as u64)
+                );
+                assert!(opener.held.len() <= HELD);
+            }
+        }
+    }
+
+    #[test]
+    fn roots_are_told_apart() {
+        let (_one, mut documents) = corpus(&["a/a"], false);
+        let other = tempfile::tempdir().unwrap();
+        fs::create_dir(other.path().join("a")).unwrap();
+        fs::write(other.path().join("a/a"), "other").unwrap();
+        documents.add_root(Some(File::open(other.path()).unwrap().into()), Vec::new());
+        documents.add(b"a/a");
+        let file = other.path().join("link");
+        symlink("a/a", &file).unwrap();
+        documents.add_root(None, Vec::new());
+        documents.add(file.as_os_str().as_bytes());
+        let mut opener = Opener::default();
+        for (row, expected) in [(0, "a/a"), (1, "other"), (0, "a/a"), (2, "other"), (1, "other")] {
+            assert_eq!(text(&mut opener, &documents, row).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn a_link_anywhere_in_the_path_is_refused() {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let secret = elsewhere.path().join("e/r/than/held");
+        fs::create_dir_all(secret.parent().unwrap()).unwrap();
+        fs::write(&secret, "secret").unwrap();
+        for (path, target) in [
+            ("d", elsewhere.path()),
+            ("d/e/e/p", elsewhere.path()),
+            ("d/e/e/p/e/r/than", secret.parent().unwrap()),
+            ("d/e/e/p/e/r/than/held", &secret),
+        ] {
+            let (dir, documents) = corpus(&["d/e/e/p/e/r/than/held"], false);
+            swap(&dir, path, target);
+            let mut opener = Opener::default();
+            assert_eq!(text(&mut opener, &documents, 0), Err(Errno::ELOOP), "{path}");
+            assert_eq!(opener.source(&documents, 0), None, "{path}");
+            opener.fetch(&documents, 0);
+        }
+        // Where links are asked for, they are followed.
+        let (dir, documents) = corpus(&["d/e/e/p/e/r/than/held"], true);
+        swap(&dir, "d/e/e/p", elsewhere.path());
+        assert_eq!(text(&mut Opener::default(), &documents, 0).as_deref(), Ok("secret"));
+    }
+
+    #[test]
+    fn a_folder_that_is_held_is_looked_for_anew_if_a_document_is_not_in_it() {
+        let (dir, documents) = corpus(&["a/b/1", "a/b/2"], false);
+        let mut opener = Opener::default();
+        assert_eq!(text(&mut opener, &documents, 0).as_deref(), Ok("a/b/1"));
+        fs::remove_dir_all(dir.path().join("a")).unwrap();
+        assert_eq!(text(&mut opener, &documents, 1), Err(Errno::ENOENT));
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/b/2"), "new").unwrap();
+        assert_eq!(text(&mut opener, &documents, 1).as_deref(), Ok("new"));
+        // A folder that is now a file is no link.
+        fs::remove_dir_all(dir.path().join("a")).unwrap();
+        fs::write(dir.path().join("a"), "a file").unwrap();
+        assert_eq!(text(&mut opener, &documents, 1), Err(Errno::ENOTDIR));
+    }
+}
