@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Exit codes: 0 all documents embedded; 3 finished, some documents failed; 1 could not finish; 2 wrong usage;
 /// 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP.
 #[derive(Parser, Debug)]
-#[command(name = "bowline", version, max_term_width = 110)]
+#[command(name = "bowline", bin_name = "bowline", version, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

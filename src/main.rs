@@ -9,6 +9,7 @@ use bowline_workers::distress::NotingAllocator;
 use clap::Parser as _;
 use nix::errno::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,8 +28,11 @@ const WRONG_USAGE: u8 = 2;
 const SIGNALLED: u8 = 128;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    keep_panics_of_documents_quiet();
+    let cli = match parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    report_panics_but_those_of_documents();
     let result = watch_signals().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
@@ -40,6 +44,24 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(SOME_FAILED),
         Err(error) => fail(&error),
     }
+}
+
+/// The command line; or what is wrong with it, or was asked for instead, is printed, and this is the exit code.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    // clap repeats arguments as they are. With printable ones it finds the same fault, and says it in one line of theirs.
+    let shown = arguments.iter().map(|argument| say::printable(&argument.to_string_lossy()).into_owned());
+    let shown = Cli::try_parse_from(shown).err().unwrap_or(error);
+    let text = shown.render().to_string();
+    match text.lines().all(|line| say::printable(line) == line) {
+        // In colours, where the terminal has them. If it is closed there is nowhere to report it.
+        true => _ = shown.print(),
+        false => text.lines().for_each(say::say),
+    }
+    Err(ExitCode::from(shown.exit_code() as u8))
 }
 
 /// Prints the error and tells the exit code it deserves.
@@ -103,11 +125,14 @@ fn ignored_signals() -> u64 {
 }
 
 /// A panic while a document is analyzed is that document's failure, and is reported as such.
-fn keep_panics_of_documents_quiet() {
+fn report_panics_but_those_of_documents() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !bowline_workers::tally::is_in_document() {
-            usual(panic);
+        let text = panic.to_string();
+        match text.lines().all(|line| say::printable(line) == line) {
+            _ if bowline_workers::tally::is_in_document() => {}
+            true => usual(panic),
+            false => say::say(&text),
         }
     }));
 }
