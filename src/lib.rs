@@ -8,6 +8,7 @@ pub mod cli;
 mod coordinator;
 mod corpus;
 pub mod embed;
+mod folder;
 pub mod generate;
 pub mod inspect;
 mod matrix;

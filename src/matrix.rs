@@ -1,12 +1,15 @@
 //! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
 //! where it is asked for, so that nothing it claims takes memory.
 
-use crate::output::{ManifestFile, Places, elements, find, open};
+use crate::corpus::display_path;
+use crate::folder::Folder;
+use crate::output::{ManifestFile, Places, elements, find};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
 use bowline_workers::plan::Dtype;
 use memmap2::Mmap;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// A matrix of documents (rows) and terms or buckets (columns).
@@ -29,18 +32,19 @@ impl Matrix {
     ///
     /// # Errors
     /// If it can't be read, or is not the one that the manifest tells of.
-    pub fn read(directory: &Path, manifest: &ManifestFile) -> Result<Self> {
+    pub fn read(directory: &Folder, manifest: &ManifestFile) -> Result<Self> {
+        let shown = |path: &Path| display_path(path.as_os_str().as_bytes());
         let is_sparse = match manifest.matrix.as_str() {
             "matrix.npz" => true,
             "matrix.npy" => false,
-            other => bail!("{}: manifest.json names no matrix of bowline: {other}", directory.display()),
+            other => bail!("{}: manifest.json names no matrix of bowline: {other}", shown(directory.path())),
         };
-        let path = directory.join(&manifest.matrix);
-        Self::read_file(&path, manifest, is_sparse).with_context(|| path.display().to_string())
+        let read = Self::read_file(directory, manifest, is_sparse);
+        read.with_context(|| shown(&directory.path().join(&manifest.matrix)))
     }
 
-    fn read_file(path: &Path, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {
-        let map = input(&open(path)?)?;
+    fn read_file(directory: &Folder, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {
+        let map = input(&directory.input(&manifest.matrix)?)?;
         let (counts, dtype) = (&manifest.counts, manifest.settings.values.cells().dtype);
         let (rows, columns) = (counts.documents, counts.columns);
         let form = match is_sparse {

@@ -2,11 +2,13 @@
 //! transform later.
 
 use crate::corpus::display_path;
+use crate::folder::{Folder, look};
 use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_lines, read_npy_f64};
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
 use bowline_workers::lexicon::FixedVocabulary;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -39,7 +41,7 @@ impl Model {
     /// If it can't be read, is no output, or has a term twice.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
-        let model = if path.is_dir() { Self::read_output(path) } else { Self::read_terms(path) };
+        let model = if path.is_dir() { look(path, Self::read_output) } else { Self::read_terms(path) };
         model.with_context(shown)
     }
 
@@ -51,7 +53,7 @@ impl Model {
         Ok(Model { vocabulary: Some(fixed(terms)?), earlier: None })
     }
 
-    fn read_output(directory: &Path) -> Result<Self> {
+    fn read_output(directory: &Folder) -> Result<Self> {
         let manifest = ManifestFile::read(directory)?;
         let mut earlier = Earlier {
             settings: manifest.settings,
@@ -60,13 +62,12 @@ impl Model {
             mean_length: manifest.counts.mean_length,
         };
         if let Some(buckets) = earlier.settings.columns.buckets() {
-            let idf = directory.join(IDF);
-            if idf.exists() {
-                earlier.idf = Some(read_npy_f64(&idf, buckets.n_features as usize).context(IDF)?);
+            if directory.stat(OsStr::new(IDF)).context(IDF)?.is_some() {
+                earlier.idf = Some(read_npy_f64(directory, IDF, buckets.n_features as usize).context(IDF)?);
             }
             return Ok(Model { vocabulary: None, earlier: Some(earlier) });
         }
-        let lines: Vec<TermLine> = read_lines(&directory.join(VOCABULARY)).context(VOCABULARY)?;
+        let lines: Vec<TermLine> = read_lines(directory, VOCABULARY).context(VOCABULARY)?;
         if lines.len() as u64 != manifest.counts.columns {
             bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
         }

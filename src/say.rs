@@ -86,7 +86,8 @@ mod tests {
             let shown = printable(&text);
             assert!(shown.starts_with("a\\x") && shown.is_ascii(), "{c:?}: {shown}");
         }
-        for text in ["a \\ b", "e\u{301}", "می\u{200c}روم", "👩\u{200d}🔬", "葛\u{e0100}", "\u{5e9}\u{5dc}"] {
+        for text in ["a \\ b", "e\u{301}", "می\u{200c}روم", "👩\u{200d}🔬", "葛\u{e0100}", "\u{5e9}\u{5dc}"]
+        {
             assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text:?}");
         }
     }

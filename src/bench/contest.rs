@@ -4,6 +4,7 @@
 use super::child::{self, Ended, FamilyUsage, Watch};
 use super::results::{Point, Series, Spread};
 use super::{Runner, Scratch, counted, rotated};
+use crate::output::remove_output;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::fs::{self, File};
@@ -212,7 +213,7 @@ impl<'a> Contest<'a> {
                 contestant.workers
             );
         }
-        fs::remove_dir_all(&output)?;
+        remove_output(&output)?;
         self.runner.step();
         Ok(run)
     }

@@ -7,6 +7,7 @@ use super::family::{children, signal_thread, worker_threads};
 use super::python::Crash;
 use super::results::{Claim, Column, Holds, Suite, Table};
 use super::{Bench, Scratch};
+use crate::output::remove_output;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -234,7 +235,7 @@ fn attempt(
             let (killed, _) = hit(&resuming, Victims::Program)?;
             let was_over = output.exists();
             if was_over {
-                fs::remove_dir_all(&output)?;
+                remove_output(&output)?;
             }
             let ended = contest.embed(&resuming, &output, &report, None)?;
             // One that began anew would deliver the same.

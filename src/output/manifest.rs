@@ -2,11 +2,12 @@
 //! and settings give the same bytes.
 
 use super::{MANIFEST, reader};
+use crate::folder::Folder;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::Path;
 
 /// The manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,12 +46,11 @@ impl ManifestFile {
     ///
     /// # Errors
     /// If there is none, or [`ManifestFile::parse`] refuses it.
-    pub fn read(directory: &Path) -> Result<Self> {
-        let path = directory.join(MANIFEST);
-        if !path.exists() {
+    pub fn read(directory: &Folder) -> Result<Self> {
+        if directory.stat(OsStr::new(MANIFEST)).context(MANIFEST)?.is_none() {
             anyhow::bail!("no output of bowline: it has no {MANIFEST}");
         }
-        reader::read(&path).and_then(|bytes| Self::parse(&bytes)).context(MANIFEST)
+        reader::read(directory, MANIFEST).and_then(|bytes| Self::parse(&bytes)).context(MANIFEST)
     }
 
     /// The manifest that these bytes are.

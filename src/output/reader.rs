@@ -1,28 +1,18 @@
-//! Files of an output, opened and read back. Whoever made them: they are regular files or an error, and take no more
+//! Files of an output, read back. Whoever made them: they are regular files or an error, and take no more
 //! memory than their size.
 
-use anyhow::{Result, anyhow, ensure};
+use crate::folder::Folder;
+use anyhow::{Result, anyhow};
 use serde::de::DeserializeOwned;
-use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::Path;
-
-/// Opens a file for reading.
-///
-/// # Errors
-/// The system's, or that it is none: a pipe would be waited for, and a device may have no end.
-pub fn open(path: &Path) -> Result<File> {
-    ensure!(fs::metadata(path)?.is_file(), "not a file");
-    Ok(File::open(path)?)
-}
 
 /// All bytes of a file.
 ///
 /// # Errors
-/// The system's, also if there is no memory for them.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
+/// As for [`Folder::input`]; or if there is no memory for them.
+pub fn read(directory: &Folder, name: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    directory.input(name)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -30,8 +20,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// If it can't be read or a line is no such value; which line it is.
-pub fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    let bytes = read(path)?;
+pub fn read_lines<T: DeserializeOwned>(directory: &Folder, name: &str) -> Result<Vec<T>> {
+    let bytes = read(directory, name)?;
     let parse = |(number, line)| {
         serde_json::from_slice(line).map_err(|error| {
             // Each is a text of one line for the parser.
