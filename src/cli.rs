@@ -44,7 +44,7 @@ pub struct EmbedArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
 
-    /// Replace an output that exists
+    /// Replace an output that exists, or an empty directory; one with other files stays
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 

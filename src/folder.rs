@@ -12,8 +12,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -25,6 +26,9 @@ pub struct Folder {
     file: File,
     /// Where it was found: for messages.
     path: PathBuf,
+    /// Whose files are the run's own: the user of the run, or the one that a file system shows for what the run has made, as a
+    /// FAT disk does.
+    user: Cell<u32>,
 }
 
 /// What the program makes in a directory, by name.
@@ -71,22 +75,6 @@ pub fn kind(mode: u32) -> &'static str {
     }
 }
 
-/// Opens the directory at `path` and has `read` read it. If that fails and another directory has the path by then, as
-/// `embed --force` brings it about, it is done again with that one.
-///
-/// # Errors
-/// The system's, and those of `read`.
-pub fn look<T>(path: &Path, read: impl Fn(&Folder) -> Result<T>) -> Result<T> {
-    loop {
-        let folder = Folder::open(path).with_context(|| shown(path))?;
-        let result = read(&folder);
-        let now = fs::metadata(path).map(|now| (now.dev(), now.ino()));
-        if result.is_ok() || now.is_err() || now.ok() == folder.identity().ok() {
-            return result;
-        }
-    }
-}
-
 impl Folder {
     /// Opens a directory that is somebody's own choice: it may be a link to one, and anybody's.
     ///
@@ -95,7 +83,7 @@ impl Folder {
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let file = nix::fcntl::open(path, flags, Mode::empty())?.into();
-        Ok(Folder { file, path: path.to_owned() })
+        Ok(Folder { file, path: path.to_owned(), user: Cell::new(geteuid().as_raw()) })
     }
 
     /// Opens a directory in this one: never a pipe, which would be waited for, nor a link, which may lead to any files.
@@ -105,7 +93,7 @@ impl Folder {
     pub fn beneath(&self, name: &OsStr) -> io::Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let file = openat(&self.file, name, flags, Mode::empty())?.into();
-        Ok(Folder { file, path: self.path.join(name) })
+        Ok(Folder { file, path: self.path.join(name), user: self.user.clone() })
     }
 
     /// Opens a directory in this one that an earlier run may have left; nothing if there is none.
@@ -115,7 +103,7 @@ impl Folder {
     pub fn own(&self, name: &OsStr) -> Result<Option<Self>> {
         let path = self.path.join(name);
         let judge = |mode: u32, user: u32| match kind(mode) {
-            "a directory" => refuse_other_user(&path, user),
+            "a directory" => self.refuse_other_user(&path, user),
             kind => Err(Refusal { path: path.clone(), why: format!("is {kind}, and no run has left it") }),
         };
         // Looked at first, since another user's may not open; and once more, since it may be swapped in between.
@@ -138,7 +126,7 @@ impl Folder {
         let path = self.path.join(name);
         let judge = |mode: u32, user: u32, names: u64| {
             let why = match kind(mode) {
-                "a file" if names == 1 => return refuse_other_user(&path, user),
+                "a file" if names == 1 => return self.refuse_other_user(&path, user),
                 "a file" => "has a second name (a hard link), and no run has left it so".to_owned(),
                 kind => format!("is {kind}, and no run has left it"),
             };
@@ -171,15 +159,21 @@ impl Folder {
         Ok(file)
     }
 
-    /// Makes a directory in this one; false if the name is taken.
+    /// Makes a directory in this one, or opens what an earlier run may have left under its name; and whether it was made. Nothing
+    /// if it was there, and is gone now.
     ///
     /// # Errors
-    /// The system's.
-    pub fn make(&self, name: &OsStr, mode: Mode) -> io::Result<bool> {
+    /// As for [`Folder::own`].
+    pub fn make(&self, name: &OsStr, mode: Mode) -> Result<Option<(Self, bool)>> {
         match mkdirat(&self.file, name, mode) {
-            Err(Errno::EEXIST) => Ok(false),
-            made => Ok(made.map(|()| true)?),
+            Err(Errno::EEXIST) => return Ok(self.own(name)?.map(|folder| (folder, false))),
+            made => made.map_err(io::Error::from)?,
         }
+        let folder = self.beneath(name)?;
+        let user = folder.file.metadata()?.uid();
+        self.user.set(user);
+        folder.user.set(user);
+        Ok(Some((folder, true)))
     }
 
     /// Makes a file in this directory, for reading and writing.
@@ -209,7 +203,10 @@ impl Folder {
     }
 
     /// Its device and inode.
-    fn identity(&self) -> io::Result<(u64, u64)> {
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn identity(&self) -> io::Result<(u64, u64)> {
         self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
@@ -335,24 +332,25 @@ impl Folder {
         }
     }
 
+    fn refuse_other_user(&self, path: &Path, owner: u32) -> Result<(), Refusal> {
+        if owner == self.user.get() {
+            return Ok(());
+        }
+        let user = geteuid();
+        let why = format!("belongs to user {owner}, and this run is user {user}'s: it is not used");
+        Err(Refusal { path: path.to_owned(), why })
+    }
+
     fn unlink(&self, name: &OsStr, flag: UnlinkatFlags) -> Result<()> {
         let unlinked = unlinkat(&self.file, name, flag).map_err(io::Error::from);
         unlinked.with_context(|| shown(&self.path.join(name)))
     }
 }
 
-fn refuse_other_user(path: &Path, owner: u32) -> Result<(), Refusal> {
-    let user = geteuid().as_raw();
-    if owner == user {
-        return Ok(());
-    }
-    let why = format!("belongs to user {owner}, and this run is user {user}'s: it is not used");
-    Err(Refusal { path: path.to_owned(), why })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     const INNER: Contents = Contents(|name| (name == b"inner").then_some(Made::File));
@@ -408,25 +406,5 @@ mod tests {
         for name in ["one", "link", "pipe"] {
             assert!(folder.own(OsStr::new(name)).unwrap_err().is::<Refusal>(), "{name}");
         }
-    }
-
-    #[test]
-    fn a_directory_that_is_replaced_meanwhile_is_looked_at_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        for (name, content) in [("old", "old"), ("new", "new")] {
-            fs::create_dir(path(name)).unwrap();
-            fs::write(path(name).join("file"), content).unwrap();
-        }
-        let looked = look(&path("old"), |folder| {
-            if path("new").exists() {
-                fs::remove_dir_all(path("old")).unwrap();
-                fs::rename(path("new"), path("old")).unwrap();
-            }
-            Ok(io::read_to_string(folder.input("file")?)?)
-        });
-        assert_eq!(looked.unwrap(), "new");
-        assert!(look(&path("old"), |folder| folder.input("none")).is_err());
-        assert!(look(&path("none"), |_| Ok(())).is_err());
     }
 }

@@ -1,19 +1,16 @@
 //! `bowline inspect`: what an output holds, as a table for people or as JSON for scripts.
 
 use crate::cli::InspectArgs;
-use crate::corpus::display_path;
-use crate::folder::{Folder, look};
 use crate::matrix::Matrix;
-use crate::output::{DOCUMENTS, DocumentLine, ManifestFile, TermLine, VOCABULARY, read_lines};
+use crate::output::{DOCUMENTS, DocumentLine, ManifestFile, OpenOutput, TermLine, VOCABULARY};
 use crate::say::{self, printable, write_line};
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 /// An output, read back.
 struct Output {
@@ -99,7 +96,7 @@ struct DocumentValue {
 /// # Errors
 /// If the output can't be read, or has no such document or term, or the writer's.
 pub fn inspect(args: &InspectArgs, out: &mut dyn Write) -> Result<()> {
-    let output = look(&args.output, Output::read)?;
+    let output = Output::read(&args.output)?;
     let top = args.top;
     match (&args.document, &args.term) {
         (Some(document), _) => {
@@ -132,18 +129,18 @@ fn print<T: Serialize>(
 }
 
 impl Output {
-    fn read(directory: &Folder) -> Result<Self> {
-        let shown = || display_path(directory.path().as_os_str().as_bytes());
-        let manifest = ManifestFile::read(directory).with_context(shown)?;
-        let documents: Vec<DocumentLine> = lines(directory, DOCUMENTS)?;
-        let has_terms = directory.stat(OsStr::new(VOCABULARY)).with_context(shown)?.is_some();
-        let terms: Vec<TermLine> = if has_terms { lines(directory, VOCABULARY)? } else { Vec::new() };
+    fn read(path: &Path) -> Result<Self> {
+        let output = OpenOutput::open(path)?;
+        let manifest = ManifestFile::read(&output).with_context(|| output.shown(None))?;
+        let documents: Vec<DocumentLine> = lines(&output, DOCUMENTS)?;
+        let has_terms = output.has(VOCABULARY);
+        let terms: Vec<TermLine> = if has_terms { lines(&output, VOCABULARY)? } else { Vec::new() };
         let agrees = documents.len() as u64 == manifest.counts.documents
             && (terms.is_empty() || terms.len() as u64 == manifest.counts.columns);
         if !agrees {
-            bail!("{}: its files contradict each other", shown());
+            bail!("{}: its files contradict each other", output.shown(None));
         }
-        let matrix = Matrix::read(directory, &manifest)?;
+        let matrix = Matrix::read(&output, &manifest)?;
         Ok(Output { manifest, documents, terms, matrix })
     }
 
@@ -246,9 +243,8 @@ impl Output {
     }
 }
 
-fn lines<T: DeserializeOwned>(directory: &Folder, name: &str) -> Result<Vec<T>> {
-    let shown = || display_path(directory.path().join(name).as_os_str().as_bytes());
-    read_lines(directory, name).with_context(shown)
+fn lines<T: DeserializeOwned>(output: &OpenOutput, name: &str) -> Result<Vec<T>> {
+    output.lines(name).with_context(|| output.shown(Some(name)))
 }
 
 fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {

@@ -133,16 +133,19 @@ fn nothing_that_it_prints_steers_the_terminal() {
 #[test]
 fn an_output_that_is_replaced_meanwhile_is_seen_whole() {
     let dir = pets();
+    dir.embed_to("one", &[]).run().expect(3);
+    dir.embed_to("other", &["--ngrams", "1:3"]).run().expect(3);
+    let outputs = [dir.path("one"), dir.path("other")];
     dir.embed(&[]).run().expect(3);
     let is_over = AtomicBool::new(false);
     let (out, new) = (dir.path("out"), dir.path("new"));
     std::thread::scope(|scope| {
         let replacing = scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+            for next in outputs.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
                 fs::create_dir(&new).unwrap();
-                for entry in fs::read_dir(&out).unwrap() {
+                for entry in fs::read_dir(next).unwrap() {
                     let entry = entry.unwrap();
-                    fs::copy(entry.path(), new.join(entry.file_name())).unwrap();
+                    fs::hard_link(entry.path(), new.join(entry.file_name())).unwrap();
                 }
                 renameat2(AT_FDCWD, &new, AT_FDCWD, &out, RenameFlags::RENAME_EXCHANGE).unwrap();
                 fs::remove_dir_all(&new).unwrap();

@@ -117,8 +117,8 @@ impl Checkpoint {
             earlier.extend(of_run);
         }
         let name = named(next);
-        directory.make(&name, Mode::S_IRWXU)?;
-        let folder = directory.own(&name)?.context("the folder of this run vanished")?;
+        let made = directory.make(&name, Mode::S_IRWXU)?;
+        let (folder, _) = made.context("the folder of this run vanished")?;
         Ok(Checkpoint { folder, identity, segments: 0, earlier, has_others: found.has_others })
     }
 

@@ -14,7 +14,7 @@ pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
 pub use npy::{NpyFile, elements, read_npy_f64, reserve, write_npy_f64};
 pub use npz::{NpzFile, Places, find};
-pub use reader::read_lines;
+pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
 
 /// The file with a line a column.
@@ -45,10 +45,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The files of an output. `--force` replaces a directory that has nothing else in it.
-const OUTPUT: Contents = Contents(|name| {
-    let files = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
-    files.iter().any(|file| name == file.as_bytes()).then_some(Made::File)
-});
+const OUTPUT: Contents =
+    Contents(|name| FILES.iter().any(|file| name == file.as_bytes()).then_some(Made::File));
+
+/// Their names.
+const FILES: [&str; 7] = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
 
 /// What a run that did not finish leaves of an output.
 const PARTIAL: Contents = Contents(|name| {
@@ -202,9 +203,13 @@ impl OutputDirectory {
             return Ok(None);
         }
         let (place, name) = (self.checkpoint_place(), &*self.checkpoint_name);
-        place.make(name, Mode::S_IRWXU).with_context(|| shown(&place.path().join(name)))?;
-        let folder = place.own(name).map_err(|error| Refusal::with_way_out(error, way_out(&self.options)))?;
-        folder.map(Some).with_context(|| format!("{}: vanished", shown(&place.path().join(name))))
+        let path = || shown(&place.path().join(name));
+        let made = place.make(name, Mode::S_IRWXU).map_err(|error| match error.is::<Refusal>() {
+            true => Refusal::with_way_out(error, way_out(&self.options)),
+            false => error.context(path()),
+        })?;
+        let (folder, _) = made.with_context(|| format!("{}: vanished", path()))?;
+        Ok(Some(folder))
     }
 
     /// What this run, or an earlier one, has written: it may lie in the corpus, and is no part of it.
@@ -346,14 +351,13 @@ fn rename(directory: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
 fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, bool)> {
     let path = parent.path().join(name);
     loop {
-        let stale =
-            !parent.make(name, Mode::from_bits_truncate(0o777)).with_context(|| cannot_be_written(&path))?;
-        let opened = match stale {
-            true => parent.own(name).map_err(|error| Refusal::with_way_out(error, "--output"))?,
-            false => Some(parent.beneath(name).with_context(|| cannot_be_written(&path))?),
-        };
+        let made = parent.make(name, Mode::from_bits_truncate(0o777));
+        let made = made.map_err(|error| match error.is::<Refusal>() {
+            true => Refusal::with_way_out(error, "--output"),
+            false => error.context(cannot_be_written(&path)),
+        })?;
         // The run that had it may be done with it.
-        let Some(partial) = opened else { continue };
+        let Some((partial, is_new)) = made else { continue };
         let lock = lock(&partial).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let inode = partial.file().metadata().map_or(0, |metadata| metadata.ino());
@@ -366,11 +370,11 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
         if !parent.leads_to(name, &partial) {
             continue;
         }
-        if stale {
+        if !is_new {
             let left = parent.left(name, PARTIAL);
             left.map_err(|error| Refusal::with_way_out(error, "--output"))?;
         }
-        return Ok((partial, lock, stale));
+        return Ok((partial, lock, !is_new));
     }
 }
 

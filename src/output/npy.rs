@@ -1,8 +1,7 @@
 //! NumPy's array format, version 1.0 (NEP 1): a magic, a header that is a Python literal, the elements in C order.
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
-use super::reader;
-use crate::folder::Folder;
+use super::OpenOutput;
 use anyhow::{Context as _, Result};
 use bowline_workers::mapped::room;
 use bowline_workers::plan::Dtype;
@@ -101,8 +100,8 @@ pub fn elements(file: &[u8], dtype: Dtype, shape: &[u64]) -> Option<usize> {
 ///
 /// # Errors
 /// If the file can't be read or holds anything else, or there is no memory for so many.
-pub fn read_npy_f64(directory: &Folder, name: &str, length: usize) -> Result<Vec<f64>> {
-    let bytes = reader::read(directory, name)?;
+pub fn read_npy_f64(output: &OpenOutput, name: &str, length: usize) -> Result<Vec<f64>> {
+    let bytes = output.read(name)?;
     let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
     let mut values = Vec::new();
     values.try_reserve_exact(length)?;
