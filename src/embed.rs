@@ -275,13 +275,9 @@ fn open_checkpoint(
         corpora.collect::<Result<Vec<_>>>()?,
     ))?;
     let checkpoint = Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted);
-    checkpoint.map_err(|error| {
-        let way_out = if args.scratch.is_some() { "--scratch" } else { "--output" };
-        match error.is::<Refusal>() {
-            true => Refusal::with_way_out(error, way_out),
-            false => error.context(display_path(directory.path().as_os_str().as_bytes())),
-        }
-    })
+    let shown = || display_path(directory.path().as_os_str().as_bytes());
+    let way_out = if args.scratch.is_some() { "--scratch" } else { "--output" };
+    checkpoint.map_err(|error| Refusal::with_way_out_or(error, way_out, shown))
 }
 
 /// What worker processes live in.

@@ -59,6 +59,18 @@ impl Refusal {
             None => error,
         }
     }
+
+    /// The same, and to any other error what `context` says.
+    pub fn with_way_out_or(
+        error: anyhow::Error,
+        option: &str,
+        context: impl FnOnce() -> String,
+    ) -> anyhow::Error {
+        match error.is::<Refusal>() {
+            true => Refusal::with_way_out(error, option),
+            false => error.context(context()),
+        }
+    }
 }
 
 fn shown(path: &Path) -> String {
@@ -320,16 +332,16 @@ impl Folder {
         }
     }
 
-    /// Removes `folder` with what the program makes in it, and `name` in this directory, if that is still its name.
+    /// Removes `folder` with what the program makes in it, and its `name` in this directory, unless it has been moved away.
     ///
     /// # Errors
     /// As for [`Folder::clear`].
     pub fn remove_opened(&self, name: &OsStr, folder: &Folder, contents: Contents) -> Result<()> {
-        folder.clear(contents, None)?;
-        match self.leads_to(name, folder) {
-            true => self.unlink(name, UnlinkatFlags::RemoveDir),
-            false => Ok(()),
+        if !self.leads_to(name, folder) {
+            return Ok(());
         }
+        folder.clear(contents, None)?;
+        self.unlink(name, UnlinkatFlags::RemoveDir)
     }
 
     fn refuse_other_user(&self, path: &Path, owner: u32) -> Result<(), Refusal> {
@@ -377,6 +389,11 @@ mod tests {
         fs::remove_file(path("made/folder/notes")).unwrap();
         made.clear(OUTER, Some(OsStr::new("folder"))).unwrap();
         assert_eq!(made.names().unwrap(), ["folder"]);
+        // Nor what has another name by now.
+        fs::rename(path("made"), path("moved")).unwrap();
+        parent.remove_opened(OsStr::new("made"), &made, OUTER).unwrap();
+        assert!(path("moved/folder").exists());
+        fs::rename(path("moved"), path("made")).unwrap();
         // Never through a link.
         fs::remove_dir_all(path("made/folder")).unwrap();
         symlink(path("precious"), path("made/folder")).unwrap();

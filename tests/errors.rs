@@ -333,6 +333,11 @@ fn an_output_that_may_not_be_replaced() {
         format!("{}: cannot be replaced (--output names another place): ", shown(&dir, "open/out"));
     assert!(line.starts_with(&expected) && line.contains("Permission denied"), "{line}");
     assert!(!dir.path("open/out.partial").exists());
+    let _output = dir.chmod("open/out", 0);
+    let run = dir.through(&user).args(&["embed", "--force", "-o", "open/out", "corpus"]);
+    let line = refused(&dir, run, 1);
+    let cannot = "exists and can't be looked into (--output names another place): Permission denied";
+    assert!(line.starts_with(&format!("{}: {cannot}", shown(&dir, "open/out"))), "{line}");
 }
 
 #[test]

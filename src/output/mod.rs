@@ -99,6 +99,15 @@ pub struct OutputDirectory {
     published: bool,
 }
 
+/// An output that another one has replaced.
+struct Replaced {
+    /// Its name now.
+    name: OsString,
+    folder: Folder,
+    /// Keeps others from it, if it could be had.
+    _lock: Option<Flock<File>>,
+}
+
 /// Removes a finished output.
 ///
 /// # Errors
@@ -204,10 +213,8 @@ impl OutputDirectory {
         }
         let (place, name) = (self.checkpoint_place(), &*self.checkpoint_name);
         let path = || shown(&place.path().join(name));
-        let made = place.make(name, Mode::S_IRWXU).map_err(|error| match error.is::<Refusal>() {
-            true => Refusal::with_way_out(error, way_out(&self.options)),
-            false => error.context(path()),
-        })?;
+        let made = place.make(name, Mode::S_IRWXU);
+        let made = made.map_err(|error| Refusal::with_way_out_or(error, way_out(&self.options), path))?;
         let (folder, _) = made.with_context(|| format!("{}: vanished", path()))?;
         Ok(Some(folder))
     }
@@ -289,14 +296,14 @@ impl OutputDirectory {
         if self.options.sync {
             self.parent.sync().with_context(|| target)?;
         }
-        match replaced {
-            Some((name, folder, _lock)) => self.parent.remove_opened(&name, &folder, OUTPUT),
+        match &replaced {
+            Some(Replaced { name, folder, .. }) => self.parent.remove_opened(name, folder, OUTPUT),
             None => Ok(()),
         }
     }
 
-    /// Renames the directory. If that replaces another, returns that one, its name now, and a lock that keeps others from it.
-    fn give_name(&self) -> Result<Option<(OsString, Folder, Option<Flock<File>>)>> {
+    /// Renames the directory, and returns the one that it replaces, if it does.
+    fn give_name(&self) -> Result<Option<Replaced>> {
         let (parent, name, partial) = (self.parent.file(), self.name(), self.partial_name());
         let replaced = match self.options.force && self.parent.stat(name)?.is_some() {
             true => Some(self.parent.beneath(name)?),
@@ -309,7 +316,7 @@ impl OutputDirectory {
         // It is about to bear the partial name, under which another run would take it for what was left by one.
         let lock = replaced.as_ref().and_then(|folder| lock(folder).ok());
         match (renameat2(parent, &*partial, parent, name, flags), replaced) {
-            (Ok(()), replaced) => Ok(replaced.map(|folder| (partial, folder, lock))),
+            (Ok(()), replaced) => Ok(replaced.map(|folder| Replaced { name: partial, folder, _lock: lock })),
             // Not every file system knows these ways to rename; a network's does not.
             (Err(Errno::EINVAL | Errno::ENOSYS), Some(folder)) => {
                 let aside = with_ending(name, REPLACED_ENDING);
@@ -320,7 +327,7 @@ impl OutputDirectory {
                     rename(parent, &aside, name)?;
                     return Err(error.into());
                 }
-                Ok(Some((aside, folder, lock)))
+                Ok(Some(Replaced { name: aside, folder, _lock: lock }))
             }
             // Nothing but an empty directory could be lost if one is made right now.
             (Err(Errno::EINVAL | Errno::ENOSYS), None) => Ok(rename(parent, &partial, name).map(|()| None)?),
@@ -352,10 +359,8 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
     let path = parent.path().join(name);
     loop {
         let made = parent.make(name, Mode::from_bits_truncate(0o777));
-        let made = made.map_err(|error| match error.is::<Refusal>() {
-            true => Refusal::with_way_out(error, "--output"),
-            false => error.context(cannot_be_written(&path)),
-        })?;
+        let context = || cannot_be_written(&path);
+        let made = made.map_err(|error| Refusal::with_way_out_or(error, "--output", context))?;
         // The run that had it may be done with it.
         let Some((partial, is_new)) = made else { continue };
         let lock = lock(&partial).map_err(|error| match error.kind() {
@@ -425,7 +430,11 @@ fn refuse_what_is_there(parent: &Folder, name: &OsStr, force: bool) -> Result<()
     let path = shown(&parent.path().join(name));
     let Some(stat) = parent.stat(name).with_context(|| path.clone())? else { return Ok(()) };
     let why_not = match kind(stat.st_mode) {
-        "a directory" => why_no_output(&parent.beneath(name).with_context(|| path.clone())?)?,
+        "a directory" => {
+            parent.beneath(name).map_err(Into::into).and_then(|folder| why_no_output(&folder)).with_context(
+                || format!("{path}: exists and can't be looked into (--output names another place)"),
+            )?
+        }
         kind => Some(format!("is {kind}")),
     };
     if let Some(why_not) = why_not {
