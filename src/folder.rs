@@ -88,7 +88,7 @@ pub fn kind(mode: u32) -> &'static str {
 }
 
 impl Folder {
-    /// Opens a directory that is somebody's own choice: it may be a link to one, and anybody's.
+    /// Opens a directory that the user has named: it may be a link to one, and belong to any user.
     ///
     /// # Errors
     /// The system's.
@@ -157,7 +157,7 @@ impl Folder {
         Ok(Some(file))
     }
 
-    /// Opens a file in this directory for reading, whoever made it, also by a link.
+    /// Opens a file in this directory for reading, of any user, also by a link.
     ///
     /// # Errors
     /// The system's, or that it is no regular file: a pipe would be waited for, and a device may have no end.

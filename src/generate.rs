@@ -89,7 +89,7 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
         }
         let path = folder.join(format!("{number:08}.txt"));
         document(args.seed, number, &mut text);
-        // Never through a link that somebody else has put there.
+        // Never through a link that another user has put there.
         let file = File::create_new(&path).with_context(|| at(&path))?;
         (&file).write_all(text.as_bytes()).with_context(|| at(&path))?;
         bar.inc(1);

@@ -1,6 +1,6 @@
 //! An output, read back. All its files are opened at once, before any of them is read: an output that `embed --force` puts in
-//! its place meanwhile, and removes this one for, makes no difference. Whoever made them: they are regular files or an error,
-//! and take no more memory than their size.
+//! its place meanwhile, and removes this one for, makes no difference. They are regular files or an error, whichever program
+//! made them, and take no more memory than their size.
 
 use super::FILES;
 use crate::corpus::display_path;

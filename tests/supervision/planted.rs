@@ -29,8 +29,8 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a directory of our own");
 }
 
-/// A corpus, a directory of somebody's in which each name is one that a run would remove or go on from, and `shared`, to
-/// which everybody may write, as to /tmp.
+/// A corpus, a directory of a user's in which each name is one that a run would remove or go on from, and `shared`, to
+/// which every user may write, as to /tmp.
 fn with_victim(documents: usize) -> Dir {
     let dir = Dir::with_generated(documents);
     for name in ["thesis.txt", "plan", "matrix.npz", "manifest.json", "0/plan", "0/0", "notes/one.txt"] {
@@ -55,11 +55,6 @@ fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// `bowline embed --resume --scratch shared`, or with other options in place of these.
-fn run(dir: &Dir, output: &str, options: &[&str]) -> Invocation {
-    dir.embed_to(output, options)
-}
-
 /// Requires that a run is refused in one line with these parts, and removes nothing of the victim's.
 #[track_caller]
 fn refused(dir: &Dir, invocation: Invocation, parts: &[&str]) {
@@ -73,7 +68,7 @@ fn refused(dir: &Dir, invocation: Invocation, parts: &[&str]) {
 
 const RESUME: [&str; 3] = ["--resume", "--scratch", "shared"];
 
-/// The way in of the report: the name that the run would use leads to somebody's directory.
+/// The name that the run would use leads to a directory of the user's.
 #[test]
 fn a_link_in_the_place_of_a_checkpoint_is_not_followed() {
     let dir = with_victim(5);
@@ -81,11 +76,11 @@ fn a_link_in_the_place_of_a_checkpoint_is_not_followed() {
     symlink("../victim", dir.path("shared").join(&name)).unwrap();
     let expected =
         ["shared/", &name, ": is a symbolic link, and no run has left it (remove it, or --scratch"];
-    refused(&dir, run(&dir, "out", &RESUME), &expected);
+    refused(&dir, dir.embed_to("out", &RESUME), &expected);
     assert_eq!(dir.entries(), ["corpus", "shared", "victim"]);
     // A run that neither looks for such a directory nor makes one leaves it alone.
     let before = files(&dir.path("victim"));
-    run(&dir, "out", &["--scratch", "shared"]).run().expect(0);
+    dir.embed_to("out", &["--scratch", "shared"]).run().expect(0);
     assert_eq!(files(&dir.path("victim")), before);
     assert!(dir.path("shared").join(name).is_symlink());
 }
@@ -100,19 +95,19 @@ fn a_link_within_what_a_run_has_left_is_not_followed() {
         symlink(dir.path("victim"), &path).unwrap();
         for options in [&[][..], &["--resume"], &["--force"]] {
             let expected = ["/out.partial/", &link, ": is a symbolic link", "--output names another place"];
-            refused(&dir, run(&dir, "out", options), &expected);
+            refused(&dir, dir.embed_to("out", options), &expected);
         }
         fs::remove_dir_all(dir.path("out.partial")).unwrap();
     }
     // Where an output is moved aside first, before it is replaced.
-    run(&dir, "out", &[]).run().expect(0);
+    dir.embed_to("out", &[]).run().expect(0);
     symlink("victim", dir.path("out.replaced.partial")).unwrap();
-    refused(&dir, run(&dir, "out", &["--force"]), &["/out.replaced.partial: is a symbolic link"]);
+    refused(&dir, dir.embed_to("out", &["--force"]), &["/out.replaced.partial: is a symbolic link"]);
 }
 
 /// A checkpoint in `shared`, as a run leaves it that is ended halfway, and its folder of that run.
 fn left_halfway(dir: &Dir) -> PathBuf {
-    let mut run = run(dir, "out", &RESUME).start();
+    let mut run = dir.embed_to("out", &RESUME).start();
     hold_workers(&mut run);
     run.signal(Signal::SIGTERM);
     run.wait().expect(143);
@@ -135,7 +130,7 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
             fs::rename(&file, &aside).unwrap();
             let planted = if is_hard { fs::hard_link(&thesis, &file) } else { symlink(&thesis, &file) };
             planted.unwrap();
-            refused(&dir, run(&dir, "out", &RESUME), &[expected, "--scratch names another place"]);
+            refused(&dir, dir.embed_to("out", &RESUME), &[expected, "--scratch names another place"]);
             fs::rename(&aside, &file).unwrap();
         }
     }
@@ -143,12 +138,16 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
     for name in ["thesis.txt", "007", "+1", "99999999999999999999"] {
         fs::write(folder.join(name), "years of work").unwrap();
         let expected = format!("contains 0/{name}, which no run has left");
-        refused(&dir, run(&dir, "out", &RESUME), &[&expected, "--scratch names another place"]);
-        refused(&dir, run(&dir, "out", &["--scratch", "shared", "--resume", "--no-lowercase"]), &[&expected]);
+        refused(&dir, dir.embed_to("out", &RESUME), &[&expected, "--scratch names another place"]);
+        refused(
+            &dir,
+            dir.embed_to("out", &["--scratch", "shared", "--resume", "--no-lowercase"]),
+            &[&expected],
+        );
         fs::remove_file(folder.join(name)).unwrap();
     }
-    run(&dir, "clean", &[]).run().expect(0);
-    run(&dir, "out", &RESUME).run().expect(0);
+    dir.embed_to("clean", &[]).run().expect(0);
+    dir.embed_to("out", &RESUME).run().expect(0);
     assert_same_bytes(&dir.output("clean"), &dir.output("out"), "what was planted is gone again");
 }
 
@@ -165,7 +164,7 @@ fn what_another_user_has_left_is_not_used() {
     for options in [&[][..], &["--force"], &RESUME] {
         refused(
             &dir,
-            run(&dir, "out", options),
+            dir.embed_to("out", options),
             &["/out.partial: ", &belongs, "--output names another place"],
         );
     }
@@ -176,17 +175,17 @@ fn what_another_user_has_left_is_not_used() {
     for part in parts {
         chown(&part, Some(NOBODY), None).unwrap();
         let shown = part.strip_prefix(dir.path("")).unwrap().to_str().unwrap();
-        refused(&dir, run(&dir, "out", &RESUME), &[shown, &belongs, "--scratch names another place"]);
+        refused(&dir, dir.embed_to("out", &RESUME), &[shown, &belongs, "--scratch names another place"]);
         chown(&part, Some(user()), None).unwrap();
     }
     // What would make room for an output that is moved aside.
-    run(&dir, "replaced", &[]).run().expect(0);
+    dir.embed_to("replaced", &[]).run().expect(0);
     fs::create_dir(dir.path("replaced.replaced.partial")).unwrap();
     chown(dir.path("replaced.replaced.partial"), Some(NOBODY), None).unwrap();
     let expected = ["/replaced.replaced.partial: ", &belongs, "--output names another place"];
-    refused(&dir, run(&dir, "replaced", &["--force"]), &expected);
+    refused(&dir, dir.embed_to("replaced", &["--force"]), &expected);
 
-    // The other way round: what is root's, in a directory where everybody may make files.
+    // The other way round: what is root's, in a directory where every user may make files.
     open_to_all(&dir.path("shared"), 0o1777);
     let belongs = format!("belongs to user {}, and this run is user {NOBODY}'s", user());
     let embed = |options: &[&str]| {
@@ -199,7 +198,7 @@ fn what_another_user_has_left_is_not_used() {
         fs::remove_dir(dir.path(&name)).unwrap();
     }
     // An output that only its owner may rename there is better known not to be replaced before the run.
-    run(&dir, "shared/new", &[]).run().expect(0);
+    dir.embed_to("shared/new", &[]).run().expect(0);
     refused(&dir, embed(&["--force"]), &["/shared/new: cannot be replaced", "Operation not permitted"]);
 }
 
@@ -210,7 +209,7 @@ fn what_was_counted_is_the_users_own() {
     let folder = left_halfway(&dir);
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
     assert_eq!((mode(folder.parent().unwrap()), mode(&folder)), (0o700, 0o700));
-    run(&dir, "out", &RESUME).run().expect(0);
+    dir.embed_to("out", &RESUME).run().expect(0);
     fs::create_dir(dir.path("usual")).unwrap();
     assert_eq!(mode(&dir.path("out")), mode(&dir.path("usual")));
 }
