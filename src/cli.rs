@@ -6,12 +6,14 @@ pub mod reference;
 pub mod signals;
 
 use crate::progress::ProgressChoice;
+use crate::say::{printable, say};
 use crate::settings::Df;
 use bowline_workers::hashing::MOST_FEATURES;
-use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Bag-of-words document embeddings of a corpus: a row a document, a column a term.
@@ -19,7 +21,7 @@ use std::time::Duration;
 /// Exit codes: 0 all documents embedded; 3 finished, some documents failed; 1 could not finish; 2 wrong usage;
 /// 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP.
 #[derive(Parser, Debug)]
-#[command(name = "bowline", version, max_term_width = 110)]
+#[command(name = "bowline", bin_name = "bowline", version, max_term_width = 110)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -81,7 +83,7 @@ pub struct EmbedArgs {
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
 
-    /// Replace an output that exists
+    /// Replace an output that exists, or an empty directory; one with other files stays
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
@@ -508,10 +510,31 @@ pub fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// The command line of the program, parsed; it ends the program where clap refuses it.
-pub fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// The command line that this program was started with; or what is wrong with it, or was asked for instead, is printed, and
+/// the exit code is returned.
+///
+/// # Errors
+/// The exit code.
+pub fn parse<T: FromArgMatches>(command: clap::Command) -> Result<T, ExitCode> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let parsed = |arguments: &[OsString]| {
+        let matches = command.clone().try_get_matches_from(arguments)?;
+        T::from_arg_matches(&matches)
+    };
+    let error = match parsed(&arguments) {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
+    // clap repeats arguments as they are. With printable ones it finds the same fault, and its message is printable.
+    let shown = arguments.iter().map(|argument| printable(&argument.to_string_lossy()).into_owned().into());
+    let shown = parsed(&shown.collect::<Vec<_>>()).err().unwrap_or(error);
+    let text = shown.render().to_string();
+    match text.lines().all(|line| printable(line) == line) {
+        // In colours, where the terminal has them. If it is closed there is nowhere to report it.
+        true => _ = shown.print(),
+        false => text.lines().for_each(say),
+    }
+    Err(ExitCode::from(shown.exit_code() as u8))
 }
 
 /// The command line's definition. A negative number is the value of an option, however wrong, and not an option.

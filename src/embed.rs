@@ -6,6 +6,7 @@ use crate::coordinator::{
     TallyJob, tally,
 };
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
+use crate::folder::{Folder, Refusal};
 use crate::memory::MemoryShares;
 use crate::model::{Model, earlier_idf};
 use crate::output::{
@@ -153,8 +154,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     RunError::if_interrupted(&interrupted)?;
     let corpus = Arc::new(corpus?);
     let checkpoint = output
-        .checkpoint()
-        .map(|directory| open_checkpoint(&job, args, directory, &corpus, &store, &interrupted));
+        .checkpoint()?
+        .map(|directory| open_checkpoint(&job, args, &directory, &corpus, &store, &interrupted));
     RunError::if_interrupted(&interrupted)?;
     let checkpoint = checkpoint.transpose()?;
     let resumed = checkpoint.as_ref().map_or(0, Checkpoint::documents);
@@ -258,7 +259,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
 fn open_checkpoint(
     job: &Job,
     args: &EmbedArgs,
-    directory: &Path,
+    directory: &Folder,
     corpus: &Corpus,
     store: &Store,
     interrupted: &AtomicUsize,
@@ -285,8 +286,10 @@ fn open_checkpoint(
         checksum.finalize(),
         corpora.collect::<Result<Vec<_>>>()?,
     ))?;
-    Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted)
-        .with_context(|| display_path(directory.as_os_str().as_bytes()))
+    let checkpoint = Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted);
+    let shown = || display_path(directory.path().as_os_str().as_bytes());
+    let way_out = if args.scratch.is_some() { "--scratch" } else { "--output" };
+    checkpoint.map_err(|error| Refusal::with_way_out_or(error, way_out, shown))
 }
 
 /// What worker processes live in.

@@ -2,7 +2,8 @@
 
 use crate::cli::InspectArgs;
 use crate::matrix::Matrix;
-use crate::output::{DOCUMENTS, DocumentLine, ManifestFile, TermLine, VOCABULARY, read_lines};
+use crate::output::{DOCUMENTS, DocumentLine, ManifestFile, OpenOutput, TermLine, VOCABULARY};
+use crate::say::{self, printable, write_line};
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -120,9 +121,7 @@ fn print<T: Serialize>(
     table: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
     if json {
-        // What serde_json wraps is looked at by main: a pipe that was closed is no error.
-        serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
-        writeln!(out)?;
+        writeln!(out, "{}", say::json(value)?)?;
     } else {
         table(out)?;
     }
@@ -130,18 +129,18 @@ fn print<T: Serialize>(
 }
 
 impl Output {
-    fn read(directory: &Path) -> Result<Self> {
-        let shown = || directory.display().to_string();
-        let manifest = ManifestFile::read(directory).with_context(shown)?;
-        let documents: Vec<DocumentLine> = lines(&directory.join(DOCUMENTS))?;
-        let vocabulary = directory.join(VOCABULARY);
-        let terms: Vec<TermLine> = if vocabulary.exists() { lines(&vocabulary)? } else { Vec::new() };
+    fn read(path: &Path) -> Result<Self> {
+        let output = OpenOutput::open(path)?;
+        let manifest = ManifestFile::read(&output).with_context(|| output.shown(None))?;
+        let documents: Vec<DocumentLine> = lines(&output, DOCUMENTS)?;
+        let has_terms = output.has(VOCABULARY);
+        let terms: Vec<TermLine> = if has_terms { lines(&output, VOCABULARY)? } else { Vec::new() };
         let agrees = documents.len() as u64 == manifest.counts.documents
             && (terms.is_empty() || terms.len() as u64 == manifest.counts.columns);
         if !agrees {
-            bail!("{}: its files contradict each other", directory.display());
+            bail!("{}: its files contradict each other", output.shown(None));
         }
-        let matrix = Matrix::read(directory, &manifest)?;
+        let matrix = Matrix::read(&output, &manifest)?;
         Ok(Output { manifest, documents, terms, matrix })
     }
 
@@ -244,41 +243,45 @@ impl Output {
     }
 }
 
-fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
-    read_lines(path).with_context(|| path.display().to_string())
+fn lines<T: DeserializeOwned>(output: &OpenOutput, name: &str) -> Result<Vec<T>> {
+    output.lines(name).with_context(|| output.shown(Some(name)))
 }
 
 fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {
-    writeln!(out, "{:>12}  documents, {} failed, {} empty", view.documents, view.failed, view.empty)?;
-    writeln!(out, "{:>12}  columns", view.columns)?;
-    writeln!(out, "{:>12}  non-zeros, density {:.4} %", view.nonzeros, 100.0 * view.density)?;
-    writeln!(out, "{:>12}  tokens, {:.1} a document", view.tokens, view.mean_length)?;
-    writeln!(out, "{:>12}  of {}", view.weight, view.dtype)?;
+    let mut line = |line: String| write_line(out, &line);
+    line(format!("{:>12}  documents, {} failed, {} empty", view.documents, view.failed, view.empty))?;
+    line(format!("{:>12}  columns", view.columns))?;
+    line(format!("{:>12}  non-zeros, density {:.4} %", view.nonzeros, 100.0 * view.density))?;
+    line(format!("{:>12}  tokens, {:.1} a document", view.tokens, view.mean_length))?;
+    line(format!("{:>12}  of {}", view.weight, view.dtype))?;
     writeln!(out, "\nterms by sum of their values")?;
     print_terms(out, &view.top_by_sum)?;
     writeln!(out, "\nterms by documents")?;
     print_terms(out, &view.top_by_df)?;
     writeln!(out, "\nlongest documents, in tokens")?;
-    view.longest
-        .iter()
-        .try_for_each(|document| writeln!(out, "{:>12}  {}", document.tokens, document.path))?;
+    for document in &view.longest {
+        write_line(out, &format!("{:>12}  {}", document.tokens, document.path))?;
+    }
     if !view.failures.is_empty() {
         writeln!(out, "\nfailed documents")?;
-        view.failures
-            .iter()
-            .try_for_each(|failure| writeln!(out, "  {}: {}", failure.path, failure.cause))?;
+        for failure in &view.failures {
+            write_line(out, &format!("  {}: {}", failure.path, failure.cause))?;
+        }
     }
     Ok(())
 }
 
 fn print_terms(out: &mut dyn Write, terms: &[TermValue]) -> io::Result<()> {
-    terms.iter().try_for_each(|term| writeln!(out, "{:>12}  {}", number(term.value), shown(&term.term)))
+    let mut print =
+        |term: &TermValue| write_line(out, &format!("{:>12}  {}", number(term.value), shown(&term.term)));
+    terms.iter().try_for_each(&mut print)
 }
 
 fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::Result<()> {
-    writeln!(out, "row {}: {}, {} bytes, {} tokens", view.row, view.path, view.bytes, view.tokens)?;
+    let DocumentView { row, path, bytes, tokens, .. } = view;
+    write_line(out, &format!("row {row}: {path}, {bytes} bytes, {tokens} tokens"))?;
     if let Some(cause) = &view.cause {
-        writeln!(out, "failed: {cause}")?;
+        write_line(out, &format!("failed: {cause}"))?;
     }
     print_terms(out, &view.terms[..view.terms.len().min(top)])?;
     if view.terms.len() > top {
@@ -289,17 +292,13 @@ fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::R
 
 fn print_term(out: &mut dyn Write, view: &TermView) -> io::Result<()> {
     let idf = view.idf.map(|idf| format!(", idf {idf:.4}")).unwrap_or_default();
-    let sum = number(view.sum);
-    writeln!(
-        out,
-        "column {}: {}, {} documents{idf}, sum of values {sum}",
-        view.column,
-        shown(&view.term),
-        view.df
-    )?;
-    view.documents
-        .iter()
-        .try_for_each(|document| writeln!(out, "{:>12}  {}", number(document.value), document.path))
+    let (term, sum) = (shown(&view.term), number(view.sum));
+    let TermView { column, df, .. } = view;
+    write_line(out, &format!("column {column}: {term}, {df} documents{idf}, sum of values {sum}"))?;
+    for document in &view.documents {
+        write_line(out, &format!("{:>12}  {}", number(document.value), document.path))?;
+    }
+    Ok(())
 }
 
 /// A whole number as such, another one with four decimals.
@@ -307,11 +306,7 @@ fn number(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.4}") }
 }
 
-/// A term with spaces at its ends, or control characters, made visible.
+/// A term; in quotes and escaped if it has spaces at its ends, or characters that can't be seen.
 fn shown(term: &str) -> String {
-    if term.trim() != term || term.chars().any(char::is_control) {
-        format!("{term:?}")
-    } else {
-        term.to_owned()
-    }
+    if term.trim() != term || printable(term) != term { format!("{term:?}") } else { term.to_owned() }
 }

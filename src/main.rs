@@ -2,8 +2,8 @@
 //!
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
-use bowline::cli::{self, Command, exit, reference, signals};
-use bowline::{bench_program, embed, inspect};
+use bowline::cli::{self, Cli, Command, exit, reference, signals};
+use bowline::{bench_program, embed, inspect, say};
 use bowline_workers::distress::NotingAllocator;
 use std::io;
 use std::process::ExitCode;
@@ -15,8 +15,11 @@ static ALLOCATOR: NotingAllocator = NotingAllocator;
 const PAGES: [&str; 4] = ["bowline", "embed", "inspect", "completions"];
 
 fn main() -> ExitCode {
-    let cli = cli::parse();
-    keep_panics_of_documents_quiet();
+    let cli: Cli = match cli::parse(cli::command()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    report_panics_but_those_of_documents();
     exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
         Command::Embed(args) => embed::embed(args, interrupted),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
@@ -30,11 +33,14 @@ fn main() -> ExitCode {
 }
 
 /// A panic while a document is analyzed is that document's failure, and is reported as such.
-fn keep_panics_of_documents_quiet() {
+fn report_panics_but_those_of_documents() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !bowline_workers::tally::is_in_document() {
-            usual(panic);
+        let text = panic.to_string();
+        match text.lines().all(|line| say::printable(line) == line) {
+            _ if bowline_workers::tally::is_in_document() => {}
+            true => usual(panic),
+            false => say::say(&text),
         }
     }));
 }

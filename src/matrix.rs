@@ -1,13 +1,12 @@
 //! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
 //! where it is asked for, so that nothing it claims takes memory.
 
-use crate::output::{ManifestFile, Places, elements, find, open};
+use crate::output::{ManifestFile, OpenOutput, Places, elements, find};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
 use bowline_workers::plan::Dtype;
 use memmap2::Mmap;
 use std::ops::Range;
-use std::path::Path;
 
 /// A matrix of documents (rows) and terms or buckets (columns).
 pub struct Matrix {
@@ -25,22 +24,22 @@ enum Form {
 }
 
 impl Matrix {
-    /// Opens the matrix of the output at `directory`.
+    /// The matrix of an output.
     ///
     /// # Errors
     /// If it can't be read, or is not the one that the manifest tells of.
-    pub fn read(directory: &Path, manifest: &ManifestFile) -> Result<Self> {
+    pub fn read(output: &OpenOutput, manifest: &ManifestFile) -> Result<Self> {
         let is_sparse = match manifest.matrix.as_str() {
             "matrix.npz" => true,
             "matrix.npy" => false,
-            other => bail!("{}: manifest.json names no matrix of bowline: {other}", directory.display()),
+            other => bail!("{}: manifest.json names no matrix of bowline: {other}", output.shown(None)),
         };
-        let path = directory.join(&manifest.matrix);
-        Self::read_file(&path, manifest, is_sparse).with_context(|| path.display().to_string())
+        let read = Self::read_file(output, manifest, is_sparse);
+        read.with_context(|| output.shown(Some(&manifest.matrix)))
     }
 
-    fn read_file(path: &Path, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {
-        let map = input(&open(path)?)?;
+    fn read_file(output: &OpenOutput, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {
+        let map = input(output.file(&manifest.matrix)?)?;
         let (counts, dtype) = (&manifest.counts, manifest.settings.values.cells().dtype);
         let (rows, columns) = (counts.documents, counts.columns);
         let form = match is_sparse {

@@ -2,7 +2,7 @@
 //! transform later.
 
 use crate::corpus::display_path;
-use crate::output::{IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY, read_idf, read_lines};
+use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULARY, read_idf};
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use anyhow::{Context as _, Result, bail};
@@ -39,7 +39,11 @@ impl Model {
     /// If it can't be read, is no output, or has a term twice.
     pub fn read(path: &Path) -> Result<Self> {
         let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
-        let model = if path.is_dir() { Self::read_output(path) } else { Self::read_terms(path) };
+        let model = if path.is_dir() {
+            OpenOutput::open(path).and_then(|output| Self::read_output(&output))
+        } else {
+            Self::read_terms(path)
+        };
         model.with_context(shown)
     }
 
@@ -51,8 +55,8 @@ impl Model {
         Ok(Model { vocabulary: Some(fixed(terms)?), earlier: None })
     }
 
-    fn read_output(directory: &Path) -> Result<Self> {
-        let manifest = ManifestFile::read(directory)?;
+    fn read_output(output: &OpenOutput) -> Result<Self> {
+        let manifest = ManifestFile::read(output)?;
         let mut earlier = Earlier {
             settings: manifest.settings,
             frequencies: Vec::new(),
@@ -60,13 +64,12 @@ impl Model {
             mean_length: manifest.counts.mean_length,
         };
         if let Some(buckets) = earlier.settings.columns.buckets() {
-            let idf = directory.join(IDF);
-            if idf.exists() {
-                earlier.idf = Some(read_idf(&idf, buckets.n_features as usize).context(IDF)?);
+            if output.has(IDF) {
+                earlier.idf = Some(read_idf(output, IDF, buckets.n_features as usize).context(IDF)?);
             }
             return Ok(Model { vocabulary: None, earlier: Some(earlier) });
         }
-        let lines: Vec<TermLine> = read_lines(&directory.join(VOCABULARY)).context(VOCABULARY)?;
+        let lines: Vec<TermLine> = output.lines(VOCABULARY).context(VOCABULARY)?;
         if lines.len() as u64 != manifest.counts.columns {
             bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
         }

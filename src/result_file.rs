@@ -56,8 +56,10 @@ impl ResultFile {
 
 impl Drop for ResultFile {
     fn drop(&mut self) {
-        if self.is_empty {
-            // It is nobody's loss if somebody else was quicker.
+        let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let now = fs::symlink_metadata(&self.path).map(identity);
+        // Another file may have the name by now, and stays.
+        if self.is_empty && now.is_ok() && now.ok() == self.file.metadata().map(identity).ok() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -73,6 +75,11 @@ mod tests {
         let path = dir.path().join("file");
         drop(ResultFile::promise(&path).unwrap());
         assert!(!path.exists());
+        let promised = ResultFile::promise(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another file").unwrap();
+        drop(promised);
+        assert!(path.exists());
         ResultFile::promise(&path).unwrap().write(b"a long result").unwrap();
         drop(ResultFile::promise(&path).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"a long result");

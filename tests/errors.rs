@@ -3,9 +3,9 @@
 //!
 //! Exit codes: 2 wrong usage, 1 could not finish, 3 finished with failed documents.
 
-use crate::support::{Dir, Invocation, processes, wrapper};
+use crate::support::{Dir, Finished, Invocation, processes, wrapper};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 
 fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "the cat"), ("b.txt", "the dog")])
@@ -188,10 +188,52 @@ fn a_cause_is_told_once() {
 
 #[test]
 fn a_path_cannot_break_a_line_nor_steer_the_terminal() {
-    let dir = Dir::with_corpus(&[("a\nb\u{1b}[2J.txt", b"\xFF")]);
+    let name = format!("a\nb{UNSEEN}.txt");
+    let dir = Dir::with_corpus(&[(name.as_bytes(), b"\xFF".to_vec())]);
     let finished = dir.embed(&[]).run().expect(3);
     assert_eq!(finished.stderr.lines().count(), 3, "{}", finished.stderr.escape_debug());
-    assert!(!finished.stderr.contains('\u{1b}'), "{}", finished.stderr.escape_debug());
+    assert_unseen(&finished);
+    assert_eq!(dir.output("out").paths(), [name.as_str()], "a file has it as it is");
+    let target = format!("out{UNSEEN}");
+    assert_unseen(&dir.embed_to(&target, &[]).run().expect(3));
+    for options in [&[][..], &["--resume"]] {
+        assert_unseen(&dir.embed_to(&target, options).run().expect(1));
+    }
+    assert_unseen(&dir.embed_to(&format!("no{UNSEEN}/such"), &[]).run().expect(1));
+    // The others that name what they are given, and the parser of the command line.
+    let said: [&[&str]; 12] = [
+        &["embed", "-o", "new", UNSEEN],
+        &["embed", "-o", "new", "corpus", "--scratch", UNSEEN],
+        &["embed", "-o", "new", "corpus", "--vocabulary", UNSEEN],
+        &["embed", "-o", "new", "corpus", "--stop-words", UNSEEN],
+        &["embed", "-o", "new", "corpus", "--format", UNSEEN],
+        &["embed", "-o", "new", "corpus", &format!("--{UNSEEN}")],
+        &["embed", "-o", "new", "corpus", "--token-pattern", &format!("({UNSEEN}")],
+        &["inspect", UNSEEN],
+        &["inspect", "out", "--term", UNSEEN],
+        &["generate", &format!("no{UNSEEN}"), "--documents", UNSEEN],
+        &["bench", UNSEEN],
+        &[&format!("{UNSEEN}\nerror: nothing")],
+    ];
+    for arguments in said {
+        let finished = dir.bowline(arguments).run();
+        assert!(matches!(finished.status.code(), Some(1 | 2)), "{arguments:?}");
+        assert_unseen(&finished);
+    }
+    let forged = dir.bowline(&["a\nerror: nothing"]).run().expect(2);
+    assert!(!forged.stderr.lines().any(|line| line.starts_with("error: nothing")), "{}", forged.stderr);
+}
+
+/// Characters that steer a terminal, turn the direction of the text or can't be seen.
+const UNSEEN: &str = "\u{7}\u{1b}[31m\u{7f}\u{9b}2J\u{202e}\u{2066}\u{2028}\u{200b}\u{e0041}";
+
+/// Requires that nothing of that kind was printed.
+#[track_caller]
+pub fn assert_unseen(finished: &Finished) {
+    let printed = [&*finished.stdout, &*finished.stderr].concat();
+    let found = printed.chars().find(|&c| c != '\n' && UNSEEN.contains(c) && !c.is_ascii_graphic());
+    assert_eq!(found, None, "{}", printed.escape_debug());
+    assert!(!printed.is_empty());
 }
 
 #[test]
@@ -366,9 +408,9 @@ fn output_that_exists() {
     let line = refused(&dir, dir.embed(&["--dense"]), 1);
     assert_eq!(line, format!("{}: exists already (--force replaces it)", shown(&dir, "out")));
     assert_eq!(dir.output("out").files(), before);
-    dir.write("file", "");
-    let line = refused(&dir, dir.embed_to("file", &[]), 1);
-    assert_eq!(line, format!("{}: exists already (--force replaces it)", shown(&dir, "file")));
+    fs::create_dir(dir.path("empty")).unwrap();
+    let line = refused(&dir, dir.embed_to("empty", &[]), 1);
+    assert_eq!(line, format!("{}: exists already (--force replaces it)", shown(&dir, "empty")));
 }
 
 #[test]
@@ -376,15 +418,64 @@ fn force_replaces_nothing_but_an_output() {
     let dir = pets();
     dir.write("precious/thesis.txt", "years of work");
     dir.write("file", "more work");
-    std::os::unix::fs::symlink("precious", dir.path("link")).unwrap();
-    for target in ["precious", "file", "link", "corpus"] {
-        let line = refused(&dir, dir.embed_to(target, &["--force"]), 1);
-        let expected =
-            format!("{}: is not an output of bowline, so --force does not replace it", shown(&dir, target));
-        assert_eq!(line, expected);
+    symlink("precious", dir.path("link")).unwrap();
+    symlink("nowhere", dir.path("dangling")).unwrap();
+    nix::unistd::mkfifo(&dir.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    dir.embed_to("annotated", &[]).run().expect(0);
+    dir.write("annotated/notes.txt", "what I found");
+    dir.write("half/matrix.npz", "");
+    for (target, why) in [
+        ("precious", "contains thesis.txt, which is no file of an output"),
+        ("precious/", "contains thesis.txt, which is no file of an output"),
+        ("annotated", "contains notes.txt, which is no file of an output"),
+        ("corpus", "contains a.txt, which is no file of an output"),
+        ("half", "has no manifest.json"),
+        ("file", "is a file"),
+        ("link", "is a symbolic link"),
+        ("dangling", "is a symbolic link"),
+        ("pipe", "is a special file"),
+    ] {
+        // The same with the option and without: no advice that the next run takes back.
+        for options in [&[][..], &["--force"]] {
+            let line = refused(&dir, dir.embed_to(target, options), 1);
+            let path = shown(&dir, target.trim_end_matches('/'));
+            let advice = "so it is not replaced, with or without --force (--output names another place)";
+            assert_eq!(line, format!("{path}: exists and {why}, {advice}"));
+        }
     }
     assert_eq!(fs::read(dir.path("precious/thesis.txt")).unwrap(), b"years of work");
+    assert_eq!(fs::read(dir.path("annotated/notes.txt")).unwrap(), b"what I found");
     assert_eq!(fs::read(dir.path("file")).unwrap(), b"more work");
+}
+
+/// Known before the run, and not at its end.
+#[test]
+fn an_output_that_may_not_be_replaced() {
+    let Some(user) = wrapper::unprivileged() else { return };
+    let dir = pets();
+    fs::create_dir(dir.path("open")).unwrap();
+    dir.embed_to("open/out", &[]).run().expect(0);
+    let (_place, _output) = (dir.chmod("open", 0o777), dir.chmod("open/out", 0o555));
+    let run = dir.through(&user).args(&["embed", "--force", "-o", "open/out", "corpus"]);
+    let line = refused(&dir, run, 1);
+    let expected =
+        format!("{}: cannot be replaced (--output names another place): ", shown(&dir, "open/out"));
+    assert!(line.starts_with(&expected) && line.contains("Permission denied"), "{line}");
+    assert!(!dir.path("open/out.partial").exists());
+    let _output = dir.chmod("open/out", 0);
+    let run = dir.through(&user).args(&["embed", "--force", "-o", "open/out", "corpus"]);
+    let line = refused(&dir, run, 1);
+    let cannot = "exists and can't be looked into (--output names another place): Permission denied";
+    assert!(line.starts_with(&format!("{}: {cannot}", shown(&dir, "open/out"))), "{line}");
+}
+
+#[test]
+fn an_output_without_a_name() {
+    let dir = pets();
+    for target in ["..", ".", "/", "corpus/.."] {
+        let line = refused(&dir, dir.embed_to(target, &["--force"]), 1);
+        assert_eq!(line, format!("{target}: --output takes the name of the directory that is made"));
+    }
 }
 
 #[test]
@@ -400,9 +491,12 @@ fn a_failing_run_keeps_the_output_that_it_was_to_replace() {
 fn parent_of_the_output_is_missing() {
     let dir = pets();
     let line = refused(&dir, dir.embed_to("no/such/out", &[]), 1);
-    let expected =
-        format!("{}: cannot be written (--output names another place): ", shown(&dir, "no/such/out.partial"));
-    assert!(line.starts_with(&expected) && line.contains("No such file or directory"), "{line}");
+    let cannot_hold = "cannot hold the output (make it first, or --output names another place)";
+    let expected = format!("{}: {cannot_hold}: No such file or directory", shown(&dir, "no/such"));
+    assert!(line.starts_with(&expected), "{line}");
+    let line = refused(&dir, dir.embed_to("corpus/a.txt/out", &[]), 1);
+    let expected = format!("{}: {cannot_hold}: Not a directory", shown(&dir, "corpus/a.txt"));
+    assert!(line.starts_with(&expected), "{line}");
 }
 
 #[test]
@@ -517,8 +611,9 @@ fn what_a_killed_run_left_is_replaced_with_a_notice() {
     let dir = pets();
     let expected = dir.embedded(&[]).files();
     for (quiet, options) in [(false, &["--force"][..]), (true, &["--force", "--quiet"])] {
-        dir.write("out.partial/matrix.npz", "half");
-        dir.write("out.partial/stray", "");
+        for name in ["matrix.npz", "documents.jsonl", ".tmpa1B2c3", "out.0123abcd.checkpoint/0/plan"] {
+            dir.write(format!("out.partial/{name}"), "half");
+        }
         let finished = dir.embed(options).run().expect(0);
         let notice =
             format!("bowline: {}: left by a run that did not finish; replaced\n", shown(&dir, "out.partial"));
@@ -536,21 +631,29 @@ fn what_no_run_has_left_stays() {
     let dir = pets();
     dir.write("precious/thesis.txt", "years of work");
     dir.write("foreign.partial/chapters/one.txt", "years of work");
-    std::os::unix::fs::symlink("precious", dir.path("link.partial")).unwrap();
+    dir.write("mixed.partial/matrix.npz", "half");
+    dir.write("mixed.partial/mixed.0123abcd.checkpoint/0/plan", "");
+    dir.write("mixed.partial/mixed.0123abcd.checkpoint/0/thesis.txt", "years of work");
+    symlink("precious", dir.path("link.partial")).unwrap();
     dir.write("file.partial", "more work");
     nix::unistd::mkfifo(&dir.path("pipe.partial"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (target, said) in [
-        ("foreign", "is nothing that a run has left, so it is not replaced (--output names another place)"),
-        ("link", "cannot be written (--output names another place): Not a directory"),
-        ("file", "cannot be written (--output names another place): Not a directory"),
-        ("pipe", "cannot be written (--output names another place): Not a directory"),
+        ("foreign", "contains chapters, which no run has left, so it is not replaced"),
+        (
+            "mixed",
+            "contains mixed.0123abcd.checkpoint/0/thesis.txt, which no run has left, so it is not replaced",
+        ),
+        ("link", "is a symbolic link, and no run has left it"),
+        ("file", "is a file, and no run has left it"),
+        ("pipe", "is a special file, and no run has left it"),
     ] {
         for options in [&[][..], &["--force"], &["--resume"]] {
             let line = refused(&dir, dir.embed_to(target, options), 1);
-            let expected = format!("{}: {said}", shown(&dir, &format!("{target}.partial")));
-            assert!(line.starts_with(&expected), "{line}");
+            let path = shown(&dir, &format!("{target}.partial"));
+            assert_eq!(line, format!("{path}: {said} (remove it, or --output names another place)"));
         }
     }
+    assert_eq!(fs::read(dir.path("mixed.partial/matrix.npz")).unwrap(), b"half");
     assert_eq!(fs::read(dir.path("precious/thesis.txt")).unwrap(), b"years of work");
     assert_eq!(fs::read(dir.path("foreign.partial/chapters/one.txt")).unwrap(), b"years of work");
     assert_eq!(fs::read(dir.path("file.partial")).unwrap(), b"more work");
@@ -585,6 +688,9 @@ fn disk_too_small_for_a_list_of_buckets() {
     let line = refused(&dir, run, 1);
     let begins = format!("{} needs more than ", shown(&dir, "disk/out.partial/hash_terms.jsonl"));
     assert!(line.starts_with(&begins) && line.contains("are free (--output names another place)"), "{line}");
+    // What the file has taken was free.
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(matches!(numbers[..], [needed, free] if free >= needed && free > 30_000), "{line}");
 }
 
 /// While the output that is replaced is removed, it bears the partial name.

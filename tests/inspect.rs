@@ -3,7 +3,11 @@
 //! The output is that of three documents, whose counts can be checked by eye.
 
 use crate::support::Dir;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::{Value, json};
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 fn pets() -> Dir {
     let dir =
@@ -85,4 +89,75 @@ fn a_reader_that_leaves_ends_it_quietly() {
         dir.through(&wrapper).args(&["inspect", "--json", "--top", "20000", "out"]).run().expect(0);
     let code = std::fs::read_to_string(dir.path("code")).unwrap();
     assert_eq!((finished.stderr.as_str(), code.as_str()), ("", "0\n"));
+}
+
+/// Names, terms and causes are what documents hold.
+#[test]
+fn nothing_that_it_prints_steers_the_terminal() {
+    let unseen = "\u{7}\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{7f}\u{200b}\u{feff}\u{e0041}";
+    let is_unseen = |c: char| !c.is_ascii_graphic() && c != '\n' && unseen.contains(c);
+    let name = format!("a{unseen}\nb");
+    let dir =
+        Dir::with_corpus(&[(name.as_bytes(), unseen.as_bytes().to_vec()), (b"c", b"e\xCC\x81".to_vec())]);
+    dir.add(format!("bad{unseen}").as_bytes(), b"\xFF");
+    dir.embed(&["--analyzer", "char", "--no-lowercase", "--ngrams", "1:3"]).run().expect(3);
+    let terms = dir.output("out").terms();
+    assert!(terms.contains(&"\u{1b}]0".to_owned()), "a file has it as it is");
+    let looks: [&[&str]; 4] = [
+        &["--top", "1000"],
+        &["--document", &name],
+        &["--term", "\u{1b}]0"],
+        &["--document", "0", "--top", "3"],
+    ];
+    for look in looks {
+        for form in [&[][..], &["--json"]] {
+            let shown = dir.bowline(&["inspect", "out"]).args(look).args(form).run().expect(0).stdout;
+            assert!(!shown.contains(is_unseen), "{look:?}: {}", shown.escape_debug());
+            if form.is_empty() {
+                assert!(!shown.lines().any(|line| line.starts_with('b')), "{}", shown.escape_debug());
+            } else {
+                // It means what is there.
+                let view: Value = serde_json::from_str(&shown).expect("JSON");
+                let is_there = |text: &Value| text.as_str().is_some_and(|text| text.contains(unseen));
+                let path = ["path", "term"].into_iter().find_map(|key| view.get(key));
+                let path = path.unwrap_or(&view["longest"][0]["path"]);
+                assert!(is_there(path) || view["term"] == "\u{1b}]0", "{view}");
+            }
+        }
+    }
+    let shown = dir.bowline(&["inspect", "out", "--top", "1000"]).run().expect(0).stdout;
+    assert!(shown.contains("e\u{301}") && shown.contains(r#""\u{1b}]0""#), "{}", shown.escape_debug());
+}
+
+/// As `embed --force` replaces it: exchanged with a new one, and then removed file by file.
+#[test]
+fn an_output_that_is_replaced_meanwhile_is_seen_whole() {
+    let dir = pets();
+    dir.embed_to("one", &[]).run().expect(3);
+    dir.embed_to("other", &["--ngrams", "1:3"]).run().expect(3);
+    let outputs = [dir.path("one"), dir.path("other")];
+    dir.embed(&[]).run().expect(3);
+    let is_over = AtomicBool::new(false);
+    let (out, new) = (dir.path("out"), dir.path("new"));
+    std::thread::scope(|scope| {
+        let replacing = scope.spawn(|| {
+            for next in outputs.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                fs::create_dir(&new).unwrap();
+                for entry in fs::read_dir(next).unwrap() {
+                    let entry = entry.unwrap();
+                    fs::hard_link(entry.path(), new.join(entry.file_name())).unwrap();
+                }
+                renameat2(AT_FDCWD, &new, AT_FDCWD, &out, RenameFlags::RENAME_EXCHANGE).unwrap();
+                fs::remove_dir_all(&new).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let looks = (0..100).map(|_| dir.bowline(&["inspect", "out"]).run()).chain((0..20).map(|number| {
+            dir.embed_to(&format!("next{number}"), &["--vocabulary", "out", "--mode", "inline"]).run()
+        }));
+        let failed: Vec<_> = looks.filter(|look| !matches!(look.status.code(), Some(0 | 3))).collect();
+        is_over.store(true, Ordering::Relaxed);
+        replacing.join().unwrap();
+        assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0].stderr);
+    });
 }

@@ -6,6 +6,7 @@
 
 #[cfg(feature = "faults")]
 mod faults;
+mod planted;
 mod resume;
 mod start;
 #[cfg(feature = "faults")]

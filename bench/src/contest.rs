@@ -6,6 +6,7 @@ use crate::child::{self, Ended, FamilyUsage, Watch};
 use crate::results::{Point, Series, Spread};
 use anyhow::{Context as _, Result, bail};
 use bowline::bench_program::MEASURED;
+use bowline::output::remove_output;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -216,7 +217,7 @@ impl<'a> Contest<'a> {
                 contestant.workers
             );
         }
-        fs::remove_dir_all(&output)?;
+        remove_output(&output)?;
         self.runner.step();
         Ok(run)
     }

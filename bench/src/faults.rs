@@ -8,6 +8,7 @@ use crate::family::{children, signal_thread, worker_threads};
 use crate::python::Crash;
 use crate::results::{Claim, Column, Holds, Suite, Table};
 use anyhow::{Context as _, Result};
+use bowline::output::remove_output;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
@@ -234,7 +235,7 @@ fn attempt(
             let (killed, _) = hit(&resuming, Victims::Program)?;
             let was_over = output.exists();
             if was_over {
-                fs::remove_dir_all(&output)?;
+                remove_output(&output)?;
             }
             let ended = contest.embed(&resuming, &output, &report, None)?;
             // One that began anew would deliver the same.

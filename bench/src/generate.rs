@@ -7,11 +7,14 @@
 use crate::arguments::GenerateArgs;
 use anyhow::{Context as _, Result, bail};
 use bowline::RunError;
+use bowline::corpus::display_path;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand_distr::{Distribution as _, LogNormal, Zipf};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
@@ -69,7 +72,7 @@ const SCRIPTS: [Script; 5] = [
 /// If the directory has something in it, or can't be written.
 pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
     let directory = &args.directory;
-    let at = |path: &Path| path.display().to_string();
+    let at = |path: &Path| display_path(path.as_os_str().as_bytes());
     fs::create_dir_all(directory).with_context(|| at(directory))?;
     if fs::read_dir(directory).with_context(|| at(directory))?.next().is_some() {
         bail!("{}: is not empty: give a directory that is, or that does not exist", at(directory));
@@ -86,7 +89,9 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
         }
         let path = folder.join(format!("{number:08}.txt"));
         document(args.seed, number, &mut text);
-        fs::write(&path, &text).with_context(|| at(&path))?;
+        // Never through a link that another user has put there.
+        let file = File::create_new(&path).with_context(|| at(&path))?;
+        (&file).write_all(text.as_bytes()).with_context(|| at(&path))?;
         bar.inc(1);
     }
     bar.finish_and_clear();

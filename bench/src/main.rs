@@ -24,14 +24,20 @@ mod team;
 mod terminal;
 
 use arguments::{BenchProgram, Command};
-use bowline::cli::{exit, reference, signals};
-use clap::{CommandFactory as _, FromArgMatches as _};
+use bowline::cli::{self, exit, reference, signals};
+use clap::CommandFactory as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let program = match parse() {
+    let command = BenchProgram::command();
+    // Usage and errors name `bowline` where that is the program the user started.
+    let command = match std::env::var_os(bowline::bench_program::MEASURED) {
+        Some(_) => command.bin_name("bowline"),
+        None => command,
+    };
+    let program: BenchProgram = match cli::parse(command) {
         Ok(program) => program,
-        Err(error) => error.exit(),
+        Err(code) => return code,
     };
     exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| {
         match &program.command {
@@ -43,14 +49,4 @@ fn main() -> ExitCode {
         }
         .map(|()| true)
     }))
-}
-
-/// The command line; usage and errors name `bowline` where that is the program the user started.
-fn parse() -> Result<BenchProgram, clap::Error> {
-    let command = BenchProgram::command();
-    let command = match std::env::var_os(bowline::bench_program::MEASURED) {
-        Some(_) => command.bin_name("bowline"),
-        None => command,
-    };
-    BenchProgram::from_arg_matches(&command.try_get_matches()?)
 }

@@ -2,6 +2,7 @@
 
 use crate::bench::counted;
 use crate::results::{BenchReport, Cell, Column, Holds, Table};
+use bowline::say::{printable, write_line};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
 
@@ -9,45 +10,44 @@ use std::io::{self, Write};
 ///
 /// # Errors
 /// The writer's.
-pub fn write(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, report: &BenchReport) -> io::Result<()> {
     let (machine, corpus) = (&report.machine, &report.corpus);
-    writeln!(
-        out,
+    let mut line = |text: String| text.lines().try_for_each(|line| write_line(out, line));
+    line(format!(
         "{}, {}, {:.0} GB, {}",
         machine.processor,
         counted(machine.cores as u32, "core", "cores"),
         machine.memory as f64 / 1e9,
         machine.kernel
-    )?;
-    writeln!(
-        out,
+    ))?;
+    line(format!(
         "{}: {} documents, {:.1} MB, {} tokens, {} columns, {} non-zeros",
-        corpus.paths.join(" "),
+        printable(&corpus.paths.join(" ")),
         corpus.documents,
         corpus.bytes as f64 / 1e6,
         corpus.tokens,
         corpus.columns,
         corpus.nonzeros
-    )?;
+    ))?;
     for suite in &report.suites {
-        writeln!(out, "\n== {}: {}\n{}", suite.name, suite.title, suite.about)?;
+        line(format!("\n== {}: {}\n{}", suite.name, suite.title, suite.about))?;
         for table in &suite.tables {
-            writeln!(out, "\n{}\n{}\n{}", table.title, aligned(table), table.found)?;
+            line(format!("\n{}\n{}\n{}", table.title, aligned(table), table.found))?;
         }
         for figure in &suite.figures {
             if !suite.tables.iter().any(|table| table.found == figure.found) {
-                writeln!(out, "{}: {}", figure.title, figure.found)?;
+                line(format!("{}: {}", figure.title, figure.found))?;
             }
         }
     }
-    writeln!(out, "\n== What is said, and what was found here")?;
+    line("\n== What is said, and what was found here".to_owned())?;
     for claim in &report.claims {
-        writeln!(out, "{}: {}\n    {}", claim.claim, in_words(claim.holds), claim.why)?;
+        line(format!("{}: {}\n    {}", claim.claim, in_words(claim.holds), claim.why))?;
     }
     if let Some(notice) = &report.notice {
-        writeln!(out, "\n{notice}")?;
+        line(format!("\n{notice}"))?;
     }
-    writeln!(out, "\n{}", report.verdict)
+    line(format!("\n{}", report.verdict))
 }
 
 /// What became of a claim.

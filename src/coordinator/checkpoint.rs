@@ -5,28 +5,50 @@
 //! file still, by size and time of modification. It counts on nothing but the page cache: what a crash of the machine
 //! spoils, checksums find, and it is done again.
 
+use crate::folder::{Contents, Folder, Made};
+use anyhow::{Context as _, Result};
 use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
 use bowline_workers::opener::Opener;
 use bowline_workers::protocol::Batch;
 use bowline_workers::segment::{Key, Record, Segment};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The name of a run's plan.
 const PLAN: &str = "plan";
 
+/// What is in a checkpoint: the folders of runs.
+pub const CHECKPOINT: Contents = Contents(|name| number(name).map(|_| Made::Folder(RUN)));
+
+/// What is in the folder of a run: its plan and its segments.
+const RUN: Contents =
+    Contents(|name| (name == PLAN.as_bytes() || number(name).is_some()).then_some(Made::File));
+
+/// The number of a run or a segment, whose name is as [`named`] writes it.
+fn number(name: &[u8]) -> Option<u32> {
+    let number = std::str::from_utf8(name).ok()?.parse().ok()?;
+    (named(number).as_bytes() == name).then_some(number)
+}
+
+fn named(number: u32) -> OsString {
+    number.to_string().into()
+}
+
 /// The directory, and this run's folder in it.
 #[derive(Debug)]
 pub struct Checkpoint {
-    folder: PathBuf,
+    folder: Folder,
     /// What a run's records depend on, besides the documents.
     identity: String,
-    segments: usize,
+    segments: u32,
     earlier: Vec<Earlier>,
     has_others: bool,
 }
@@ -59,31 +81,26 @@ struct Plan {
 }
 
 impl Checkpoint {
-    /// Opens the checkpoint in `directory`, which is made if it isn't there. Of what earlier runs have left it keeps what
-    /// is of use: records made under the same `identity`, of documents that have not changed. A row's numbers are those
-    /// of `columns` columns, or else local ids.
+    /// Opens the checkpoint in `directory`. Of what earlier runs have left it keeps what is of use: records made under the same
+    /// `identity`, of documents that have not changed. A row's numbers are those of `columns` columns, or else local ids.
     ///
     /// # Errors
-    /// The system's; or, with nothing lost, that of being interrupted, once `interrupted` has a signal's number.
+    /// If there is something that no run of this user has left there; the system's; or, with nothing lost, that of being
+    /// interrupted, once `interrupted` has a signal's number.
     pub fn open(
-        directory: &Path,
+        directory: &Folder,
         identity: String,
         documents: &Documents,
         columns: Option<u64>,
         store: &Store,
         interrupted: &AtomicUsize,
-    ) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let mut runs: Vec<(u64, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            match path.file_name().and_then(|name| name.to_str()?.parse().ok()) {
-                Some(number) => runs.push((number, path)),
-                None => remove(&path)?,
-            }
-        }
+    ) -> Result<Self> {
+        directory.refuse_foreign(CHECKPOINT)?;
+        let names = directory.names()?;
+        let mut runs: Vec<u32> = names.iter().filter_map(|name| number(name.as_bytes())).collect();
         runs.sort_unstable();
-        let next = runs.last().map_or(0, |(number, _)| number + 1);
+        let next = runs.last().map_or(Some(0), |number| number.checked_add(1));
+        let next = next.context("a run has the last number that there is")?;
         let mut found = Found {
             rows: rows_by_path(documents),
             taken: vec![false; documents.len()],
@@ -93,15 +110,17 @@ impl Checkpoint {
             interrupted,
         };
         let mut earlier = Vec::new();
-        for (_, folder) in runs {
+        for name in runs.into_iter().map(named) {
+            let Some(folder) = directory.own(&name)? else { continue };
             let of_run = found.in_run(&folder, &identity, columns, store)?;
             if of_run.is_empty() {
-                remove(&folder)?;
+                directory.remove_opened(&name, &folder, RUN)?;
             }
             earlier.extend(of_run);
         }
-        let folder = directory.join(next.to_string());
-        fs::create_dir(&folder)?;
+        let name = named(next);
+        let made = directory.make(&name, Mode::S_IRWXU)?;
+        let (folder, _) = made.context("the folder of this run vanished")?;
         Ok(Checkpoint { folder, identity, segments: 0, earlier, has_others: found.has_others })
     }
 
@@ -137,10 +156,10 @@ impl Checkpoint {
             text.extend_from_slice(documents.path(row));
             text.push(0);
         }
-        let mut out = File::create_new(self.folder.join(PLAN))?;
+        let mut out = self.folder.create(OsStr::new(PLAN))?;
         out.write_all(&crc32fast::hash(&text).to_le_bytes())
             .and_then(|()| out.write_all(&text))
-            .map_err(|error| shortage(&self.folder, text.len() as u64, error))
+            .map_err(|error| shortage(&out, self.folder.path(), text.len() as u64, error))
     }
 
     /// A file for another segment of this run.
@@ -148,9 +167,9 @@ impl Checkpoint {
     /// # Errors
     /// The system's.
     pub fn segment(&mut self) -> io::Result<File> {
-        let path = self.folder.join(self.segments.to_string());
+        let name = named(self.segments);
         self.segments += 1;
-        File::options().read(true).write(true).create_new(true).open(path)
+        self.folder.create(&name)
     }
 }
 
@@ -173,15 +192,15 @@ impl Found<'_> {
     /// The segments of the run in `folder` that hold something new. What can't be read as a run's is nothing.
     fn in_run(
         &mut self,
-        folder: &Path,
+        folder: &Folder,
         identity: &str,
         columns: Option<u64>,
         store: &Store,
-    ) -> io::Result<Vec<Earlier>> {
-        let plan = match fs::read(folder.join(PLAN)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            plan => plan.unwrap_or_default(),
-        };
+    ) -> Result<Vec<Earlier>> {
+        let mut plan = Vec::new();
+        if let Some(mut file) = folder.own_file(OsStr::new(PLAN), OFlag::O_RDONLY)? {
+            file.read_to_end(&mut plan)?;
+        }
         let Some((plan, rows)) = read_plan(&plan, |root, path| self.rows.get(&(root, path)).copied()) else {
             return Ok(Vec::new());
         };
@@ -193,14 +212,9 @@ impl Found<'_> {
         for number in 0.. {
             // As large as all rows of a worker, each of them is read twice.
             if self.interrupted.load(Ordering::Relaxed) != 0 {
-                return Err(io::ErrorKind::Interrupted.into());
+                return Err(io::Error::from(io::ErrorKind::Interrupted).into());
             }
-            let path = folder.join(number.to_string());
-            let file = match File::options().read(true).write(true).open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
-            };
+            let Some(file) = folder.own_file(&named(number), OFlag::O_RDWR)? else { break };
             let segment = Segment::recover(&file, columns, store)?;
             let rows = self.in_segment(&segment, &plan, &rows);
             match rows.is_empty() {
@@ -247,12 +261,4 @@ fn read_plan(
         rows.push(row_of(root, path));
     }
     (rows.len() == plan.rows).then_some((plan, rows))
-}
-
-/// Removes a file or a folder.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path)?.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    }
 }

@@ -10,7 +10,7 @@ mod finish;
 mod merge;
 mod tally;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{CHECKPOINT, Checkpoint};
 pub use crew::Supervision;
 pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning, Share};
 pub use tally::{TallyJob, tally};

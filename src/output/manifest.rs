@@ -1,12 +1,11 @@
 //! `manifest.json`: what the output is, and every setting that made it so. No time, host or path: the same corpus
 //! and settings give the same bytes.
 
-use super::{MANIFEST, reader};
+use super::{MANIFEST, OpenOutput};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
-use std::path::Path;
 
 /// The manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,16 +40,15 @@ pub struct Counts {
 }
 
 impl ManifestFile {
-    /// Reads the manifest of the output at `directory`.
+    /// Reads the manifest of an output.
     ///
     /// # Errors
     /// If there is none, or [`ManifestFile::parse`] refuses it.
-    pub fn read(directory: &Path) -> Result<Self> {
-        let path = directory.join(MANIFEST);
-        if !path.exists() {
+    pub fn read(output: &OpenOutput) -> Result<Self> {
+        if !output.has(MANIFEST) {
             anyhow::bail!("no output of bowline: it has no {MANIFEST}");
         }
-        reader::read(&path).and_then(|bytes| Self::parse(&bytes)).context(MANIFEST)
+        output.read(MANIFEST).and_then(|bytes| Self::parse(&bytes)).context(MANIFEST)
     }
 
     /// The manifest that these bytes are.

@@ -14,7 +14,7 @@ pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
 pub use npy::{NpyFile, elements, read_idf, reserve, write_idf};
 pub use npz::{NpzFile, Places, find};
-pub use reader::{open, read_lines};
+pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
 
 /// The file with a line a column.
@@ -28,11 +28,15 @@ pub const IDF: &str = "idf.npy";
 /// The file with a line a bucket.
 pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
-use anyhow::{Context as _, Result, bail};
-use bowline_workers::mapped::{free, is_full};
+use crate::coordinator::CHECKPOINT;
+use crate::corpus::display_path;
+use crate::folder::{Contents, Folder, Made, Refusal, kind};
+use anyhow::{Context as _, Result, anyhow, bail};
+use bowline_workers::mapped::{is_full, room};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, RenameFlags, open as open_descriptor, renameat2};
-use nix::sys::stat::Mode;
+use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
+use nix::sys::stat::{FileStat, Mode};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -40,8 +44,26 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What the name of a directory of what was counted ends with.
-const CHECKPOINT: &[u8] = b".checkpoint";
+/// The files of an output. `--force` replaces a directory that has nothing else in it.
+const OUTPUT: Contents =
+    Contents(|name| FILES.iter().any(|file| name == file.as_bytes()).then_some(Made::File));
+
+/// Their names.
+const FILES: [&str; 7] = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
+
+/// What a run that did not finish leaves of an output.
+const PARTIAL: Contents = Contents(|name| {
+    // Scratch files have such a name for a moment, where a file can't be made without one.
+    let is_scratch = |end: &[u8]| end.len() == 6 && end.iter().all(u8::is_ascii_alphanumeric);
+    match name.strip_prefix(b".tmp") {
+        Some(end) if is_scratch(end) => Some(Made::File),
+        _ if is_checkpoint_name(name) => Some(Made::Folder(CHECKPOINT)),
+        _ => (OUTPUT.0)(name),
+    }
+});
+
+/// What the name of a directory of what was counted ends with, behind a checksum of the output's path.
+const CHECKPOINT_ENDING: &str = ".checkpoint";
 
 /// Bytes of a writer's buffer.
 const BUFFER: usize = 256 << 10;
@@ -63,65 +85,144 @@ pub struct OutputOptions {
 #[derive(Debug)]
 pub struct OutputDirectory {
     target: PathBuf,
-    partial: PathBuf,
-    /// What the run has counted, where it is to outlive the run.
-    checkpoint: PathBuf,
-    options: OutputOptions,
-    /// The lock on the partial directory; it dies with its holder.
+    /// The directory that it is to be in.
+    parent: Folder,
+    /// The partial directory, and its lock, which dies with its holder.
+    partial: Folder,
     _lock: Flock<File>,
+    /// The directory of what the run has counted, where it is to outlive the run: its place and its name.
+    scratch: Option<Folder>,
+    checkpoint_name: OsString,
+    /// Whether that name is taken by something that is none of a run's, and none of this one's business.
+    leaves_checkpoint: bool,
+    options: OutputOptions,
     published: bool,
+}
+
+/// An output that another one has replaced.
+struct Replaced {
+    /// Its name now.
+    name: OsString,
+    folder: Folder,
+    /// Keeps others from it, if it could be had.
+    _lock: Option<Flock<File>>,
+}
+
+/// Removes a finished output.
+///
+/// # Errors
+/// If it is none of this user's, or the system's.
+pub fn remove_output(path: &Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        bail!("{}: no name of an output", shown(path));
+    };
+    Folder::open(parent).with_context(|| shown(parent))?.remove(name, OUTPUT)
 }
 
 impl OutputDirectory {
     /// Creates `TARGET.partial`. A stale one is replaced, and `notice` is told.
     ///
     /// # Errors
-    /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it.
+    /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it, or
+    /// something that no run has left bears the name of what is replaced.
     pub fn begin(target: &Path, options: OutputOptions, notice: impl FnOnce(&str)) -> Result<Self> {
-        let target = absolute(target)?;
-        refuse_what_is_there(&target, options.force)?;
-        let name =
-            target.file_name().with_context(|| format!("{}: not a name for an output", target.display()))?;
+        let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
+            bail!("{}: --output takes the name of the directory that is made", shown(target));
+        };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let (directory, target) = (absolute(directory)?, absolute(target)?);
+        let parent = Folder::open(&directory).with_context(|| {
+            let shown = shown(&directory);
+            format!("{shown}: cannot hold the output (make it first, or --output names another place)")
+        })?;
+        refuse_what_is_there(&parent, name, options.force)?;
+        let scratch = options.scratch.as_deref().map(|path| {
+            Folder::open(path)
+                .with_context(|| format!("{}: cannot hold scratch files (--scratch)", shown(path)))
+        });
+        let scratch = scratch.transpose()?;
+        let (partial, lock, stale) = lock_partial(&parent, &with_ending(name, PARTIAL_ENDING))?;
         let checkpoint_name = checkpoint_name(name, &target);
-        let partial = beside(&target, ".partial");
-        let checkpoint = options.scratch.as_ref().unwrap_or(&partial).join(checkpoint_name);
-        let (lock, stale) = lock_partial(&partial)?;
-        let goes_on = checkpoint.is_dir();
-        if (stale || goes_on) && !(goes_on && options.resume) {
+        let mut output = OutputDirectory {
+            target,
+            parent,
+            partial,
+            _lock: lock,
+            scratch,
+            checkpoint_name,
+            leaves_checkpoint: true,
+            options,
+            published: false,
+        };
+        let goes_on = match output.checkpoint_place().left(&output.checkpoint_name, CHECKPOINT) {
+            // Without the option, what is elsewhere and no run's is left alone.
+            Err(_) if !output.options.resume => false,
+            left => {
+                output.leaves_checkpoint = left.is_err();
+                left.map_err(|error| Refusal::with_way_out(error, way_out(&output.options)))?
+            }
+        };
+        if (stale || goes_on) && !(goes_on && output.options.resume) {
             let hint = if goes_on { " (--resume goes on from it)" } else { "" };
-            notice(&format!("{}: left by a run that did not finish; replaced{hint}", partial.display()));
+            let shown = shown(output.partial());
+            notice(&format!("{shown}: left by a run that did not finish; replaced{hint}"));
         }
-        let output = OutputDirectory { target, partial, checkpoint, options, _lock: lock, published: false };
-        output.clear(output.options.resume).with_context(|| cannot_be_written(&output.partial))?;
+        let cleared = output.clear(output.options.resume);
+        cleared.with_context(|| cannot_be_written(output.partial()))?;
         // The run that had the lock until now may have finished.
-        refuse_what_is_there(&output.target, output.options.force)?;
+        refuse_what_is_there(&output.parent, output.name(), output.options.force)?;
         Ok(output)
     }
 
+    /// The name of the output.
+    fn name(&self) -> &OsStr {
+        self.target.file_name().unwrap_or_default()
+    }
+
+    /// The name of the partial directory.
+    fn partial_name(&self) -> OsString {
+        with_ending(self.name(), PARTIAL_ENDING)
+    }
+
     /// Removes all files that were begun; and what was counted, unless it is kept.
-    fn clear(&self, keeps_checkpoint: bool) -> io::Result<()> {
-        for entry in fs::read_dir(&self.partial)? {
-            let path = entry?.path();
-            match fs::symlink_metadata(&path)?.is_dir() {
-                true if keeps_checkpoint && path == self.checkpoint => {}
-                true => fs::remove_dir_all(path)?,
-                false => fs::remove_file(path)?,
-            }
-        }
-        match keeps_checkpoint || !self.checkpoint.is_dir() {
+    fn clear(&self, keeps_checkpoint: bool) -> Result<()> {
+        let is_here = self.scratch.is_none();
+        let kept = (keeps_checkpoint && is_here).then_some(&*self.checkpoint_name);
+        self.partial.clear(PARTIAL, kept)?;
+        if keeps_checkpoint { Ok(()) } else { self.remove_checkpoint() }
+    }
+
+    fn remove_checkpoint(&self) -> Result<()> {
+        match self.leaves_checkpoint {
             true => Ok(()),
-            false => fs::remove_dir_all(&self.checkpoint),
+            false => self.checkpoint_place().remove(&self.checkpoint_name, CHECKPOINT),
         }
     }
 
-    /// The directory of what was counted, if it is kept.
-    pub fn checkpoint(&self) -> Option<&Path> {
-        self.options.resume.then_some(&*self.checkpoint)
+    fn checkpoint_place(&self) -> &Folder {
+        self.scratch.as_ref().unwrap_or(&self.partial)
+    }
+
+    /// The directory of what was counted, if it is kept. It is made if it isn't there; other users can't look into it.
+    ///
+    /// # Errors
+    /// If it can't be made, or another user has made it.
+    pub fn checkpoint(&self) -> Result<Option<Folder>> {
+        if !self.options.resume {
+            return Ok(None);
+        }
+        let (place, name) = (self.checkpoint_place(), &*self.checkpoint_name);
+        let path = || shown(&place.path().join(name));
+        let made = place.make(name, Mode::S_IRWXU);
+        let made = made.map_err(|error| Refusal::with_way_out_or(error, way_out(&self.options), path))?;
+        let (folder, _) = made.with_context(|| format!("{}: vanished", path()))?;
+        Ok(Some(folder))
     }
 
     /// What this run, or an earlier one, has written: it may lie in the corpus, and is no part of it.
     pub fn own(&self) -> impl Iterator<Item = PathBuf> {
-        [&self.target, &self.partial, &self.checkpoint].into_iter().cloned()
+        let checkpoint = self.checkpoint_place().path().join(&self.checkpoint_name);
+        [self.target.clone(), self.partial().to_owned(), checkpoint].into_iter()
     }
 
     /// Where the output will be.
@@ -131,7 +232,7 @@ impl OutputDirectory {
 
     /// Where the output is until it is whole.
     pub fn partial(&self) -> &Path {
-        &self.partial
+        self.partial.path()
     }
 
     /// Creates a file of the output for reading and writing.
@@ -139,13 +240,7 @@ impl OutputDirectory {
     /// # Errors
     /// The system's, with the file's path.
     pub fn create(&self, name: &str) -> Result<File> {
-        let path = self.partial.join(name);
-        File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .with_context(|| path.display().to_string())
+        self.partial.create(OsStr::new(name)).with_context(|| shown(&self.partial().join(name)))
     }
 
     /// Creates a file of the output and fills it by `fill`.
@@ -156,12 +251,12 @@ impl OutputDirectory {
         let file = self.create(name)?;
         let mut writer = BufWriter::with_capacity(BUFFER, &file);
         fill(&mut writer).and_then(|()| writer.flush()).map_err(|error| {
-            let shown = self.partial.join(name).display().to_string();
+            let shown = shown(&self.partial().join(name));
             let written = file.metadata().map_or(0, |metadata| metadata.len());
             let shown = match is_full(&error) {
                 true => format!(
                     "{shown} needs more than {written} bytes of disk, and {} are free (--output names another place)",
-                    free(&self.partial)
+                    room(&file)
                 ),
                 false => shown,
             };
@@ -176,71 +271,67 @@ impl OutputDirectory {
     /// The system's, or that of `may_go_on`; nothing stands under the final name then but what was there before. What was
     /// counted is there until nothing is left to do but the renaming.
     pub fn publish(mut self, may_go_on: impl Fn() -> Result<()>) -> Result<()> {
-        let shown = self.target.display().to_string();
+        let target = shown(&self.target);
         if self.options.sync {
-            for entry in fs::read_dir(&self.partial)? {
-                may_go_on()?;
-                let path = entry?.path();
-                File::open(&path)
-                    .and_then(|file| file.sync_all())
-                    .with_context(|| path.display().to_string())?;
+            for name in self.partial.names().with_context(|| shown(self.partial()))? {
+                if let Some(Made::File) = (OUTPUT.0)(name.as_bytes()) {
+                    may_go_on()?;
+                    let synced = self.partial.input(&name).and_then(|file| Ok(file.sync_all()?));
+                    synced.with_context(|| shown(&self.partial().join(&name)))?;
+                }
             }
         }
-        refuse_what_is_there(&self.target, self.options.force)?;
+        refuse_what_is_there(&self.parent, self.name(), self.options.force)?;
         may_go_on()?;
         // Behind the renaming, a kill would leave it where nobody looks for it.
         self.remove_checkpoint()?;
         if self.options.sync {
-            File::open(&self.partial)?.sync_all().with_context(|| self.partial.display().to_string())?;
+            self.partial.sync().with_context(|| shown(self.partial()))?;
         }
-        let replaced = self.give_name().with_context(|| shown.clone())?;
+        if !self.parent.leads_to(&self.partial_name(), &self.partial) {
+            bail!("{}: moved away by another program, so there is no output", shown(self.partial()));
+        }
+        let replaced = self.give_name().with_context(|| target.clone())?;
         self.published = true;
         if self.options.sync {
-            let parent = self.target.parent().unwrap_or(Path::new("/"));
-            File::open(parent).and_then(|directory| directory.sync_all()).with_context(|| shown)?;
+            self.parent.sync().with_context(|| target)?;
         }
-        if let Some((path, _lock)) = replaced {
-            fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
-        }
-        Ok(())
-    }
-
-    fn remove_checkpoint(&self) -> Result<()> {
-        match self.checkpoint.is_dir() {
-            true => {
-                fs::remove_dir_all(&self.checkpoint).with_context(|| self.checkpoint.display().to_string())
-            }
-            false => Ok(()),
+        match &replaced {
+            Some(Replaced { name, folder, .. }) => self.parent.remove_opened(name, folder, OUTPUT),
+            None => Ok(()),
         }
     }
 
-    /// Renames the directory. If that replaces another, tells where this one is now, and keeps others from it by a lock.
-    fn give_name(&self) -> io::Result<Option<(PathBuf, Option<Flock<File>>)>> {
-        let replaces = self.options.force && fs::symlink_metadata(&self.target).is_ok();
-        let (flags, lock) = match replaces {
-            // It is about to bear the partial name, under which another run would take it for what was left by one.
-            true => (RenameFlags::RENAME_EXCHANGE, lock(open_directory(&self.target)?).ok()),
-            false => (RenameFlags::RENAME_NOREPLACE, None),
+    /// Renames the directory, and returns the one that it replaces, if it does.
+    fn give_name(&self) -> Result<Option<Replaced>> {
+        let (parent, name, partial) = (self.parent.file(), self.name(), self.partial_name());
+        let replaced = match self.options.force && self.parent.stat(name)?.is_some() {
+            true => Some(self.parent.beneath(name)?),
+            false => None,
         };
-        match renameat2(AT_FDCWD, &self.partial, AT_FDCWD, &self.target, flags) {
-            Ok(()) => Ok(replaces.then(|| (self.partial.clone(), lock))),
+        let flags = match &replaced {
+            Some(_) => RenameFlags::RENAME_EXCHANGE,
+            None => RenameFlags::RENAME_NOREPLACE,
+        };
+        // It is about to bear the partial name, under which another run would take it for what was left by one.
+        let lock = replaced.as_ref().and_then(|folder| lock(folder).ok());
+        match (renameat2(parent, &*partial, parent, name, flags), replaced) {
+            (Ok(()), replaced) => Ok(replaced.map(|folder| Replaced { name: partial, folder, _lock: lock })),
             // Not every file system knows these ways to rename; a network's does not.
-            Err(Errno::EINVAL | Errno::ENOSYS) if replaces => {
-                let aside = beside(&self.target, ".replaced.partial");
-                if may_be_left(&aside).unwrap_or(false) {
-                    // A run that was killed between the two steps below has left it.
-                    fs::remove_dir_all(&aside)?;
+            (Err(Errno::EINVAL | Errno::ENOSYS), Some(folder)) => {
+                let aside = with_ending(name, REPLACED_ENDING);
+                // A run that was killed between the two steps below has left it.
+                self.parent.remove(&aside, OUTPUT)?;
+                rename(parent, name, &aside)?;
+                if let Err(error) = rename(parent, &partial, name) {
+                    rename(parent, &aside, name)?;
+                    return Err(error.into());
                 }
-                fs::rename(&self.target, &aside)?;
-                if let Err(error) = fs::rename(&self.partial, &self.target) {
-                    fs::rename(&aside, &self.target)?;
-                    return Err(error);
-                }
-                Ok(Some((aside, lock)))
+                Ok(Some(Replaced { name: aside, folder, _lock: lock }))
             }
-            // Nothing but an empty directory could be lost if somebody made one right now.
-            Err(Errno::EINVAL | Errno::ENOSYS) => fs::rename(&self.partial, &self.target).map(|()| None),
-            Err(errno) => Err(errno.into()),
+            // Nothing but an empty directory could be lost if one is made right now.
+            (Err(Errno::EINVAL | Errno::ENOSYS), None) => Ok(rename(parent, &partial, name).map(|()| None)?),
+            (Err(errno), _) => Err(io::Error::from(errno).into()),
         }
     }
 }
@@ -252,80 +343,75 @@ impl Drop for OutputDirectory {
         }
         // The run has failed already: an error here would hide the first one.
         let _ = self.clear(self.options.resume);
-        let _ = fs::remove_dir(&self.partial);
-    }
-}
-
-/// The partial directory, made if it isn't there, under a lock; and whether it was there, left by an earlier run.
-fn lock_partial(partial: &Path) -> Result<(Flock<File>, bool)> {
-    loop {
-        let stale = match fs::create_dir(partial) {
-            Ok(()) => false,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => true,
-            Err(error) => return Err(error).with_context(|| cannot_be_written(partial)),
-        };
-        let directory = match open_directory(partial) {
-            // Whoever had it is done with it.
-            Err(error) if stale && error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.with_context(|| cannot_be_written(partial))?,
-        };
-        let metadata = directory.metadata().with_context(|| cannot_be_written(partial))?;
-        let lock = lock(directory).map_err(|errno| match errno {
-            Errno::EWOULDBLOCK => {
-                let holder =
-                    lock_holder(metadata.ino()).map(|pid| format!(", process {pid}")).unwrap_or_default();
-                anyhow::anyhow!("{}: another run is writing it{holder}", partial.display())
-            }
-            errno => anyhow::Error::from(io::Error::from(errno)).context(cannot_be_written(partial)),
-        })?;
-        // Between the opening and the lock, the run that had it may have given it its name or removed it.
-        let is = |now: fs::Metadata| (now.dev(), now.ino()) == (metadata.dev(), metadata.ino());
-        if fs::symlink_metadata(partial).is_ok_and(is) {
-            if stale && !may_be_left(partial).with_context(|| cannot_be_written(partial))? {
-                bail!(
-                    "{}: is nothing that a run has left, so it is not replaced (--output names another place)",
-                    partial.display()
-                );
-            }
-            return Ok((lock, stale));
+        if self.parent.leads_to(&self.partial_name(), &self.partial) {
+            let _ = unlinkat(self.parent.file(), &*self.partial_name(), UnlinkatFlags::RemoveDir);
         }
     }
 }
 
-/// Opens a directory: never a pipe, which would be waited for, nor a link, which may lead to anybody's files.
-fn open_directory(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    Ok(open_descriptor(path, flags, Mode::empty())?.into())
+/// Renames a file within a directory.
+fn rename(directory: &File, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    Ok(renameat(directory, from, directory, to)?)
 }
 
-/// Locks a directory, or says at once that somebody else has.
-fn lock(directory: File) -> Result<Flock<File>, Errno> {
-    Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
+/// The partial directory, made if it isn't there, under a lock; and whether it was there, left by an earlier run.
+fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, bool)> {
+    let path = parent.path().join(name);
+    loop {
+        let made = parent.make(name, Mode::from_bits_truncate(0o777));
+        let context = || cannot_be_written(&path);
+        let made = made.map_err(|error| Refusal::with_way_out_or(error, "--output", context))?;
+        // The run that had it may be done with it.
+        let Some((partial, is_new)) = made else { continue };
+        let lock = lock(&partial).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                let inode = partial.file().metadata().map_or(0, |metadata| metadata.ino());
+                let holder = lock_holder(inode).map(|pid| format!(", process {pid}")).unwrap_or_default();
+                anyhow!("{}: another run is writing it{holder}", shown(&path))
+            }
+            _ => anyhow::Error::from(error).context(cannot_be_written(&path)),
+        })?;
+        // Between the opening and the lock, the run that had it may have given it its name or removed it.
+        if !parent.leads_to(name, &partial) {
+            continue;
+        }
+        if !is_new {
+            let left = parent.left(name, PARTIAL);
+            left.map_err(|error| Refusal::with_way_out(error, "--output"))?;
+        }
+        return Ok((partial, lock, !is_new));
+    }
 }
 
-/// Whether a run may have left this directory: it is empty, or has a file of an output or what was counted.
-fn may_be_left(partial: &Path) -> io::Result<bool> {
-    let names = fs::read_dir(partial)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    let is_ours = |name: &OsString| {
-        let name = name.as_bytes();
-        let files = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
-        // Scratch files have such a name for a moment, where a file can't be made without one.
-        files.iter().any(|file| name == file.as_bytes())
-            || name.ends_with(CHECKPOINT)
-            || name.starts_with(b".tmp")
-    };
-    Ok(names.is_empty() || names.iter().any(is_ours))
+/// Locks a directory, or fails at once if another process has locked it.
+fn lock(directory: &Folder) -> io::Result<Flock<File>> {
+    let locked = Flock::lock(directory.file().try_clone()?, FlockArg::LockExclusiveNonblock);
+    locked.map_err(|(_, errno)| errno.into())
+}
+
+/// The option that names another place for what was counted.
+fn way_out(options: &OutputOptions) -> &'static str {
+    if options.scratch.is_some() { "--scratch" } else { "--output" }
 }
 
 fn cannot_be_written(partial: &Path) -> String {
-    format!("{}: cannot be written (--output names another place)", partial.display())
+    format!("{}: cannot be written (--output names another place)", shown(partial))
 }
 
-/// The path that has this behind its name.
-fn beside(target: &Path, ending: &str) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
+fn shown(path: &Path) -> String {
+    display_path(path.as_os_str().as_bytes())
+}
+
+/// What the name of a partial directory ends with.
+const PARTIAL_ENDING: &str = ".partial";
+
+/// What the name of an output that is about to be replaced ends with, where it can't be exchanged in one step.
+const REPLACED_ENDING: &str = ".replaced.partial";
+
+fn with_ending(name: &OsStr, ending: &str) -> OsString {
+    let mut name = name.to_owned();
     name.push(ending);
-    target.with_file_name(name)
+    name
 }
 
 /// The process that holds a lock on the file with this inode, as the kernel lists it (proc(5), `/proc/locks`).
@@ -340,35 +426,71 @@ fn lock_holder(inode: u64) -> Option<u32> {
 }
 
 /// What stands under the final name stays, unless `force` is given and it is an output.
-fn refuse_what_is_there(target: &Path, force: bool) -> Result<()> {
-    match fs::symlink_metadata(target) {
-        Ok(_) if force => refuse_what_is_no_output(target),
-        Ok(_) => bail!("{}: exists already (--force replaces it)", target.display()),
-        Err(_) => Ok(()),
+fn refuse_what_is_there(parent: &Folder, name: &OsStr, force: bool) -> Result<()> {
+    let path = shown(&parent.path().join(name));
+    let Some(stat) = parent.stat(name).with_context(|| path.clone())? else { return Ok(()) };
+    let why_not = match kind(stat.st_mode) {
+        "a directory" => {
+            parent.beneath(name).map_err(Into::into).and_then(|folder| why_no_output(&folder)).with_context(
+                || format!("{path}: exists and can't be looked into (--output names another place)"),
+            )?
+        }
+        kind => Some(format!("is {kind}")),
+    };
+    if let Some(why_not) = why_not {
+        bail!(
+            "{path}: exists and {why_not}, so it is not replaced, with or without --force (--output names another place)"
+        );
     }
+    if !force {
+        bail!("{path}: exists already (--force replaces it)");
+    }
+    refuse_what_can_not_be_replaced(parent, name, &stat)
+        .with_context(|| format!("{path}: cannot be replaced (--output names another place)"))?;
+    // Where it is moved aside first, what was left by a run that was killed then makes room.
+    let left = parent.left(&with_ending(name, REPLACED_ENDING), OUTPUT);
+    left.map(|_| ()).map_err(|error| Refusal::with_way_out(error, "--output"))
 }
 
-/// `--force` replaces outputs, not whatever happens to stand there.
-fn refuse_what_is_no_output(target: &Path) -> Result<()> {
-    let is_directory = fs::symlink_metadata(target).is_ok_and(|metadata| metadata.is_dir());
-    let is_empty = || fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
-    if !is_directory || !(target.join(MANIFEST).is_file() || is_empty()) {
-        bail!("{}: is not an output of bowline, so --force does not replace it", target.display());
+/// Why a directory is not taken for an output, if it isn't: `--force` replaces outputs, and not what happens to stand there.
+fn why_no_output(folder: &Folder) -> Result<Option<String>> {
+    if let Some(foreign) = folder.foreign(OUTPUT)? {
+        return Ok(Some(format!("contains {}, which is no file of an output", shown(&foreign))));
     }
+    let has_manifest = folder.stat(OsStr::new(MANIFEST))?.is_some();
+    let is_empty = || folder.names().map(|names| names.is_empty());
+    let is_output = has_manifest || is_empty()?;
+    Ok((!is_output).then(|| format!("has no {MANIFEST}")))
+}
+
+/// What the system would say at the end of the run: the directory may not be written to, or, in a directory like /tmp, only
+/// its owner may rename it.
+fn refuse_what_can_not_be_replaced(parent: &Folder, name: &OsStr, stat: &FileStat) -> io::Result<()> {
+    let (user, place) = (geteuid().as_raw(), parent.file().metadata()?);
+    let is_sticky = place.mode() & Mode::S_ISVTX.bits() != 0;
+    if is_sticky && ![0, stat.st_uid, place.uid()].contains(&user) {
+        return Err(Errno::EPERM.into());
+    }
+    faccessat(parent.file(), name, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)?;
     Ok(())
 }
 
 /// The name of the directory of what was counted for `target`, whose own name is `name`.
 fn checkpoint_name(name: &OsStr, target: &Path) -> OsString {
     let hash = crc32fast::hash(target.as_os_str().as_bytes());
-    let mut name = name.to_owned();
-    name.push(format!(".{hash:08x}"));
-    name.push(OsStr::from_bytes(CHECKPOINT));
-    name
+    with_ending(name, &format!(".{hash:08x}{CHECKPOINT_ENDING}"))
+}
+
+/// Whether it is such a name: of any path, since the directory may have been moved.
+fn is_checkpoint_name(name: &[u8]) -> bool {
+    let is_hash = |hash: &[u8]| hash.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    name.strip_suffix(CHECKPOINT_ENDING.as_bytes())
+        .and_then(|name| name.split_last_chunk::<9>())
+        .is_some_and(|(_, end)| end[0] == b'.' && is_hash(&end[1..]))
 }
 
 /// `path` from the root on, without touching the file system; a trailing slash is gone.
 fn absolute(path: &Path) -> Result<PathBuf> {
-    let path = std::path::absolute(path).with_context(|| path.display().to_string())?;
+    let path = std::path::absolute(path).with_context(|| shown(path))?;
     Ok(path.components().collect())
 }

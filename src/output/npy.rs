@@ -1,16 +1,15 @@
 //! NumPy's array format, version 1.0 (NEP 1): a magic, a header that is a Python literal, the elements in C order.
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
-use super::reader;
+use super::OpenOutput;
 use anyhow::{Context as _, Result};
+use bowline_workers::mapped::room;
 use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
 use nix::fcntl::posix_fallocate;
-use nix::sys::statvfs::fstatvfs;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 /// The alignment of the elements, in bytes.
 pub const ALIGNMENT: usize = 64;
@@ -49,8 +48,8 @@ pub fn descr(dtype: Dtype) -> &'static str {
 pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
     // Nothing can't be reserved.
     posix_fallocate(file, 0, (bytes as i64).max(1)).map_err(io::Error::from).with_context(|| {
-        let free = fstatvfs(file).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
-        format!("{what} needs {bytes} bytes of disk, and {free} are free (--output names another place)")
+        let room = room(file);
+        format!("{what} needs {bytes} bytes of disk, and {room} are free (--output names another place)")
     })?;
     Ok(file.set_len(bytes)?)
 }
@@ -107,8 +106,8 @@ pub fn elements(file: &[u8], dtype: Dtype, shape: &[u64]) -> Option<usize> {
 ///
 /// # Errors
 /// If the file can't be read or holds anything else, or there is no memory for so many.
-pub fn read_idf(path: &Path, length: usize) -> Result<Vec<f64>> {
-    let bytes = reader::read(path)?;
+pub fn read_idf(output: &OpenOutput, name: &str, length: usize) -> Result<Vec<f64>> {
+    let bytes = output.read(name)?;
     let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
     let mut values = Vec::new();
     values.try_reserve_exact(length)?;

@@ -36,6 +36,15 @@ pub fn unprivileged() -> Option<Vec<&'static str>> {
         .then(|| SETPRIV.to_vec())
 }
 
+/// A command under which the program runs as another user than the tests, who are root and may give files away.
+pub fn another_user() -> Option<Vec<&'static str>> {
+    let user = unprivileged().filter(|user| !user.is_empty());
+    if user.is_none() {
+        let _ = writeln!(std::io::stderr(), "\nnot tried: files of another user, which only root can make");
+    }
+    user
+}
+
 /// A command under which `disk`, a directory of the test, is a disk of this size. It prints what is left there.
 pub fn small_disk(size: &'static str) -> Option<Vec<&'static str>> {
     let probe = [&UNSHARE[1..], &["mount -t tmpfs tmpfs /mnt"]].concat();

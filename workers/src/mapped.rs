@@ -13,12 +13,12 @@ use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{fstatvfs, statvfs};
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -101,7 +101,7 @@ impl Store {
         }
         let file = self.scratch_file()?;
         posix_fallocate(&file, 0, bytes as i64).map_err(|errno| match self.scratch() {
-            Some(directory) => shortage(directory, bytes as u64, errno.into()),
+            Some(directory) => shortage(&file, directory, bytes as u64, errno.into()),
             None => errno.into(),
         })?;
         self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -125,14 +125,22 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull)
 }
 
-/// What `error` says, and if that is a lack of disk for so many bytes of scratch files, how much there is.
-pub fn shortage(directory: &Path, bytes: u64, error: io::Error) -> io::Error {
+/// What `error` says, and if that is a lack of disk for so many bytes of `file`, which lies in `directory` with the scratch
+/// files, how much there is for it.
+pub fn shortage(file: &File, directory: &Path, bytes: u64, error: io::Error) -> io::Error {
     if !is_full(&error) {
         return error;
     }
-    let (shown, free) = (directory.display(), free(directory));
+    let (shown, free) = (directory.display(), room(file));
     let needed = format!("{bytes} bytes are needed in {shown}, and {free} are free");
     io::Error::new(error.kind(), format!("{needed} (--scratch names another directory): {error}"))
+}
+
+/// Bytes of disk that there are for `file`: those that it has and those that are free. A reservation that fails may keep
+/// what it found until then.
+pub fn room(file: &File) -> u64 {
+    let taken = file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+    taken + fstatvfs(file).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
 /// Bytes that are free on the disk of `directory`.

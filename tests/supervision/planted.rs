@@ -1,0 +1,215 @@
+//! What others have put where a run looks for the work of an earlier one: links, directories and files. None of it is used,
+//! entered or removed, and nothing is lost by it.
+
+use super::{DOCUMENTS, hold_workers};
+use crate::support::{Dir, Invocation, assert_same_bytes, wrapper};
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+
+/// The user `nobody`.
+const NOBODY: u32 = 65534;
+
+/// The user who runs the tests.
+fn user() -> u32 {
+    fs::metadata("/proc/self").expect("a process").uid()
+}
+
+/// The name that a run gives to the directory of what it has counted for the output at `path`.
+fn checkpoint_name(dir: &Dir, output: &str) -> String {
+    let target = fs::canonicalize(dir.path(".")).expect("the test's directory").join(output);
+    let name = target.file_name().and_then(|name| name.to_str()).expect("a name");
+    format!("{name}.{:08x}.checkpoint", crc32fast::hash(target.as_os_str().as_bytes()))
+}
+
+fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a directory of our own");
+}
+
+/// A corpus, a directory of a user's in which each name is one that a run would remove or go on from, and `shared`, to
+/// which every user may write, as to /tmp.
+fn with_victim(documents: usize) -> Dir {
+    let dir = Dir::with_generated(documents);
+    for name in ["thesis.txt", "plan", "matrix.npz", "manifest.json", "0/plan", "0/0", "notes/one.txt"] {
+        dir.write(format!("victim/{name}"), "years of work");
+    }
+    fs::create_dir(dir.path("shared")).unwrap();
+    dir
+}
+
+/// All files beneath a directory, and what is in them.
+fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => _ = found.insert(path.clone(), fs::read(&path).unwrap()),
+            }
+        }
+    }
+    found
+}
+
+/// Requires that a run is refused in one line with these parts, and removes nothing of the victim's.
+#[track_caller]
+fn refused(dir: &Dir, invocation: Invocation, parts: &[&str]) {
+    let before = files(&dir.path("victim"));
+    let finished = invocation.run().expect(1);
+    for part in parts {
+        assert!(finished.line().contains(part), "{part}: {}", finished.line());
+    }
+    assert_eq!(files(&dir.path("victim")), before);
+}
+
+const RESUME: [&str; 3] = ["--resume", "--scratch", "shared"];
+
+/// The name that the run would use leads to a directory of the user's.
+#[test]
+fn a_link_in_the_place_of_a_checkpoint_is_not_followed() {
+    let dir = with_victim(5);
+    let name = checkpoint_name(&dir, "out");
+    symlink("../victim", dir.path("shared").join(&name)).unwrap();
+    let expected =
+        ["shared/", &name, ": is a symbolic link, and no run has left it (remove it, or --scratch"];
+    refused(&dir, dir.embed_to("out", &RESUME), &expected);
+    assert_eq!(dir.entries(), ["corpus", "shared", "victim"]);
+    // A run that neither looks for such a directory nor makes one leaves it alone.
+    let before = files(&dir.path("victim"));
+    dir.embed_to("out", &["--scratch", "shared"]).run().expect(0);
+    assert_eq!(files(&dir.path("victim")), before);
+    assert!(dir.path("shared").join(name).is_symlink());
+}
+
+#[test]
+fn a_link_within_what_a_run_has_left_is_not_followed() {
+    let dir = with_victim(5);
+    let name = checkpoint_name(&dir, "out");
+    for link in [name.clone(), format!("{name}/0")] {
+        let path = dir.path("out.partial").join(&link);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(dir.path("victim"), &path).unwrap();
+        for options in [&[][..], &["--resume"], &["--force"]] {
+            let expected = ["/out.partial/", &link, ": is a symbolic link", "--output names another place"];
+            refused(&dir, dir.embed_to("out", options), &expected);
+        }
+        fs::remove_dir_all(dir.path("out.partial")).unwrap();
+    }
+    // Where an output is moved aside first, before it is replaced.
+    dir.embed_to("out", &[]).run().expect(0);
+    symlink("victim", dir.path("out.replaced.partial")).unwrap();
+    refused(&dir, dir.embed_to("out", &["--force"]), &["/out.replaced.partial: is a symbolic link"]);
+}
+
+/// A checkpoint in `shared`, as a run leaves it that is ended halfway, and its folder of that run.
+fn left_halfway(dir: &Dir) -> PathBuf {
+    let mut run = dir.embed_to("out", &RESUME).start();
+    hold_workers(&mut run);
+    run.signal(Signal::SIGTERM);
+    run.wait().expect(143);
+    let folder = dir.path("shared").join(checkpoint_name(dir, "out")).join("0");
+    assert!(folder.join("plan").is_file() && folder.join("0").is_file());
+    folder
+}
+
+/// A file that is used is emptied if nothing in it is of use.
+#[test]
+fn a_segment_that_is_another_file_too_is_not_emptied() {
+    let dir = with_victim(DOCUMENTS);
+    let thesis = dir.path("victim/thesis.txt");
+    let folder = left_halfway(&dir);
+    for name in ["0", "plan"] {
+        for (is_hard, expected) in
+            [(true, "has a second name (a hard link)"), (false, "is a symbolic link, and no run has left it")]
+        {
+            let (file, aside) = (folder.join(name), dir.path("aside"));
+            fs::rename(&file, &aside).unwrap();
+            let planted = if is_hard { fs::hard_link(&thesis, &file) } else { symlink(&thesis, &file) };
+            planted.unwrap();
+            refused(&dir, dir.embed_to("out", &RESUME), &[expected, "--scratch names another place"]);
+            fs::rename(&aside, &file).unwrap();
+        }
+    }
+    // A name that no run gives, where one would be.
+    for name in ["thesis.txt", "007", "+1", "99999999999999999999"] {
+        fs::write(folder.join(name), "years of work").unwrap();
+        let expected = format!("contains 0/{name}, which no run has left");
+        refused(&dir, dir.embed_to("out", &RESUME), &[&expected, "--scratch names another place"]);
+        refused(
+            &dir,
+            dir.embed_to("out", &["--scratch", "shared", "--resume", "--no-lowercase"]),
+            &[&expected],
+        );
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    dir.embed_to("clean", &[]).run().expect(0);
+    dir.embed_to("out", &RESUME).run().expect(0);
+    assert_same_bytes(&dir.output("clean"), &dir.output("out"), "what was planted is gone again");
+}
+
+/// Root, too, uses nothing of another user's.
+#[test]
+fn what_another_user_has_left_is_not_used() {
+    let Some(nobody) = wrapper::another_user() else { return };
+    let dir = with_victim(DOCUMENTS);
+    let belongs = format!("belongs to user {NOBODY}, and this run is user {}'s", user());
+    // A partial output, of which the published one would be another user's.
+    fs::create_dir(dir.path("out.partial")).unwrap();
+    open_to_all(&dir.path("out.partial"), 0o777);
+    chown(dir.path("out.partial"), Some(NOBODY), None).unwrap();
+    for options in [&[][..], &["--force"], &RESUME] {
+        refused(
+            &dir,
+            dir.embed_to("out", options),
+            &["/out.partial: ", &belongs, "--output names another place"],
+        );
+    }
+    fs::remove_dir(dir.path("out.partial")).unwrap();
+    // Each part of what an earlier run has counted.
+    let folder = left_halfway(&dir);
+    let parts = [folder.parent().unwrap().to_owned(), folder.clone(), folder.join("plan"), folder.join("0")];
+    for part in parts {
+        chown(&part, Some(NOBODY), None).unwrap();
+        let shown = part.strip_prefix(dir.path("")).unwrap().to_str().unwrap();
+        refused(&dir, dir.embed_to("out", &RESUME), &[shown, &belongs, "--scratch names another place"]);
+        chown(&part, Some(user()), None).unwrap();
+    }
+    // What would make room for an output that is moved aside.
+    dir.embed_to("replaced", &[]).run().expect(0);
+    fs::create_dir(dir.path("replaced.replaced.partial")).unwrap();
+    chown(dir.path("replaced.replaced.partial"), Some(NOBODY), None).unwrap();
+    let expected = ["/replaced.replaced.partial: ", &belongs, "--output names another place"];
+    refused(&dir, dir.embed_to("replaced", &["--force"]), &expected);
+
+    // The other way round: what is root's, in a directory where every user may make files.
+    open_to_all(&dir.path("shared"), 0o1777);
+    let belongs = format!("belongs to user {}, and this run is user {NOBODY}'s", user());
+    let embed = |options: &[&str]| {
+        dir.through(&nobody).args(&["embed", "--no-sync", "-o", "shared/new"]).args(options).args(&["corpus"])
+    };
+    for name in ["shared/new.partial".to_owned(), format!("shared/{}", checkpoint_name(&dir, "shared/new"))] {
+        fs::create_dir(dir.path(&name)).unwrap();
+        open_to_all(&dir.path(&name), 0o777);
+        refused(&dir, embed(&RESUME), &[&name, &belongs]);
+        fs::remove_dir(dir.path(&name)).unwrap();
+    }
+    // An output that only its owner may rename there is better known not to be replaced before the run.
+    dir.embed_to("shared/new", &[]).run().expect(0);
+    refused(&dir, embed(&["--force"]), &["/shared/new: cannot be replaced", "Operation not permitted"]);
+}
+
+/// Other users can't look into what was counted, and an output gets the mode that the user's files have.
+#[test]
+fn what_was_counted_is_the_users_own() {
+    let dir = with_victim(DOCUMENTS);
+    let folder = left_halfway(&dir);
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(folder.parent().unwrap()), mode(&folder)), (0o700, 0o700));
+    dir.embed_to("out", &RESUME).run().expect(0);
+    fs::create_dir(dir.path("usual")).unwrap();
+    assert_eq!(mode(&dir.path("out")), mode(&dir.path("usual")));
+}
