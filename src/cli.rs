@@ -148,8 +148,9 @@ pub struct EmbedArgs {
     #[arg(long, value_enum, help_heading = "Terms")]
     pub strip_accents: Option<StripAccentsChoice>,
 
-    /// Words that are no terms: `english`, or a file with a word a line (scikit-learn: stop_words) [default: none]
-    #[arg(long, value_name = "english|FILE", help_heading = "Terms")]
+    /// Leave out the stop words of a language (english, german, ...), or those of a file with a word a line (scikit-learn:
+    /// stop_words) [default: none]
+    #[arg(long, value_name = "LANGUAGE|FILE", help_heading = "Terms", verbatim_doc_comment)]
     pub stop_words: Option<String>,
 
     /// Cut words to their stems (Snowball), after stop words are out [default: keep words]
@@ -172,7 +173,8 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "K", value_parser = parse_count, help_heading = "Columns")]
     pub max_features: Option<u64>,
 
-    /// Use these columns: a file with a term a line, or an earlier output (then its text settings and idf, too)
+    /// Use these columns: a file with a term a line, an output's vocabulary.jsonl, or an earlier output (then its text settings and
+    /// idf, too)
     #[arg(long, value_name = "PATH", help_heading = "Columns")]
     pub vocabulary: Option<PathBuf>,
 

@@ -1,6 +1,8 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{DtypeChoice, EmbedArgs, Format, Mode, SandboxChoice, WeightChoice, name};
+use crate::cli::{
+    Analyzer, DtypeChoice, EmbedArgs, Format, Mode, NgramSizes, SandboxChoice, WeightChoice, name,
+};
 use crate::coordinator::{
     Checkpoint, Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision,
     TallyJob, tally,
@@ -18,11 +20,14 @@ use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::result_file::ResultFile;
 use crate::say::say;
-use crate::settings::{Settings, Values};
+use crate::settings::{Settings, StopWordList, Text, Values};
 use crate::usage_error::UsageError;
+use crate::word_list::NeverEqual;
 use anyhow::{Context as _, Result};
+use bowline_workers::analyzer::stop_words;
 use bowline_workers::documents::Documents;
 use bowline_workers::gate::Gates;
+use bowline_workers::lexicon::Sieve;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files};
 use bowline_workers::protocol::Layout;
@@ -42,6 +47,8 @@ const NAMED_FAILURES: usize = 10;
 
 /// All that a run needs to know, checked.
 struct Job {
+    /// What the user should know before the run.
+    notices: Vec<String>,
     settings: Settings,
     model: Option<Model>,
     tally: TallySettings,
@@ -66,7 +73,9 @@ impl Job {
             _ => cores.min(MemoryShares::most_workers(args)),
         };
         let memory = MemoryShares::new(args, workers)?;
-        let model = args.vocabulary.as_deref().map(Model::read).transpose()?;
+        let trims =
+            args.analyzer.is_none_or(|analyzer| analyzer == Analyzer::Word) && args.token_pattern.is_none();
+        let model = args.vocabulary.as_deref().map(|path| Model::read(path, trims)).transpose()?;
         let earlier = model.as_ref().and_then(|model| model.earlier.as_ref());
         let settings = Settings::resolve(args, earlier.map(|earlier| &earlier.settings), model.is_some())?;
         let vocabulary = model.as_ref().and_then(|model| model.vocabulary.clone());
@@ -106,7 +115,8 @@ impl Job {
         let hash_terms = args.hash_terms;
         let idle = if args.workers.is_none() { cores - workers } else { 0 };
         let MemoryShares { maps, addresses, .. } = memory;
-        Ok(Job { settings, model, tally, finish, hash_terms, workers, idle, maps, addresses })
+        let notices = never_equal(&settings, model.as_ref(), &tally.sieve)?;
+        Ok(Job { notices, settings, model, tally, finish, hash_terms, workers, idle, maps, addresses })
     }
 }
 
@@ -125,6 +135,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
             say(&format!("bowline: {notice}"));
         }
     };
+    job.notices.iter().for_each(|text| notice(text));
     if job.idle > 0 {
         let (workers, cores) = (job.workers, job.workers + job.idle);
         notice(&format!("--workers {workers}, not {cores}: there is no memory for more (--memory)"));
@@ -376,8 +387,67 @@ fn run(
         counts,
         bytes: totals.bytes,
         failures: failures.collect(),
-        notices: terms_without_idf(job, &finish).into_iter().collect(),
+        notices: [nothing_known(job, &counts), terms_without_idf(job, &finish)]
+            .into_iter()
+            .flatten()
+            .collect(),
         scratch_bytes: store.on_disk(),
+    })
+}
+
+/// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
+/// settings, too: they are noticed only if most of their words are in vain.
+fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<String>> {
+    let (text, mut notices) = (&settings.text, Vec::new());
+    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
+    match &text.stop_words {
+        Some(StopWordList::Given { words: list }) => {
+            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
+            if never.count > 0 {
+                let named = never.named();
+                notices.push(format!(
+                    "stop words that no word can equal under these settings: {named} (case, accents and --token-pattern decide; see --stop-words in the manual)"
+                ));
+            }
+        }
+        Some(StopWordList::Language(language)) => {
+            if Path::new(language).exists() {
+                notices
+                    .push(format!("--stop-words {language} is the built-in list; ./{language} is the file"));
+            }
+            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
+            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
+            if 2 * never.count > list.len() {
+                let (count, all) = (never.count, list.len());
+                notices.push(format!(
+                    "{count} of the {all} stop words for {language} can't equal a word under these settings (--tokenizer unicode finds words in scripts with marks)"
+                ));
+            }
+        }
+        None => {}
+    }
+    let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
+    if let Some(list) = list {
+        let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
+        let never = NeverEqual::among(terms, text, sieve)?;
+        if never.count > 0 {
+            let named = never.named();
+            notices.push(format!(
+                "terms of --vocabulary that no term of a document can equal under these settings: {named} (case, accents, --ngrams, stop words, stems and --token-pattern decide)"
+            ));
+        }
+    }
+    Ok(notices)
+}
+
+/// A notice if a vocabulary was given and no document has any of its terms.
+fn nothing_known(job: &Job, counts: &Counts) -> Option<String> {
+    let is_given = job.settings.columns.fixed_vocabulary;
+    let (tokens, is_empty) = (counts.tokens, counts.nonzeros == 0);
+    (is_given && tokens > 0 && is_empty).then(|| {
+        format!(
+            "no document has a term of --vocabulary: the matrix is empty, and all {tokens} tokens are unknown"
+        )
     })
 }
 

@@ -21,6 +21,7 @@ pub mod result_file;
 pub mod say;
 mod settings;
 mod usage_error;
+mod word_list;
 
 pub use coordinator::RunError;
 pub use output::ManifestFile;

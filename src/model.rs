@@ -5,9 +5,9 @@ use crate::corpus::display_path;
 use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULARY, read_idf};
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
+use crate::word_list::{self, WordList};
 use anyhow::{Context as _, Result, bail};
 use bowline_workers::lexicon::FixedVocabulary;
-use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,26 +33,28 @@ pub struct Earlier {
 }
 
 impl Model {
-    /// Reads what stands at `path`.
+    /// Reads what stands at `path`. White space around the terms of a list is dropped if `trims`.
     ///
     /// # Errors
     /// If it can't be read, is no output, or has a term twice.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, trims: bool) -> Result<Self> {
         let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
         let model = if path.is_dir() {
             OpenOutput::open(path).and_then(|output| Self::read_output(&output))
         } else {
-            Self::read_terms(path)
+            Self::read_terms(path, trims)
         };
         model.with_context(shown)
     }
 
-    /// A file with a term a line, as it stands but for the line's end.
-    fn read_terms(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path)?;
-        let text = std::str::from_utf8(&bytes).context("not UTF-8")?;
-        let terms: Vec<Box<[u8]>> = text.lines().map(|line| line.as_bytes().into()).collect();
-        Ok(Model { vocabulary: Some(fixed(terms)?), earlier: None })
+    /// A list of terms.
+    fn read_terms(path: &Path, trims: bool) -> Result<Self> {
+        let WordList { words, unit } = word_list::read(path, trims)?;
+        if let Some(empty) = words.iter().position(|word| word.is_empty() && unit == "line") {
+            bail!("line {}: is empty, and so no term", empty + 1);
+        }
+        let terms = words.into_iter().map(|word| word.into_bytes().into_boxed_slice()).collect();
+        Ok(Model { vocabulary: Some(fixed(terms, unit)?), earlier: None })
     }
 
     fn read_output(output: &OpenOutput) -> Result<Self> {
@@ -83,17 +85,17 @@ impl Model {
         if earlier.settings.values.idf().is_some() {
             earlier.idf = Some(idf);
         }
-        Ok(Model { vocabulary: Some(fixed(terms)?), earlier: Some(earlier) })
+        Ok(Model { vocabulary: Some(fixed(terms, "line")?), earlier: Some(earlier) })
     }
 }
 
-fn fixed(terms: Vec<Box<[u8]>>) -> Result<Arc<FixedVocabulary>> {
+fn fixed(terms: Vec<Box<[u8]>>, unit: &str) -> Result<Arc<FixedVocabulary>> {
     if terms.is_empty() {
         bail!("the vocabulary is empty");
     }
     FixedVocabulary::new(terms).map(Arc::new).map_err(|(place, term)| {
         let term = String::from_utf8_lossy(&term).into_owned();
-        anyhow::anyhow!("line {}: the term `{term}` stands there a second time", place + 1)
+        anyhow::anyhow!("{unit} {}: the term `{term}` stands there a second time", place + 1)
     })
 }
 

@@ -6,13 +6,15 @@ use crate::cli::{
     NormChoice, StripAccentsChoice, TokenizerChoice, WeightChoice,
 };
 use crate::coordinator::{Pruning, Share};
+use crate::corpus::display_path;
 use crate::usage_error::UsageError;
+use crate::word_list;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use bowline_workers::analyzer::accents::StripAccents;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stems::Stemmer;
-use bowline_workers::analyzer::stop_words::StopWords;
+use bowline_workers::analyzer::stop_words::{self, StopWords};
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::{Buckets, MOST_FEATURES};
 use bowline_workers::idf::Idf;
@@ -20,6 +22,7 @@ use bowline_workers::lexicon::Sieve;
 use bowline_workers::plan::{Bm25Tf, Dtype, Norm, ValueSettings, Weight};
 use bowline_workers::reader::{ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 
 /// scikit-learn's default: words of two or more characters.
@@ -68,12 +71,15 @@ pub struct Text {
 
 /// Words that are no terms.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(untagged)]
 pub enum StopWordList {
-    /// The built-in English list.
-    English,
+    /// The built-in list of a language.
+    Language(String),
     /// These.
-    Words(Vec<String>),
+    Given {
+        /// The words, in lower case if text is lowered.
+        words: Vec<String>,
+    },
 }
 
 /// What columns are.
@@ -255,7 +261,9 @@ impl Text {
         if tokenizer == TokenizerChoice::Unicode && args.token_pattern.is_some() {
             return Err(UsageError("--token-pattern needs --tokenizer pattern".to_owned()).into());
         }
-        let stop_words = args.stop_words.as_deref().map(StopWordList::read).transpose()?;
+        let has_pattern = args.token_pattern.is_some() || earlier.is_some_and(|text| !text.has_plain_words());
+        let stop_words = args.stop_words.as_deref().map(|list| StopWordList::read(list, !has_pattern));
+        let stop_words = stop_words.transpose()?;
         let pattern = args.token_pattern.clone();
         Ok(Text {
             max_document_bytes: with.value(args.max_document_bytes.map(Some), |t| t.max_document_bytes, None),
@@ -290,6 +298,13 @@ impl Text {
             stop_words: with.text("--stop-words", stop_words.map(Some), |t| t.stop_words.clone(), None)?,
             stem: with.text("--stem", args.stem.clone().map(Some), |t| t.stem.clone(), None)?,
         })
+    }
+
+    /// Whether terms are words without white space in them.
+    pub fn has_plain_words(&self) -> bool {
+        let is_plain =
+            self.tokenizer == TokenizerChoice::Unicode || TokenPattern::is_default(&self.token_pattern);
+        self.analyzer == Analyzer::Word && is_plain
     }
 
     /// Which files are read.
@@ -342,9 +357,15 @@ impl Text {
     /// Wrong usage: a language without a stemmer.
     pub fn sieve(&self) -> Result<Sieve, UsageError> {
         let stop_words = self.stop_words.as_ref().map(|list| match list {
-            StopWordList::English => StopWords::english(),
-            StopWordList::Words(words) => StopWords::from_list(&words.join("\n")),
+            StopWordList::Language(language) => StopWords::of_language(language),
+            StopWordList::Given { words } => Ok(words.iter().map(String::as_str).collect()),
         });
+        let stop_words =
+            stop_words.transpose().map_err(|error| UsageError(format!("--stop-words: {error}")))?;
+        let stop_words = match self.tokenizer {
+            TokenizerChoice::Unicode => stop_words.map(StopWords::with_curly_apostrophes),
+            TokenizerChoice::Pattern => stop_words,
+        };
         let stemmer = self.stem.as_deref().map(Stemmer::new).transpose();
         let stemmer = stemmer.map_err(|error| UsageError(format!("--stem: {error}")))?;
         Ok(Sieve { stop_words: stop_words.map(Arc::new), stemmer: stemmer.map(Arc::new) })
@@ -352,14 +373,19 @@ impl Text {
 }
 
 impl StopWordList {
-    /// `english`, or the lines of a file.
-    fn read(argument: &str) -> Result<Self> {
-        if argument == "english" {
-            return Ok(StopWordList::English);
+    /// A language with a list, or else the words of a file, without the white space around them if `trims`. (`./german` is a
+    /// file.)
+    fn read(argument: &str, trims: bool) -> Result<Self> {
+        if stop_words::list_of(argument).is_some() {
+            return Ok(StopWordList::Language(argument.to_owned()));
         }
-        let text = std::fs::read_to_string(argument)
-            .with_context(|| format!("--stop-words {argument} (english, or a file with a word a line)"))?;
-        Ok(StopWordList::Words(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()))
+        let shown = || format!("--stop-words {}", display_path(argument.as_bytes()));
+        if !Path::new(argument).exists() && !argument.contains(['/', '.']) {
+            let error = stop_words::UnknownLanguage(argument.to_owned());
+            return Err(UsageError(format!("{}: no such file, and {error}", shown())).into());
+        }
+        let words = word_list::read(Path::new(argument), trims).with_context(shown)?.words;
+        Ok(StopWordList::Given { words: words.into_iter().filter(|word| !word.is_empty()).collect() })
     }
 }
 

@@ -342,7 +342,7 @@ fn a_crafted_vocabulary_is_refused() {
 fn a_file_of_terms_that_is_none() {
     let dir = pets();
     for (what, craft, said) in [
-        ("no text", Craft::Bytes(b"cat\n\xFF\n".to_vec()), "not UTF-8"),
+        ("no text", Craft::Bytes(b"cat\n\xFF\n".to_vec()), "line 2: not UTF-8"),
         ("4 GiB", Craft::Huge(Vec::new()), "out of memory"),
     ] {
         craft.apply(&dir.path("terms"));

@@ -13,6 +13,10 @@ fn pets() -> Dir {
     ])
 }
 
+fn words(list: &str) -> Vec<String> {
+    list.split(' ').map(str::to_owned).collect()
+}
+
 /// A transform of the corpus that was fitted gives the rows of the fit.
 #[test]
 fn transforming_the_fitted_corpus_changes_nothing() {
@@ -118,6 +122,133 @@ fn a_manifest_names_settings_that_give_the_output_again() {
 }
 
 #[test]
+fn lists_of_words_as_editors_and_tools_write_them() {
+    let dir = Dir::with_corpus(&[("a.txt", "the cat and the dog")]);
+    let plain = [("the".to_owned(), 1), ("and".to_owned(), 1)];
+    for (list, what) in [
+        (&b"the\nand\n"[..], "lines"),
+        (b"\xEF\xBB\xBFthe\nand\n", "a byte-order mark"),
+        (b"the\r\nand\r\n\r\n", "lines of Windows, and a blank one"),
+        (b"the\rand", "lines of old Macs"),
+        (b"the \nand\t\n\n \n", "white space"),
+        (b"[\"the\",\"and\"]", "a JSON array"),
+        (b"{\"and\":1,\"the\":0}", "a JSON object of columns"),
+    ] {
+        dir.write("list", list);
+        let finished = dir.embed(&["--stop-words", "list", "--force"]).run().expect(0);
+        assert_eq!(
+            (finished.stderr.lines().count(), dir.output("out").terms()),
+            (2, words("cat dog")),
+            "{what}"
+        );
+        dir.embedded(&["--vocabulary", "list", "--force"]);
+        assert_eq!(dir.output("out").vocabulary(), plain, "{what}");
+    }
+    for (list, said) in [
+        (
+            &b"the\nth\xE9\n"[..],
+            "line 2: not UTF-8 (if it is Latin-1, `iconv -f latin1 -t UTF-8` converts the list)",
+        ),
+        (b"\xFF\xFEt\0h\0", "UTF-16, not UTF-8 (`iconv -f UTF-16 -t UTF-8` converts it)"),
+        (b"the\nand\0\n", "line 2: has a NUL byte, so this is no list of words"),
+        (
+            b"the\t3\nand\t1\n",
+            "line 1: has a tab; a list has one term a line (`cut -f1` takes the first column)",
+        ),
+        (b"PK\x03\x04", "a zip archive, not a list (an output is given by its directory)"),
+    ] {
+        dir.write("list", list);
+        for option in ["--stop-words", "--vocabulary"] {
+            let finished = dir.embed(&[option, "list", "--force"]).run().expect(1);
+            assert_eq!(finished.line(), format!("{option} list: {said}"));
+        }
+    }
+    dir.write("list", "the\n\nand\n");
+    let finished = dir.embed(&["--vocabulary", "list", "--force"]).run().expect(1);
+    assert_eq!(finished.line(), "--vocabulary list: line 2: is empty, and so no term");
+    // Characters: white space is a part of a term.
+    dir.write("list", " t\nt \n");
+    let out = dir.embedded(&["--vocabulary", "list", "--analyzer", "char", "--ngrams", "2", "--force"]);
+    assert_eq!(out.terms(), [" t", "t "]);
+}
+
+#[test]
+fn the_vocabulary_of_an_output_is_a_list_of_terms() {
+    let dir = pets();
+    let first = dir.embedded(&["--ngrams", "1:2", "--weight", "tfidf"]);
+    let options = ["--ngrams", "1:2", "--weight", "tfidf", "--vocabulary", "out/vocabulary.jsonl"];
+    dir.embed_to("again", &options).run().expect(0);
+    assert_eq!(dir.output("again").file("matrix.npz"), first.file("matrix.npz"));
+    for (file, said) in [("manifest.json", "JSON, but no list of terms"), ("matrix.npz", "a zip archive")] {
+        let finished = dir.embed_to("more", &["--vocabulary", &format!("out/{file}")]).run().expect(1);
+        let line = finished.line();
+        assert!(line.starts_with(&format!("--vocabulary out/{file}: {said}")), "{line}");
+    }
+}
+
+#[test]
+fn words_and_terms_that_nothing_can_equal_are_noticed() {
+    let dir = pets();
+    let notices = |options: &str| {
+        let options: Vec<&str> = options.split(' ').filter(|option| !option.is_empty()).collect();
+        let finished = dir.embed(&[&options[..], &["--force"]].concat()).run().expect(0);
+        let lines = finished.stderr.lines().filter(|line| line.contains("can equal under")).map(|line| {
+            let named = line.split_once("settings: ").expect("what nothing equals").1;
+            named.split_once(" (").expect("a hint").0.to_owned()
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    };
+    dir.write("odd", "The\ndon't\ncafé\nthe\na\nthe cat\n");
+    assert_eq!(notices("--stop-words odd"), "`The`, `don't`, `a` and 1 more");
+    assert_eq!(
+        notices("--stop-words odd --no-lowercase --strip-accents ascii"),
+        "`don't`, `café`, `a` and 1 more"
+    );
+    assert_eq!(notices("--stop-words odd --tokenizer unicode"), "`The`, `the cat`");
+    assert_eq!(notices("--stop-words english"), "");
+    assert_eq!(notices("--vocabulary odd"), "`The`, `don't`, `a` and 1 more");
+    assert_eq!(notices("--vocabulary odd --ngrams 1:2"), "`The`, `don't`, `a`");
+    assert_eq!(
+        notices("--vocabulary odd --ngrams 2 --stop-words english"),
+        "`The`, `don't`, `café` and 3 more"
+    );
+    assert_eq!(notices("--vocabulary odd --analyzer char --ngrams 1:3"), "`The`, `don't`, `café` and 1 more");
+    dir.write("stems", "cats\ncat\n");
+    assert_eq!(notices("--vocabulary stems --stem english"), "`cats`");
+    let finished = dir.embed(&["--stop-words", "odd", "--quiet", "--force"]).run().expect(0);
+    assert_eq!(finished.stderr, "");
+    dir.write("unknown", "xx\nyy\n");
+    let finished = dir.embed(&["--vocabulary", "unknown", "--force"]).run().expect(0);
+    assert!(
+        finished.stderr.starts_with("bowline: no document has a term of --vocabulary"),
+        "{}",
+        finished.stderr
+    );
+}
+
+#[test]
+fn stop_words_of_a_language() {
+    let dir =
+        Dir::with_corpus(&[("a.txt", "der Hund und die Katze"), ("b.txt", "I don\u{2019}t, I don't stop")]);
+    let out = dir.embedded(&["--stop-words", "german"]);
+    assert_eq!(out.terms(), words("don hund katze stop"));
+    assert_eq!(out.manifest()["settings"]["text"]["stop_words"], "german");
+    dir.embed_to("again", &["--vocabulary", "out"]).run().expect(0);
+    assert_eq!(dir.output("again").file("matrix.npz"), out.file("matrix.npz"));
+    let out = dir.embedded(&["--stop-words", "english", "--tokenizer", "unicode", "--force"]);
+    assert_eq!(out.terms(), words("der die hund katze stop und"));
+    dir.write("german", "hund\n");
+    let finished = dir.embed(&["--stop-words", "german", "--force"]).run().expect(0);
+    let said = "bowline: --stop-words german is the built-in list; ./german is the file\n";
+    assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
+    assert!(!dir.embedded(&["--stop-words", "./german", "--force"]).terms().contains(&"hund".to_owned()));
+    let finished = dir.embed(&["--stop-words", "germann", "--force"]).run().expect(2);
+    let said =
+        "--stop-words germann: no such file, and no list of stop words for \"germann\"; there are afar, ";
+    assert!(finished.line().starts_with(said), "{}", finished.stderr);
+}
+
+#[test]
 fn values_that_make_no_sense() {
     let dir = pets();
     dir.write("twice.txt", "cat\ndog\ncat\n");
@@ -137,7 +268,8 @@ fn values_that_make_no_sense() {
         ("--vocabulary nothing.txt", 1, "the vocabulary is empty"),
         ("--vocabulary nowhere", 1, "--vocabulary nowhere: No such file"),
         ("--vocabulary twice.txt --min-df 2", 1, "--vocabulary twice.txt"),
-        ("--stop-words nowhere", 1, "--stop-words nowhere"),
+        ("--stop-words nowhere", 2, "--stop-words nowhere: no such file"),
+        ("--stop-words no/where", 1, "--stop-words no/where: No such file"),
         ("--stem klingon", 2, "--stem: no stemmer for"),
         ("--features hashed --weight bm25", 2, "--no-alternate-sign"),
         ("--features hashed --min-df 2", 2, "--min-df needs --features vocabulary"),

@@ -1,8 +1,9 @@
 //! Stop words: terms that are left out. Asked about every token, so most tokens are told apart by their first byte
 //! and their length, before anything is hashed.
 //!
-//! The English list is that of NLTK's stop word corpus (198 words; Snowball's list, with the parts into which a word
-//! pattern breaks contractions, such as `don` and `ll`), from the `stop-words` package. A file gives any other list.
+//! The lists of languages are those of NLTK's stop word corpus, and of Stopwords ISO where NLTK has none, from the `stop-words`
+//! package. The English one has 198 words: Snowball's list, with the parts into which a word pattern breaks contractions, such as
+//! `don` and `ll`. A file gives any other list.
 
 use rustc_hash::FxHashSet;
 
@@ -14,10 +15,112 @@ pub struct StopWords {
     lengths: Box<[u64; 256]>,
 }
 
+/// Languages with a list, in alphabetical order, and their codes in the package.
+const LANGUAGES: [(&str, &str); 68] = [
+    ("afar", "aa"),
+    ("afrikaans", "af"),
+    ("albanian", "sq"),
+    ("arabic", "ar"),
+    ("armenian", "hy"),
+    ("azerbaijani", "az"),
+    ("basque", "eu"),
+    ("belarusian", "be"),
+    ("bengali", "bn"),
+    ("breton", "br"),
+    ("bulgarian", "bg"),
+    ("catalan", "ca"),
+    ("chinese", "zh"),
+    ("croatian", "hr"),
+    ("czech", "cs"),
+    ("danish", "da"),
+    ("dutch", "nl"),
+    ("english", "en"),
+    ("esperanto", "eo"),
+    ("estonian", "et"),
+    ("finnish", "fi"),
+    ("french", "fr"),
+    ("galician", "gl"),
+    ("german", "de"),
+    ("greek", "el"),
+    ("gujarati", "gu"),
+    ("hausa", "ha"),
+    ("hebrew", "he"),
+    ("hindi", "hi"),
+    ("hinglish", "hinglish"),
+    ("hungarian", "hu"),
+    ("indonesian", "id"),
+    ("irish", "ga"),
+    ("italian", "it"),
+    ("japanese", "ja"),
+    ("kazakh", "kk"),
+    ("korean", "ko"),
+    ("kurdish", "ku"),
+    ("latin", "la"),
+    ("latvian", "lv"),
+    ("lithuanian", "lt"),
+    ("malay", "ms"),
+    ("marathi", "mr"),
+    ("nepali", "ne"),
+    ("norwegian", "no"),
+    ("persian", "fa"),
+    ("polish", "pl"),
+    ("portuguese", "pt"),
+    ("romanian", "ro"),
+    ("russian", "ru"),
+    ("slovak", "sk"),
+    ("slovenian", "sl"),
+    ("somali", "so"),
+    ("sotho", "st"),
+    ("spanish", "es"),
+    ("swahili", "sw"),
+    ("swedish", "sv"),
+    ("tagalog", "tl"),
+    ("tajik", "tg"),
+    ("tamil", "ta"),
+    ("thai", "th"),
+    ("turkish", "tr"),
+    ("ukrainian", "uk"),
+    ("urdu", "ur"),
+    ("uzbek", "uz"),
+    ("vietnamese", "vi"),
+    ("yoruba", "yo"),
+    ("zulu", "zu"),
+];
+
+/// A language without a list.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+#[error("no list of stop words for {0:?}; there are {list}", list = languages().collect::<Vec<_>>().join(", "))]
+pub struct UnknownLanguage(pub String);
+
+/// The names of the languages with a list, in alphabetical order.
+pub fn languages() -> impl Iterator<Item = &'static str> {
+    LANGUAGES.iter().map(|&(name, _)| name)
+}
+
+/// The list of a language, in lower case; nothing if there is none.
+pub fn list_of(language: &str) -> Option<impl Iterator<Item = &'static str>> {
+    let (_, code) = LANGUAGES.iter().find(|&&(name, _)| name == language)?;
+    // Some lists have spaces at the ends of their words.
+    Some(stop_words::lookup(code)?.iter().map(|word| word.trim()))
+}
+
 impl StopWords {
-    /// The built-in English list, in lower case.
-    pub fn english() -> Self {
-        stop_words::lookup("en").unwrap_or_default().iter().copied().collect()
+    /// The built-in list of a language, named as in [`languages`].
+    ///
+    /// # Errors
+    /// [`UnknownLanguage`], whose message lists the names there are.
+    pub fn of_language(language: &str) -> Result<Self, UnknownLanguage> {
+        let list = list_of(language).ok_or_else(|| UnknownLanguage(language.to_owned()))?;
+        Ok(list.collect())
+    }
+
+    /// These words, and those that have a curly apostrophe (U+2019) for a straight one.
+    pub fn with_curly_apostrophes(self) -> Self {
+        let words = self.words.iter().filter_map(|word| std::str::from_utf8(word).ok());
+        let curly =
+            words.clone().filter(|word| word.contains('\'')).map(|word| word.replace('\'', "\u{2019}"));
+        let curly: Vec<String> = curly.collect();
+        words.chain(curly.iter().map(String::as_str)).collect()
     }
 
     /// The lines of `text`, exactly as they are; a carriage return before a newline is no part of a line. Empty lines
@@ -73,13 +176,35 @@ mod tests {
 
     #[test]
     fn english_is_the_published_list() {
-        let english = StopWords::english();
+        let english = StopWords::of_language("english").unwrap();
         assert_eq!(english.len(), 198);
         for word in ["the", "and", "i", "don", "don't", "ll", "ve", "yourselves"] {
             assert!(english.contains(word.as_bytes()), "{word}");
         }
         for word in ["The", "", "whale", "thee", "yourselve", "\u{e9}"] {
             assert!(!english.contains(word.as_bytes()), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_language_has_a_list() {
+        for language in languages() {
+            assert!(StopWords::of_language(language).is_ok_and(|list| list.len() > 10), "{language}");
+        }
+        assert!(languages().is_sorted());
+        for (language, word) in [("german", "nicht"), ("polish", "jest"), ("basque", "ala")] {
+            assert!(StopWords::of_language(language).unwrap().contains(word.as_bytes()), "{language}");
+        }
+        let error = StopWords::of_language("German").unwrap_err().to_string();
+        assert!(error.starts_with("no list of stop words for \"German\"; there are afar, "), "{error}");
+    }
+
+    #[test]
+    fn apostrophes_may_be_curly() {
+        let curly = StopWords::from_list("don't\nthe").with_curly_apostrophes();
+        for (word, is_stop_word) in [("don't", true), ("don\u{2019}t", true), ("the", true), ("dont", false)]
+        {
+            assert_eq!(curly.contains(word.as_bytes()), is_stop_word, "{word}");
         }
     }
 
