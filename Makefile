@@ -11,7 +11,7 @@ VENV = target/venv
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment
 
-.PHONY: demo build test torture lint fuzz bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build test torture full-disks lint fuzz bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -25,6 +25,10 @@ test:
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
+
+# Every size of disk from next to nothing to enough, on loop devices: this needs root.
+full-disks:
+	cargo test --locked --features faults --test cli full_disks -- --ignored --nocapture
 
 lint:
 	cargo fmt --all -- --check

@@ -4,6 +4,7 @@
 //! What can't be tried on a machine (another user, a small disk) is left out with a notice on standard error.
 
 mod bench;
+mod disks;
 mod embed;
 mod errors;
 mod generate;

@@ -144,7 +144,8 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
             let start = chunk_of(cells[0]) * chunk;
             let (of_cells, rest) = values.split_at(cells.len());
             values = rest;
-            let (from, to) = (column(cells[0]) as usize - start, column(cells[cells.len() - 1]) as usize - start);
+            let (from, to) =
+                (column(cells[0]) as usize - start, column(cells[cells.len() - 1]) as usize - start);
             let out = &mut buffer[from..=to];
             out.fill(T::zeroed());
             for (&cell, &value) in cells.iter().zip(of_cells) {

@@ -300,11 +300,7 @@ impl Log {
     ///
     /// # Errors
     /// The system's.
-    pub fn recover(
-        file: &File,
-        store: &Store,
-        find_end: impl FnOnce(&[u8]) -> usize,
-    ) -> io::Result<Self> {
+    pub fn recover(file: &File, store: &Store, find_end: impl FnOnce(&[u8]) -> usize) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(FILE_CAPACITY);
         let mut log = Log::in_file(file, length, store)?;
         log.mark().store(length as u64, Ordering::Relaxed);
