@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,7 @@ impl Store {
             None => error,
         };
         let file = self.scratch_file().map_err(shortage)?;
+        overwrite_in_place(&file);
         let reserved = bytes.checked_next_multiple_of(page()).and_then(|bytes| i64::try_from(bytes).ok());
         let reserved = reserved.ok_or(io::ErrorKind::OutOfMemory)?;
         posix_fallocate(&file, 0, reserved).map_err(|errno| shortage(errno.into()))?;
@@ -123,6 +125,23 @@ pub fn shortage(directory: &Path, bytes: u64, error: io::Error) -> io::Error {
 pub fn free(directory: &Path) -> u64 {
     statvfs(directory).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
+
+/// Asks the file system to write over the blocks of an empty file in place, as most do by themselves. Btrfs writes
+/// changed blocks elsewhere unless it is asked (ioctl_iflags(2)), so that a reservation alone does not help there.
+fn overwrite_in_place(file: &File) {
+    let mut flags: nix::libc::c_long = 0;
+    // SAFETY: both calls take an open file and an integer of theirs, which they read or set, and touch nothing else. A
+    // file system that does not know the flag refuses, and needs it not.
+    unsafe {
+        if nix::libc::ioctl(file.as_raw_fd(), nix::libc::FS_IOC_GETFLAGS, &mut flags) == 0 {
+            flags |= FS_NOCOW_FL;
+            let _ = nix::libc::ioctl(file.as_raw_fd(), nix::libc::FS_IOC_SETFLAGS, &flags);
+        }
+    }
+}
+
+/// The attribute of a file without copy on write (linux/fs.h).
+const FS_NOCOW_FL: nix::libc::c_long = 0x0080_0000;
 
 /// Bytes of a page of memory.
 fn page() -> usize {
