@@ -11,7 +11,7 @@ VENV = target/venv
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment
 
-.PHONY: demo build build-all test test-release torture lint fuzz bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build build-all test test-release torture full-disks lint fuzz bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -33,6 +33,10 @@ test-release: build
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
+
+# Every size of disk from next to nothing to enough, on loop devices: this needs root.
+full-disks:
+	cargo test --locked --features faults --test cli full_disks -- --ignored --nocapture
 
 # Both builds: the one that users get, and the one of the tests, whose feature `faults` has documents that crash on purpose.
 lint:

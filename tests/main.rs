@@ -3,6 +3,7 @@
 //! `support` has the directory, the runs and independent readers of the output; a module a subject has the tests.
 //! What can't be tried on a machine (another user, a small disk) is left out with a notice on standard error.
 
+mod disks;
 mod embed;
 mod errors;
 mod goldens;

@@ -49,9 +49,7 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
 /// records it has.
 fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
     let mut file = tempfile::tempfile().expect("a file");
-    let mut head = [0; 64];
-    head[..8].copy_from_slice(&(bytes.len() as u64).to_ne_bytes());
-    file.write_all(&head).and_then(|()| file.write_all(&bytes)).expect("room for it");
+    file.write_all(&bytes).expect("room for it");
     let segment = Segment::recover(&file, columns, &Store::unlimited()).expect("a segment");
     let mut ids = 0;
     for record in segment.records() {

@@ -17,6 +17,7 @@ use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
+use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -555,6 +556,11 @@ impl Work for FinishWork {
             DeathCause::OutOfMemory => Err(RunError::Broken(
                 "out of memory while finishing (fewer --workers need less, ulimit -v and ulimit -d allow more)".to_owned(),
             )),
+            // What the kernel has no block, or no page, for in spite of the reservation.
+            DeathCause::Signal(signal) if signal == Signal::SIGBUS as i32 => Err(RunError::System {
+                what: "writing to tables in scratch files (--scratch names another directory)",
+                source: std::io::ErrorKind::StorageFull.into(),
+            }),
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }
     }

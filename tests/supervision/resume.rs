@@ -4,7 +4,6 @@ use super::{DOCUMENTS, ENDING, hold_workers};
 use crate::support::{Dir, Invocation, Output, Random, assert_same_bytes};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,21 +66,25 @@ fn segments(dir: &Dir) -> Vec<PathBuf> {
     found
 }
 
-/// Bytes that are committed in segments that were kept.
+/// Bytes of records in segments that were kept.
 fn counted(dir: &Dir) -> u64 {
     segments(dir).iter().map(|path| mark(path)).sum()
 }
 
-/// Bytes before the first record of a segment (`workers/src/mapped.rs`); the number of those that are committed is the first
-/// of them.
-const LOG_HEAD: u64 = 64;
+/// Where a record's size lies in it (`workers/src/segment.rs`).
+const SIZE: u64 = 48;
 
-/// Bytes that are committed in a segment.
+/// Bytes of the records in a segment: behind the last one there are zeroes, or the file ends.
 fn mark(path: &Path) -> u64 {
-    let mut mark = [0; 8];
+    let (mut end, mut size) = (0, [0; 8]);
     // A run that is at work may remove it at any time.
-    let _ = fs::File::open(path).and_then(|mut file| file.read_exact(&mut mark));
-    u64::from_ne_bytes(mark)
+    let Ok(file) = fs::File::open(path) else { return 0 };
+    while file.read_exact_at(&mut size, end + SIZE).is_ok()
+        && (1..1 << 30).contains(&u64::from_ne_bytes(size))
+    {
+        end += u64::from_ne_bytes(size);
+    }
+    end
 }
 
 #[test]
@@ -203,7 +206,7 @@ fn a_spoiled_checkpoint_costs_time_only() {
                 1 => file.write_all_at(b"????????", random.below(64) as u64).unwrap(),
                 // Somewhere in the records: what makes sense all the same has a wrong checksum.
                 _ if spoiled == &path => {
-                    let place = LOG_HEAD + random.below(mark(&path).max(1) as usize) as u64;
+                    let place = random.below(mark(&path).max(1) as usize) as u64;
                     file.write_all_at(b"x", place).unwrap();
                 }
                 _ => file.write_all_at(b"?", random.below(length as usize) as u64).unwrap(),

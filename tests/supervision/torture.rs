@@ -1,16 +1,25 @@
 //! Torture: random corpora with fault documents, embedded by runs whose workers and coordinators are killed, stopped and
 //! continued at random moments, until each has finished; then compared, byte by byte, with an undisturbed inline run on
-//! the same corpus without the fault documents.
+//! the same corpus without the fault documents. Before, the same corpus is embedded on disks that are too small, where the
+//! test may mount them; and while a folder of it is swapped for a link to a folder outside of the corpus, again and again:
+//! no word of that folder may ever be in the output.
 //!
 //! `make torture SECONDS=1200 SEED=1`. A seed makes the same corpora, options and decisions again; the moments are the
 //! machine's. Fails at the end if anything was found, after naming the seed of each round that found it.
 
+use crate::disks;
 use crate::support::faults::{FAULTS, fault};
-use crate::support::{Dir, Output, Random, Running, assert_costs_only_themselves, processes};
+use crate::support::wrapper::{NO_DISK, ext4, has_ext4};
+use crate::support::{
+    Dir, Output, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes,
+};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
+use std::fs;
 use std::ops::AddAssign;
+use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -48,6 +57,8 @@ struct Deeds {
     signals: u64,
     resumed: u64,
     planted: u64,
+    full_disks: u64,
+    swaps: u64,
 }
 
 impl AddAssign for Deeds {
@@ -60,6 +71,8 @@ impl AddAssign for Deeds {
         self.signals += other.signals;
         self.resumed += other.resumed;
         self.planted += other.planted;
+        self.full_disks += other.full_disks;
+        self.swaps += other.swaps;
     }
 }
 
@@ -73,13 +86,14 @@ fn setting(name: &str, default: u64) -> u64 {
 fn torture() {
     let (limit, seed) = (Duration::from_secs(setting("TORTURE_SECONDS", 60)), setting("TORTURE_SEED", 1));
     let (began, mut told) = (Instant::now(), Instant::now());
+    let has_disks = has_ext4();
     let (mut rounds, mut findings, mut all) = (0, Vec::new(), Deeds::default());
     // A round that was found, again and again: what is drawn is the same, though not what happens by then.
     let again = setting("TORTURE_ROUND", 0);
     while began.elapsed() < limit {
         let of_round = if again > 0 { again } else { seed.wrapping_mul(1_000_000) + rounds };
         let mut deeds = Deeds::default();
-        if catch_unwind(AssertUnwindSafe(|| round(of_round, &mut deeds))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| round(of_round, has_disks, &mut deeds))).is_err() {
             println!("found by the round of seed {of_round}");
             findings.push(of_round);
         }
@@ -95,25 +109,32 @@ fn torture() {
 }
 
 fn summarise(began: Instant, rounds: u64, deeds: &Deeds, findings: &[u64]) {
-    let Deeds { runs, worker_kills, worker_stops, job_stops, coordinator_kills, signals, resumed, planted } =
+    let Deeds { runs, worker_kills, worker_stops, job_stops, coordinator_kills, signals, resumed, .. } =
         deeds;
+    let Deeds { planted, full_disks, swaps, .. } = deeds;
     println!(
         "{:.0} s: {rounds} rounds, {runs} runs, {planted} fault documents; {worker_kills} workers killed, \
          {worker_stops} stopped; {coordinator_kills} coordinators killed, {signals} ended by signals, {resumed} \
-         resumed; {job_stops} jobs stopped and continued; {} findings {findings:?}",
+         resumed; {job_stops} jobs stopped and continued; {full_disks} full disks; {swaps} folders swapped for \
+         links; {} findings {findings:?}",
         began.elapsed().as_secs_f64(),
         findings.len()
     );
 }
 
 /// One corpus, embedded once without disturbance and once with all of it.
-fn round(seed: u64, deeds: &mut Deeds) {
+fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
     let mut random = Random::new(seed);
     let dir = corpus(&mut random);
     let way = random.pick(&WAYS).expect("a way");
     // A corpus of which nothing is left after pruning is no result to compare with.
     let Some(clean) = clean(&dir, way) else { return };
     let naturally_fails = !clean.failures().is_empty();
+    // Draws of their own: what follows is the same on a machine that has no such disks.
+    if has_disks {
+        fill_disks(&dir, way, &clean, &mut Random::new(!seed), deeds);
+    }
+    swap_links(&dir, &mut Random::new(!seed), deeds);
     let planted = plant(&dir, &mut random);
     deeds.planted += planted.len() as u64;
     let code = if naturally_fails || !planted.is_empty() { 3 } else { 0 };
@@ -171,6 +192,84 @@ fn corpus(random: &mut Random) -> Dir {
         dir.add(format!("{folder}/{number}.txt").as_bytes(), &content);
     }
     dir
+}
+
+/// Embeds the corpus on small disks of random sizes, then goes on from what was counted on a large one.
+fn fill_disks(dir: &Dir, way: &[&str], clean: &Output, random: &mut Random, deeds: &mut Deeds) {
+    fs::create_dir(dir.path("disk")).expect("a directory");
+    let code = if clean.failures().is_empty() { 0 } else { 3 };
+    for attempt in 0..3 {
+        let block = random.pick(&["1024", "2048", "4096"]).expect("a size");
+        let mode = random.pick(&["processes", "threads", "inline"]).expect("a mode");
+        let place = random.pick(&[disks::RESUME, disks::SCRATCH]).expect("a place");
+        for kibibytes in [200 + random.below(3000 >> attempt), 100 << 10] {
+            let size = format!("{kibibytes}K");
+            let arguments = [&["embed", "--no-sync", "--workers", "3", "--mode", mode], place, way].concat();
+            let run = dir.through(&ext4(&size, block)).args(&arguments).args(&["corpus"]).limit(LIMIT);
+            let finished = run.run();
+            if finished.status.code() == Some(NO_DISK) {
+                continue;
+            }
+            deeds.runs += 1;
+            let context = format!("{arguments:?}, {size} of blocks of {block} bytes");
+            if disks::is_done(&finished, code, true, &context) {
+                assert_same_bytes(clean, &dir.output("copied"), &context);
+                fs::remove_dir_all(dir.path("copied")).expect("an output");
+                break;
+            }
+            assert!(kibibytes < 100 << 10, "{context}: {}", finished.stderr);
+            deeds.full_disks += 1;
+        }
+        let _ = fs::remove_file(dir.path("image"));
+    }
+    fs::remove_dir(dir.path("disk")).expect("an empty directory");
+}
+
+/// A word that only documents outside of the corpus have.
+const SECRET: &str = "outsideofthecorpus";
+
+/// Embeds the corpus while a folder of it is swapped for a link to a folder outside, which has files of the same names.
+fn swap_links(dir: &Dir, random: &mut Random, deeds: &mut Deeds) {
+    for entry in fs::read_dir(dir.path("corpus/0")).into_iter().flatten() {
+        let name = entry.expect("a document").file_name();
+        dir.write(dir.path("outside").join(name), SECRET);
+    }
+    if !dir.path("outside").exists() {
+        return;
+    }
+    symlink(dir.path("outside"), dir.path("link")).expect("a link");
+    let (folder, link) = (dir.path("corpus/0"), dir.path("link"));
+    for mode in ["processes", "threads", "inline"] {
+        let sandbox = random.pick(&["auto", "strict", "off"]).filter(|_| mode == "processes");
+        let options = ["--mode", mode, "--workers", "2", "--sandbox", sandbox.unwrap_or("auto"), "--resume"];
+        let mut run = dir.embed_to("swapped", &options).limit(LIMIT).start();
+        let swap = || renameat2(AT_FDCWD, &folder, AT_FDCWD, &link, RenameFlags::RENAME_EXCHANGE);
+        let mut swaps = 0;
+        while !run.is_over() {
+            swap().expect("a file system that can exchange names");
+            swaps += 1;
+            std::thread::sleep(Duration::from_micros(random.below(3000) as u64));
+        }
+        if swaps % 2 == 1 {
+            swap().expect("a file system that can exchange names");
+        }
+        deeds.runs += 1;
+        deeds.swaps += swaps;
+        let ended = run.wait();
+        match ended.status.code() {
+            Some(0 | 3) => {
+                let terms = fs::read(dir.path("swapped/vocabulary.jsonl")).expect("a vocabulary");
+                let is_embedded = terms.windows(SECRET.len()).any(|word| word == SECRET.as_bytes());
+                assert!(!is_embedded, "{options:?}: a document outside of the corpus was embedded");
+                fs::remove_dir_all(dir.path("swapped")).expect("an output");
+            }
+            // Nothing was found but the link, or nothing that has a term.
+            Some(1) if ended.stderr.lines().count() == 1 => {}
+            _ => panic!("{options:?}: {}\n{}", ended.status, ended.stderr),
+        }
+        let _ = fs::remove_dir_all(dir.path("swapped.partial"));
+    }
+    fs::remove_dir_all(dir.path("outside")).and_then(|()| fs::remove_file(&link)).expect("files of the test");
 }
 
 /// Adds fault documents, and tells the cause that each path must fail by.

@@ -52,6 +52,38 @@ pub fn small_disk(size: &'static str) -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
 }
 
+/// Mounts the file system in `image` on `disk`, runs the arguments, copies `disk/out` to `copied` and lists what they
+/// have left on the disk. The file system is ext4 and is made, or grows, to the size in `$0`, of blocks of `$1` bytes.
+const ON_EXT4: &str = r#"
+block=$1; shift; PATH=$PATH:/usr/sbin:/sbin
+if [ -e image ]; then truncate -s $0 image && resize2fs -f image; else truncate -s $0 image && mkfs.ext4 -q -F -b $block -m 0 image; fi >/dev/null 2>&1 &&
+mount -o loop image disk || exit 77
+"$@"; code=$?
+[ ! -d disk/out ] || cp -r disk/out copied
+ls -A disk | grep -v lost+found
+umount disk; exit $code"#;
+
+/// Exit code of [`ext4`]'s command if a file system of that size can't be made.
+pub const NO_DISK: i32 = 77;
+
+/// Whether [`ext4`] can be had: it takes root, and loop devices.
+pub fn has_ext4() -> bool {
+    let script =
+        "cd $(mktemp -d) && mkdir disk && sh -c \"$0\" 1M 1024 true; code=$?; rm -r $PWD; exit $code";
+    works(
+        "unshare",
+        &["--mount", "sh", "-c", script, ON_EXT4],
+        "full disks: no ext4 in a file can be mounted",
+    )
+}
+
+/// A command under which `disk`, a directory of the test, is an ext4 of this size with blocks of so many bytes. It lies
+/// in the file `image`, which the next run goes on with unless it is removed. The command prints what is left on the
+/// disk, and leaves a copy of the output `disk/out` in `copied`.
+pub fn ext4<'a>(size: &'a str, block: &'a str) -> Vec<&'a str> {
+    vec!["unshare", "--mount", "sh", "-c", ON_EXT4, size, block]
+}
+
 /// Puts itself into a new control group (cgroups(7), version 2 or 1) of 300 MB, runs the arguments, and removes it.
 const IN_LITTLE_MEMORY: &str = r#"
 group() { sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup; }

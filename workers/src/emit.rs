@@ -3,12 +3,11 @@
 //! Floats are computed here only, in column order and double precision, so that no timing can change a bit. The
 //! worker is given offsets and element types; it does not know the container around them.
 
-use crate::mapped::output_rows;
 use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
 use crate::protocol::{Layout, Report};
 use crate::row;
 use bytemuck::Pod;
-use ndarray::ArrayViewMut2;
+use ndarray::{Array1, s};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -131,23 +130,38 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
     Ok(Report::Emitted { indices: crc32fast::hash(indices), data: crc32fast::hash(data) })
 }
 
+/// Bytes of a dense row that are written in one go.
+const DENSE_CHUNK: usize = 64 << 10;
+
+/// Writes the stored cells and the zeroes around them. The file is all zeroes before: where no cell is, nothing is
+/// written.
 fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     let columns = layout.columns as usize;
-    let offset = layout.data + (rows.start * columns * size_of::<T>()) as u64;
-    let mut map = output_rows(&plan.files.matrix, offset, rows.len() * columns * size_of::<T>())?;
-    let shape = (rows.len(), columns);
-    let mut view = ArrayViewMut2::<T>::from_shape(shape, bytemuck::cast_slice_mut(&mut map))
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let chunk = DENSE_CHUNK / size_of::<T>();
     let mut scratch = Row::default();
     let mut data: Vec<T> = Vec::new();
-    for (mut out, row) in view.outer_iter_mut().zip(rows) {
+    let mut buffer = Array1::from_elem(chunk, T::zeroed());
+    for row in rows {
         scratch.load(plan, row);
         data.clear();
         if let Err(NotFinite(at)) = scratch.values(plan, &mut data) {
             return Ok(scratch.not_finite(row, at));
         }
-        for (&cell, &value) in scratch.cells.iter().zip(&data) {
-            out[column(cell) as usize] = value;
+        let mut values = data.as_slice();
+        let chunk_of = |cell: u64| column(cell) as usize / chunk;
+        for cells in scratch.cells.chunk_by(|&a, &b| chunk_of(a) == chunk_of(b)) {
+            let start = chunk_of(cells[0]) * chunk;
+            let (of_cells, rest) = values.split_at(cells.len());
+            values = rest;
+            let (first, last) = (column(cells[0]) as usize, column(cells[cells.len() - 1]) as usize);
+            let mut out = buffer.slice_mut(s![first - start..=last - start]);
+            out.fill(T::zeroed());
+            for (&cell, &value) in cells.iter().zip(of_cells) {
+                out[column(cell) as usize - first] = value;
+            }
+            let place = layout.data + ((row * columns + first) * size_of::<T>()) as u64;
+            let bytes = out.as_slice().map(bytemuck::cast_slice).unwrap_or_default();
+            plan.files.matrix.write_all_at(bytes, place)?;
         }
     }
     Ok(Report::Emitted { indices: 0, data: 0 })

@@ -1,15 +1,18 @@
-//! Memory that several processes share: an append-only log, tables of atomic numbers, and rows of an output file.
+//! Memory that several processes share: an append-only log, tables of atomic numbers, and files that are only read.
 //!
 //! Owns the maps and the reasons why they are sound; the other files use them without `unsafe`. Three rules keep
 //! them so. A log has one writer, which never touches a byte below the mark that it has published. A table's
-//! elements are atomics. An output file's rows are mapped by the one worker that fills them. Nothing here blocks.
+//! elements are atomics. An input is a file that is complete. Nothing here blocks.
 //!
-//! Maps lie in memory as long as a [`Store`]'s budget lasts, and in scratch files beyond it. The disk under a scratch
-//! file is reserved before it is written to, so that a full disk is an error and not a signal.
+//! Maps lie in memory as long as a [`Store`]'s budget lasts, and in scratch files beyond it. A store to a map of a file
+//! for which the disk has no block raises SIGBUS, and the kernel may ask for blocks of a whole folio at a time. So that
+//! a full disk is an error and not a signal, files are written by `pwrite` and mapped for reading only: logs here, and
+//! the output elsewhere. Tables need stores; the disk under a table is reserved in whole pages before it is mapped, and
+//! the file ends with the last of them.
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -18,6 +21,7 @@ use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -100,12 +104,22 @@ impl Store {
             return Region::in_memory(bytes, share);
         }
         let file = self.scratch_file()?;
-        posix_fallocate(&file, 0, bytes as i64).map_err(|errno| match self.scratch() {
-            Some(directory) => shortage(&file, directory, bytes as u64, errno.into()),
-            None => errno.into(),
-        })?;
+        let shortage = |error: io::Error| match self.scratch() {
+            Some(directory) => shortage(&file, directory, bytes as u64, error),
+            None => error,
+        };
+        overwrite_in_place(&file);
+        let reserved = bytes.checked_next_multiple_of(page()).and_then(|bytes| i64::try_from(bytes).ok());
+        let reserved = reserved.ok_or(io::ErrorKind::OutOfMemory)?;
+        posix_fallocate(&file, 0, reserved).map_err(|errno| shortage(errno.into()))?;
         self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
-        Region::of_file(&file, bytes, self)
+        let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+        Ok(Region { map, share: self.no_memory() })
+    }
+
+    /// A share of nothing.
+    fn no_memory(&self) -> Share {
+        Share { store: self.clone(), bytes: AtomicU64::new(0) }
     }
 
     /// The directory of scratch files.
@@ -148,6 +162,30 @@ pub fn free(directory: &Path) -> u64 {
     statvfs(directory).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
+/// Asks the file system to write over the blocks of an empty file in place, as most do by themselves. Btrfs writes
+/// changed blocks elsewhere unless it is asked (ioctl_iflags(2)), so that a reservation alone does not help there.
+fn overwrite_in_place(file: &File) {
+    let mut flags: nix::libc::c_long = 0;
+    // SAFETY: both calls take an open file and an integer of theirs, which they read or set, and touch nothing else. A
+    // file system that does not know the flag refuses, and needs it not.
+    unsafe {
+        if nix::libc::ioctl(file.as_raw_fd(), nix::libc::FS_IOC_GETFLAGS, &mut flags) == 0 {
+            flags |= FS_NOCOW_FL;
+            let _ = nix::libc::ioctl(file.as_raw_fd(), nix::libc::FS_IOC_SETFLAGS, &flags);
+        }
+    }
+}
+
+/// The attribute of a file without copy on write (linux/fs.h).
+const FS_NOCOW_FL: nix::libc::c_long = 0x0080_0000;
+
+/// Bytes of a page of memory.
+fn page() -> usize {
+    // SAFETY: the call takes a number and touches no memory. It does not fail for this number (sysconf(3)).
+    let bytes = unsafe { nix::libc::sysconf(nix::libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(64 << 10)
+}
+
 /// Bytes of a budget, given back when dropped.
 #[derive(Debug)]
 struct Share {
@@ -185,12 +223,6 @@ impl Region {
         let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?);
         file.set_len(bytes as u64)?;
         Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, share })
-    }
-
-    /// A map of a file that is as long as that.
-    fn of_file(file: &File, bytes: usize, store: &Store) -> io::Result<Self> {
-        let share = Share { store: store.clone(), bytes: AtomicU64::new(0) };
-        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(file)?, share })
     }
 
     /// Asks for the pages of a range in one go, which is cheaper than one by one as they are touched. A hint: without
@@ -258,16 +290,20 @@ impl<A: Atomic> Deref for Table<A> {
     }
 }
 
-/// Bytes before a log's first one: the mark lies there, on a cache line of its own.
+/// Bytes before the first one of a log in memory: the mark lies there, on a cache line of its own.
 const LOG_HEAD: usize = 64;
 
-/// An append-only log of bytes in a shared map, with one writer and any number of readers.
+/// An append-only log of bytes, with one writer and any number of readers. In memory, it is a map that the writer
+/// stores to. In a file, it is the file from its first byte on: the writer calls `pwrite`, readers have a map that can't
+/// be written, and only the mark lies in memory.
 #[derive(Debug)]
 pub struct Log {
+    /// The mark, and the bytes of a log in memory.
     region: Region,
+    /// The bytes of a log in a file.
+    file: Option<MmapRaw>,
+    /// Bytes that readers may look at.
     capacity: usize,
-    /// Whether it lies in a file, whose disk it takes as it grows.
-    is_in_file: bool,
     has_writer: AtomicBool,
     is_closed: AtomicBool,
 }
@@ -282,7 +318,7 @@ impl Log {
     /// # Errors
     /// The system's, if there is no memory, no disk, no address space or no descriptor for the map.
     pub fn new(capacity: usize, store: &Store) -> io::Result<Self> {
-        store.region(LOG_HEAD + capacity).map(|region| Log::over(region, capacity))
+        store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
     }
 
     /// The writer of an empty log that takes up to `wanted` bytes of `store`'s memory; or a quarter of that at least, if
@@ -304,39 +340,47 @@ impl Log {
     /// # Errors
     /// The system's, if there is no disk or no address space.
     pub fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
-        let capacity = store.file_capacity();
-        file.set_len((LOG_HEAD + capacity) as u64)?;
-        posix_fallocate(&file, 0, LOG_HEAD as i64)?;
-        let region = Region::of_file(&file, LOG_HEAD + capacity, store)?;
-        let log = Log { is_in_file: true, ..Log::over(region, capacity) };
-        Ok(LogWriter::new(Arc::new(log), Some(file)))
+        // A map may be read up to the end of its file and no further. A file that is as long as the map from the start,
+        // and takes no disk for it, can be read wherever a wild write has put the mark.
+        let limit = store.file_capacity();
+        let mut capacity = limit;
+        while let Err(error) = file.set_len(capacity as u64) {
+            // Not every file system has files of that length, and a limit may allow less (ulimit -f).
+            if error.kind() != io::ErrorKind::FileTooLarge || capacity == 1 {
+                return Err(error);
+            }
+            capacity /= 2;
+        }
+        let log = Log::in_file(&file, capacity, store)?;
+        Ok(LogWriter { limit, ..LogWriter::new(Arc::new(log), Some(file)) })
     }
 
-    /// The log that a process which is no more has left in a file. It is cut to what was committed and takes no writer.
-    /// What it holds may be anything.
+    /// The log that a process which is no more has left in a file. `find_end` is given all bytes of the file, which may
+    /// be anything, and returns how many of them belong to the log. The file is cut to them. The log takes no writer.
     ///
     /// # Errors
     /// The system's.
-    pub fn recover(file: &File, store: &Store) -> io::Result<Self> {
-        let mut mark = [0; size_of::<u64>()];
-        let room = file.metadata()?.len().saturating_sub(LOG_HEAD as u64);
-        let committed = match file.read_exact_at(&mut mark, 0) {
-            Ok(()) => u64::from_ne_bytes(mark).min(room),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => 0,
-            Err(error) => return Err(error),
-        };
-        let bytes = LOG_HEAD as u64 + committed;
-        file.set_len(bytes)?;
-        let length = usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let log = Log::over(Region::of_file(file, length, store)?, length - LOG_HEAD);
-        log.mark().store(committed, Ordering::Relaxed);
+    pub fn recover(file: &File, store: &Store, find_end: impl FnOnce(&[u8]) -> usize) -> io::Result<Self> {
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(FILE_CAPACITY);
+        let mut log = Log::in_file(file, length, store)?;
+        log.mark().store(length as u64, Ordering::Relaxed);
+        log.capacity = find_end(log.committed()).min(length);
+        log.mark().store(log.capacity as u64, Ordering::Relaxed);
         log.has_writer.store(true, Ordering::Relaxed);
+        file.set_len(log.capacity as u64)?;
         Ok(log)
     }
 
-    fn over(region: Region, capacity: usize) -> Self {
+    /// The log in a file that is as long as that. A map of no bytes can't be made.
+    fn in_file(file: &File, capacity: usize, store: &Store) -> io::Result<Self> {
+        let bytes = MmapOptions::new().len(capacity.max(1)).map_raw_read_only(file)?;
+        let head = Region::in_memory(LOG_HEAD, store.no_memory())?;
+        Ok(Log::over(head, Some(bytes), capacity))
+    }
+
+    fn over(region: Region, file: Option<MmapRaw>, capacity: usize) -> Self {
         let (has_writer, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Log { region, capacity, is_in_file: false, has_writer, is_closed }
+        Log { region, file, capacity, has_writer, is_closed }
     }
 
     /// The log's writer: given out once.
@@ -348,29 +392,27 @@ impl Log {
     /// Whether processes that are forked from now on have it. A hint, as far as the system knows it.
     pub fn inherit(&self, is_inherited: bool) {
         let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
-        let _ = self.region.map.advise(advice);
+        for map in self.file.iter().chain([&self.region.map]) {
+            let _ = map.advise(advice);
+        }
     }
 
-    /// Says that the writer is gone: memory that it did not use is free for others, and so is disk.
+    /// Says that the writer is gone: memory that it did not use is free for others.
     pub fn close(&self) {
         if self.is_closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        let used = (LOG_HEAD + self.committed().len()) as u64;
+        let used = self.committed().len() as u64;
         let share = &self.region.share;
-        if !self.is_in_file {
-            return share.shrink(used);
+        match self.file {
+            None => share.shrink(LOG_HEAD as u64 + used),
+            Some(_) => _ = share.store.0.on_disk.fetch_add(used, Ordering::Relaxed),
         }
-        share.store.0.on_disk.fetch_add(used, Ordering::Relaxed);
-        let (map, used) = (&self.region.map, used.next_multiple_of(PAGE) as usize);
-        // Best effort: what is reserved in vain is given back when the file goes.
-        // SAFETY: nothing beyond the mark is ever read, and nobody writes any more.
-        let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::Remove, used, map.len() - used) };
     }
 
     /// Whether it lies in a file.
     pub fn is_in_file(&self) -> bool {
-        self.is_in_file
+        self.file.is_some()
     }
 
     fn mark(&self) -> &AtomicU64 {
@@ -385,36 +427,42 @@ impl Log {
     /// What was committed. The writer may go on appending behind it.
     pub fn committed(&self) -> &[u8] {
         let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
-        // SAFETY: the range is within the map. The only writer has published the mark after it wrote these bytes,
-        // and never writes below it again: they are constant from now on.
-        unsafe { std::slice::from_raw_parts(self.region.map.as_ptr().add(LOG_HEAD), length) }
+        // SAFETY: the range is within the map, and of a file within the file. The only writer has published the mark
+        // after it wrote these bytes, and never writes below it again: they are constant from now on.
+        unsafe {
+            let start = match &self.file {
+                Some(bytes) => bytes.as_ptr(),
+                None => self.region.map.as_ptr().add(LOG_HEAD),
+            };
+            std::slice::from_raw_parts(start, length)
+        }
     }
 }
 
 /// Bytes of pages that a log's writer asks for in one go.
 const POPULATED: usize = 256 << 10;
 
-/// Bytes of disk that a log's writer reserves in one go.
-const RESERVED: usize = 4 << 20;
-
-/// Bytes of a page, or a few of them.
-const PAGE: u64 = 64 << 10;
+/// Bytes that a log's writer collects for a file before it writes them, if no commit comes first.
+const PENDING: usize = 64 << 10;
 
 /// The one that may append to a [`Log`].
 #[derive(Debug)]
 pub struct LogWriter {
     log: Arc<Log>,
-    /// The file under the log, where it lies in one.
-    file: Option<File>,
+    /// The file under the log, where it lies in one, and the last bytes that were appended to it and not yet written.
+    file: Option<(File, Vec<u8>)>,
+    /// Bytes that the log was to take: more than its capacity where files may not be so long.
+    limit: usize,
     end: usize,
-    /// Up to where pages were asked for, or disk.
+    /// Up to where pages were asked for.
     prepared: usize,
 }
 
 impl LogWriter {
     fn new(log: Arc<Log>, file: Option<File>) -> Self {
         log.has_writer.store(true, Ordering::Relaxed);
-        LogWriter { log, file, end: 0, prepared: 0 }
+        let limit = log.capacity;
+        LogWriter { log, file: file.map(|file| (file, Vec::new())), limit, end: 0, prepared: 0 }
     }
 
     /// What it writes to.
@@ -434,79 +482,97 @@ impl LogWriter {
 
     /// The file under the log, where it lies in one.
     pub fn file(&self) -> Option<&File> {
-        self.file.as_ref()
+        self.file.as_ref().map(|(file, _)| file)
     }
 
-    /// Bytes that still fit.
+    /// Bytes that still fit. What doesn't fit a file of the greatest length that there may be is an error of the
+    /// system's: another file would be no longer.
     pub fn room(&self) -> usize {
-        self.log.capacity - self.end
+        self.limit - self.end
     }
 
     /// Appends `bytes`, which readers don't see before [`LogWriter::commit`].
     ///
     /// # Errors
-    /// The system's, if the log lies in a scratch file and the disk is full. What was appended since the last commit
-    /// is lost then.
+    /// The system's, if the log lies in a file and the disk is full. What was appended since the last commit is lost
+    /// then.
     ///
     /// # Panics
     /// If they don't fit: the caller asks [`LogWriter::room`] first.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
-        if self.end + bytes.len() > self.prepared {
-            self.prepare(bytes.len())?;
-        }
-        // SAFETY: the range is within the map (checked) and above the mark, where this writer, the only one, is
-        // also the only one to look. The disk under it is reserved.
-        unsafe {
-            let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
+        match &mut self.file {
+            Some((file, pending)) => {
+                let written = append_to(file, pending, self.end, self.log.capacity, bytes);
+                written.or_else(|error| self.forget(error))?;
+            }
+            None => self.store(bytes),
         }
         self.end += bytes.len();
         Ok(())
     }
 
-    /// Sees to it that `bytes` more can be written.
-    #[cold]
-    fn prepare(&mut self, bytes: usize) -> io::Result<()> {
-        match &self.file {
-            None => {
-                let ahead = POPULATED.max(bytes);
-                self.log.region.populate(LOG_HEAD + self.prepared, ahead);
-                self.prepared += ahead;
-            }
-            Some(file) => {
-                let start = LOG_HEAD + self.end;
-                let mut ahead = RESERVED.max(bytes).min(self.room());
-                let reserve = |bytes: usize| posix_fallocate(file, start as i64, bytes as i64);
-                let reserved = reserve(ahead).or_else(|errno| {
-                    // The last of the disk is enough for one more record, perhaps.
-                    ahead = bytes;
-                    if is_full(&errno.into()) { reserve(bytes) } else { Err(errno) }
-                });
-                if let Err(errno) = reserved {
-                    self.end = self.log.mark().load(Ordering::Relaxed) as usize;
-                    return Err(errno.into());
-                }
-                self.prepared = self.end + ahead;
-            }
+    fn store(&mut self, bytes: &[u8]) {
+        if self.end + bytes.len() > self.prepared {
+            let ahead = POPULATED.max(bytes.len());
+            self.log.region.populate(LOG_HEAD + self.prepared, ahead);
+            self.prepared += ahead;
         }
-        Ok(())
+        // SAFETY: the range is within the map (checked) and above the mark, where this writer, the only one, is
+        // also the only one to look. It is memory, or disk that is reserved.
+        unsafe {
+            let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
+        }
     }
 
     /// Makes all that was appended visible to readers, at once.
-    pub fn commit(&mut self) {
+    ///
+    /// # Errors
+    /// As for [`LogWriter::append`].
+    pub fn commit(&mut self) -> io::Result<()> {
+        if let Some((file, pending)) = &mut self.file {
+            flush(file, pending, self.end).or_else(|error| self.forget(error))?;
+        }
         self.log.mark().store(self.end as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Goes back to the last commit after an error.
+    #[cold]
+    fn forget(&mut self, error: io::Error) -> io::Result<()> {
+        self.end = self.log.mark().load(Ordering::Relaxed) as usize;
+        if let Some((_, pending)) = &mut self.file {
+            pending.clear();
+        }
+        Err(error)
     }
 }
 
-/// Maps `bytes` bytes of `file` from `offset` on, to be written by the caller alone.
-///
-/// # Errors
-/// The system's, for example if the file is shorter.
-pub fn output_rows(file: &File, offset: u64, bytes: usize) -> io::Result<MmapMut> {
-    // SAFETY: the file is the run's own, not yet under its final name, and each range of rows belongs to one task;
-    // its space is reserved, so that no write beyond the disk's end can raise a signal.
-    unsafe { MmapOptions::new().offset(offset).len(bytes).map_mut(file) }
+/// Appends to a file that ends at `end` with what is pending, and may have `capacity` bytes.
+fn append_to(
+    file: &File,
+    pending: &mut Vec<u8>,
+    end: usize,
+    capacity: usize,
+    bytes: &[u8],
+) -> io::Result<()> {
+    if end + bytes.len() > capacity {
+        return Err(Errno::EFBIG.into());
+    }
+    if pending.len() + bytes.len() <= PENDING {
+        pending.extend_from_slice(bytes);
+        return Ok(());
+    }
+    flush(file, pending, end)?;
+    file.write_all_at(bytes, end as u64)
+}
+
+/// Writes what is pending, so that the file ends at `end`.
+fn flush(file: &File, pending: &mut Vec<u8>, end: usize) -> io::Result<()> {
+    file.write_all_at(pending, (end - pending.len()) as u64)?;
+    pending.clear();
+    Ok(())
 }
 
 /// Maps a file that is only read.
@@ -530,10 +596,10 @@ mod tests {
         assert!(log.writer().is_none(), "there is one writer");
         writer.append(b"one").unwrap();
         assert_eq!(log.committed(), b"");
-        writer.commit();
+        writer.commit().unwrap();
         writer.append(b"two").unwrap();
         assert_eq!(log.committed(), b"one");
-        writer.commit();
+        writer.commit().unwrap();
         assert_eq!(log.committed(), b"onetwo");
         assert_eq!(writer.room(), 94);
     }
@@ -564,13 +630,13 @@ mod tests {
         let large = writer.log().clone();
         for byte in 0..100u8 {
             writer.append(&vec![byte; 100_000]).unwrap();
-            writer.commit();
+            writer.commit().unwrap();
         }
         drop(writer);
         large.close();
         assert_eq!(large.committed().len(), 10_000_000);
         assert!((0..100).all(|byte| large.committed()[byte * 100_000] == byte as u8));
-        assert_eq!(store.on_disk(), 10_000_000 + LOG_HEAD as u64);
+        assert_eq!(store.on_disk(), 10_000_000);
         small.log().close();
         assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
     }
@@ -580,19 +646,40 @@ mod tests {
         let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
         let mut writer = Log::growing_in(path.reopen().unwrap(), &store).unwrap();
         writer.append(b"committed").unwrap();
-        writer.commit();
+        writer.commit().unwrap();
         writer.append(b"not committed").unwrap();
         assert!(writer.log().writer().is_none(), "there is one writer");
         drop(writer);
-        let log = Arc::new(Log::recover(&path.reopen().unwrap(), &store).unwrap());
-        assert_eq!((log.committed(), log.writer().is_none()), (&b"committed"[..], true));
-        // Whatever stands in the file, there is never more than it holds.
-        for (content, committed) in [(vec![], 0), (vec![255; 63], 0), (vec![255; 64], 0), (vec![255; 70], 6)]
-        {
-            std::fs::write(path.path(), content).unwrap();
-            let log = Log::recover(&path.reopen().unwrap(), &store).unwrap();
-            assert_eq!(log.committed().len(), committed);
+        assert_eq!(path.as_file().metadata().unwrap().len(), FILE_CAPACITY as u64);
+        for (found, recovered) in [(9, 9), (usize::MAX, 9), (3, 3), (0, 0), (5, 0)] {
+            let log = Arc::new(Log::recover(&path.reopen().unwrap(), &store, |_| found).unwrap());
+            assert_eq!((log.committed(), log.writer().is_none()), (&b"committed"[..recovered], true));
+            assert_eq!(path.as_file().metadata().unwrap().len(), recovered as u64);
+            log.mark().store(u64::MAX, Ordering::Relaxed);
+            assert_eq!(log.committed().len(), recovered, "never more than the file holds");
+            path.as_file().set_len(recovered.min(9) as u64).unwrap();
         }
+    }
+
+    #[test]
+    fn what_was_not_committed_in_a_file_is_forgotten_after_an_error() {
+        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
+        let mut writer = Log::growing_in(path.reopen().unwrap(), &store).unwrap();
+        writer.append(b"committed").unwrap();
+        writer.commit().unwrap();
+        let read_only = File::open(path.path()).unwrap();
+        let (file, _) = writer.file.replace((read_only, Vec::new())).unwrap();
+        writer.append(b"lost").unwrap();
+        assert!(writer.commit().is_err() && writer.append(&vec![1; PENDING + 1]).is_err());
+        writer.file = Some((file, Vec::new()));
+        // Large enough to be written before it is committed.
+        writer.append(&vec![7; PENDING]).unwrap();
+        writer.append(b"end").unwrap();
+        assert_eq!(writer.log().committed(), b"committed");
+        writer.commit().unwrap();
+        let committed = writer.log().committed();
+        assert_eq!((committed.len(), writer.len()), (9 + PENDING + 3, 9 + PENDING + 3));
+        assert!(committed.starts_with(b"committed\x07") && committed.ends_with(b"\x07end"));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! Owns the layout and its validation. A record holds its document's key (batch, ordinal), its source, its row,
 //! and the terms that the worker met for the first time, in the order of their local ids. One release store commits
-//! it; nothing beyond that mark exists. A segment lives and dies with one worker: a dead one's is read, never
-//! appended to. All lengths are multiples of 8 bytes; numbers are in the machine's own order, since no segment
-//! leaves it.
+//! it; nothing beyond that mark exists for other processes. A later run finds the records of a file by their checksums.
+//! A segment lives and dies with one worker: a dead one's is read, never appended to. All lengths are multiples of 8
+//! bytes; numbers are in the machine's own order, since no segment leaves it.
 
 use crate::documents::Source;
 use crate::failure::Failure;
@@ -121,17 +121,18 @@ impl Segment {
     /// # Errors
     /// The system's.
     pub fn recover(file: &File, columns: Option<u64>, store: &Store) -> io::Result<Self> {
-        let segment = Segment(Arc::new(Log::recover(file, store)?));
-        let (mut end, mut ids) = (0, 0);
-        for record in segment.records() {
-            ids += record.new_terms() as u64;
-            if !record.is_intact() || !record.makes_sense(columns.unwrap_or(ids)) {
-                break;
+        let log = Log::recover(file, store, |bytes| {
+            let (mut end, mut ids) = (0, 0);
+            for record in records(bytes) {
+                ids += record.new_terms() as u64;
+                if !record.is_intact() || !record.makes_sense(columns.unwrap_or(ids)) {
+                    break;
+                }
+                end = record.offset + record.header.size as usize;
             }
-            end = record.offset + record.header.size as usize;
-        }
-        segment.0.truncate(end);
-        Ok(segment)
+            end
+        })?;
+        Ok(Segment(Arc::new(log)))
     }
 
     /// Says that the writer is dead. What it has left ends with the last record that is whole; whether that is all that
@@ -386,7 +387,7 @@ impl SegmentWriter {
         for part in [bytemuck::bytes_of(&header), row, outcome.terms, padding] {
             self.log.append(part)?;
         }
-        self.log.commit();
+        self.log.commit()?;
         Ok(())
     }
 }
@@ -454,7 +455,7 @@ mod tests {
         // As after a wild write.
         writer.log.append(&segment.bytes()[..HEADER]).unwrap();
         writer.log.append(&[1; 8]).unwrap();
-        writer.log.commit();
+        writer.log.commit().unwrap();
         assert_eq!(segment.records().count(), 2);
         assert!(!segment.seal() && segment.seal());
         assert_eq!((segment.records().count(), segment.bytes().len()), (1, whole));

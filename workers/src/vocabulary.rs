@@ -54,8 +54,7 @@ pub fn sort(plan: &Plan, number: usize) -> io::Result<()> {
         writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
     segment.sorted.set_len(terms.len());
-    writer.commit();
-    Ok(())
+    writer.commit()
 }
 
 /// How far ahead bytes are asked for that lie anywhere.

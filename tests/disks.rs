@@ -1,0 +1,162 @@
+//! Disks that are too small, of every size: a run ends well, or with the one line that says so. Never by a signal, with a
+//! document that is blamed, or with anything left that a later run does not need.
+
+use crate::support::wrapper::{NO_DISK, ext4, has_ext4};
+use crate::support::{Dir, Finished, Output, assert_same_bytes};
+use std::fs;
+
+/// A way to count, and where the disk is full.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    mode: &'static str,
+    block: &'static str,
+    options: &'static [&'static str],
+    place: &'static [&'static str],
+}
+
+/// The output lies on the disk.
+const OUTPUT: &[&str] = &["--output", "disk/out"];
+/// The output and what was counted lie on the disk.
+pub const RESUME: &[&str] = &["--output", "disk/out", "--resume"];
+/// What was counted lies on the disk.
+pub const SCRATCH: &[&str] = &["--output", "copied", "--resume", "--scratch", "disk"];
+/// What memory has no room for lies on the disk: rows and tables.
+const LITTLE: &[&str] =
+    &["--output", "copied", "--scratch", "disk", "--memory", "100K", "--worker-memory", "64M"];
+
+/// Ways to count, each of which writes other files and tables.
+const WAYS: [&[&str]; 5] = [
+    &["--ngrams", "1:2"],
+    &["--max-features", "500", "--weight", "tfidf", "--norm", "l2"],
+    &["--features", "hashed", "--n-features", "3000", "--hash-terms"],
+    &["--format", "npy", "--features", "hashed", "--n-features", "700"],
+    &["--vocabulary", "terms.txt", "--weight", "bm25"],
+];
+
+/// A corpus, a list of terms for one of the ways, and the place of the disk.
+fn corpus(documents: usize) -> Dir {
+    let dir = Dir::with_generated(documents);
+    let terms: String = (0..26u8).map(|letter| format!("{0}{0}\n", (b'a' + letter) as char)).collect();
+    dir.write("terms.txt", terms);
+    fs::create_dir(dir.path("disk")).unwrap();
+    dir
+}
+
+/// The output of a run that has all the disk it wants.
+fn reference(dir: &Dir, options: &[&str]) -> Output {
+    let _ = fs::remove_dir_all(dir.path("clean"));
+    dir.embed_to("clean", options).run().expect(0);
+    dir.output("clean")
+}
+
+/// Runs a case on a disk of `kibibytes`.
+fn run(dir: &Dir, case: &Case, kibibytes: u64) -> Finished {
+    let _ = fs::remove_dir_all(dir.path("copied"));
+    let arguments =
+        [&["embed", "--no-sync", "--workers", "3", "--mode", case.mode], case.place, case.options];
+    let size = format!("{kibibytes}K");
+    dir.through(&ext4(&size, case.block)).args(&arguments.concat()).args(&["corpus"]).run()
+}
+
+/// Requires that a run is done and ends with `code`, or has ended with the one line that a full disk deserves, and with
+/// nothing left but what `--resume` keeps. Returns whether it is done.
+#[track_caller]
+pub fn is_done(finished: &Finished, code: i32, is_kept: bool, context: &str) -> bool {
+    let (stdout, stderr) = (&finished.stdout, &finished.stderr);
+    let left = stdout.lines().filter(|&name| name != "out").collect::<Vec<_>>();
+    match finished.status.code() {
+        Some(ended) if ended == code => {
+            assert!(left.is_empty(), "{context}: {left:?} is left");
+            return true;
+        }
+        Some(1) => {}
+        _ => panic!("{context}: {}\n{stderr}", finished.status),
+    }
+    let kept = |name: &&str| is_kept && (*name == "out.partial" || name.ends_with(".checkpoint"));
+    assert!(left.iter().all(kept) && left.len() <= 1, "{context}: {left:?} is left");
+    assert!(!stdout.contains("out\n"), "{context}: an output of a run that failed");
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(": going on from ")).collect();
+    let [line] = lines[..] else { panic!("{context}: not one line: {stderr}") };
+    assert!(line.starts_with("bowline: ") && line.contains("No space left on device"), "{context}: {line}");
+    let helps = line.contains("(--scratch ") || line.contains("(--output ");
+    assert!(helps, "{context}: no option that helps: {line}");
+    false
+}
+
+/// Tries a case on a new disk of that size, and where something is kept, goes on from it on a larger one.
+fn try_case(dir: &Dir, reference: &Output, case: &Case, kibibytes: u64) -> bool {
+    let context = format!("{case:?}, {kibibytes} KiB");
+    let _ = fs::remove_file(dir.path("image"));
+    let finished = run(dir, case, kibibytes);
+    if finished.status.code() == Some(NO_DISK) {
+        return false;
+    }
+    let is_resumed = case.place.contains(&"--resume");
+    let mut done = is_done(&finished, 0, is_resumed, &context);
+    let was_done = done;
+    if !done && is_resumed {
+        done = is_done(&run(dir, case, 64 << 10), 0, true, &format!("{context}, then larger"));
+        assert!(done, "{context}: no end on a larger disk");
+    }
+    if done {
+        assert_same_bytes(reference, &dir.output("copied"), &context);
+    }
+    was_done
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_never_a_signal() {
+    if !has_ext4() {
+        return;
+    }
+    let dir = corpus(1200);
+    for (options, places) in [(WAYS[0], &[RESUME, SCRATCH, LITTLE][..]), (WAYS[3], &[OUTPUT])] {
+        let reference = reference(&dir, options);
+        for &place in places {
+            let mut done = 0;
+            // From a disk that holds next to nothing to one that holds all of it.
+            for (number, kibibytes) in [400, 900, 1700, 2600, 3500, 20_000].into_iter().enumerate() {
+                let mode = ["processes", "threads", "inline"][number % 3];
+                let case = Case { mode, block: "1024", options, place };
+                done += u32::from(try_case(&dir, &reference, &case, kibibytes));
+            }
+            assert!((1..6).contains(&done), "{place:?}: {done} of 6 sizes are enough");
+        }
+    }
+}
+
+/// All of it, in small steps: `make full-disks`.
+#[test]
+#[ignore = "takes long: make full-disks"]
+fn full_disks() {
+    assert!(has_ext4(), "this needs root, unshare, mkfs.ext4 and loop devices");
+    let dir = corpus(1200);
+    let (mut runs, mut findings) = (0, 0);
+    for options in WAYS {
+        let reference = reference(&dir, options);
+        for place in [OUTPUT, RESUME, SCRATCH, LITTLE] {
+            for block in ["1024", "2048", "4096"] {
+                for mode in ["processes", "threads", "inline"] {
+                    let case = Case { mode, block, options, place };
+                    let mut kibibytes = 200;
+                    let tried = |kibibytes: u64| {
+                        let tried = || try_case(&dir, &reference, &case, kibibytes);
+                        std::panic::catch_unwind(std::panic::AssertUnwindSafe(tried))
+                    };
+                    loop {
+                        runs += 1;
+                        match tried(kibibytes) {
+                            Ok(true) => break,
+                            Ok(false) => {}
+                            Err(_) => findings += 1,
+                        }
+                        kibibytes += (kibibytes / 10).max(64) / 4 * 4;
+                        assert!(kibibytes < 64 << 10, "{case:?}: it never is enough");
+                    }
+                    println!("{case:?}: {kibibytes} KiB are enough; {runs} runs, {findings} findings");
+                }
+            }
+        }
+    }
+    assert_eq!(findings, 0);
+}
