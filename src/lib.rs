@@ -13,7 +13,7 @@ mod matrix;
 pub mod memory;
 mod model;
 mod output;
-mod pool;
+pub mod pool;
 mod progress;
 mod report;
 pub mod result_file;
