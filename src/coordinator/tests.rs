@@ -95,7 +95,7 @@ impl Play {
             gates: Gates::default(),
             max_failures: self.max_failures,
         };
-        let world = World::new();
+        let world = World::at_rest();
         let began = world.now.get();
         let mut pool = FakePool::new(&world, script);
         pool.is_shared = self.is_shared;

@@ -1,5 +1,6 @@
-//! A pool for tests of the coordinator. Its workers run in the test's own thread, do their tasks in earnest, and
-//! suffer what the test's script says. Time passes only while no worker does anything.
+//! A pool for tests of the coordinator. Its workers run in the test's thread, one document a turn. They do their
+//! tasks with the real engine, unless the test's script makes them die, stop or hang. The clock advances only while no
+//! worker makes progress.
 
 use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{Batch, Report, Task};
@@ -62,7 +63,7 @@ pub struct World {
 
 impl World {
     /// A world at its beginning.
-    pub fn new() -> Self {
+    pub fn at_rest() -> Self {
         World { now: Cell::new(Instant::now()), kills_for_memory: Cell::new(0) }
     }
 
