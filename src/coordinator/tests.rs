@@ -3,7 +3,7 @@
 
 use super::crew::Supervision;
 use super::tally::{Tallied, TallyJob, tally};
-use super::{RunError, RunEvent};
+use super::{Columns, Finish, FinishJob, IdfSource, Pruning, RunError, RunEvent, Share};
 use crate::pool::End;
 use crate::pool::fake::{FakePool, Fate, KILLED, Moment, World};
 use bowline_workers::analyzer::decode::DecodeError;
@@ -13,7 +13,8 @@ use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
 use bowline_workers::lexicon::Sieve;
 use bowline_workers::mapped::Store;
-use bowline_workers::protocol::{Report, Task};
+use bowline_workers::plan::{Container, Dtype, Files, Norm, ValueSettings, Weight};
+use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::reader::{ReadSettings, WINDOW};
 use bowline_workers::recorder::{Distress, Recorder};
 use bowline_workers::row;
@@ -23,6 +24,7 @@ use nix::errno::Errno;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -61,6 +63,13 @@ struct Outcome {
     took: Duration,
 }
 
+/// What a run counts of its workers.
+struct Counters {
+    lost: usize,
+    started: u32,
+    took: Duration,
+}
+
 fn play(workers: usize) -> Play {
     Play {
         workers,
@@ -78,8 +87,20 @@ fn expected(row: u64) -> Counts {
 }
 
 impl Play {
-    /// Tallies the corpus with workers who suffer what `script` says.
+    /// Tallies the corpus with workers that do what `script` says.
     fn run(&self, script: impl FnMut(Moment) -> Fate) -> Result<Outcome, RunError> {
+        let rows_and_failed =
+            |tallied: Tallied, _: &TallyJob, _: &mut Supervision| Ok((rows(&tallied), tallied.totals.failed));
+        let ((rows, failed), told) = self.run_and(script, rows_and_failed)?;
+        Ok(Outcome { rows, failed, lost: told.lost, started: told.started, took: told.took })
+    }
+
+    /// The same, and what comes after the tally.
+    fn run_and<T>(
+        &self,
+        script: impl FnMut(Moment) -> Fate,
+        then: impl FnOnce(Tallied, &TallyJob, &mut Supervision) -> Result<T, RunError>,
+    ) -> Result<(T, Counters), RunError> {
         let folder = TempDir::new().expect("a folder");
         let mut documents = Documents::new();
         documents.add_root(None, Vec::new());
@@ -115,10 +136,9 @@ impl Play {
             messages: 0,
         };
         let tallied = tally(&job, None, &mut supervision)?;
-        let started = supervision.hired;
-        let took = world.now.get() - began;
-        let (rows, failed) = (rows(&tallied), tallied.totals.failed);
-        Ok(Outcome { rows, failed, lost, started, took })
+        let result = then(tallied, &job, &mut supervision)?;
+        let (started, took) = (supervision.hired, world.now.get() - began);
+        Ok((result, Counters { lost, started, took }))
     }
 
     /// The error of a run that fails.
@@ -417,4 +437,67 @@ fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
     assert!(matches!(crashed, RunError::Crashed(Distress::Signal(11), Some(3))), "{crashed}");
     let stuck = threads.error(at(3, ALWAYS, Fate::Holds));
     assert!(matches!(stuck, RunError::Stuck(Some(3))), "{stuck}");
+}
+
+/// The bytes of the matrix, the documents' lines and the terms', and how many workers were lost.
+fn finished(script: impl FnMut(Moment) -> Fate) -> Result<([Vec<u8>; 3], usize), RunError> {
+    let files = [(); 3].map(|()| tempfile::tempfile().expect("a file"));
+    let finish = |tallied, job: &TallyJob, supervision: &mut Supervision| {
+        let [matrix, lines, terms] = files.each_ref().map(|file| file.try_clone().expect("a descriptor"));
+        let pruning = Pruning { min_df: Share::Documents(2), max_df: Share::Of(1.0), max_features: None };
+        let values = ValueSettings { weight: Weight::Count, norm: Norm::None, dtype: Dtype::I32 };
+        let finish_job = FinishJob {
+            columns: Columns::Terms(pruning),
+            idf: IdfSource::None,
+            counts_columns: false,
+            values,
+            container: Container::Sparse,
+        };
+        let outputs = Files { matrix, documents: lines, terms: Some(terms) };
+        let (documents, store) = (job.documents.clone(), &job.store);
+        let mut finish = Finish::new(tallied, documents, finish_job, outputs, store, supervision)?;
+        let merged = finish.merge(supervision)?;
+        assert_eq!((merged.columns, merged.nonzeros), (8, 2 * ROWS));
+        let (columns, data) = (merged.columns, 4 * merged.nonzeros);
+        finish.emit(Layout { indices: 0, data, columns, wide: false }, supervision)
+    };
+    let (_, counters) = play(2).run_and(script, finish)?;
+    let bytes = files.map(|file| {
+        let mut bytes = vec![0; file.metadata().expect("a file").len() as usize];
+        file.read_exact_at(&mut bytes, 0).expect("a readable file");
+        bytes
+    });
+    Ok((bytes, counters.lost))
+}
+
+#[test]
+fn deaths_in_the_second_half_cost_nothing() {
+    let ([matrix, _, terms], lost) = finished(|_| Fate::Performs).unwrap();
+    assert!(lost == 0 && !matrix.is_empty() && !terms.is_empty());
+    // Every worker of the second half does one task, and dies of the next one, however it dies.
+    for end in [SEGV, KILLED, End::Exited(1)] {
+        let mut done = BTreeMap::<u32, u32>::new();
+        let disturbed = finished(|moment| match moment.row {
+            None if moment.task != Task::Leave => {
+                *done.entry(moment.worker).or_default() += 1;
+                if done[&moment.worker] > 1 { Fate::Dies(end) } else { Fate::Performs }
+            }
+            _ => Fate::Performs,
+        });
+        let ([again, _, terms_again], lost) = disturbed.unwrap();
+        assert!(again == matrix && terms_again == terms && lost > 3, "{end:?}: {lost} lost");
+    }
+}
+
+#[test]
+fn deaths_without_end_in_the_second_half_are_given_up() {
+    let always = |end: End| {
+        finished(move |moment| match moment.row {
+            None if moment.task != Task::Leave => Fate::Dies(end),
+            _ => Fate::Performs,
+        })
+    };
+    let error = |end: End| always(end).expect_err("the run fails");
+    assert!(matches!(error(KILLED), RunError::KilledAgain(20)));
+    assert_eq!(error(SEGV).to_string(), "a worker could not go on: Signal(11) while finishing");
 }
