@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// A task that makes sense to this worker: its one document.
 const DOCUMENT: Task = Task::Tally(Batch { id: 0, first_row: 0, start: 0, end: 1 });
 
-/// A task that no worker survives: the number of the row overflows.
+/// A task that no worker survives: the number of the row overflows, which panics in builds with overflow checks.
 const DEADLY: Task = Task::Tally(Batch { id: 0, first_row: u64::MAX, start: 1, end: 2 });
 
 /// How long to wait for what must happen, and for what must not.
