@@ -9,7 +9,7 @@ use crate::coordinator::{
 };
 use crate::corpus::{self, Corpus, WalkSettings, display_path};
 use crate::folder::{Folder, Refusal};
-use crate::memory::MemoryShares;
+use crate::memory::{MemoryShares, kills_for_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, HASH_TERMS, IDF, MANIFEST, ManifestFile, NpyFile, NpzFile, OutputDirectory,
@@ -40,7 +40,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Failed documents that the summary names.
 const NAMED_FAILURES: usize = 10;
@@ -206,6 +206,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         patience: Duration::from_secs_f64(args.document_timeout),
         interrupted: interrupted.clone(),
         events: &mut events,
+        now: &Instant::now,
+        kills_for_memory: &kills_for_memory,
         recorder: Recorder::new(workers).context("mapping the recorder")?,
         hired: 0,
         starting: Duration::ZERO,

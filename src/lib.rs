@@ -14,7 +14,7 @@ mod matrix;
 pub mod memory;
 mod model;
 pub mod output;
-mod pool;
+pub mod pool;
 mod progress;
 mod report;
 pub mod result_file;

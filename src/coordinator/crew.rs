@@ -4,7 +4,6 @@
 //! more. What the tasks are, and what a death means, the [`Work`] says.
 
 use super::{RunError, RunEvent};
-use crate::memory::kills_for_memory;
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
 use bowline_workers::recorder::{Distress, Recorder};
@@ -37,6 +36,12 @@ pub trait Work {
     fn lost(&mut self, desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError>;
     /// How much is done, for progress: units and bytes.
     fn done(&self) -> (u64, u64);
+    /// The time at which the next task that is held back becomes pending, if there is such a task.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+    /// Makes the tasks pending that were held back until `now`.
+    fn release(&mut self, _now: Instant) {}
 }
 
 /// A task to hand out.
@@ -55,6 +60,8 @@ pub struct Death {
     pub cause: DeathCause,
     /// Whether it had been fresh and had nothing else to do.
     pub alone: bool,
+    /// When the coordinator learned of it.
+    pub at: Instant,
 }
 
 /// What ended a worker.
@@ -84,6 +91,10 @@ pub struct Supervision<'a> {
     pub interrupted: Arc<AtomicUsize>,
     /// Hears what happens.
     pub events: &'a mut dyn FnMut(RunEvent),
+    /// The clock that time limits and delays are measured by.
+    pub now: &'a dyn Fn() -> Instant,
+    /// Counts the processes that the kernel has killed for want of memory.
+    pub kills_for_memory: &'a dyn Fn() -> u64,
     /// Lines of the workers.
     pub recorder: Recorder,
     /// Number of workers hired so far, in the whole run.
@@ -97,9 +108,9 @@ pub struct Supervision<'a> {
 impl Supervision<'_> {
     /// Hires a worker and tells its number.
     fn start(&mut self, worker: Worker) -> Result<WorkerId, PoolError> {
-        let (id, began) = (self.hired, Instant::now());
+        let (id, began) = (self.hired, (self.now)());
         self.pool.start(id, worker)?;
-        self.starting += began.elapsed();
+        self.starting += (self.now)().saturating_duration_since(began);
         self.hired += 1;
         Ok(id)
     }
@@ -109,9 +120,10 @@ impl Supervision<'_> {
         self.messages += 1;
     }
 
-    /// What happened, after waiting a little for it.
-    fn wait(&mut self) -> Result<Vec<PoolEvent>, PoolError> {
-        let events = self.pool.wait(PATIENCE)?;
+    /// What happened, after waiting a little for it, and not beyond `due`.
+    fn wait(&mut self, due: Option<Instant>) -> Result<Vec<PoolEvent>, PoolError> {
+        let left = due.map(|due| due.saturating_duration_since((self.now)()));
+        let events = self.pool.wait(left.map_or(PATIENCE, |left| left.min(PATIENCE)))?;
         self.messages +=
             events.iter().filter(|event| matches!(event, PoolEvent::Reported(..))).count() as u64;
         Ok(events)
@@ -145,6 +157,7 @@ pub struct Crew {
 impl Crew {
     /// Empty desks, as many as the supervision says.
     pub fn new(supervision: &Supervision) -> Self {
+        let now = (supervision.now)();
         let desk = || Desk {
             worker: None,
             in_flight: VecDeque::new(),
@@ -153,10 +166,10 @@ impl Crew {
             timed_out: false,
             ended: false,
             steps: 0,
-            moved: Instant::now(),
+            moved: now,
         };
         let desks = (0..supervision.workers).map(|_| desk()).collect();
-        Crew { desks, looked: Instant::now(), killed_for_memory: kills_for_memory() }
+        Crew { desks, looked: now, killed_for_memory: (supervision.kills_for_memory)() }
     }
 
     /// Does all of `work`.
@@ -165,16 +178,18 @@ impl Crew {
     /// What the work makes of a report or a death, the pool's failures, and signals.
     pub fn run(&mut self, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
         loop {
+            work.release((supervision.now)());
             // A task each before anybody gets a second one: there may be few.
             for in_flight in 1..=IN_FLIGHT {
                 for desk in 0..self.desks.len() {
                     self.hand_out(desk, in_flight, supervision, work)?;
                 }
             }
-            if self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
+            let due = work.due();
+            if due.is_none() && self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
                 return Ok(());
             }
-            for event in supervision.wait()? {
+            for event in supervision.wait(due)? {
                 self.hear(event, supervision, work)?;
             }
             self.look_at_clocks(supervision)?;
@@ -193,11 +208,11 @@ impl Crew {
             if let Some(worker) = desk.worker {
                 supervision.send(worker, Task::Leave);
                 desk.in_flight.push_back(Task::Leave);
-                desk.moved = Instant::now();
+                desk.moved = (supervision.now)();
             }
         }
         while self.desks.iter().any(|desk| desk.worker.is_some()) {
-            for event in supervision.wait()? {
+            for event in supervision.wait(None)? {
                 let (worker, usage) = match event {
                     PoolEvent::Reported(worker, Report::Left(usage)) => (worker, Some(usage)),
                     PoolEvent::Reported(..) => continue,
@@ -228,6 +243,7 @@ impl Crew {
         supervision: &mut Supervision,
         work: &mut dyn Work,
     ) -> Result<(), RunError> {
+        let is_full = self.desks.iter().all(|desk| desk.worker.is_some());
         let desk = &mut self.desks[index];
         while desk.in_flight.len() < most && !desk.alone {
             if desk.worker.is_none() {
@@ -239,9 +255,18 @@ impl Crew {
                 desk.timed_out = false;
                 desk.ended = false;
             }
-            let (Some(worker), Some(job)) = (desk.worker, work.next(desk.fresh)) else { return Ok(()) };
+            let Some(worker) = desk.worker else { return Ok(()) };
+            let Some(job) = work.next(desk.fresh) else {
+                if is_full && !desk.fresh && desk.in_flight.is_empty() && work.is_pending() {
+                    // What is left is for a fresh worker, and there is no desk for one.
+                    supervision.send(worker, Task::Leave);
+                    desk.worker = None;
+                    continue;
+                }
+                return Ok(());
+            };
             if desk.in_flight.is_empty() {
-                desk.moved = Instant::now();
+                desk.moved = (supervision.now)();
             }
             supervision.send(worker, job.task);
             desk.in_flight.push_back(job.task);
@@ -268,7 +293,7 @@ impl Crew {
             PoolEvent::Reported(_, report) => {
                 let Some(task) = desk.in_flight.pop_front() else { return Ok(()) };
                 desk.alone = false;
-                desk.moved = Instant::now();
+                desk.moved = (supervision.now)();
                 if matches!(report, Report::Retired { .. }) {
                     supervision.send(worker, Task::Leave);
                     desk.worker = None;
@@ -277,25 +302,9 @@ impl Crew {
                 work.reported(index, task, report)
             }
             PoolEvent::Ended(_, end) => {
-                let distress = supervision.recorder.position(index).distress;
-                let cause = match end {
-                    _ if desk.timed_out => DeathCause::TimedOut,
-                    End::Signalled(signal)
-                        if distress == Some(Distress::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
-                    {
-                        DeathCause::OutOfMemory
-                    }
-                    End::Signalled(signal) if signal == Signal::SIGKILL as i32 => {
-                        let before = std::mem::replace(&mut self.killed_for_memory, kills_for_memory());
-                        match self.killed_for_memory > before && !desk.ended {
-                            true => DeathCause::OutOfMemory,
-                            false => DeathCause::Outside,
-                        }
-                    }
-                    End::Signalled(signal) => DeathCause::Signal(signal),
-                    End::Exited(code) => DeathCause::Exit(code),
-                };
-                let death = Death { cause, alone: std::mem::take(&mut desk.alone) };
+                let cause = self.cause(index, end, supervision);
+                let desk = &mut self.desks[index];
+                let death = Death { cause, alone: std::mem::take(&mut desk.alone), at: (supervision.now)() };
                 desk.worker = None;
                 let tasks = desk.in_flight.drain(..).collect();
                 (supervision.events)(RunEvent::WorkerLost);
@@ -304,14 +313,39 @@ impl Crew {
         }
     }
 
+    /// What ended the worker at a desk.
+    fn cause(&mut self, index: usize, end: End, supervision: &Supervision) -> DeathCause {
+        let desk = &self.desks[index];
+        let distress = supervision.recorder.position(index).distress;
+        match end {
+            _ if desk.timed_out => DeathCause::TimedOut,
+            End::Signalled(signal)
+                if distress == Some(Distress::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
+            {
+                DeathCause::OutOfMemory
+            }
+            End::Signalled(signal) if signal == Signal::SIGKILL as i32 => {
+                let kills = (supervision.kills_for_memory)();
+                let before = std::mem::replace(&mut self.killed_for_memory, kills);
+                match kills > before && !desk.ended {
+                    true => DeathCause::OutOfMemory,
+                    false => DeathCause::Outside,
+                }
+            }
+            End::Signalled(signal) => DeathCause::Signal(signal),
+            End::Exited(code) => DeathCause::Exit(code),
+        }
+    }
+
     /// Ends every worker that has made no progress for too long.
     fn look_at_clocks(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
-        let gap = self.looked.elapsed();
-        self.looked += gap;
+        let now = (supervision.now)();
+        let gap = now.saturating_duration_since(self.looked);
+        self.looked = now;
         for (index, desk) in self.desks.iter_mut().enumerate() {
             if gap > SUSPICIOUS_GAP {
                 // The whole job was stopped: no time has passed for its workers.
-                desk.moved = self.looked.min(desk.moved + gap);
+                desk.moved = now.min(desk.moved + gap);
             }
             let (Some(worker), false, false) = (desk.worker, desk.ended, desk.in_flight.is_empty()) else {
                 continue;
@@ -324,8 +358,8 @@ impl Crew {
             }
             if position.steps != desk.steps {
                 desk.steps = position.steps;
-                desk.moved = Instant::now();
-            } else if desk.moved.elapsed() > supervision.patience {
+                desk.moved = now;
+            } else if now.saturating_duration_since(desk.moved) > supervision.patience {
                 // A worker that somebody has stopped is no fault of its document's. One without a document may work
                 // on something large: it doesn't hang.
                 let is_stopped = supervision.pool.is_stopped(worker);

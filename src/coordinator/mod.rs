@@ -9,6 +9,8 @@ mod crew;
 mod finish;
 mod merge;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoint::{CHECKPOINT, Checkpoint};
 pub use crew::Supervision;

@@ -20,7 +20,7 @@ use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the same document may be held by a worker that something outside kills.
 const MOST_KILLS: u32 = 20;
@@ -95,6 +95,7 @@ pub fn tally(
         recorder: supervision.recorder.clone(),
         queue: batches.iter().flat_map(|batch| uncounted(batch, &is_counted)).collect(),
         suspects: VecDeque::new(),
+        delayed: Vec::new(),
         counted: counted(&earlier),
         segments: earlier.iter().map(|earlier| earlier.segment.clone()).collect(),
         earlier,
@@ -122,6 +123,8 @@ struct TallyWork<'a> {
     queue: VecDeque<Batch>,
     /// Single documents whose worker died, to be done again alone.
     suspects: VecDeque<Batch>,
+    /// Work whose worker something outside has killed.
+    delayed: Vec<Delayed>,
     /// Documents, and bytes of them, that earlier runs have counted.
     counted: (u64, u64),
     /// Where: the first segments.
@@ -136,6 +139,14 @@ struct TallyWork<'a> {
     idle_deaths: u32,
     /// A worker that died had spoiled records that it had committed before.
     is_spoiled: bool,
+}
+
+/// Work that is held back for a while.
+struct Delayed {
+    due: Instant,
+    batch: Batch,
+    /// Whether the batch is a single document to be done alone.
+    is_suspect: bool,
 }
 
 /// The parts of a batch that are to be counted.
@@ -181,7 +192,7 @@ impl TallyWork<'_> {
             DeathCause::Exit(code) => Failure::Exited(code),
             DeathCause::TimedOut => Failure::TimedOut,
             DeathCause::OutOfMemory => Failure::OutOfMemory,
-            DeathCause::Outside => return self.killed(rest, document, row, death.alone),
+            DeathCause::Outside => return self.killed(rest, row, death),
         };
         if death.alone {
             self.condemned.insert(row, failure);
@@ -196,19 +207,15 @@ impl TallyWork<'_> {
     }
 
     /// Something outside killed the worker: the document is done again as before, a little later each time.
-    fn killed(&mut self, rest: Batch, document: Batch, row: usize, alone: bool) -> Result<(), RunError> {
+    fn killed(&mut self, rest: Batch, row: usize, death: Death) -> Result<(), RunError> {
         let kills = self.kills.entry(row).or_default();
         *kills += 1;
         if *kills > MOST_KILLS {
             return Err(RunError::KilledAgain(MOST_KILLS));
         }
-        std::thread::sleep(Duration::from_millis((1 << (*kills - 1).min(6)) - 1));
-        if alone {
-            self.suspects.push_back(document);
-            self.requeue(Batch { start: rest.start + 1, ..rest });
-        } else {
-            self.requeue(rest);
-        }
+        let due = death.at + Duration::from_millis((1 << (*kills - 1).min(6)) - 1);
+        // What is done alone is one document, and nothing comes after it.
+        self.delayed.push(Delayed { due, batch: rest, is_suspect: death.alone });
         Ok(())
     }
 
@@ -318,6 +325,19 @@ impl Work for TallyWork<'_> {
             .map_err(system("opening the permits to read (--max-reads) in /proc"))?;
         let documents = self.job.documents.clone();
         Ok(Worker::tallying(Tally::new(&self.job.settings, documents, gate, writer, pen)))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.delayed.iter().map(|delayed| delayed.due).min()
+    }
+
+    fn release(&mut self, now: Instant) {
+        for Delayed { batch, is_suspect, .. } in self.delayed.extract_if(.., |delayed| delayed.due <= now) {
+            match is_suspect {
+                true => self.suspects.push_back(batch),
+                false => self.queue.push_front(batch),
+            }
+        }
     }
 
     fn is_pending(&self) -> bool {

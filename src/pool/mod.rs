@@ -3,6 +3,8 @@
 //! A pool starts workers, carries tasks to them and reports back, and tells of their end. It decides nothing: who
 //! works on what, and what a death means, is the coordinator's.
 
+#[cfg(test)]
+pub mod fake;
 mod processes;
 mod sandbox;
 mod threads;

@@ -41,6 +41,14 @@ impl Worker {
         Worker { desk: Desk::Finish(plan, pen), retired: false }
     }
 
+    /// The worker's line of the flight recorder.
+    pub fn pen(&self) -> &Pen {
+        match &self.desk {
+            Desk::Tally(tally) => tally.pen(),
+            Desk::Finish(_, pen) => pen,
+        }
+    }
+
     /// Bytes of private memory that a process of its own may take; none if it reads no documents, and so holds
     /// nothing that is not bounded already.
     pub fn memory(&self) -> Option<u64> {

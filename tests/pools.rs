@@ -1,0 +1,174 @@
+//! What both real pools promise to the coordinator. One program without a test harness: a process that forks workers
+//! must have one thread, so the pool of processes comes first.
+
+use bowline::pool::{Confinement, End, PoolError, PoolEvent, Processes, Sandbox, Threads, WorkerPool};
+use bowline_workers::analyzer::decode::DecodeError;
+use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
+use bowline_workers::documents::Documents;
+use bowline_workers::gate::Gates;
+use bowline_workers::lexicon::Sieve;
+use bowline_workers::mapped::Store;
+use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::recorder::Recorder;
+use bowline_workers::segment::{Segment, SegmentWriter};
+use bowline_workers::tally::{Features, Tally, TallySettings};
+use bowline_workers::worker::Worker;
+use nix::sys::wait::waitpid;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A task that makes sense to this worker: its one document.
+const DOCUMENT: Task = Task::Tally(Batch { id: 0, first_row: 0, start: 0, end: 1 });
+
+/// A task that no worker survives: the number of the row overflows, which panics in builds with overflow checks.
+const DEADLY: Task = Task::Tally(Batch { id: 0, first_row: u64::MAX, start: 1, end: 2 });
+
+/// How long to wait for what must happen, and for what must not.
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(50);
+
+fn main() {
+    // The panics of this test's workers are wanted.
+    std::panic::set_hook(Box::new(|panic| {
+        if std::thread::current().name() == Some("main") {
+            eprintln!("{panic}");
+        }
+    }));
+    let mut document = tempfile::NamedTempFile::new().expect("a file");
+    document.write_all(b"one two two").expect("room for it");
+    let worker = |recorder: &Recorder| worker(document.path(), recorder);
+
+    let processes =
+        || Processes::new(Sandbox::new(Confinement::Off, &[]).expect("no sandbox")).expect("a pool");
+    conforms(&mut processes(), &worker, true);
+    reports_come_in_order(&mut processes(), &worker);
+    dropping_ends(processes(), &worker);
+    let left = waitpid(None, None);
+    assert_eq!(left, Err(nix::errno::Errno::ECHILD), "every process was waited for");
+    println!("processes: ok");
+
+    let threads = || Threads::new(2).expect("a pool");
+    conforms(&mut threads(), &worker, false);
+    reports_come_in_order(&mut threads(), &worker);
+    dropping_ends(threads(), &worker);
+    println!("threads: ok");
+}
+
+/// A worker with one document, and the segment that it writes.
+fn worker(document: &std::path::Path, recorder: &Recorder) -> (Worker, Segment) {
+    let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
+    let settings = TallySettings {
+        reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+        text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
+        sieve: Sieve::default(),
+        features: Features::Vocabulary,
+        lexicon_bytes: usize::MAX,
+        worker_memory: u64::MAX,
+    };
+    let mut documents = Documents::new();
+    documents.add_root(None, Vec::new());
+    documents.add(document.as_os_str().as_bytes());
+    let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
+    let (segment, pen) = (writer.segment(), recorder.pen(0));
+    let gate = Gates::default().gate(0, &pen).expect("an open gate");
+    (Worker::tallying(Tally::new(&settings, Arc::new(documents), gate, writer, pen)), segment)
+}
+
+type Starter<'a> = &'a dyn Fn(&Recorder) -> (Worker, Segment);
+
+/// The events up to, and with, the first one that `is_last` is true of.
+fn until(pool: &mut dyn WorkerPool, is_last: impl Fn(&PoolEvent) -> bool) -> Vec<PoolEvent> {
+    let (began, mut events) = (Instant::now(), Vec::new());
+    while !events.iter().any(&is_last) {
+        assert!(began.elapsed() < LONG, "nothing but {events:?}");
+        events.extend(pool.wait(SHORT).expect("channels that work"));
+    }
+    events
+}
+
+fn is_left(event: &PoolEvent) -> bool {
+    matches!(event, PoolEvent::Reported(_, Report::Left(_)))
+}
+
+/// Tasks, reports, deaths and ends by force.
+fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
+    let recorder = Recorder::new(1).expect("a recorder");
+    assert!(pool.capacity() >= 1);
+    assert!(pool.wait(SHORT).expect("no event is no error").is_empty(), "without workers nothing happens");
+
+    // A task, its report, and what the worker has written.
+    let (worker, segment) = start(&recorder);
+    pool.start(1, worker).expect("a worker");
+    assert!(!pool.is_stopped(1));
+    pool.send(1, DOCUMENT);
+    let events = until(pool, |_| true);
+    assert_eq!(events, [PoolEvent::Reported(1, Report::Tallied)]);
+    assert_eq!(segment.records().map(|record| record.tokens()).collect::<Vec<_>>(), [3]);
+    assert_eq!(recorder.done(), (1, 11));
+
+    // A worker that leaves has the last word. Its end may be an event, too, and its number is free of any other.
+    pool.send(1, Task::Leave);
+    until(pool, is_left);
+    pool.send(1, DOCUMENT);
+    let later = pool.wait(SHORT).expect("channels that work");
+    assert!(later.iter().all(|event| *event == PoolEvent::Ended(1, End::Exited(0))), "{later:?}");
+
+    // A death is an event, after all reports.
+    let (worker, segment) = start(&recorder);
+    pool.start(2, worker).expect("a worker");
+    for task in [DOCUMENT, DEADLY] {
+        pool.send(2, task);
+    }
+    let events = until(pool, |event| matches!(event, PoolEvent::Ended(2, _)));
+    let events: Vec<_> =
+        events.into_iter().filter(|event| !matches!(event, PoolEvent::Ended(1, _))).collect();
+    assert_eq!(events, [PoolEvent::Reported(2, Report::Tallied), PoolEvent::Ended(2, End::Exited(101))]);
+    assert_eq!(segment.records().count(), 1, "what was committed stays");
+    pool.send(2, DOCUMENT);
+
+    // By force, where that is possible.
+    pool.start(3, start(&recorder).0).expect("a worker");
+    match pool.end(3) {
+        Ok(()) => {
+            assert!(can_end);
+            let events = until(pool, |_| true);
+            assert_eq!(events, [PoolEvent::Ended(3, End::Signalled(9))]);
+        }
+        Err(error) => assert!(!can_end && matches!(error, PoolError::CannotEnd), "{error}"),
+    }
+}
+
+/// The reports of one worker are in the order of its tasks; those of two workers are told apart.
+fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
+    let recorder = Recorder::new(1).expect("a recorder");
+    for id in [1, 2] {
+        pool.start(id, start(&recorder).0).expect("a worker");
+        [DOCUMENT, Task::Sort { segment: 0 }, Task::Leave].into_iter().for_each(|task| pool.send(id, task));
+    }
+    let mut reports = [Vec::new(), Vec::new()];
+    while reports.iter().flatten().filter(|report| matches!(report, Report::Left(_))).count() < 2 {
+        for event in pool.wait(LONG).expect("channels that work") {
+            if let PoolEvent::Reported(id, report) = event {
+                reports[id as usize - 1].push(report);
+            }
+        }
+    }
+    for reports in reports {
+        assert!(
+            matches!(reports[..], [Report::Tallied, Report::Broken { errno: 0 }, Report::Left(_)]),
+            "{reports:?}"
+        );
+    }
+}
+
+/// A pool that is dropped takes idle workers along, without an event and without being asked for one.
+fn dropping_ends(mut pool: impl WorkerPool, start: Starter) {
+    let recorder = Recorder::new(1).expect("a recorder");
+    for id in [1, 2] {
+        pool.start(id, start(&recorder).0).expect("a worker");
+    }
+    drop(pool);
+}
