@@ -4,7 +4,10 @@
 //! Exit codes: 2 wrong usage, 1 could not finish, 3 finished with failed documents.
 
 use crate::support::{Dir, Invocation, processes, wrapper};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
 fn pets() -> Dir {
@@ -141,7 +144,7 @@ fn nothing_but_what_is_left_out() {
 #[test]
 fn corpus_that_is_no_file() {
     let dir = pets();
-    nix::unistd::mkfifo(&dir.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&dir.path("pipe"), Mode::S_IRWXU).unwrap();
     for special in ["/dev/null", "pipe"] {
         let line = refused(&dir, dir.bowline(&["embed", "-o", "out", special]), 1);
         let said = format!("{special}: neither a directory nor a regular file: put its text into a file");
@@ -456,7 +459,7 @@ fn a_folder_that_opens_and_can_not_be_listed_is_named() {
         let Some(fault) = wrapper::failing_at("inject=getdents64:error=EIO", path) else { return };
         let options = [&["embed", "--force", "-o", "out", "corpus"][..], follow].concat();
         let finished = dir.through(&fault).args(&options).workers(Some("1")).run().expect(3);
-        let said = format!("bowline: {shown}: Input/output error\n");
+        let said = format!("bowline: {shown}: I/O error\n");
         assert!(finished.stderr.starts_with(&said), "{}", finished.stderr);
     }
 }
@@ -466,15 +469,11 @@ fn a_path_that_is_too_long_for_the_system_is_named() {
     let dir = Dir::with_corpus(&[("a.txt", "cat")]);
     // Deeper than a path can be: each folder is made from within the one above it.
     let name = "d".repeat(200);
-    let script = "cd corpus; for i in $(seq 25); do mkdir $0 && cd $0 || exit; done; echo dog > b.txt";
-    assert!(
-        std::process::Command::new("sh")
-            .args(["-c", script, &name])
-            .current_dir(dir.path("."))
-            .status()
-            .unwrap()
-            .success()
-    );
+    let mut folder: OwnedFd = fs::File::open(dir.path("corpus")).unwrap().into();
+    for _ in 0..25 {
+        mkdirat(&folder, name.as_str(), Mode::S_IRWXU).unwrap();
+        folder = openat(&folder, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
     for follow in [&[][..], &["--follow"]] {
         let finished = dir.embed(&[follow, &["--force"]].concat()).run().expect(3);
         let first = finished.stderr.lines().next().unwrap_or_default();
@@ -544,7 +543,7 @@ fn what_no_run_has_left_stays() {
     dir.write("foreign.partial/chapters/one.txt", "years of work");
     std::os::unix::fs::symlink("precious", dir.path("link.partial")).unwrap();
     dir.write("file.partial", "more work");
-    nix::unistd::mkfifo(&dir.path("pipe.partial"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&dir.path("pipe.partial"), Mode::S_IRWXU).unwrap();
     for (target, said) in [
         ("foreign", "is nothing that a run has left, so it is not replaced (--output names another place)"),
         ("link", "cannot be written (--output names another place): Not a directory"),
