@@ -428,7 +428,7 @@ fn what_is_unreadable_behind_a_link_has_the_links_path() {
     let dir = Dir::with_corpus(&[("a.txt", "cat"), ("sub/b.txt", "dog")]);
     dir.write("closed/inner/c.txt", "cow");
     dir.write("shut/d.txt", "cow");
-    // Nobody may list the first, nor look into the second.
+    // The first folder can be neither listed nor entered, the second can be listed only.
     symlink("../../closed", dir.path("corpus/sub/list")).unwrap();
     symlink("../../shut/d.txt", dir.path("corpus/sub/file")).unwrap();
     symlink("../closed/inner", dir.path("corpus/folder")).unwrap();
