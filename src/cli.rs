@@ -99,15 +99,17 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Output")]
     pub no_sync: bool,
 
-    /// Only files that match GLOB, or with a leading `!` only those that don't; may be repeated
-    #[arg(long = "glob", value_name = "GLOB", help_heading = "Documents")]
+    /// Take files that match GLOB, or with a leading `!` leave out files and folders that match; the last match decides.
+    /// Without a slash GLOB is a name, with one a path beneath CORPUS; `sub/` is all that is beneath sub. May be repeated
+    #[arg(long = "glob", value_name = "GLOB", help_heading = "Documents", verbatim_doc_comment)]
     pub globs: Vec<String>,
 
     /// Hidden files and folders too
     #[arg(long, help_heading = "Documents")]
     pub hidden: bool,
 
-    /// Follow links to files and folders; each file and folder is taken once, however many paths lead to it
+    /// Follow links to files and folders, but not to a folder above the link or above CORPUS; each file and folder is
+    /// taken once, however many paths lead to it
     #[arg(long, help_heading = "Documents")]
     pub follow: bool,
 

@@ -164,6 +164,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     let corpus = corpus::discover(&args.corpus, &walk);
     RunError::if_interrupted(&interrupted)?;
     let corpus = Arc::new(corpus?);
+    corpus.notices.iter().for_each(|line| notice(line));
     let checkpoint = output
         .checkpoint()?
         .map(|directory| open_checkpoint(&job, args, &directory, &corpus, &store, &interrupted));

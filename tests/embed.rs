@@ -271,7 +271,13 @@ fn ignore_files_are_not_obeyed() {
 #[test]
 fn globs_include_and_exclude() {
     let dir = Dir::with_corpus(&[("a.txt", "aa"), ("b.md", "bb"), ("sub/c.txt", "cc"), ("sub/d.md", "dd")]);
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&["--glob", "sub/"], &["sub/c.txt", "sub/d.md"]),
+        (&["--glob", "sub/**"], &["sub/c.txt", "sub/d.md"]),
+        (&["--glob", "./a.txt"], &["a.txt"]),
+        (&["--glob", "!sub/"], &["a.txt", "b.md"]),
+        (&["--glob", "!sub", "--glob", "sub/d.*"], &["sub/d.md"]),
+        (&["--glob", "{a,c}.{txt,md}"], &["a.txt", "sub/c.txt"]),
         (&["--glob", "*.txt"], &["a.txt", "sub/c.txt"]),
         (&["--glob", "!*.txt"], &["b.md", "sub/d.md"]),
         (&["--glob", "*.txt", "--glob", "!c.*"], &["a.txt"]),
@@ -283,6 +289,50 @@ fn globs_include_and_exclude() {
     for (options, paths) in cases {
         assert_eq!(dir.embedded(&[options, &["--force"]].concat()).paths(), paths, "{options:?}");
     }
+}
+
+/// `#` begins a comment in ignore files, and spaces at the end of their lines don't count.
+#[test]
+fn a_glob_is_no_line_of_an_ignore_file() {
+    let dir = Dir::with_corpus(&[("#a", "aa"), ("b", "bb"), ("b ", "cc"), ("!d", "dd"), ("e\\", "ee")]);
+    for (glob, path) in
+        [("#*", "#a"), ("\\#?", "#a"), ("b ", "b "), ("\\!d", "!d"), ("[!b#e]?", "!d"), ("?\\\\", "e\\\\")]
+    {
+        assert_eq!(dir.embedded(&["--glob", glob, "--force"]).paths(), [path], "{glob}");
+    }
+    assert_eq!(dir.embedded(&["--glob", "!!d", "--force"]).paths(), ["#a", "b", "b ", "e\\\\"]);
+}
+
+#[test]
+fn globs_choose_in_directories_only() {
+    let dir = Dir::with_corpus(&[("a.txt", "aa"), ("b.md", "bb")]);
+    dir.write("c.md", "cc");
+    let run = |corpora: &[&str]| {
+        dir.bowline(&["embed", "--force", "--glob", "*.txt", "-o", "out"]).args(corpora).run().expect(0)
+    };
+    let finished = run(&["corpus", "c.md"]);
+    assert_eq!(dir.output("out").paths(), ["corpus/a.txt", "c.md"]);
+    assert!(finished.stderr.starts_with("2 documents,"), "{}", finished.stderr);
+    let finished = run(&["c.md"]);
+    let notice = "bowline: --glob chooses among the files of a directory: no CORPUS is one\n1 documents,";
+    assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
+}
+
+#[test]
+fn record_files_in_a_directory_are_one_document_each_with_a_notice() {
+    let files =
+        [("a/B.JSONL", "aa"), ("a/c.csv", "bb"), ("d.jsonl", "cc"), ("e.txt", "dd"), ("f.jsonl.gz", "ee")];
+    let dir = Dir::with_corpus(&files);
+    let finished = dir.embed(&[]).run().expect(0);
+    assert_eq!(dir.output("out").paths(), ["a/B.JSONL", "a/c.csv", "d.jsonl", "e.txt", "f.jsonl.gz"]);
+    let notice = "bowline: record files and archives are one document each \
+                  (1 .csv, 2 .jsonl, 1 .jsonl.gz; such as corpus/a/B.JSONL): \
+                  unpack them into a file for each record, or leave them out with --glob '!*.JSONL'\n5 documents,";
+    assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
+    let globs = ["--glob", "!*.[jJ]*", "--glob", "!*.csv"];
+    let finished = dir.embed(&[&globs[..], &["--force"]].concat()).run().expect(0);
+    assert!(finished.stderr.starts_with("1 documents,"), "{}", finished.stderr);
+    assert_eq!(dir.embed(&["--quiet", "--force"]).run().expect(0).stderr, "");
 }
 
 #[test]
@@ -322,6 +372,66 @@ fn links_are_followed_on_request_and_each_file_is_taken_once() {
         assert_eq!(dir.output("out").paths(), expected);
         assert!(finished.stderr.contains("5 entries left out"), "{}", finished.stderr);
     }
+}
+
+#[test]
+fn links_to_folders_above_are_left_out() {
+    let dir = Dir::new();
+    for (path, text) in [
+        ("all/corpus/a.txt", "aa"),
+        ("all/corpus/sub/b.txt", "bb"),
+        ("all/sibling/c.txt", "cc"),
+        ("other/place/d.txt", "dd"),
+        ("other/e.txt", "ee"),
+        ("second/corpus/f.txt", "ff"),
+        ("second/g.txt", "gg"),
+    ] {
+        dir.write(path, text);
+    }
+    for (target, link) in [
+        ("..", "all/corpus/up"),
+        ("../../..", "all/corpus/sub/further-up"),
+        ("/", "all/corpus/root"),
+        ("up", "all/corpus/by-another-link"),
+        ("../sibling", "all/corpus/sibling"),
+        ("../../other/place", "all/corpus/place"),
+        ("..", "other/place/up"),
+        ("..", "all/corpus/sub/loop"),
+        ("../../second", "all/corpus/to-second"),
+    ] {
+        symlink(target, dir.path(link)).unwrap();
+    }
+    let run = |corpora: &[&str]| {
+        dir.bowline(&["embed", "--follow", "--force", "--no-sync", "-o", "out"]).args(corpora).run().expect(0)
+    };
+    let notice = |count: usize, link: &str| {
+        format!(
+            "bowline: links to folders above them or above CORPUS are left out ({count}; such as {link})\n"
+        )
+    };
+    let mut expected = vec![
+        "a.txt",
+        "place/d.txt",
+        "sibling/c.txt",
+        "sub/b.txt",
+        "to-second/corpus/f.txt",
+        "to-second/g.txt",
+    ];
+    for corpus in ["all/corpus", "all/corpus/"] {
+        let finished = run(&[corpus]);
+        assert_eq!(dir.output("out").paths(), expected);
+        assert!(finished.stderr.starts_with(&notice(5, "all/corpus/by-another-link")), "{}", finished.stderr);
+        assert!(finished.stderr.contains("6 documents, 6 entries left out"), "{}", finished.stderr);
+    }
+    // A folder that contains another CORPUS is above, too.
+    expected.truncate(4);
+    let finished = run(&["all/corpus", "second/corpus"]);
+    let expected: Vec<_> = expected.iter().map(|path| format!("all/corpus/{path}")).collect();
+    assert_eq!(dir.output("out").paths(), [&expected[..], &["second/corpus/f.txt".to_owned()]].concat());
+    assert!(finished.stderr.starts_with(&notice(6, "all/corpus/by-another-link")), "{}", finished.stderr);
+    // What is above one CORPUS and in another is walked from there.
+    let finished = run(&["all"]);
+    assert!(finished.stderr.starts_with(&notice(3, "all/corpus/place/up")), "{}", finished.stderr);
 }
 
 #[test]

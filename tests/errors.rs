@@ -4,7 +4,10 @@
 //! Exit codes: 2 wrong usage, 1 could not finish, 3 finished with failed documents.
 
 use crate::support::{Dir, Finished, Invocation, processes, wrapper};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
 fn pets() -> Dir {
@@ -137,30 +140,100 @@ fn nothing_but_what_is_left_out() {
     let dir = Dir::with_corpus(&[(".hidden", "cat")]);
     let line = refused(&dir, dir.embed(&[]), 1);
     assert_eq!(line, "corpus: no documents found (--hidden and --glob decide what is left out)");
-    let line = refused(&pets(), pets().embed(&["--glob", "*.md"]), 1);
+    let line = refused(&dir, dir.embed(&["--hidden", "--glob", "!.*"]), 1);
     assert_eq!(line, "corpus: no documents found (--hidden and --glob decide what is left out)");
 }
 
 #[test]
 fn corpus_that_is_no_file() {
     let dir = pets();
-    nix::unistd::mkfifo(&dir.path("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&dir.path("pipe"), Mode::S_IRWXU).unwrap();
     for special in ["/dev/null", "pipe"] {
         let line = refused(&dir, dir.bowline(&["embed", "-o", "out", special]), 1);
-        assert_eq!(line, format!("{special}: neither a directory nor a regular file"));
+        let said = format!("{special}: neither a directory nor a regular file: put its text into a file");
+        assert_eq!(line, said);
     }
 }
 
 #[test]
 fn kinds_of_input_that_are_not_read_yet() {
     let dir = pets();
-    for name in ["table.csv", "lines.jsonl", "text.txt.gz", "COLUMNS.PARQUET"] {
+    let record = "write the text of each record into a file of its own";
+    let packed = "unpack it first";
+    for (name, ending, next) in [
+        ("table.csv", ".csv", record),
+        ("lines.jsonl", ".jsonl", record),
+        ("LINES.NDJSON", ".ndjson", record),
+        ("COLUMNS.PARQUET", ".parquet", record),
+        ("text.txt.gz", ".gz", packed),
+        ("lines.jsonl.gz", ".jsonl.gz", packed),
+        ("texts.tar.gz", ".tar.gz", packed),
+        ("texts.tgz", ".tgz", packed),
+        ("texts.tar", ".tar", packed),
+        ("Texts.Zip", ".zip", packed),
+    ] {
         dir.write(name, "the cat");
-        let line = refused(&dir, dir.bowline(&["embed", "-o", "out", name]), 1);
-        assert!(
-            line.starts_with(&format!("{name}: .")) && line.contains("input is not supported yet"),
-            "{line}"
-        );
+        let line = refused(&dir, dir.bowline(&["embed", "-o", "out", "corpus", name]), 1);
+        let said = format!("{name}: {ending} input is not supported yet: {next}");
+        assert!(line.starts_with(&said), "{line}");
+    }
+}
+
+#[test]
+fn corpora_that_people_mean_otherwise() {
+    let dir = pets();
+    for (corpus, said) in [
+        (
+            "-",
+            "-: standard input is not supported yet: put its text into a file, or write ./- for a file of that name",
+        ),
+        ("https://example.org/a.txt", "(download it first: a CORPUS is a directory or a file)"),
+        ("corpus/*.txt", "(the shell has not expanded it: give the directory, and the pattern with --glob)"),
+        ("~/corpus", "(the shell expands ~ only at the beginning and unquoted)"),
+    ] {
+        let line = refused(&dir, dir.bowline(&["embed", "-o", "out", corpus]), 1);
+        assert!(line.starts_with(&format!("{corpus}: ")) && line.ends_with(said), "{line}");
+    }
+    assert!(misused(&dir, &["embed", "-o", "out", ""]).contains("CORPUS"));
+    // A file that has such a name is read.
+    dir.write("-", "cat");
+    dir.write("[a]*.txt", "dog");
+    dir.bowline(&["embed", "-o", "out", "./-", "[a]*.txt"]).run().expect(0);
+    assert_eq!(dir.output("out").terms(), ["cat", "dog"]);
+}
+
+#[test]
+fn globs_that_match_no_file_get_advice() {
+    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("sub/b.txt", "dog"), (".c", "cow")]);
+    let name = "a glob without a slash is a name, one with a slash a path beneath CORPUS";
+    for (globs, hint) in [
+        (&["sub"][..], "--glob 'sub' names a folder: 'sub/' takes all that is beneath it".to_owned()),
+        (&["*.md"], format!("no file matches --glob '*.md': {name}")),
+        (&["b.txt/", "/b.txt"], format!("no file matches --glob 'b.txt/', '/b.txt': {name}")),
+        (&["corpus/a.txt"], format!("no file matches --glob 'corpus/a.txt': {name}")),
+        (&[".c"], "no file matches --glob '.c': hidden ones need --hidden".to_owned()),
+    ] {
+        let options: Vec<_> = globs.iter().flat_map(|glob| ["--glob", glob]).collect();
+        let line = refused(&dir, dir.embed(&options), 1);
+        assert_eq!(line, format!("corpus: no documents found ({hint})"));
+    }
+    // Where others match, it is a notice.
+    let finished = dir.embed(&["--glob", "a.txt", "--glob", "sub", "--glob", "!*.rst"]).run().expect(0);
+    let notice = "bowline: --glob 'sub' names a folder: 'sub/' takes all that is beneath it\n1 documents,";
+    assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
+}
+
+#[test]
+fn globs_without_a_meaning_are_wrong_usage() {
+    let dir = pets();
+    for (glob, what) in [
+        ("", "names no file: '**' matches all of them"),
+        ("!", "names no file: '**' matches all of them"),
+        ("./", "names no file: '**' matches all of them"),
+        ("../corpus/*", "leaves CORPUS: a glob is a path beneath it"),
+    ] {
+        let line = refused(&dir, dir.embed(&["--glob", glob]), 2);
+        assert_eq!(line, format!("--glob: '{glob}' {what}"));
     }
 }
 
@@ -572,6 +645,67 @@ fn nothing_but_an_unreadable_directory() {
     assert!(finished.stderr.contains("corpus/folder: Permission denied"), "{}", finished.stderr);
 }
 
+#[test]
+fn what_is_unreadable_behind_a_link_has_the_links_path() {
+    let Some(user) = wrapper::unprivileged() else { return };
+    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("sub/b.txt", "dog")]);
+    dir.write("closed/inner/c.txt", "cow");
+    dir.write("shut/d.txt", "cow");
+    // The first folder can be neither listed nor entered, the second can be listed only.
+    symlink("../../closed", dir.path("corpus/sub/list")).unwrap();
+    symlink("../../shut/d.txt", dir.path("corpus/sub/file")).unwrap();
+    symlink("../closed/inner", dir.path("corpus/folder")).unwrap();
+    let _modes = (dir.chmod(".", 0o777), dir.chmod("closed", 0), dir.chmod("shut", 0o644));
+    for corpus in ["corpus", "corpus/"] {
+        let options = ["embed", "--follow", "--force", "-o", "out", corpus];
+        let finished = dir.through(&user).args(&options).run().expect(3);
+        let said = "bowline: corpus/folder: Permission denied\n\
+                    bowline: corpus/sub/file: Permission denied\n\
+                    bowline: corpus/sub/list: Permission denied\n2 documents,";
+        assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
+        assert_eq!(dir.output("out").paths(), ["a.txt", "sub/b.txt"]);
+    }
+}
+
+#[test]
+fn a_folder_that_opens_and_can_not_be_listed_is_named() {
+    let dir = Dir::with_corpus(&[("a.txt", "cat"), ("sub/folder/b.txt", "dog"), ("z.txt", "cat")]);
+    dir.write("elsewhere/c.txt", "cow");
+    symlink("../elsewhere", dir.path("corpus/link")).unwrap();
+    for (folder, shown, follow) in [
+        ("corpus/sub/folder", "corpus/sub/folder", &[][..]),
+        ("corpus/sub/folder", "corpus/sub/folder", &["--follow"]),
+        ("elsewhere", "corpus/link", &["--follow"]),
+    ] {
+        let path = dir.path(folder).canonicalize().unwrap();
+        let path = path.to_str().expect("a path of UTF-8");
+        let Some(fault) = wrapper::failing_at("inject=getdents64:error=EIO", path) else { return };
+        let options = [&["embed", "--force", "-o", "out", "corpus"][..], follow].concat();
+        let finished = dir.through(&fault).args(&options).workers(Some("1")).run().expect(3);
+        let said = format!("bowline: {shown}: I/O error\n");
+        assert!(finished.stderr.starts_with(&said), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_path_that_is_too_long_for_the_system_is_named() {
+    let dir = Dir::with_corpus(&[("a.txt", "cat")]);
+    // Deeper than a path can be: each folder is made from within the one above it.
+    let name = "d".repeat(200);
+    let mut folder: OwnedFd = fs::File::open(dir.path("corpus")).unwrap().into();
+    for _ in 0..25 {
+        mkdirat(&folder, name.as_str(), Mode::S_IRWXU).unwrap();
+        folder = openat(&folder, name.as_str(), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    }
+    for follow in [&[][..], &["--follow"]] {
+        let finished = dir.embed(&[follow, &["--force"]].concat()).run().expect(3);
+        let first = finished.stderr.lines().next().unwrap_or_default();
+        assert!(first.starts_with(&format!("bowline: corpus/{name}/")), "{first}");
+        assert!(first.ends_with(": File name too long"), "{first}");
+        assert_eq!(dir.output("out").paths(), ["a.txt"]);
+    }
+}
+
 /// The line of a run whose output lies on a disk of 16 KiB. The wrapper prints what is left there: nothing.
 fn on_small_disk(dir: &Dir) -> Option<String> {
     let disk = wrapper::small_disk("16k")?;
@@ -636,7 +770,7 @@ fn what_no_run_has_left_stays() {
     dir.write("mixed.partial/mixed.0123abcd.checkpoint/0/thesis.txt", "years of work");
     symlink("precious", dir.path("link.partial")).unwrap();
     dir.write("file.partial", "more work");
-    nix::unistd::mkfifo(&dir.path("pipe.partial"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&dir.path("pipe.partial"), Mode::S_IRWXU).unwrap();
     for (target, said) in [
         ("foreign", "contains chapters, which no run has left, so it is not replaced"),
         (

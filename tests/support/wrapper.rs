@@ -146,6 +146,12 @@ pub fn failing(call: &'static str) -> Option<Vec<&'static str>> {
     works("strace", &probe, "system calls that fail: there is no strace").then_some(wrapper)
 }
 
+/// The same, only for calls that are about the file or folder with this absolute path.
+pub fn failing_at<'a>(call: &'static str, path: &'a str) -> Option<Vec<&'a str>> {
+    let wrapper = failing(call)?;
+    Some([&wrapper[..1], &["-P", path], &wrapper[1..]].concat())
+}
+
 /// A command under which `disk`, a directory of the test, lies on a file system that can't reserve room.
 pub fn disk_without_reservation() -> Option<Vec<&'static str>> {
     let script = "mount -t ramfs ramfs disk || exit 77; exec \"$@\"";

@@ -1,0 +1,289 @@
+//! The CORPUS arguments: each looked at, opened and walked, and what people should know about it put into words.
+//!
+//! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
+//! `a.txt`), CORPUS after CORPUS.
+
+use super::display_path;
+use super::globs::{GlobUse, Globs};
+use super::records::{self, RecordFiles};
+use super::walk::{Inode, Walk, add_folders_above};
+use anyhow::Result;
+use bowline_workers::documents::Documents;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, SFlag, stat};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+/// Which files become documents.
+#[derive(Clone, Debug, Default)]
+pub struct WalkSettings {
+    /// Globs as `--glob` takes them.
+    pub globs: Vec<String>,
+    /// Whether hidden files and folders are documents too.
+    pub hidden: bool,
+    /// Whether links are followed. Then each file and folder is taken once: by the first path that leads to it, in
+    /// the order of names, folder by folder.
+    pub follow: bool,
+    /// Threads that read folders, unless links are followed.
+    pub threads: usize,
+    /// Not 0 once the walk is to end where it is.
+    pub interrupted: Arc<AtomicUsize>,
+    /// Device and inode of what the run writes itself: no documents, wherever it lies.
+    pub own: Vec<(u64, u64)>,
+}
+
+/// The documents, and what is not among them.
+#[derive(Debug)]
+pub struct Corpus {
+    /// The documents, in row order.
+    pub documents: Arc<Documents>,
+    /// Entries left out because they are hidden, excluded by a glob, links, or special files.
+    pub left_out: u64,
+    /// Directories that could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+    /// What people should know before they rely on the documents, a line each.
+    pub notices: Vec<String>,
+}
+
+/// Why a corpus can't be made out.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// A CORPUS that can't be opened.
+    #[error("{}: {}{}", shown(path), words(*cause), hint(path, *cause))]
+    Unreadable {
+        /// The CORPUS.
+        path: PathBuf,
+        /// What the system says.
+        cause: Errno,
+    },
+    /// Standard input.
+    #[error(
+        "-: standard input is not supported yet: put its text into a file, or write ./- for a file of that name"
+    )]
+    StandardInput,
+    /// A CORPUS that is neither a directory nor a file.
+    #[error("{}: neither a directory nor a regular file: put its text into a file", shown(path))]
+    Special {
+        /// The CORPUS.
+        path: PathBuf,
+    },
+    /// A kind of input that this version can't read.
+    #[error("{}: {ending} input is not supported yet: {}", shown(path), records::advice(ending))]
+    Unsupported {
+        /// The CORPUS.
+        path: PathBuf,
+        /// The ending of its name.
+        ending: String,
+    },
+    /// Nothing to embed.
+    #[error("{}: no documents found{hint}", shown(path))]
+    Empty {
+        /// The first CORPUS.
+        path: PathBuf,
+        /// What may have left them out.
+        hint: String,
+    },
+}
+
+fn shown(path: &Path) -> String {
+    display_path(path.as_os_str().as_bytes())
+}
+
+/// The system's words for an error.
+fn words(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EMFILE => "Too many open files (ulimit -n allows more)",
+        errno => errno.desc(),
+    }
+}
+
+/// What may be meant by a CORPUS that isn't there.
+fn hint(path: &Path, cause: Errno) -> &'static str {
+    let name = path.as_os_str().as_bytes();
+    let has = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
+    match cause {
+        Errno::ENOENT if has(b"://") => " (download it first: a CORPUS is a directory or a file)",
+        Errno::ENOENT if name.starts_with(b"~") => {
+            " (the shell expands ~ only at the beginning and unquoted)"
+        }
+        Errno::ENOENT if name.iter().any(|byte| b"*?[{".contains(byte)) => {
+            " (the shell has not expanded it: give the directory, and the pattern with --glob)"
+        }
+        _ => "",
+    }
+}
+
+/// A CORPUS that was looked at.
+enum Argument {
+    Directory(OwnedFd),
+    File,
+}
+
+impl Argument {
+    fn open(path: &Path) -> Result<Self, CorpusError> {
+        if path.as_os_str() == "-" {
+            return Err(CorpusError::StandardInput);
+        }
+        let unreadable = |cause| CorpusError::Unreadable { path: path.to_owned(), cause };
+        let kind = stat(path).map_err(unreadable)?.st_mode;
+        match SFlag::from_bits_truncate(kind) & SFlag::S_IFMT {
+            SFlag::S_IFDIR => {
+                let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                open(path, flags, Mode::empty()).map(Argument::Directory).map_err(unreadable)
+            }
+            SFlag::S_IFREG => match records::ending(path.as_os_str().as_bytes()) {
+                Some(ending) => Err(CorpusError::Unsupported { path: path.to_owned(), ending }),
+                None => Ok(Argument::File),
+            },
+            _ => Err(CorpusError::Special { path: path.to_owned() }),
+        }
+    }
+}
+
+/// Finds the documents of all `arguments`, in their order; some of them, if it was interrupted.
+///
+/// # Errors
+/// If one of them can't be opened, or there is no document at all.
+pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus> {
+    let globs = Globs::new(&settings.globs)?;
+    let opened = arguments.iter().map(|path| Argument::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let directories = opened.iter().filter_map(|argument| match argument {
+        Argument::Directory(directory) => Some(directory),
+        Argument::File => None,
+    });
+    let has_directories = directories.clone().next().is_some();
+    let mut above = HashSet::new();
+    if settings.follow {
+        directories.for_each(|directory| add_folders_above(directory, &mut above));
+    }
+    let documents = Documents::following(settings.follow);
+    let mut discovery = Discovery {
+        settings,
+        globs: &globs,
+        above,
+        documents,
+        left_out: 0,
+        unreadable: Vec::new(),
+        links_up: Vec::new(),
+        records: RecordFiles::default(),
+        used: GlobUse::default(),
+    };
+    for (path, argument) in arguments.iter().zip(opened) {
+        match argument {
+            Argument::Directory(directory) => discovery.add_directory(path, directory, arguments.len() == 1),
+            Argument::File => {
+                discovery.documents.add_root(None, Vec::new());
+                discovery.documents.add(path.as_os_str().as_bytes());
+            }
+        }
+    }
+    Ok(discovery.finish(&arguments[0], has_directories)?)
+}
+
+/// What has been found so far.
+struct Discovery<'a> {
+    settings: &'a WalkSettings,
+    globs: &'a Globs,
+    /// The folders that contain a CORPUS, where links are followed.
+    above: HashSet<Inode>,
+    documents: Documents,
+    left_out: u64,
+    unreadable: Vec<(PathBuf, String)>,
+    /// Links that lead to a folder above, as they are written.
+    links_up: Vec<String>,
+    records: RecordFiles,
+    used: GlobUse,
+}
+
+impl Discovery<'_> {
+    fn add_directory(&mut self, argument: &Path, directory: OwnedFd, is_single: bool) {
+        let WalkSettings { hidden, follow, threads, interrupted, own, .. } = self.settings;
+        let walk = Walk {
+            root: directory.as_fd(),
+            globs: self.globs,
+            hidden: *hidden,
+            follow: *follow,
+            own,
+            interrupted,
+        };
+        let mut found = walk.run(*threads, &self.above);
+        found.paths.sort_unstable();
+        let mut written = argument.as_os_str().as_bytes().to_vec();
+        if written.last() != Some(&b'/') {
+            written.push(b'/');
+        }
+        self.left_out += found.left_out;
+        self.used.merge(&found.used);
+        self.links_up.extend(found.links_up.iter().map(|path| display_path(&[&written, &path[..]].concat())));
+        self.unreadable.extend(found.unreadable.into_iter().map(|(path, errno)| {
+            let path =
+                if path.is_empty() { argument.to_owned() } else { argument.join(OsStr::from_bytes(&path)) };
+            let cause = match errno {
+                // It was a folder when the folder above it was read.
+                Errno::ELOOP if !follow => "replaced by a link meanwhile",
+                errno => words(errno),
+            };
+            (path, cause.to_owned())
+        }));
+        self.unreadable.sort();
+        found.paths.iter().for_each(|path| self.records.count(&written, path));
+        self.documents.add_root(Some(directory), if is_single { Vec::new() } else { written });
+        found.paths.iter().for_each(|path| self.documents.add(path));
+    }
+
+    /// The corpus, or why there is none. `first` is the first CORPUS.
+    fn finish(self, first: &Path, has_directories: bool) -> Result<Corpus, CorpusError> {
+        let globs = match (self.globs.is_empty(), has_directories) {
+            (true, _) => None,
+            (false, true) => self.globs.advice(&self.used),
+            (false, false) => {
+                Some("--glob chooses among the files of a directory: no CORPUS is one".to_owned())
+            }
+        };
+        let links = self.links_up.first().map(|link| {
+            let count = self.links_up.len();
+            format!("links to folders above them or above CORPUS are left out ({count}; such as {link})")
+        });
+        if self.documents.is_empty() {
+            let usual =
+                || (self.left_out > 0).then(|| "--hidden and --glob decide what is left out".to_owned());
+            let unreadable = self.unreadable.first().map(|(path, cause)| format!("{}: {cause}", shown(path)));
+            let hint = unreadable.or(globs).or(links).or_else(usual);
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            return Err(CorpusError::Empty { path: first.to_owned(), hint });
+        }
+        let Discovery { documents, left_out, unreadable, records, .. } = self;
+        let notices = [globs, links, records.notice()].into_iter().flatten().collect();
+        Ok(Corpus { documents: Arc::new(documents), left_out, unreadable, notices })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_that_is_interrupted_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..1000 {
+            let folder = dir.path().join(format!("{}", number / 50));
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(format!("{number}.txt")), "text").unwrap();
+        }
+        for (follow, threads) in [(false, 1), (false, 2), (true, 1)] {
+            let found = |signal: usize| {
+                let interrupted = Arc::new(AtomicUsize::new(signal));
+                let settings = WalkSettings { follow, threads, interrupted, ..WalkSettings::default() };
+                discover(&[dir.path().to_owned()], &settings).map_or(0, |corpus| corpus.documents.len())
+            };
+            assert_eq!(found(0), 1000);
+            assert!(found(15) < 100, "{follow} {threads}");
+        }
+    }
+}
