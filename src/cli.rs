@@ -541,14 +541,29 @@ pub fn parse<T: FromArgMatches>(command: clap::Command) -> Result<T, ExitCode> {
     Err(ExitCode::from(shown.exit_code() as u8))
 }
 
-/// The command line's definition. A negative number is the value of an option, however wrong, and not an option.
+/// The command line's definition.
 pub fn command() -> clap::Command {
-    let taking = |argument: Arg| match argument.get_long().is_some() && argument.get_action().takes_values() {
-        true => argument.allow_negative_numbers(true),
+    with_negative_numbers(Cli::command())
+}
+
+/// `command`, whose options take what begins with a hyphen as their value if they ask for a number: it is a wrong one, and
+/// their own messages say so.
+pub fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let asks_for_a_number = |argument: &Arg| {
+        let names = argument.get_value_names().unwrap_or_default();
+        let is_number = |name: &clap::builder::Str| NUMBERS.contains(&name.as_str());
+        argument.get_long().is_some() && names.iter().any(is_number)
+    };
+    let taking = |argument: Arg| match asks_for_a_number(&argument) {
+        true => argument.allow_hyphen_values(true),
         false => argument,
     };
-    Cli::command().mut_subcommand("embed", |embed| embed.mut_args(taking))
+    command.mut_subcommands(|command| command.mut_args(taking))
 }
+
+/// What values of options are called that are numbers.
+const NUMBERS: [&str; 10] =
+    ["N", "K", "S", "SIZE", "NUMBER", "SECONDS", "MILLISECONDS", "LIST", "N|SHARE", "MIN[:MAX]"];
 
 /// A number of bytes: a plain number, or one with K, M, G or T (powers of 1024), `B` and `iB` allowed.
 fn parse_size(text: &str) -> Result<u64, String> {

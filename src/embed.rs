@@ -92,6 +92,11 @@ impl Job {
             (_, None) => IdfSource::None,
             (None, Some(formula)) => IdfSource::Corpus(formula),
             (Some(earlier), Some(_)) => {
+                if settings.values.weight == WeightChoice::Bm25 && earlier.mean_length == 0.0 {
+                    anyhow::bail!(
+                        "the output given by --vocabulary has no tokens, so bm25 has no mean length"
+                    );
+                }
                 let idf = earlier_idf(earlier, &settings)?.unwrap_or_default();
                 IdfSource::Earlier(idf, earlier.mean_length)
             }

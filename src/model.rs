@@ -6,7 +6,7 @@ use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULAR
 use crate::settings::Settings;
 use crate::usage_error::UsageError;
 use crate::word_list::{self, WordList};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::lexicon::FixedVocabulary;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -76,7 +76,9 @@ impl Model {
             bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
         }
         let (mut terms, mut idf) = (Vec::new(), Vec::new());
-        for line in lines {
+        for (line, number) in lines.into_iter().zip(1..) {
+            let is_idf = line.idf.is_none_or(|idf| idf >= 0.0);
+            ensure!(is_idf, "{VOCABULARY}: line {number}: its idf is no number from 0 on");
             terms.push(line.term.into_owned().into_bytes().into_boxed_slice());
             earlier.frequencies.push(line.df);
             // An infinite idf has no number in JSON.

@@ -396,6 +396,13 @@ fn negative_numbers_are_values_of_their_options() {
         assert!(said.starts_with(&format!("error: invalid value '-1' for '{option} <")), "{said}");
         assert!(!said.contains("tip:") && !said.contains("digit"), "{said}");
     }
+    for (option, value) in [("--memory", "-1M"), ("--ngrams", "-1:2"), ("--k1", "-inf"), ("--max-df", "-0.5")]
+    {
+        let said = misused(&dir, &["embed", "-o", "out", option, value, "corpus"]);
+        assert!(said.starts_with(&format!("error: invalid value '{value}' for '{option} <")), "{said}");
+    }
+    let said = misused(&dir, &["inspect", "corpus", "--top", "-1"]);
+    assert!(said.starts_with("error: invalid value '-1' for '--top <N>'"), "{said}");
 }
 
 #[test]

@@ -285,6 +285,11 @@ fn settings_that_no_command_line_gives_are_refused() {
             "manifest.json: n_features: ",
         ),
         (
+            "a negative length",
+            manifest(&output, |m| m["counts"]["mean_length"] = json!(-1.0)),
+            "manifest.json: mean_length: ",
+        ),
+        (
             "more columns than terms",
             manifest(&output, |m| m["counts"]["columns"] = json!(5)),
             "not as many lines",
@@ -319,6 +324,11 @@ fn a_crafted_vocabulary_is_refused() {
             bytes(&"{\"term\":\"cat\",\"df\":1}\n".repeat(4)),
             "line 2: the term `cat` stands there a second",
         ),
+        (
+            "a negative idf",
+            bytes(&lines.replacen("\"idf\":", "\"idf\":-", 1)),
+            "vocabulary.jsonl: line 1: its idf is no number from 0 on",
+        ),
         ("4 GiB", Craft::Huge(lines.clone().into_bytes()), "vocabulary.jsonl: out of memory"),
         ("a pipe", Craft::Pipe, "vocabulary.jsonl: not a file"),
         ("no file", Craft::Missing, "vocabulary.jsonl: No such file"),
@@ -333,6 +343,8 @@ fn a_crafted_vocabulary_is_refused() {
         ("a header of 4 GiB", Craft::Bytes(npy(2, HUGE as usize - 16, "{}", b""))),
         ("4 GiB", Craft::Huge(far)),
         ("integers", Craft::Bytes(array("<i8", "(8,)", &[0; 64]))),
+        ("negative numbers", Craft::Bytes(array("<f8", "(8,)", &(-1f64).to_le_bytes().repeat(8)))),
+        ("no numbers", Craft::Bytes(array("<f8", "(8,)", &f64::NAN.to_le_bytes().repeat(8)))),
     ] {
         refuses(&dir, &arguments, what, "idf.npy", &craft, "--vocabulary out: idf.npy: ");
     }

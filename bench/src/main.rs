@@ -29,7 +29,7 @@ use clap::CommandFactory as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let command = BenchProgram::command();
+    let command = cli::with_negative_numbers(BenchProgram::command());
     // Usage and errors name `bowline` where that is the program the user started.
     let command = match std::env::var_os(bowline::bench_program::MEASURED) {
         Some(_) => command.bin_name("bowline"),

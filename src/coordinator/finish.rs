@@ -471,6 +471,13 @@ impl Finish {
         };
         self.crew.run(supervision, &mut work)?;
         work.reports.sort_unstable_by_key(|(task, _)| start(task));
+        // The first one in the order of rows, whichever came first in time.
+        let mut reports = work.reports.iter().map(|&(_, report)| report);
+        if let Some(Report::NotFinite { row, column }) =
+            reports.find(|report| matches!(report, Report::NotFinite { .. }))
+        {
+            return Err(RunError::NotFinite { row, column });
+        }
         Ok(work.reports)
     }
 }
@@ -531,10 +538,8 @@ impl Work for FinishWork {
     }
 
     fn reported(&mut self, _desk: usize, task: Task, report: Report) -> Result<(), RunError> {
-        match report {
-            Report::Broken { .. } => return Err(broken(task, report)),
-            Report::NotFinite { row, column } => return Err(RunError::NotFinite { row, column }),
-            _ => {}
+        if matches!(report, Report::Broken { .. }) {
+            return Err(broken(task, report));
         }
         self.reports.push((task, report));
         self.attempts = 0;

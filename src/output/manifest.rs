@@ -3,7 +3,7 @@
 
 use super::{MANIFEST, OpenOutput};
 use crate::settings::Settings;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 
@@ -58,6 +58,8 @@ impl ManifestFile {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let manifest: ManifestFile = serde_json::from_slice(bytes)?;
         manifest.settings.check()?;
+        let mean = manifest.counts.mean_length;
+        ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: a number from 0 on");
         Ok(manifest)
     }
 

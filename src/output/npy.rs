@@ -2,7 +2,7 @@
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
 use super::OpenOutput;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::room;
 use bowline_workers::plan::Dtype;
 use bowline_workers::protocol::Layout;
@@ -111,6 +111,12 @@ pub fn read_idf(output: &OpenOutput, name: &str, length: usize) -> Result<Vec<f6
     let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
     let mut values = Vec::new();
     values.try_reserve_exact(length)?;
+    let is_negative =
+        |bytes: &[u8; 8]| f64::from_le_bytes(*bytes) < 0.0 || f64::from_le_bytes(*bytes).is_nan();
+    ensure!(
+        !bytes[start..].as_chunks::<8>().0.iter().any(is_negative),
+        "holds an idf that is no number from 0 on"
+    );
     values.extend(bytes[start..].as_chunks::<8>().0.iter().map(|bytes| {
         let idf = f64::from_le_bytes(*bytes);
         if idf.is_finite() && idf.to_bits() != NO_IDF.to_bits() { idf } else { f64::INFINITY }

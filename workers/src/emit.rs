@@ -293,20 +293,29 @@ struct NotFinite(usize);
 /// Divides the values by their norm. A row of zeroes stays.
 ///
 /// # Errors
-/// If the norm is not finite: then the values would become zeroes or no numbers. The largest value is to blame.
+/// If a value is not finite.
 fn normalise(values: &mut [f64], norm: Norm) -> Result<(), NotFinite> {
-    let length = match norm {
-        Norm::None => return Ok(()),
+    let length = |values: &[f64]| match norm {
+        Norm::None => 1.0,
         Norm::L1 => values.iter().map(|value| value.abs()).sum::<f64>(),
         Norm::L2 => values.iter().map(|value| value * value).sum::<f64>().sqrt(),
     };
-    if !length.is_finite() {
-        let size = |cell: &usize| values[*cell].abs();
-        let largest = (0..values.len()).max_by(|one, other| size(one).total_cmp(&size(other)));
-        return Err(NotFinite(largest.unwrap_or(0)));
+    let mut divisor = length(values);
+    if !divisor.is_normal() {
+        // There is nothing to divide, or the sum was too large or too small for a number: then smaller or larger values have
+        // the same quotients.
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(NotFinite(at));
+        }
+        if largest == 0.0 {
+            return Ok(());
+        }
+        values.iter_mut().for_each(|value| *value /= largest);
+        divisor = length(values);
     }
-    if length > 0.0 {
-        values.iter_mut().for_each(|value| *value /= length);
+    if norm != Norm::None {
+        values.iter_mut().for_each(|value| *value /= divisor);
     }
     Ok(())
 }
@@ -328,7 +337,14 @@ mod tests {
         let mut zeroes = [0.0; 3];
         normalise(&mut zeroes, Norm::L2).unwrap();
         assert_eq!(zeroes, [0.0; 3]);
-        assert_eq!(normalise(&mut [1.0, -1e200, 1e199], Norm::L2), Err(NotFinite(1)));
+        for scale in [1e-300, 1e-200, 1e200, 1e308] {
+            for (norm, expected) in [(Norm::L2, 0.6), (Norm::L1, 3.0 / 7.0)] {
+                let mut values = [3.0 * scale / 4.0, -scale];
+                normalise(&mut values, norm).unwrap();
+                assert!((values[0] - expected).abs() < 1e-15, "{scale}: {values:?}");
+            }
+        }
+        assert_eq!(normalise(&mut [1.0, f64::INFINITY, 1e199], Norm::L2), Err(NotFinite(1)));
         assert_eq!(normalise(&mut [1.0, f64::NAN], Norm::L1), Err(NotFinite(1)));
     }
 }

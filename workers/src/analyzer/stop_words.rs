@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn every_language_has_a_list() {
         for language in languages() {
-            assert!(StopWords::of_language(language).is_ok_and(|list| list.len() > 10), "{language}");
+            assert!(StopWords::of_language(language).is_ok_and(|list| !list.is_empty()), "{language}");
         }
         assert!(languages().is_sorted());
         for (language, word) in [("german", "nicht"), ("polish", "jest"), ("basque", "ala")] {
