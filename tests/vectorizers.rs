@@ -243,8 +243,7 @@ fn stop_words_of_a_language() {
     assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
     assert!(!dir.embedded(&["--stop-words", "./german", "--force"]).terms().contains(&"hund".to_owned()));
     let finished = dir.embed(&["--stop-words", "germann", "--force"]).run().expect(2);
-    let said =
-        "--stop-words germann: no such file, and no list of stop words for \"germann\"; there are afar, ";
+    let said = "--stop-words germann: no such file, and no list of stop words for \"germann\"; there are afrikaans, ";
     assert!(finished.line().starts_with(said), "{}", finished.stderr);
 }
 

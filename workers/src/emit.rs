@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(zeroes, [0.0; 3]);
         for scale in [1e-300, 1e-200, 1e200, 1e308] {
             for (norm, expected) in [(Norm::L2, 0.6), (Norm::L1, 3.0 / 7.0)] {
-                let mut values = [3.0 * scale / 4.0, -scale];
+                let mut values = [0.75 * scale, -scale];
                 normalise(&mut values, norm).unwrap();
                 assert!((values[0] - expected).abs() < 1e-15, "{scale}: {values:?}");
             }
