@@ -134,6 +134,12 @@ pub struct NeverEqual {
 /// Entries that a notice names.
 const NAMED: usize = 3;
 
+/// Characters of an entry that a notice shows.
+const SHOWN: usize = 40;
+
+/// Entries that are checked where a pattern finds words: each may take it many steps.
+const MAX_BY_PATTERN: usize = 10_000;
+
 impl NeverEqual {
     /// Which of `terms` can't be terms of `text` (word n-grams among them), after `sieve`.
     ///
@@ -142,10 +148,12 @@ impl NeverEqual {
     pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, sieve: &Sieve) -> Result<Self> {
         let mut checker = Checker::new(text)?;
         let mut never = NeverEqual::default();
-        for term in terms.filter(|term| !checker.can_be(term, sieve)) {
+        let has_pattern = text.analyzer == Analyzer::Word && !checker.is_default;
+        let most = if has_pattern { MAX_BY_PATTERN } else { usize::MAX };
+        for term in terms.take(most).filter(|term| !checker.can_be(term, sieve)) {
             never.count += 1;
             if never.first.len() < NAMED {
-                never.first.push(term.to_owned());
+                never.first.push(term.chars().take(SHOWN).collect());
             }
         }
         Ok(never)
