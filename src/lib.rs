@@ -1,6 +1,6 @@
 //! The coordinator's side of bowline: the commands, without the program around them.
 //!
-//! A library so that more than `main` can call them: the benchmarks (`bench/`) and the fuzz targets (`fuzz/`) do. docs/ARCHITECTURE.md tells who
+//! A library so that more than `main` can call them: the benchmarks (`bench/`) and the fuzz targets (`fuzz/`) do. docs/ARCHITECTURE.md lists who
 //! imports whom.
 
 pub mod bench_program;

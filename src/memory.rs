@@ -98,7 +98,7 @@ fn data_left() -> Option<u64> {
     left_of(hard, "VmData:")
 }
 
-/// What is left of a limit on what the kernel tells in that line of `/proc/self/status`.
+/// What is left of a limit on the figure in that line of `/proc/self/status`.
 fn left_of(limit: u64, field: &str) -> Option<u64> {
     let held = || kernel_bytes("/proc/self/status", field).unwrap_or_else(peak_memory);
     (limit != RLIM_INFINITY).then(|| limit.saturating_sub(held()))

@@ -225,7 +225,7 @@ impl Checker {
         }
         let found = &self.found.0;
         match self.kind {
-            // Where a pattern finds words with spaces in them, an n-gram can be told from its words no more.
+            // Where a pattern finds words with spaces in them, the words of an n-gram can no longer be recognized.
             Analyzer::Word if !self.is_default => {
                 found.len() > 1 || found.iter().any(|word| word == term && is_kept(word, sieve))
             }

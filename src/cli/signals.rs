@@ -23,7 +23,7 @@ pub fn watch() -> io::Result<Arc<AtomicUsize>> {
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(is_heeded) {
         signal_hook::flag::register_usize(signal, interrupted.clone(), signal as usize)?;
     }
-    // A file beyond `ulimit -f` is an error of whoever writes it, and not the end of the program without a word.
+    // A write beyond `ulimit -f` returns an error, and does not end the program without a word.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     Ok(interrupted)
 }

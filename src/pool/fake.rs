@@ -173,7 +173,7 @@ fn perform(worker: &mut Worker, tasks: &mut VecDeque<Task>, task: Task) -> Turn 
     Turn::Reported(report)
 }
 
-/// Writes over `text` in a worker's file, behind the back of whoever has mapped it.
+/// Writes over `text` in a worker's file, while another process has it mapped.
 fn spoil(file: RawFd, text: &str) {
     let path = format!("/proc/self/fd/{file}");
     let file = File::options().read(true).write(true).open(path).expect("a scratch file");
