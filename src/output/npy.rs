@@ -82,7 +82,7 @@ impl NpyFile {
 /// finite, and 0 in all arithmetic.
 const NO_IDF: f64 = -0.0;
 
-/// Writes the idf of `length` columns. One that is infinite becomes [`NO_IDF`].
+/// Writes the idf of `length` columns. One that is infinite becomes negative zero.
 ///
 /// # Errors
 /// The writer's.
