@@ -201,7 +201,7 @@ fn a_signal_ends_it_and_all_that_it_started() {
             let mut run = invocation(&dir, &arguments).start();
             let mut measured = Vec::new();
             run.until("something is measured", |run| {
-                measured = run.workers();
+                measured = run.children();
                 has_reference(&dir) && !measured.is_empty()
             });
             run.signal(signal);

@@ -463,7 +463,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
         let run = dir.embed_to("disturbed", &options).limit(Duration::from_secs(10)).start();
         let mut random = Random::new(seed);
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
-        for worker in run.workers() {
+        for worker in run.children() {
             // It may have left.
             let _ = kill(worker, Signal::SIGSTOP);
         }
@@ -481,7 +481,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
         let run = dir.embed(&["--workers", "3", "--force"]).limit(Duration::from_secs(10)).start();
         let mut random = Random::new(seed);
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
-        for worker in run.workers() {
+        for worker in run.children() {
             // It may have left.
             let _ = kill(worker, Signal::SIGSTOP);
         }

@@ -203,9 +203,15 @@ impl Running {
         killpg(self.pid(), signal).expect("the run is still there");
     }
 
+    /// The processes that the coordinator has started and that are there right now: its workers, and the one that tries
+    /// the sandbox.
+    pub fn children(&self) -> Vec<Pid> {
+        processes::children(self.pid())
+    }
+
     /// The workers that are there right now.
     pub fn workers(&self) -> Vec<Pid> {
-        processes::children(self.pid())
+        self.children().into_iter().filter(|&child| processes::ignores_ends(child)).collect()
     }
 
     /// Whether the coordinator has ended.

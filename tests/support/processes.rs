@@ -3,7 +3,7 @@
 //! A zombie is no process here: it holds nothing, and whether it is reaped is its new parent's affair.
 
 use super::invocation::TICK;
-use nix::sys::signal::killpg;
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -70,6 +70,16 @@ pub fn is_stopped(pid: Pid) -> bool {
 /// Whether a process is there and no zombie.
 pub fn is_alive(pid: Pid) -> bool {
     stat(pid).is_some_and(|stat| stat.is_alive())
+}
+
+/// Whether a process ignores SIGHUP, SIGINT and SIGTERM: a worker does so from its start on, and no other child of a
+/// coordinator.
+pub fn ignores_ends(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    let ends = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
+    ends.into_iter().all(|signal| ignored & 1 << (signal as i32 - 1) != 0)
 }
 
 /// Whether a process holds the lock of a file.
