@@ -6,6 +6,7 @@
 //! but what the program itself makes in such a directory ([`Contents`]).
 
 use crate::corpus::display_path;
+use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, bail};
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -52,22 +54,22 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// `error`, and if it is a refusal, the option that names another place.
-    pub fn with_way_out(error: anyhow::Error, option: &str) -> anyhow::Error {
+    /// `error`, as an error of the kind `kind` if it is a refusal.
+    pub fn of_kind(kind: ErrorKind, error: anyhow::Error) -> anyhow::Error {
         match error.downcast_ref::<Refusal>() {
-            Some(refusal) => anyhow::anyhow!("{refusal} (remove it, or {option} names another place)"),
+            Some(refusal) => Fault::new(kind, refusal.to_string()).into(),
             None => error,
         }
     }
 
     /// The same, and to any other error what `context` says.
-    pub fn with_way_out_or(
+    pub fn of_kind_or<C: Display + Send + Sync + 'static>(
+        kind: ErrorKind,
         error: anyhow::Error,
-        option: &str,
-        context: impl FnOnce() -> String,
+        context: impl FnOnce() -> C,
     ) -> anyhow::Error {
         match error.is::<Refusal>() {
-            true => Refusal::with_way_out(error, option),
+            true => Refusal::of_kind(kind, error),
             false => error.context(context()),
         }
     }

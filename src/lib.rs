@@ -1,28 +1,58 @@
-//! The coordinator's side of bowline: the commands, without the program around them.
+//! Bag-of-words document embeddings of a corpus: scikit-learn's answers, by processes or threads, in bounded memory.
 //!
-//! A library so that more than `main` can call them: the benchmarks (`bench/`) and the fuzz targets (`fuzz/`) do. docs/ARCHITECTURE.md lists who
-//! imports whom.
+//! [`run()`] embeds the documents of a [`Source`] by [`Settings`] into a directory, the [`Sink`]:
+//!
+//! ```
+//! use bowline::{Base, Cancel, Job, RunOptions, SettingsBuilder, Sink, Source, WeightKind, run};
+//!
+//! # let scratch = tempfile::tempdir()?;
+//! # let directory = scratch.path();
+//! # std::fs::create_dir(directory.join("corpus"))?;
+//! std::fs::write(directory.join("corpus/a.txt"), "the cat sat")?;
+//! std::fs::write(directory.join("corpus/b.txt"), "the dog")?;
+//! let settings = SettingsBuilder { weight: Some(WeightKind::Tfidf), ..SettingsBuilder::default() };
+//! let job = Job {
+//!     source: Source { paths: vec![directory.join("corpus")], ..Source::default() },
+//!     settings: settings.build(Base::default())?,
+//!     model: None,
+//!     sink: Sink::new(directory.join("embeddings")),
+//!     options: RunOptions::default(),
+//! };
+//! let summary = run(&job, &mut |_event| (), &Cancel::new())?;
+//! assert_eq!((summary.counts.documents, summary.counts.columns), (2, 4));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! docs/ARCHITECTURE.md lists who imports whom. `cli` is the command line, which is left out without the feature of that name.
 
-pub mod bench_program;
+pub mod cancel;
+#[cfg(feature = "cli")]
 pub mod cli;
 mod coordinator;
 pub mod corpus;
-pub mod embed;
+mod error;
+mod event;
 mod folder;
-pub mod inspect;
-mod matrix;
 pub mod memory;
 mod model;
 pub mod output;
 pub mod pool;
-mod progress;
-mod report;
-pub mod result_file;
-pub mod say;
+mod run;
 mod settings;
-mod usage_error;
 mod word_list;
 
-pub use coordinator::RunError;
-pub use output::ManifestFile;
-pub use usage_error::UsageError;
+pub use cancel::Cancel;
+pub use corpus::Source;
+pub use error::{Error, ErrorKind, Fault};
+pub use event::{Event, Notice, NoticeKind, Phase};
+pub use memory::MemoryLimits;
+pub use model::Model;
+pub use output::{Format, ManifestFile, Output};
+pub use pool::{Confinement, Mode, ThreadGuards};
+pub use run::{Job, RunOptions, Sink, Summary, run};
+pub use settings::{
+    AnalyzerKind, Base, Binary, Bm25, ColumnSettings, DEFAULT_PATTERN, DecodeError, Df, Dtype, FeatureKind,
+    NgramSizes, Norm, Pruning, Setting, Settings, SettingsBuilder, SettingsError, StopWordList, StripAccents,
+    Text, TokenizerKind, Values, WeightKind,
+};
+pub use word_list::stop_words;

@@ -2,8 +2,7 @@
 //!
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
-use bowline::cli::{self, Cli, Command, exit, reference, signals};
-use bowline::{bench_program, embed, inspect, say};
+use bowline::cli::{self, Cli, Command, bench_program, embed, exit, inspect, messages, reference, signals};
 use bowline_workers::distress::NotingAllocator;
 use std::io;
 use std::process::ExitCode;
@@ -20,8 +19,8 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     report_panics_but_those_of_documents();
-    exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| match &cli.command {
-        Command::Embed(args) => embed::embed(args, interrupted),
+    exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|cancel| match &cli.command {
+        Command::Embed(args) => embed::embed(args, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
         Command::Bench(args) => bench_program::run("bench", &args.arguments),
         Command::Generate(args) => bench_program::run("generate", &args.arguments),
@@ -37,10 +36,10 @@ fn report_panics_but_those_of_documents() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.to_string();
-        match text.lines().all(|line| say::printable(line) == line) {
+        match text.lines().all(|line| messages::printable(line) == line) {
             _ if bowline_workers::tally::is_in_document() => {}
             true => usual(panic),
-            false => say::say(&text),
+            false => messages::say(&text),
         }
     }));
 }

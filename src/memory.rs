@@ -1,7 +1,6 @@
 //! The memory that a run may take, and how it is shared out.
 
-use crate::cli::EmbedArgs;
-use crate::usage_error::UsageError;
+use crate::error::{ErrorKind, Fault};
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use std::fs;
@@ -13,8 +12,17 @@ const LEXICON_BYTES: u64 = 1 << 30;
 /// Bytes of memory that a worker needs to work at all.
 const LEAST_WORKER_MEMORY: u64 = 32 << 20;
 
+/// What a run may take, in bytes; `None` for what is available.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MemoryLimits {
+    /// The whole run: one half for what was counted, one for the workers.
+    pub run: Option<u64>,
+    /// Each worker's own memory.
+    pub worker: Option<u64>,
+}
+
 /// How a run's memory is shared out, in bytes.
-pub struct MemoryShares {
+pub(crate) struct MemoryShares {
     /// For segments and tables, before scratch files are used.
     pub maps: u64,
     /// Addresses for maps of scratch files beyond them; `u64::MAX` where there is no limit.
@@ -27,8 +35,8 @@ pub struct MemoryShares {
 
 impl MemoryShares {
     /// How many workers there is memory for, by the same rules; one at least.
-    pub fn most_workers(args: &EmbedArgs) -> usize {
-        let workers = match (args.worker_memory, args.memory) {
+    pub fn most_workers(limits: MemoryLimits) -> usize {
+        let workers = match (limits.worker, limits.run) {
             (Some(_), _) => u64::MAX,
             (None, Some(memory)) => memory / 2 / LEAST_WORKER_MEMORY,
             (None, None) => return workers_in_memory(),
@@ -40,7 +48,7 @@ impl MemoryShares {
     ///
     /// # Errors
     /// If that is too little for so many workers.
-    pub fn new(args: &EmbedArgs, workers: usize) -> Result<Self> {
+    pub fn new(limits: MemoryLimits, workers: usize) -> Result<Self> {
         let available = available();
         let workers = workers as u64;
         // The maps take one half of the addresses that each process has, and the rest of what it does the other.
@@ -50,24 +58,25 @@ impl MemoryShares {
             let left = allowed >> 20;
             let help =
                 format!("ulimit -v and ulimit -d leave {left}M of memory to a worker, which needs 32M");
-            return Err(UsageError(help).into());
+            return Err(Fault::new(ErrorKind::Usage, help).into());
         }
-        let worker = args.worker_memory.unwrap_or(match args.memory {
+        let worker = limits.worker.unwrap_or(match limits.run {
             Some(memory) => memory / 2 / workers,
             None => available / (workers + 1),
         });
         let worker = worker.min(allowed);
         if worker < LEAST_WORKER_MEMORY {
-            let help = match args.worker_memory {
-                Some(_) => "--worker-memory must be 32M at least".to_owned(),
-                None => format!(
-                    "--memory must be {}M at least for {workers} workers, or --workers fewer",
-                    (2 * workers * LEAST_WORKER_MEMORY) >> 20
+            let needed = (2 * workers * LEAST_WORKER_MEMORY) >> 20;
+            return Err(match limits.worker {
+                Some(_) => Fault::new(ErrorKind::WorkerMemory, "a worker needs 32M of memory at least"),
+                None => Fault::new(
+                    ErrorKind::RunMemory,
+                    format!("{workers} workers need {needed}M of memory at least"),
                 ),
-            };
-            return Err(UsageError(help).into());
+            }
+            .into());
         }
-        let maps = (args.memory.unwrap_or(available) / 2).min(addresses);
+        let maps = (limits.run.unwrap_or(available) / 2).min(addresses);
         Ok(MemoryShares { maps, addresses, worker, lexicon: (worker / 4).min(LEXICON_BYTES) })
     }
 }

@@ -3,8 +3,7 @@
 
 use crate::corpus::display_path;
 use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULARY, read_idf};
-use crate::settings::Settings;
-use crate::usage_error::UsageError;
+use crate::settings::{Settings, SettingsError};
 use crate::word_list::{self, WordList};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::lexicon::FixedVocabulary;
@@ -13,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A vocabulary that was given.
+#[derive(Clone, Debug)]
 pub struct Model {
     /// The terms, in column order; none for an earlier output of hashed features.
     pub vocabulary: Option<Arc<FixedVocabulary>>,
@@ -21,6 +21,7 @@ pub struct Model {
 }
 
 /// What an earlier output tells.
+#[derive(Clone, Debug)]
 pub struct Earlier {
     /// Its settings.
     pub settings: Settings,
@@ -38,13 +39,16 @@ impl Model {
     /// # Errors
     /// If it can't be read, is no output, or has a term twice.
     pub fn read(path: &Path, trims: bool) -> Result<Self> {
-        let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
-        let model = if path.is_dir() {
+        Self::read_unnamed(path, trims).with_context(|| display_path(path.as_os_str().as_bytes()))
+    }
+
+    /// As [`Model::read`], without the path in errors.
+    pub(crate) fn read_unnamed(path: &Path, trims: bool) -> Result<Self> {
+        if path.is_dir() {
             OpenOutput::open(path).and_then(|output| Self::read_output(&output))
         } else {
             Self::read_terms(path, trims)
-        };
-        model.with_context(shown)
+        }
     }
 
     /// A list of terms.
@@ -105,12 +109,10 @@ fn fixed(terms: Vec<Box<[u8]>>, unit: &str) -> Result<Arc<FixedVocabulary>> {
 ///
 /// # Errors
 /// Wrong usage: the run's weight needs another idf than the earlier output has.
-pub fn earlier_idf(earlier: &Earlier, settings: &Settings) -> Result<Option<Vec<f64>>, UsageError> {
+pub fn earlier_idf(earlier: &Earlier, settings: &Settings) -> Result<Option<Vec<f64>>, SettingsError> {
     let Some(formula) = settings.values.idf() else { return Ok(None) };
     match (&earlier.idf, earlier.settings.values.idf()) {
         (Some(idf), Some(theirs)) if theirs == formula => Ok(Some(idf.clone())),
-        _ => Err(UsageError(
-            "--weight needs an idf that the earlier output given by --vocabulary does not have".to_owned(),
-        )),
+        _ => Err(SettingsError::NoEarlierIdf),
     }
 }

@@ -1,12 +1,12 @@
 //! Lists of words and terms that users give: a term a line, or JSON. Reads what editors and other tools make of such a list, or
 //! refuses it with the line that is wrong; and finds the entries that no token can ever equal.
 
-use crate::cli::Analyzer;
+use crate::error::{ErrorKind, Fault};
 use crate::output::TermLine;
-use crate::settings::Text;
+use crate::settings::{AnalyzerKind, StopWordList, Text};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use bowline_workers::analyzer::pieces::Piece;
-use bowline_workers::analyzer::{self, Grams, Span, TermSink};
+use bowline_workers::analyzer::{self, Grams, Span, TermSink, stop_words};
 use bowline_workers::lexicon::Sieve;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -39,6 +39,23 @@ pub fn read(path: &Path, trims: bool) -> Result<WordList> {
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() as u64 <= MAX_BYTES, "more than {} GiB, which is no list", MAX_BYTES >> 30);
     parse(&bytes, trims)
+}
+
+/// The stop words that `argument` names: a language with a built-in list, or else a file. White space around the words of a file
+/// is dropped if `trims`. (`./german` is a file.)
+///
+/// # Errors
+/// Neither a language nor a file, or as for [`read`].
+pub fn stop_words(argument: &str, trims: bool) -> Result<StopWordList> {
+    if stop_words::list_of(argument).is_some() {
+        return Ok(StopWordList::Language(argument.to_owned()));
+    }
+    if !Path::new(argument).exists() && !argument.contains(['/', '.']) {
+        let error = stop_words::UnknownLanguage(argument.to_owned());
+        return Err(Fault::new(ErrorKind::Usage, format!("no such file, and {error}")).into());
+    }
+    let words = read(Path::new(argument), trims)?.words;
+    Ok(StopWordList::Given { words: words.into_iter().filter(|word| !word.is_empty()).collect() })
 }
 
 /// The list that these bytes are.
@@ -148,7 +165,7 @@ impl NeverEqual {
     pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, sieve: &Sieve) -> Result<Self> {
         let mut checker = Checker::new(text)?;
         let mut never = NeverEqual::default();
-        let has_pattern = text.analyzer == Analyzer::Word && !checker.is_default;
+        let has_pattern = text.analyzer == AnalyzerKind::Word && !checker.is_default;
         let most = if has_pattern { MAX_BY_PATTERN } else { usize::MAX };
         for term in terms.take(most).filter(|term| !checker.can_be(term, sieve)) {
             never.count += 1;
@@ -172,7 +189,7 @@ impl NeverEqual {
 /// Runs entries through the analyzer of a run.
 struct Checker {
     analyzer: analyzer::Analyzer,
-    kind: Analyzer,
+    kind: AnalyzerKind,
     sizes: std::ops::RangeInclusive<usize>,
     /// Whether words are found by the default pattern.
     is_default: bool,
@@ -195,7 +212,7 @@ impl Checker {
     fn new(text: &Text) -> Result<Self> {
         let mut settings = text.analysis()?;
         let sizes = text.ngrams.min as usize..=text.ngrams.max as usize;
-        if text.analyzer != Analyzer::Word {
+        if text.analyzer != AnalyzerKind::Word {
             // One character after the other is the text as n-grams are taken from it.
             settings.grams = Grams::Chars { sizes: 1..=1 };
         }
@@ -226,17 +243,17 @@ impl Checker {
         let found = &self.found.0;
         match self.kind {
             // Where a pattern finds words with spaces in them, the words of an n-gram can no longer be recognized.
-            Analyzer::Word if !self.is_default => {
+            AnalyzerKind::Word if !self.is_default => {
                 found.len() > 1 || found.iter().any(|word| word == term && is_kept(word, sieve))
             }
-            Analyzer::Word => {
+            AnalyzerKind::Word => {
                 self.sizes.contains(&found.len())
                     && found.join(" ") == term
                     && found.iter().all(|word| is_kept(word, sieve))
             }
-            Analyzer::Char => self.sizes.contains(&found.len()) && found.concat() == term,
+            AnalyzerKind::Char => self.sizes.contains(&found.len()) && found.concat() == term,
             // A short word is a term with its two spaces, however many characters are asked for.
-            Analyzer::CharWb => found.len() <= *self.sizes.end() && found.concat() == term,
+            AnalyzerKind::CharWb => found.len() <= *self.sizes.end() && found.concat() == term,
         }
     }
 }

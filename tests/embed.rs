@@ -314,7 +314,8 @@ fn globs_choose_in_directories_only() {
     assert_eq!(dir.output("out").paths(), ["corpus/a.txt", "c.md"]);
     assert!(finished.stderr.starts_with("2 documents,"), "{}", finished.stderr);
     let finished = run(&["c.md"]);
-    let notice = "bowline: --glob chooses among the files of a directory: no CORPUS is one\n1 documents,";
+    let notice =
+        "bowline: globs choose among the files of a directory: no CORPUS is one (--glob)\n1 documents,";
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
 }
 
@@ -327,7 +328,7 @@ fn record_files_in_a_directory_are_one_document_each_with_a_notice() {
     assert_eq!(dir.output("out").paths(), ["a/B.JSONL", "a/c.csv", "d.jsonl", "e.txt", "f.jsonl.gz"]);
     let notice = "bowline: record files and archives are one document each \
                   (1 .csv, 2 .jsonl, 1 .jsonl.gz; such as corpus/a/B.JSONL): \
-                  unpack them into a file for each record, or leave them out with --glob '!*.JSONL'\n5 documents,";
+                  unpack them into a file for each record, or leave them out (--glob '!*.JSONL')\n5 documents,";
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
     let globs = ["--glob", "!*.[jJ]*", "--glob", "!*.csv"];
     let finished = dir.embed(&[&globs[..], &["--force"]].concat()).run().expect(0);

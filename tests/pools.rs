@@ -1,7 +1,9 @@
 //! What both real pools promise to the coordinator. One program without a test harness: a process that forks workers
 //! must have one thread, so the pool of processes comes first.
 
-use bowline::pool::{Confinement, End, PoolError, PoolEvent, Processes, Sandbox, Threads, WorkerPool};
+use bowline::pool::{
+    Confinement, End, PoolError, PoolEvent, Processes, Sandbox, ThreadGuards, Threads, WorkerPool, limit_data,
+};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
@@ -51,7 +53,8 @@ fn main() {
     assert_eq!(left, Err(nix::errno::Errno::ECHILD), "every process was waited for");
     println!("processes: ok");
 
-    let threads = || Threads::new(2).expect("a pool");
+    let guards = ThreadGuards { hold_crashed: None, limit_memory: Some(limit_data) };
+    let threads = || Threads::new(2, guards).expect("a pool");
     conforms(&mut threads(), &worker, false);
     reports_come_in_order(&mut threads(), &worker);
     dropping_ends(threads(), &worker);

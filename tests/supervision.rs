@@ -294,7 +294,9 @@ fn a_scratch_disk_that_is_full_is_told() {
         let line = finished.line();
         assert!(line.starts_with("the corpus's rows need more disk than the "), "{mode}: {line}");
         assert!(
-            line.contains(" bytes so far, and ") && line.contains(" are free in disk (--scratch "),
+            line.contains(" bytes so far, and ")
+                && line.contains(" are free in disk: ")
+                && line.contains(" (--scratch "),
             "{line}"
         );
     }
@@ -335,7 +337,7 @@ fn a_scratch_disk_that_is_full_at_the_start_is_told() {
     let finished = dir.through(&wrapper).args(&arguments).run().expect(1);
     let line = finished.stderr.as_str();
     assert!(line.starts_with("bowline: writing the checkpoint: "), "{line}");
-    assert!(line.contains(" bytes are needed in disk/") && line.contains(" are free (--scratch "), "{line}");
+    assert!(line.contains(" bytes are needed in disk/") && line.contains(" (--scratch "), "{line}");
 }
 
 /// Without a reservation of the file system's own, the C library writes to each block instead: that, too, is a worker's to do.
@@ -400,9 +402,7 @@ fn few_processes_are_enough_for_few_workers_or_told() {
             Some(0) => assert_eq!(dir.output("out").documents().len(), 2),
             _ => {
                 refused += 1;
-                assert!(
-                    finished.expect(1).line().starts_with("starting a worker (--workers asks for fewer)")
-                );
+                assert!(finished.expect(1).line().starts_with("starting a worker: "));
             }
         }
     }
@@ -422,8 +422,10 @@ fn few_open_files_are_enough_for_few_workers() {
         let finished = limited("32", options).expect(0);
         let notice = finished.stderr.lines().next().unwrap_or_default();
         let workers = notice
-            .strip_prefix("bowline: --workers ")
-            .and_then(|rest| rest.strip_suffix(", not 13: no more open files are allowed (ulimit -n)"))
+            .strip_prefix("bowline: ")
+            .and_then(|rest| {
+                rest.strip_suffix(" workers, not 13: no more open files are allowed (ulimit -n allows more)")
+            })
             .unwrap_or_else(|| panic!("{}", finished.stderr));
         // As many as are left by the files that whoever runs the tests has open.
         assert!((1..=4).contains(&workers.parse::<u32>().unwrap()), "{notice}");
@@ -497,10 +499,16 @@ fn memory_that_is_too_little_is_refused() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
     let line = |options: &[&str]| dir.embed(options).run().expect(2).line().to_owned();
     let memory = line(&["--memory", "64M", "--workers", "3"]);
-    assert_eq!(memory, "--memory must be 192M at least for 3 workers, or --workers fewer");
-    assert_eq!(line(&["--worker-memory", "1M"]), "--worker-memory must be 32M at least");
+    assert_eq!(
+        memory,
+        "3 workers need 192M of memory at least (--memory gives more, --workers asks for fewer)"
+    );
+    assert_eq!(
+        line(&["--worker-memory", "1M"]),
+        "a worker needs 32M of memory at least (--worker-memory gives more)"
+    );
     let scratch = dir.embed(&["--scratch", "nowhere"]).run().expect(1);
-    assert!(scratch.line().starts_with("nowhere: cannot hold scratch files (--scratch): "));
+    assert!(scratch.line().starts_with("nowhere: cannot hold scratch files: "));
     assert_eq!(dir.entries(), ["corpus"]);
 }
 
@@ -513,7 +521,8 @@ fn little_memory_is_enough_for_few_workers() {
     for mode in ["processes", "threads", "inline"] {
         let options = ["--memory", "64M", "--mode", mode, "--force", "--report", "report.json"];
         let finished = dir.embed_to("little", &options).workers(None).run().expect(0);
-        let notice = format!("bowline: --workers 1, not {cores}: there is no memory for more (--memory)\n");
+        let notice =
+            format!("bowline: 1 workers, not {cores}: there is no memory for more (--memory gives more)\n");
         let has_more = cores > 1 && mode != "inline";
         assert_eq!(finished.stderr.starts_with(&notice), has_more, "{}", finished.stderr);
         assert_eq!(dir.report()["workers"], 1);

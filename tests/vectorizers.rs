@@ -220,7 +220,7 @@ fn words_and_terms_that_nothing_can_equal_are_noticed() {
     dir.write("unknown", "xx\nyy\n");
     let finished = dir.embed(&["--vocabulary", "unknown", "--force"]).run().expect(0);
     assert!(
-        finished.stderr.starts_with("bowline: no document has a term of --vocabulary"),
+        finished.stderr.starts_with("bowline: no document has a term of the vocabulary"),
         "{}",
         finished.stderr
     );
@@ -239,7 +239,7 @@ fn stop_words_of_a_language() {
     assert_eq!(out.terms(), words("der die hund katze stop und"));
     dir.write("german", "hund\n");
     let finished = dir.embed(&["--stop-words", "german", "--force"]).run().expect(0);
-    let said = "bowline: --stop-words german is the built-in list; ./german is the file\n";
+    let said = "bowline: stop words german are the built-in list; ./german is the file\n";
     assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
     assert!(!dir.embedded(&["--stop-words", "./german", "--force"]).terms().contains(&"hund".to_owned()));
     let finished = dir.embed(&["--stop-words", "germann", "--force"]).run().expect(2);
@@ -255,7 +255,7 @@ fn values_that_make_no_sense() {
     for (options, code, said) in [
         ("--ngrams 3:1", 2, "--ngrams"),
         ("--max-df 0.1 --min-df 0.5", 2, "--min-df is above --max-df"),
-        ("--max-df 1 --min-df 0.9", 1, "--max-df allows 1 documents at most"),
+        ("--max-df 1 --min-df 0.9", 1, "max_df allows 1 documents at most"),
         ("--min-df 0", 2, "--min-df"),
         ("--min-df 3", 1, "no term is left: none of"),
         ("--weight bm25 --delta 1", 2, "--delta needs --bm25 bm25+ or bm25l"),

@@ -1,6 +1,7 @@
 //! The command line of `bowline-bench`: `bowline bench` and `bowline generate` run it with theirs.
 
-use bowline::cli::{ManArgs, parse_latency};
+use bowline::cli::ManArgs;
+use bowline::cli::values::parse_latency;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;

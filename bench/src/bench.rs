@@ -12,11 +12,11 @@ use crate::results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
 use crate::terminal::in_words;
 use crate::{counters, faults, io, locks, machine, memory, page, scaling, terminal};
 use anyhow::{Context as _, Result};
-use bowline::cli::name;
-use bowline::corpus::{self, Corpus, WalkSettings, display_path};
+use bowline::cli::result_file::ResultFile;
+use bowline::corpus::{self, Corpus, WalkOptions, display_path};
 use bowline::memory::workers_in_memory;
-use bowline::result_file::ResultFile;
-use bowline::{RunError, UsageError};
+use bowline::{ErrorKind, Fault, Source, cancel};
+use clap::ValueEnum as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -101,7 +101,7 @@ impl Bench<'_> {
     pub fn beside<T>(&self, measured: Result<T>) -> Result<Option<T>> {
         match measured {
             Ok(measured) => Ok(Some(measured)),
-            Err(error) if error.downcast_ref::<RunError>().is_some() => Err(error),
+            Err(error) if is_interruption(&error) => Err(error),
             Err(error) => {
                 self.notes.borrow_mut().push(format!("Not measured: {error:#}."));
                 Ok(None)
@@ -110,10 +110,20 @@ impl Bench<'_> {
     }
 
     /// A measurement in this process is over: whether to go on.
-    pub fn step(&self) -> Result<(), RunError> {
+    pub fn step(&self) -> Result<(), Fault> {
         self.runner.step();
-        RunError::if_interrupted(self.runner.interrupted)
+        cancel::check(self.runner.interrupted)
     }
+}
+
+/// The name of a suite on the command line.
+fn suite_name(suite: SuiteChoice) -> String {
+    suite.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+/// Whether an error is that of being interrupted.
+pub fn is_interruption(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Fault { kind: ErrorKind::Interrupted(_), .. }))
 }
 
 /// Runs the command. `interrupted` holds the number of a signal that asked it to end.
@@ -128,15 +138,16 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     if let (Some(json), Some(html)) = (&json, &html)
         && json.is_same(html)?
     {
-        return Err(UsageError("--json and --html can't be one file".to_owned()).into());
+        return Err(Fault::new(ErrorKind::Usage, "--json and --html can't be one file").into());
     }
     let suites = args.suites();
     let scratch = Scratch::new(&temporary)?;
     let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
     let machine = machine::this_machine();
-    let walk = WalkSettings { threads: 1, interrupted: interrupted.clone(), ..WalkSettings::default() };
-    let documents = corpus::discover(&args.corpus, &walk);
-    RunError::if_interrupted(interrupted)?;
+    let walk = WalkOptions { threads: 1, interrupted: interrupted.clone(), own: Vec::new() };
+    let source = Source { paths: args.corpus.clone(), ..Source::default() };
+    let documents = corpus::discover(&source, &walk);
+    cancel::check(interrupted)?;
     let documents = documents?;
     let (contest, first) = Contest::new(&runner, &args.corpus)?;
     if let Some(&most) = args.workers.iter().flatten().max() {
@@ -165,7 +176,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     runner.bar.set_draw_target(ProgressDrawTarget::stderr());
     let mut found = Vec::new();
     for suite in &suites {
-        runner.bar.set_prefix(name(*suite));
+        runner.bar.set_prefix(suite_name(*suite));
         found.push(run(*suite, &bench)?);
     }
     runner.bar.finish_and_clear();
@@ -182,7 +193,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
 }
 
 /// What is measured must not change by being measured.
-fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), UsageError> {
+fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), Fault> {
     let roots: Vec<_> = args.corpus.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let parent =
         |file: &PathBuf| file.parent().map_or_else(PathBuf::new, |parent| Path::new(".").join(parent));
@@ -194,7 +205,10 @@ fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), UsageError
     for (name, place) in places {
         let place = place.and_then(|place| place.canonicalize().ok());
         if place.is_some_and(|place| roots.iter().any(|root| place.starts_with(root))) {
-            return Err(UsageError(format!("{name} lies in the corpus, which must stay as it is")));
+            return Err(Fault::new(
+                ErrorKind::Usage,
+                format!("{name} lies in the corpus, which must stay as it is"),
+            ));
         }
     }
     Ok(())

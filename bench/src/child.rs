@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "a program that is measured must not outlive this one")]
 
 use anyhow::{Context as _, Result};
-use bowline::RunError;
+use bowline::cancel;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
@@ -124,7 +124,7 @@ pub fn run(
             }
             Err(errno) => return Err(errno).context("waiting for a program"),
         }
-        RunError::if_interrupted(interrupted)?;
+        cancel::check(interrupted)?;
         if let Some(watch) = &mut watch {
             (watch.with)(pid);
         }
@@ -230,7 +230,10 @@ mod tests {
         };
         let watch = Watch { every: Duration::from_millis(5), with: &mut interrupt };
         let error = run(&mut sh("sleep 60"), &interrupted, None, Some(watch)).err().expect("interrupted");
-        assert!(matches!(error.downcast_ref(), Some(RunError::Interrupted(15))));
+        assert!(matches!(
+            error.downcast_ref(),
+            Some(bowline::Fault { kind: bowline::ErrorKind::Interrupted(15), .. })
+        ));
         assert_eq!(calls, 1);
     }
 }

@@ -5,7 +5,7 @@ use crate::bench::{Runner, Scratch, counted, rotated};
 use crate::child::{self, Ended, FamilyUsage, Watch};
 use crate::results::{Point, Series, Spread};
 use anyhow::{Context as _, Result, bail};
-use bowline::bench_program::MEASURED;
+use bowline::cli::bench_program::MEASURED;
 use bowline::output::remove_output;
 use serde::Deserialize;
 use std::ffi::OsString;

@@ -6,7 +6,7 @@
 
 use crate::arguments::GenerateArgs;
 use anyhow::{Context as _, Result, bail};
-use bowline::RunError;
+use bowline::cancel;
 use bowline::corpus::display_path;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand_distr::{Distribution as _, LogNormal, Zipf};
@@ -82,7 +82,7 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
     let bar = ProgressBar::new(args.documents).with_style(style);
     let mut text = String::new();
     for number in 0..args.documents {
-        RunError::if_interrupted(interrupted)?;
+        cancel::check(interrupted)?;
         let folder = directory.join(format!("{:05}", number / FOLDER));
         if number % FOLDER == 0 {
             fs::create_dir(&folder).with_context(|| at(&folder))?;

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let command = cli::with_negative_numbers(BenchProgram::command());
     // Usage and errors name `bowline` where that is the program the user started.
-    let command = match std::env::var_os(bowline::bench_program::MEASURED) {
+    let command = match std::env::var_os(bowline::cli::bench_program::MEASURED) {
         Some(_) => command.bin_name("bowline"),
         None => command,
     };
@@ -39,10 +39,10 @@ fn main() -> ExitCode {
         Ok(program) => program,
         Err(code) => return code,
     };
-    exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|interrupted| {
+    exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|cancel| {
         match &program.command {
-            Command::Bench(args) => bench::bench(args, &interrupted),
-            Command::Generate(args) => generate::generate(args, &interrupted),
+            Command::Bench(args) => bench::bench(args, cancel.flag()),
+            Command::Generate(args) => generate::generate(args, cancel.flag()),
             Command::Man(args) => {
                 reference::manual(args, BenchProgram::command().name("bowline"), &["bench", "generate"])
             }

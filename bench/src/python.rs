@@ -239,7 +239,7 @@ impl Python {
                     }
                 }
                 Ok(_) => {}
-                Err(error) if error.downcast_ref::<bowline::RunError>().is_some() => return Err(error),
+                Err(error) if crate::bench::is_interruption(&error) => return Err(error),
                 Err(_) => {}
             }
         }

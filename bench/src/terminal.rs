@@ -2,7 +2,7 @@
 
 use crate::bench::counted;
 use crate::results::{BenchReport, Cell, Column, Holds, Table};
-use bowline::say::{printable, write_line};
+use bowline::cli::messages::{printable, write_line};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
 

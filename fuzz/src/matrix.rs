@@ -1,12 +1,11 @@
-//! `bowline inspect` of any output: an error or an answer.
+//! Any output, read back: an error or an answer.
 //!
 //! The parts: `manifest.json`, `documents.jsonl`, `vocabulary.jsonl`, and the matrix, which is taken as npz and as npy. In
 //! an npz the checksums are set right first, or else hardly an input would come further.
 
 use super::files::{Files, parts};
-use bowline::cli::InspectArgs;
-use bowline::inspect::inspect;
-use std::path::PathBuf;
+use bowline::Output;
+use std::path::Path;
 
 thread_local! {
     static FILES: Files = Files::new();
@@ -24,15 +23,13 @@ pub fn run(data: &[u8]) {
         // What is no archive stays as it is.
         let _ = set_checksums_right(&mut matrix);
         files.write("matrix.npz", &matrix);
-        let output = PathBuf::from(files.path(""));
-        for (document, term) in [(None, None), (Some("0"), None), (None, Some("the"))] {
-            let (document, term) = (document.map(str::to_owned), term.map(str::to_owned));
-            let args =
-                InspectArgs { output: output.clone(), json: document.is_some(), document, term, top: 10 };
-            let mut shown = Vec::new();
-            if let Err(error) = inspect(&args, &mut shown) {
-                assert!(!format!("{error:#}").is_empty());
+        match Output::open(Path::new(&files.path(""))) {
+            Ok(output) => {
+                output.overview(10);
+                let errors = [output.document("0").err(), output.term("the", 10).err()];
+                assert!(errors.iter().flatten().all(|error| !error.to_string().is_empty()));
             }
+            Err(error) => assert!(!format!("{error:#}").is_empty()),
         }
     });
 }

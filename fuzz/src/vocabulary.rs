@@ -4,52 +4,57 @@
 //! terms, too.
 
 use super::files::{Files, parts};
-use bowline::cli::{Cli, Command, EmbedArgs};
-use bowline::embed::embed;
-use clap::Parser as _;
+use bowline::{
+    Base, Cancel, Error, Job, MemoryLimits, Mode, Model, RunOptions, SettingsBuilder, Sink, Source, Summary,
+    run as embed,
+};
 use std::fs;
-
-/// The files, and the commands that take them, which are parsed once.
-struct Desk {
-    files: Files,
-    commands: [EmbedArgs; 2],
-}
+use std::path::Path;
 
 thread_local! {
-    static DESK: Desk = {
+    static FILES: Files = {
         let files = Files::new();
         files.write("corpus/a.txt", b"the cat sat on the mat");
         files.write("corpus/b.txt", "un café, deux Cafés".as_bytes());
-        Desk { commands: ["earlier", "terms.txt"].map(|given| command(&files, given)), files }
+        files
     };
 }
 
 /// Embeds two documents with one vocabulary.
 pub fn run(data: &[u8]) {
     let [manifest, vocabulary, idf] = parts(data);
-    DESK.with(|Desk { files, commands }| {
+    FILES.with(|files| {
         files.write("earlier/manifest.json", manifest);
         files.write("earlier/vocabulary.jsonl", vocabulary);
         files.write("earlier/idf.npy", idf);
         files.write("terms.txt", vocabulary);
-        commands.iter().for_each(|args| embed_with(files, args));
+        ["earlier", "terms.txt"].into_iter().for_each(|given| embed_with(files, given));
     });
 }
 
-/// The run that takes `given` for its vocabulary.
-fn command(files: &Files, given: &str) -> EmbedArgs {
-    let (given, out, corpus) = (files.path(given), files.path("out"), files.path("corpus"));
-    let running = ["bowline", "embed", "--progress=never", "--quiet", "--no-sync", "--force"];
-    let rest = ["--mode=inline", "--memory=256M", "--vocabulary", &given, "--output", &out, &corpus];
-    match Cli::try_parse_from(running.iter().chain(&rest)).expect("a command").command {
-        Command::Embed(args) => *args,
-        _ => panic!("embed"),
-    }
-}
-
-fn embed_with(files: &Files, args: &EmbedArgs) {
-    match embed(args, Default::default()) {
-        Err(error) => assert!(!format!("{error:#}").is_empty()),
+/// A run that takes `given` for its vocabulary.
+fn embed_with(files: &Files, given: &str) {
+    let model = match Model::read(Path::new(&files.path(given)), true) {
+        Ok(model) => model,
+        Err(error) => return assert!(!format!("{error:#}").is_empty()),
+    };
+    let earlier = model.earlier.as_ref().map(|earlier| &earlier.settings);
+    let settings = match SettingsBuilder::default().build(Base { earlier, has_vocabulary: true }) {
+        Ok(settings) => settings,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let sink = Sink { force: true, sync: false, ..Sink::new(files.path("out")) };
+    let memory = MemoryLimits { run: Some(256 << 20), worker: None };
+    let job = Job {
+        source: Source { paths: vec![files.path("corpus").into()], ..Source::default() },
+        settings,
+        model: Some(model),
+        sink,
+        options: RunOptions { mode: Mode::Inline, memory, ..RunOptions::default() },
+    };
+    let done: Result<Summary, Error> = embed(&job, &mut |_| (), &Cancel::new());
+    match done {
+        Err(error) => assert!(!error.to_string().is_empty()),
         Ok(_) => {
             let documents =
                 fs::read_to_string(files.path("out/documents.jsonl")).expect("a list of documents");

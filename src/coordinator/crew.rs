@@ -3,7 +3,8 @@
 //! Owns who is at which desk and what is in flight; hires, hands out tasks, notices deaths and workers that move no
 //! more. What the tasks are, and what a death means, the [`Work`] says.
 
-use super::{RunError, RunEvent};
+use super::RunError;
+use crate::event::Event;
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
 use bowline_workers::recorder::{Distress, Recorder};
@@ -90,7 +91,7 @@ pub struct Supervision<'a> {
     /// The number of a signal that asked the run to end; 0 for none.
     pub interrupted: Arc<AtomicUsize>,
     /// Hears what happens.
-    pub events: &'a mut dyn FnMut(RunEvent),
+    pub events: &'a mut dyn FnMut(Event),
     /// The clock that time limits and delays are measured by.
     pub now: &'a dyn Fn() -> Instant,
     /// Counts the processes that the kernel has killed for want of memory.
@@ -194,7 +195,7 @@ impl Crew {
             }
             self.look_at_clocks(supervision)?;
             let (units, bytes) = work.done();
-            (supervision.events)(RunEvent::Advanced(units, bytes));
+            (supervision.events)(Event::Advanced(units, bytes));
             RunError::if_interrupted(&supervision.interrupted)?;
         }
     }
@@ -222,7 +223,7 @@ impl Crew {
                 self.desks[desk].worker = None;
                 self.desks[desk].in_flight.clear();
                 if let Some(usage) = usage {
-                    (supervision.events)(RunEvent::WorkerLeft(usage));
+                    (supervision.events)(Event::WorkerLeft(usage));
                 }
             }
             self.look_at_clocks(supervision)?;
@@ -284,7 +285,7 @@ impl Crew {
     ) -> Result<(), RunError> {
         let (PoolEvent::Reported(worker, _) | PoolEvent::Ended(worker, _)) = event;
         if let PoolEvent::Reported(_, Report::Left(usage)) = event {
-            (supervision.events)(RunEvent::WorkerLeft(usage));
+            (supervision.events)(Event::WorkerLeft(usage));
         }
         // A worker that was sent home is nobody's concern any more.
         let Some(index) = self.desk_of(worker) else { return Ok(()) };
@@ -307,7 +308,7 @@ impl Crew {
                 let death = Death { cause, alone: std::mem::take(&mut desk.alone), at: (supervision.now)() };
                 desk.worker = None;
                 let tasks = desk.in_flight.drain(..).collect();
-                (supervision.events)(RunEvent::WorkerLost);
+                (supervision.events)(Event::WorkerLost);
                 work.lost(index, tasks, death)
             }
         }

@@ -4,7 +4,9 @@
 use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
 use super::merge::Vocabulary;
 use super::tally::Tallied;
-use super::{Phase, RunError, RunEvent, system};
+use super::{RunError, system};
+use crate::event::{Event, Phase};
+use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
@@ -37,35 +39,6 @@ pub enum Columns {
     NamedBuckets(Buckets),
     /// So many, and rows tell them by number.
     Given(u64),
-}
-
-/// Which terms get no column, in scikit-learn's order: by document frequency, then by rank.
-#[derive(Clone, Copy, Debug)]
-pub struct Pruning {
-    /// Documents that a term must occur in.
-    pub min_df: Share,
-    /// Documents that a term may occur in.
-    pub max_df: Share,
-    /// Terms that are kept: those that occur most often.
-    pub max_features: Option<usize>,
-}
-
-/// A number of documents.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Share {
-    /// As it is.
-    Documents(u64),
-    /// A share of all documents that did not fail.
-    Of(f64),
-}
-
-impl Share {
-    fn of(self, documents: u64) -> f64 {
-        match self {
-            Share::Documents(number) => number as f64,
-            Share::Of(share) => share * documents as f64,
-        }
-    }
 }
 
 /// Where idf comes from.
@@ -222,7 +195,7 @@ impl Finish {
     /// Whatever ends the run as a whole.
     pub fn merge(&mut self, supervision: &mut Supervision) -> Result<Merged, RunError> {
         let segments = self.plan.segments.len() as u64;
-        (supervision.events)(RunEvent::PhaseBegan(Phase::Merge, segments));
+        (supervision.events)(Event::PhaseBegan(Phase::Merge, segments));
         let columns = match self.job.columns {
             Columns::Given(columns) => columns,
             Columns::NamedBuckets(buckets) => {
@@ -367,7 +340,7 @@ impl Finish {
     /// # Errors
     /// Whatever ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
-        (supervision.events)(RunEvent::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
+        (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
         let mut tasks: VecDeque<Task> = self.emit_tasks(layout).collect();
         let offsets = |lengths: &[u64]| {
             let mut end = 0;
@@ -482,15 +455,6 @@ impl Finish {
     }
 }
 
-impl Pruning {
-    /// Whether no term can be dropped.
-    fn is_none(&self) -> bool {
-        self.max_features.is_none()
-            && self.min_df == Share::Documents(1)
-            && matches!(self.max_df, Share::Of(share) if share >= 1.0)
-    }
-}
-
 /// What tasks of one kind are ordered by.
 fn start(task: &Task) -> u64 {
     match *task {
@@ -558,14 +522,11 @@ impl Work for FinishWork {
                 Ok(())
             }
             DeathCause::Outside => Err(RunError::KilledAgain(MOST_ATTEMPTS)),
-            DeathCause::OutOfMemory => Err(RunError::Broken(
-                "out of memory while finishing (fewer --workers need less, ulimit -v and ulimit -d allow more)".to_owned(),
-            )),
+            DeathCause::OutOfMemory => Err(RunError::NoMemoryToFinish),
             // What the kernel has no block, or no page, for in spite of the reservation.
-            DeathCause::Signal(signal) if signal == Signal::SIGBUS as i32 => Err(RunError::System {
-                what: "writing to tables in scratch files (--scratch names another directory)",
-                source: std::io::ErrorKind::StorageFull.into(),
-            }),
+            DeathCause::Signal(signal) if signal == Signal::SIGBUS as i32 => {
+                Err(RunError::NoScratch(std::io::ErrorKind::StorageFull.into()))
+            }
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }
     }

@@ -1,7 +1,7 @@
 //! The phases of a run and the supervision of its workers.
 //!
 //! `crew` keeps workers busy and tells of their deaths; `tally` decides what a death means for documents; `finish`
-//! sorts, merges and emits. What happens is told as [`RunEvent`]s to a callback: nothing here knows a screen.
+//! sorts, merges and emits. What happens is told as [`Event`](crate::event::Event)s to a callback: nothing here knows a screen.
 
 mod batches;
 mod checkpoint;
@@ -14,41 +14,18 @@ mod tests;
 
 pub use checkpoint::{CHECKPOINT, Checkpoint};
 pub use crew::Supervision;
-pub use finish::{Columns, Emitted, Finish, FinishJob, IdfSource, Merged, Pruning, Share};
+pub use finish::{Columns, Finish, FinishJob, IdfSource, Merged};
 pub use tally::{TallyJob, tally};
 
+use crate::error::ErrorKind;
 use crate::pool::PoolError;
 use bowline_workers::absence::Absence;
 use bowline_workers::failure::Failure;
-use bowline_workers::protocol::Usage;
+use bowline_workers::mapped::is_full;
 use bowline_workers::recorder::Distress;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// A part of a run, in order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
-    /// Documents to records.
-    Tally,
-    /// Terms sorted, merged and numbered.
-    Merge,
-    /// Rows written.
-    Emit,
-}
-
-/// What happens in a run.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum RunEvent {
-    /// A phase has begun; it is done after `total` units: documents, segments or rows.
-    PhaseBegan(Phase, u64),
-    /// So many units, and bytes of documents, are done.
-    Advanced(u64, u64),
-    /// A worker has died and its work is done again.
-    WorkerLost,
-    /// A worker has left, and this is what it used.
-    WorkerLeft(Usage),
-}
 
 /// Why a run could not finish.
 #[derive(Debug, thiserror::Error)]
@@ -71,20 +48,20 @@ pub enum RunError {
     #[error("workers are killed again and again by something else ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
-    #[error("more than {0} documents have killed their worker (--max-failures allows more)")]
+    #[error("more than {0} documents have killed their worker")]
     TooManyFailures(usize),
     /// A worker moved no more, where it can't be ended alone.
-    #[error("a document makes no progress (--mode processes would skip it)")]
+    #[error("a document makes no progress")]
     Stuck(Option<u64>),
     /// A worker crashed, where that is the end of all.
-    #[error("{} (--mode processes would skip it)", last_words(*.0))]
+    #[error("{}", last_words(*.0))]
     Crashed(Distress, Option<u64>),
     /// A task failed for a reason that no retry mends.
     #[error("a worker could not go on: {0}")]
     Broken(String),
     /// The rows take more disk than there is.
     #[error(
-        "the corpus's rows need more disk than the {rows} bytes so far, and {free} are free in {} (--scratch names another directory)",
+        "the corpus's rows need more disk than the {rows} bytes so far, and {free} are free in {}",
         directory.display()
     )]
     NoDisk {
@@ -98,23 +75,30 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The system gives no more memory, or no more addresses, for rows.
-    #[error(
-        "the corpus's rows need more memory than the system gives, {rows} bytes so far (--memory asks for less, ulimit -v allows more)"
-    )]
+    #[error("the corpus's rows need more memory than the system gives, {rows} bytes so far")]
     NoMemory {
         /// Bytes of the rows so far.
         rows: u64,
         /// What the system says.
         source: std::io::Error,
     },
+    /// The system gives no memory for the second half.
+    #[error("out of memory while finishing")]
+    NoMemoryToFinish,
+    /// The disk of the scratch files has no room for tables.
+    #[error("writing to tables in scratch files")]
+    NoScratch(#[source] std::io::Error),
+    /// The permits to read can't be opened.
+    #[error("opening the permits to read in /proc")]
+    NoPermits(#[source] std::io::Error),
     /// No term can be kept, or none was.
     #[error("{}", pruned(*.terms, *.low, *.high, *.documents))]
     AllPruned {
         /// Terms that there were; none if they were not looked at.
         terms: Option<u64>,
-        /// Documents that `--min-df` asks for.
+        /// Documents that a term must occur in.
         low: f64,
-        /// Documents that `--max-df` allows.
+        /// Documents that a term may occur in.
         high: f64,
         /// Documents that did not fail.
         documents: u64,
@@ -133,6 +117,41 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            RunError::Pool(error) => error.kind(),
+            RunError::Interrupted(signal) => ErrorKind::Interrupted(*signal),
+            RunError::TooManyFailures(_) => ErrorKind::TooManyCrashes,
+            RunError::Stuck(_) => ErrorKind::Stuck,
+            RunError::Crashed(..) => ErrorKind::Crashed,
+            RunError::NoDisk { .. } | RunError::NoScratch(_) => ErrorKind::ScratchPlace,
+            RunError::NoMemory { .. } => ErrorKind::NoMemory,
+            RunError::NoMemoryToFinish => ErrorKind::NoMemoryToFinish,
+            RunError::NoPermits(_) => ErrorKind::ReadPermits,
+            RunError::AllPruned { low, high, documents, .. } => {
+                match (*low > 1.0, *high < *documents as f64) {
+                    (true, _) if *low > *documents as f64 => ErrorKind::MinDf,
+                    (true, false) => ErrorKind::MinDf,
+                    (true, true) => ErrorKind::MinAndMaxDf,
+                    (false, _) => ErrorKind::MaxDf,
+                }
+            }
+            RunError::EmptyVocabulary(absences) => {
+                let has = |absence| absences.contains_key(&Some(absence));
+                ErrorKind::EmptyVocabulary {
+                    has_short_words: has(Absence::ShortWords),
+                    has_others: has(Absence::NoMatch)
+                        || has(Absence::StopWords)
+                        || has(Absence::FewerThanNgram),
+                }
+            }
+            RunError::NotFinite { .. } => ErrorKind::NotFinite,
+            RunError::System { source, .. } if is_full(source) => ErrorKind::ScratchPlace,
+            RunError::System { .. } | RunError::KilledAgain(_) | RunError::Broken(_) => ErrorKind::Other,
+        }
+    }
+
     /// An error if a signal has asked the program to end, by leaving its number there.
     ///
     /// # Errors
@@ -160,42 +179,36 @@ fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
     let corpus = format!("{documents} {}", if documents == 1 { "document" } else { "documents" });
     match (terms, asks, allows) {
         (_, true, false) if low > documents as f64 => {
-            format!("--min-df asks for {low} documents or more, but the corpus has {corpus} (lower --min-df)")
+            format!("min_df asks for {low} documents or more, but the corpus has {corpus}")
         }
         (None, true, true) => {
-            format!("--max-df allows {high} documents at most, but --min-df asks for {low} or more")
+            format!("max_df allows {high} documents at most, but min_df asks for {low} or more")
         }
         (None, ..) => {
-            format!("--max-df allows {high} documents at most, so no term can be kept (raise --max-df)")
+            format!("max_df allows {high} documents at most, so no term can be kept")
         }
         (Some(terms), true, false) => {
-            format!(
-                "no term is left: none of the {terms} terms occurs in {low} documents or more (lower --min-df)"
-            )
+            format!("no term is left: none of the {terms} terms occurs in {low} documents or more")
         }
         (Some(terms), false, _) => {
-            format!(
-                "no term is left: each of the {terms} terms occurs in more than {high} documents (raise --max-df)"
-            )
+            format!("no term is left: each of the {terms} terms occurs in more than {high} documents")
         }
-        (Some(terms), true, true) => format!(
-            "no term is left: none of the {terms} terms occurs in {low} to {high} documents (lower --min-df or raise --max-df)"
-        ),
+        (Some(terms), true, true) => {
+            format!("no term is left: none of the {terms} terms occurs in {low} to {high} documents")
+        }
     }
 }
 
-/// How many documents have no term for which reason, and which option helps.
+/// How many documents have no term for which reason.
 fn absences(documents: &BTreeMap<Option<Absence>, u64>) -> String {
     let reasons = documents.iter().map(|(absence, documents)| {
         let reason = match absence {
             Some(Absence::Empty) => "empty",
             Some(Absence::NoWord) => "without a letter or a digit",
-            Some(Absence::ShortWords) => {
-                "with words of one character only: --token-pattern '(?u)\\b\\w+\\b' takes them"
-            }
-            Some(Absence::NoMatch) => "in which --token-pattern matches nothing",
-            Some(Absence::StopWords) => "with stop words only: --stop-words",
-            Some(Absence::FewerThanNgram) => "shorter than an n-gram: --ngrams",
+            Some(Absence::ShortWords) => "with words of one character only",
+            Some(Absence::NoMatch) => "in which the token pattern matches nothing",
+            Some(Absence::StopWords) => "with stop words only",
+            Some(Absence::FewerThanNgram) => "shorter than an n-gram",
             None => "for another reason",
         };
         format!("{documents} {reason}")

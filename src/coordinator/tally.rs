@@ -6,7 +6,8 @@
 
 use super::checkpoint::{Checkpoint, Earlier};
 use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
-use super::{Phase, RunError, RunEvent, batches, system};
+use super::{RunError, batches, system};
+use crate::event::{Event, Phase};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
@@ -82,7 +83,7 @@ pub fn tally(
 ) -> Result<Tallied, RunError> {
     let documents = job.documents.len();
     let batches = batches::cut(documents, supervision.workers);
-    (supervision.events)(RunEvent::PhaseBegan(Phase::Tally, documents as u64));
+    (supervision.events)(Event::PhaseBegan(Phase::Tally, documents as u64));
     let earlier = checkpoint.as_mut().map(Checkpoint::take_earlier).unwrap_or_default();
     let mut is_counted = vec![false; documents];
     earlier.iter().flat_map(|earlier| &earlier.rows).for_each(|&(row, _)| is_counted[row] = true);
@@ -318,11 +319,7 @@ impl Work for TallyWork<'_> {
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(writer.segment());
         let pen = self.recorder.pen(desk);
-        let gate = self
-            .job
-            .gates
-            .gate(desk, &pen)
-            .map_err(system("opening the permits to read (--max-reads) in /proc"))?;
+        let gate = self.job.gates.gate(desk, &pen).map_err(RunError::NoPermits)?;
         let documents = self.job.documents.clone();
         Ok(Worker::tallying(Tally::new(&self.job.settings, documents, gate, writer, pen)))
     }

@@ -3,9 +3,11 @@
 
 use super::crew::Supervision;
 use super::tally::{Tallied, TallyJob, tally};
-use super::{Columns, Finish, FinishJob, IdfSource, Pruning, RunError, RunEvent, Share};
+use super::{Columns, Finish, FinishJob, IdfSource, RunError};
+use crate::event::Event;
 use crate::pool::End;
 use crate::pool::fake::{FakePool, Fate, KILLED, Moment, World};
+use crate::settings::{Df, Pruning};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
@@ -121,7 +123,7 @@ impl Play {
         let mut pool = FakePool::new(&world, script);
         pool.is_shared = self.is_shared;
         let mut lost = 0;
-        let mut events = |event| lost += usize::from(event == RunEvent::WorkerLost);
+        let mut events = |event| lost += usize::from(event == Event::WorkerLost);
         let mut supervision = Supervision {
             pool: &mut pool,
             workers: self.workers,
@@ -444,7 +446,7 @@ fn finished(script: impl FnMut(Moment) -> Fate) -> Result<([Vec<u8>; 3], usize),
     let files = [(); 3].map(|()| tempfile::tempfile().expect("a file"));
     let finish = |tallied, job: &TallyJob, supervision: &mut Supervision| {
         let [matrix, lines, terms] = files.each_ref().map(|file| file.try_clone().expect("a descriptor"));
-        let pruning = Pruning { min_df: Share::Documents(2), max_df: Share::Of(1.0), max_features: None };
+        let pruning = Pruning { min_df: Df::Documents(2), max_df: Df::Share(1.0), max_features: None };
         let values = ValueSettings { weight: Weight::Count, norm: Norm::None, dtype: Dtype::I32 };
         let finish_job = FinishJob {
             columns: Columns::Terms(pruning),

@@ -7,6 +7,8 @@ use super::display_path;
 use super::globs::{GlobUse, Globs};
 use super::records::{self, RecordFiles};
 use super::walk::{Inode, Walk, add_folders_above};
+use crate::error::ErrorKind;
+use crate::event::{Notice, NoticeKind};
 use anyhow::Result;
 use bowline_workers::documents::Documents;
 use nix::errno::Errno;
@@ -20,16 +22,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-/// Which files become documents.
+/// Where documents are, and which files are documents.
 #[derive(Clone, Debug, Default)]
-pub struct WalkSettings {
-    /// Globs as `--glob` takes them.
+pub struct Source {
+    /// Directories, which are walked, and files; rows are in this order, and sorted by path within each.
+    pub paths: Vec<PathBuf>,
+    /// Globs that choose among the files of directories: `*.txt`, `sub/**`, or with a leading `!` what is left out. The last one
+    /// that matches decides.
     pub globs: Vec<String>,
     /// Whether hidden files and folders are documents too.
     pub hidden: bool,
     /// Whether links are followed. Then each file and folder is taken once: by the first path that leads to it, in
     /// the order of names, folder by folder.
     pub follow: bool,
+}
+
+/// How a corpus is walked.
+#[derive(Clone, Debug, Default)]
+pub struct WalkOptions {
     /// Threads that read folders, unless links are followed.
     pub threads: usize,
     /// Not 0 once the walk is to end where it is.
@@ -47,8 +57,8 @@ pub struct Corpus {
     pub left_out: u64,
     /// Directories that could not be read, and why.
     pub unreadable: Vec<(PathBuf, String)>,
-    /// What people should know before they rely on the documents, a line each.
-    pub notices: Vec<String>,
+    /// What people should know before they rely on the documents.
+    pub notices: Vec<Notice>,
 }
 
 /// Why a corpus can't be made out.
@@ -82,13 +92,36 @@ pub enum CorpusError {
         ending: String,
     },
     /// Nothing to embed.
-    #[error("{}: no documents found{hint}", shown(path))]
+    #[error("{}: no documents found{}", shown(path), why.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
     Empty {
         /// The first CORPUS.
         path: PathBuf,
         /// What may have left them out.
-        hint: String,
+        why: Option<Notice>,
+        /// Whether files were left out.
+        left_out: bool,
     },
+}
+
+impl CorpusError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CorpusError::Unreadable { path, cause: Errno::ENOENT } if looks_like_pattern(path) => {
+                ErrorKind::Unexpanded
+            }
+            CorpusError::Empty { why: Some(why), .. } if why.kind == NoticeKind::HiddenLeftOut => {
+                ErrorKind::HiddenLeftOut
+            }
+            CorpusError::Empty { why: None, left_out: true, .. } => ErrorKind::AllLeftOut,
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+/// Whether a path may have been meant for a shell to expand.
+fn looks_like_pattern(path: &Path) -> bool {
+    path.as_os_str().as_bytes().iter().any(|byte| b"*?[{".contains(byte))
 }
 
 fn shown(path: &Path) -> String {
@@ -111,9 +144,6 @@ fn hint(path: &Path, cause: Errno) -> &'static str {
         Errno::ENOENT if has(b"://") => " (download it first: a CORPUS is a directory or a file)",
         Errno::ENOENT if name.starts_with(b"~") => {
             " (the shell expands ~ only at the beginning and unquoted)"
-        }
-        Errno::ENOENT if name.iter().any(|byte| b"*?[{".contains(byte)) => {
-            " (the shell has not expanded it: give the directory, and the pattern with --glob)"
         }
         _ => "",
     }
@@ -146,12 +176,13 @@ impl Argument {
     }
 }
 
-/// Finds the documents of all `arguments`, in their order; some of them, if it was interrupted.
+/// Finds the documents of all paths of `source`, in their order; some of them, if it was interrupted.
 ///
 /// # Errors
 /// If one of them can't be opened, or there is no document at all.
-pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus> {
-    let globs = Globs::new(&settings.globs)?;
+pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
+    let globs = Globs::new(&source.globs)?;
+    let arguments = &source.paths;
     let opened = arguments.iter().map(|path| Argument::open(path)).collect::<Result<Vec<_>, _>>()?;
     let directories = opened.iter().filter_map(|argument| match argument {
         Argument::Directory(directory) => Some(directory),
@@ -159,12 +190,13 @@ pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus
     });
     let has_directories = directories.clone().next().is_some();
     let mut above = HashSet::new();
-    if settings.follow {
+    if source.follow {
         directories.for_each(|directory| add_folders_above(directory, &mut above));
     }
-    let documents = Documents::following(settings.follow);
+    let documents = Documents::following(source.follow);
     let mut discovery = Discovery {
-        settings,
+        source,
+        options,
         globs: &globs,
         above,
         documents,
@@ -188,7 +220,8 @@ pub fn discover(arguments: &[PathBuf], settings: &WalkSettings) -> Result<Corpus
 
 /// What has been found so far.
 struct Discovery<'a> {
-    settings: &'a WalkSettings,
+    source: &'a Source,
+    options: &'a WalkOptions,
     globs: &'a Globs,
     /// The folders that contain a CORPUS, where links are followed.
     above: HashSet<Inode>,
@@ -203,7 +236,8 @@ struct Discovery<'a> {
 
 impl Discovery<'_> {
     fn add_directory(&mut self, argument: &Path, directory: OwnedFd, is_single: bool) {
-        let WalkSettings { hidden, follow, threads, interrupted, own, .. } = self.settings;
+        let Source { hidden, follow, .. } = self.source;
+        let WalkOptions { threads, interrupted, own } = self.options;
         let walk = Walk {
             root: directory.as_fd(),
             globs: self.globs,
@@ -243,20 +277,22 @@ impl Discovery<'_> {
             (true, _) => None,
             (false, true) => self.globs.advice(&self.used),
             (false, false) => {
-                Some("--glob chooses among the files of a directory: no CORPUS is one".to_owned())
+                let text = "globs choose among the files of a directory: no CORPUS is one";
+                Some(Notice::new(NoticeKind::GlobsWithoutDirectory, text.to_owned()))
             }
         };
         let links = self.links_up.first().map(|link| {
             let count = self.links_up.len();
-            format!("links to folders above them or above CORPUS are left out ({count}; such as {link})")
+            Notice::plain(format!(
+                "links to folders above them or above CORPUS are left out ({count}; such as {link})"
+            ))
         });
         if self.documents.is_empty() {
-            let usual =
-                || (self.left_out > 0).then(|| "--hidden and --glob decide what is left out".to_owned());
-            let unreadable = self.unreadable.first().map(|(path, cause)| format!("{}: {cause}", shown(path)));
-            let hint = unreadable.or(globs).or(links).or_else(usual);
-            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            return Err(CorpusError::Empty { path: first.to_owned(), hint });
+            let unreadable = self.unreadable.first();
+            let unreadable =
+                unreadable.map(|(path, cause)| Notice::plain(format!("{}: {cause}", shown(path))));
+            let (why, left_out) = (unreadable.or(globs).or(links), self.left_out > 0);
+            return Err(CorpusError::Empty { path: first.to_owned(), why, left_out });
         }
         let Discovery { documents, left_out, unreadable, records, .. } = self;
         let notices = [globs, links, records.notice()].into_iter().flatten().collect();
@@ -279,8 +315,10 @@ mod tests {
         for (follow, threads) in [(false, 1), (false, 2), (true, 1)] {
             let found = |signal: usize| {
                 let interrupted = Arc::new(AtomicUsize::new(signal));
-                let settings = WalkSettings { follow, threads, interrupted, ..WalkSettings::default() };
-                discover(&[dir.path().to_owned()], &settings).map_or(0, |corpus| corpus.documents.len())
+                let paths = vec![dir.path().to_owned()];
+                let source = Source { paths, follow, ..Source::default() };
+                discover(&source, &WalkOptions { threads, interrupted, own: Vec::new() })
+                    .map_or(0, |corpus| corpus.documents.len())
             };
             assert_eq!(found(0), 1000);
             assert!(found(15) < 100, "{follow} {threads}");

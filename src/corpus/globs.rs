@@ -3,7 +3,8 @@
 //! A glob is matched with a path relative to its CORPUS, or, if it has no slash, with the name at the end of it. It is no
 //! line of an ignore file: `#` and spaces mean themselves. Never looks at a disk: the walk gives it paths.
 
-use crate::usage_error::UsageError;
+use crate::error::{ErrorKind, Fault};
+use crate::event::{Notice, NoticeKind};
 use regex::bytes::RegexSet;
 
 /// The globs of a run, in the order of the command line.
@@ -59,7 +60,7 @@ impl Globs {
     ///
     /// # Errors
     /// For a glob without a meaning, or one that no path can match.
-    pub fn new(given: &[String]) -> Result<Self, UsageError> {
+    pub fn new(given: &[String]) -> Result<Self, Fault> {
         let rules = given.iter().map(|glob| Rule::parse(glob)).collect::<Result<Vec<_>, _>>()?;
         let last_include = rules.iter().rposition(|(rule, _)| !rule.excludes);
         let (mut expressions, mut patterns) = (Vec::new(), Vec::new());
@@ -72,7 +73,7 @@ impl Globs {
                 patterns.push(Pattern { rule: number, beneath: true });
             }
         }
-        let too_large = |_| UsageError("--glob: error parsing globs: together they are too large".to_owned());
+        let too_large = |_| Fault::new(ErrorKind::Glob, "globs: together they are too large");
         let set = RegexSet::new(expressions).map_err(too_large)?;
         let globs = rules.into_iter().map(|(rule, _)| rule).collect();
         Ok(Globs { globs, set, patterns, last_include })
@@ -115,7 +116,7 @@ impl Globs {
     }
 
     /// What to do about globs that include and have matched no file.
-    pub fn advice(&self, used: &GlobUse) -> Option<String> {
+    pub fn advice(&self, used: &GlobUse) -> Option<Notice> {
         let has = |used: &[bool], rule: usize| used.get(rule).copied().unwrap_or(false);
         let idle =
             (0..self.globs.len()).filter(|&rule| !self.globs[rule].excludes && !has(&used.files, rule));
@@ -123,9 +124,9 @@ impl Globs {
         let given = |rule: usize| self.globs[rule].given.as_str();
         if let Some(&rule) = folders.iter().find(|&&rule| !self.globs[rule].names_folders) {
             let folder = given(rule);
-            return Some(format!(
-                "--glob '{folder}' names a folder: '{folder}/' takes all that is beneath it"
-            ));
+            return Some(Notice::plain(format!(
+                "glob '{folder}' names a folder: '{folder}/' takes all that is beneath it"
+            )));
         }
         let names: Vec<_> =
             nothing.iter().chain(&folders).map(|&rule| format!("'{}'", given(rule))).collect();
@@ -133,20 +134,21 @@ impl Globs {
         match names.is_empty() {
             true => None,
             false if nothing.iter().any(named_hidden) => {
-                Some(format!("no file matches --glob {}: hidden ones need --hidden", names.join(", ")))
+                let text = format!("no file matches glob {}: hidden ones are left out", names.join(", "));
+                Some(Notice::new(NoticeKind::HiddenLeftOut, text))
             }
-            false => Some(format!(
-                "no file matches --glob {}: a glob without a slash is a name, one with a slash a path beneath CORPUS",
+            false => Some(Notice::plain(format!(
+                "no file matches glob {}: a glob without a slash is a name, one with a slash a path beneath CORPUS",
                 names.join(", ")
-            )),
+            ))),
         }
     }
 }
 
 impl Rule {
     /// The glob, and the regular expression of the paths that it matches.
-    fn parse(given: &str) -> Result<(Self, String), UsageError> {
-        let wrong = |what: &str| Err(UsageError(format!("--glob: '{given}' {what}")));
+    fn parse(given: &str) -> Result<(Self, String), Fault> {
+        let wrong = |what: &str| Err(Fault::new(ErrorKind::Glob, format!("glob '{given}' {what}")));
         let glob = given.strip_prefix('!');
         let excludes = glob.is_some();
         let glob = glob.unwrap_or(given);
@@ -160,7 +162,7 @@ impl Rule {
         let names_folders = glob.ends_with('/');
         let is_name = !glob.trim_end_matches('/').contains('/');
         let expression = expression(&names.join("/"))
-            .map_err(|what| UsageError(format!("--glob: error parsing glob '{given}': {what}")))?;
+            .map_err(|what| Fault::new(ErrorKind::Glob, format!("glob '{given}': {what}")))?;
         let anywhere = if is_name { ANY_FOLDERS } else { "" };
         let rule = Rule { given: given.to_owned(), excludes, names_folders };
         Ok((rule, format!("{anywhere}(?:{expression})")))
@@ -373,7 +375,7 @@ mod tests {
             "[]", "[a-", "[\\", "a}", "{a,{b}",
         ] {
             let error = Globs::new(&[glob.to_owned()]).err().unwrap_or_else(|| panic!("{glob}"));
-            assert!(error.0.starts_with("--glob: ") && error.0.contains(&format!("'{glob}'")), "{error}");
+            assert!(error.to_string().starts_with(&format!("glob '{glob}'")), "{error}");
         }
     }
 

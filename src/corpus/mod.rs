@@ -6,4 +6,4 @@ mod records;
 mod walk;
 
 pub use bowline_workers::documents::display_path;
-pub use discovery::{Corpus, WalkSettings, discover};
+pub use discovery::{Corpus, CorpusError, Source, WalkOptions, discover};

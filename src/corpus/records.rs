@@ -2,6 +2,7 @@
 //!
 //! This version reads none of them. It refuses one that is a CORPUS, and gives notice of those in a directory.
 
+use crate::event::{Notice, NoticeKind};
 use std::collections::BTreeMap;
 
 /// Endings of such files.
@@ -60,14 +61,15 @@ impl RecordFiles {
     }
 
     /// What to say about them.
-    pub fn notice(&self) -> Option<String> {
+    pub fn notice(&self) -> Option<Notice> {
         let (first, ending) = self.first.as_ref()?;
         let counts: Vec<_> = self.counts.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
-        Some(format!(
+        let text = format!(
             "record files and archives are one document each ({}; such as {first}): \
-             unpack them into a file for each record, or leave them out with --glob '!*{ending}'",
+             unpack them into a file for each record, or leave them out",
             counts.join(", ")
-        ))
+        );
+        Some(Notice::new(NoticeKind::Records { ending: ending.clone() }, text))
     }
 }
 

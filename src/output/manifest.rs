@@ -3,7 +3,7 @@
 
 use super::{MANIFEST, OpenOutput};
 use crate::settings::Settings;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 
@@ -57,7 +57,8 @@ impl ManifestFile {
     /// If they are none, or tell of settings that the command line refuses.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let manifest: ManifestFile = serde_json::from_slice(bytes)?;
-        manifest.settings.check()?;
+        // The manifest is wrong, not what the caller has chosen.
+        manifest.settings.check().map_err(|error| anyhow!(error.to_string()))?;
         let mean = manifest.counts.mean_length;
         ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: a number from 0 on");
         Ok(manifest)

@@ -5,15 +5,21 @@
 //! offsets that are laid out here.
 
 mod manifest;
+mod matrix;
+mod matrix_file;
 mod npy;
 mod npz;
+mod opened;
 mod reader;
 mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
-pub use npy::{NpyFile, elements, read_idf, reserve, write_idf};
-pub use npz::{NpzFile, Places, find};
+pub use matrix_file::MatrixFile;
+pub use npy::{read_idf, reserve, write_idf};
+pub use opened::{
+    DocumentFailure, DocumentTokens, DocumentValue, DocumentView, Output, Overview, TermValue, TermView,
+};
 pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
 
@@ -30,6 +36,8 @@ pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 use crate::coordinator::CHECKPOINT;
 use crate::corpus::display_path;
+use crate::error::{ErrorKind, Fault};
+use crate::event::{Notice, NoticeKind};
 use crate::folder::{Contents, Folder, Made, Refusal, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bowline_workers::mapped::{is_full, room};
@@ -37,6 +45,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, unlinkat};
+use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
@@ -67,6 +76,16 @@ const CHECKPOINT_ENDING: &str = ".checkpoint";
 
 /// Bytes of a writer's buffer.
 const BUFFER: usize = 256 << 10;
+
+/// Formats of the matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Compressed sparse rows, as SciPy reads them.
+    Npz,
+    /// A dense array, as NumPy reads it.
+    Npy,
+}
 
 /// How an output is made.
 #[derive(Clone, Debug, Default)]
@@ -125,21 +144,19 @@ impl OutputDirectory {
     /// # Errors
     /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it, or
     /// something that no run has left bears the name of what is replaced.
-    pub fn begin(target: &Path, options: OutputOptions, notice: impl FnOnce(&str)) -> Result<Self> {
+    pub fn begin(target: &Path, options: OutputOptions, notice: impl FnOnce(Notice)) -> Result<Self> {
         let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
-            bail!("{}: --output takes the name of the directory that is made", shown(target));
+            let text = format!("{}: no name of a directory to make", shown(target));
+            return Err(Fault::new(ErrorKind::OutputName, text).into());
         };
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         let (directory, target) = (absolute(directory)?, absolute(target)?);
         let parent = Folder::open(&directory).with_context(|| {
-            let shown = shown(&directory);
-            format!("{shown}: cannot hold the output (make it first, or --output names another place)")
+            Fault::new(ErrorKind::OutputPlace, format!("{}: cannot hold the output", shown(&directory)))
         })?;
         refuse_what_is_there(&parent, name, options.force)?;
-        let scratch = options.scratch.as_deref().map(|path| {
-            Folder::open(path)
-                .with_context(|| format!("{}: cannot hold scratch files (--scratch)", shown(path)))
-        });
+        let scratch =
+            options.scratch.as_deref().map(|path| Folder::open(path).with_context(|| no_scratch(path)));
         let scratch = scratch.transpose()?;
         let (partial, lock, stale) = lock_partial(&parent, &with_ending(name, PARTIAL_ENDING))?;
         let checkpoint_name = checkpoint_name(name, &target);
@@ -159,13 +176,13 @@ impl OutputDirectory {
             Err(_) if !output.options.resume => false,
             left => {
                 output.leaves_checkpoint = left.is_err();
-                left.map_err(|error| Refusal::with_way_out(error, way_out(&output.options)))?
+                left.map_err(|error| Refusal::of_kind(foreign(&output.options), error))?
             }
         };
         if (stale || goes_on) && !(goes_on && output.options.resume) {
-            let hint = if goes_on { " (--resume goes on from it)" } else { "" };
+            let kind = if goes_on { NoticeKind::Resumable } else { NoticeKind::Plain };
             let shown = shown(output.partial());
-            notice(&format!("{shown}: left by a run that did not finish; replaced{hint}"));
+            notice(Notice::new(kind, format!("{shown}: left by a run that did not finish; replaced")));
         }
         let cleared = output.clear(output.options.resume);
         cleared.with_context(|| cannot_be_written(output.partial()))?;
@@ -214,7 +231,7 @@ impl OutputDirectory {
         let (place, name) = (self.checkpoint_place(), &*self.checkpoint_name);
         let path = || shown(&place.path().join(name));
         let made = place.make(name, Mode::S_IRWXU);
-        let made = made.map_err(|error| Refusal::with_way_out_or(error, way_out(&self.options), path))?;
+        let made = made.map_err(|error| Refusal::of_kind_or(foreign(&self.options), error, path))?;
         let (folder, _) = made.with_context(|| format!("{}: vanished", path()))?;
         Ok(Some(folder))
     }
@@ -252,15 +269,18 @@ impl OutputDirectory {
         let mut writer = BufWriter::with_capacity(BUFFER, &file);
         fill(&mut writer).and_then(|()| writer.flush()).map_err(|error| {
             let shown = shown(&self.partial().join(name));
-            let written = file.metadata().map_or(0, |metadata| metadata.len());
-            let shown = match is_full(&error) {
-                true => format!(
-                    "{shown} needs more than {written} bytes of disk, and {} are free (--output names another place)",
-                    room(&file)
-                ),
-                false => shown,
-            };
-            anyhow::Error::from(error).context(shown)
+            let (is_full, written) = (is_full(&error), file.metadata().map_or(0, |metadata| metadata.len()));
+            let error = anyhow::Error::from(error);
+            match is_full {
+                true => {
+                    let text = format!(
+                        "{shown} needs more than {written} bytes of disk, and {} are free",
+                        room(&file)
+                    );
+                    error.context(Fault::new(ErrorKind::OutputPlace, text))
+                }
+                false => error.context(shown),
+            }
         })
     }
 
@@ -360,7 +380,7 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
     loop {
         let made = parent.make(name, Mode::from_bits_truncate(0o777));
         let context = || cannot_be_written(&path);
-        let made = made.map_err(|error| Refusal::with_way_out_or(error, "--output", context))?;
+        let made = made.map_err(|error| Refusal::of_kind_or(ErrorKind::OutputForeign, error, context))?;
         // The run that had it may be done with it.
         let Some((partial, is_new)) = made else { continue };
         let lock = lock(&partial).map_err(|error| match error.kind() {
@@ -377,7 +397,7 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
         }
         if !is_new {
             let left = parent.left(name, PARTIAL);
-            left.map_err(|error| Refusal::with_way_out(error, "--output"))?;
+            left.map_err(|error| Refusal::of_kind(ErrorKind::OutputForeign, error))?;
         }
         return Ok((partial, lock, !is_new));
     }
@@ -389,13 +409,25 @@ fn lock(directory: &Folder) -> io::Result<Flock<File>> {
     locked.map_err(|(_, errno)| errno.into())
 }
 
-/// The option that names another place for what was counted.
-fn way_out(options: &OutputOptions) -> &'static str {
-    if options.scratch.is_some() { "--scratch" } else { "--output" }
+/// The kind of error if something foreign is where what was counted is to be.
+fn foreign(options: &OutputOptions) -> ErrorKind {
+    if options.scratch.is_some() { ErrorKind::ScratchForeign } else { ErrorKind::OutputForeign }
 }
 
-fn cannot_be_written(partial: &Path) -> String {
-    format!("{}: cannot be written (--output names another place)", shown(partial))
+fn cannot_be_written(partial: &Path) -> Fault {
+    Fault::new(ErrorKind::OutputPlace, format!("{}: cannot be written", shown(partial)))
+}
+
+fn no_scratch(directory: &Path) -> Fault {
+    Fault::new(ErrorKind::ScratchPlace, format!("{}: cannot hold scratch files", shown(directory)))
+}
+
+/// Whether files can be made in the scratch directory: better known now than in the middle of the run.
+///
+/// # Errors
+/// If they can't.
+pub fn check_scratch(directory: &Path) -> Result<()> {
+    tempfile::tempfile_in(directory).map(drop).with_context(|| no_scratch(directory))
 }
 
 fn shown(path: &Path) -> String {
@@ -432,24 +464,23 @@ fn refuse_what_is_there(parent: &Folder, name: &OsStr, force: bool) -> Result<()
     let why_not = match kind(stat.st_mode) {
         "a directory" => {
             parent.beneath(name).map_err(Into::into).and_then(|folder| why_no_output(&folder)).with_context(
-                || format!("{path}: exists and can't be looked into (--output names another place)"),
+                || Fault::new(ErrorKind::OutputPlace, format!("{path}: exists and can't be looked into")),
             )?
         }
         kind => Some(format!("is {kind}")),
     };
     if let Some(why_not) = why_not {
-        bail!(
-            "{path}: exists and {why_not}, so it is not replaced, with or without --force (--output names another place)"
-        );
+        let text = format!("{path}: exists and {why_not}, so it is never replaced");
+        return Err(Fault::new(ErrorKind::OutputPlace, text).into());
     }
     if !force {
-        bail!("{path}: exists already (--force replaces it)");
+        return Err(Fault::new(ErrorKind::OutputExists, format!("{path}: exists already")).into());
     }
     refuse_what_can_not_be_replaced(parent, name, &stat)
-        .with_context(|| format!("{path}: cannot be replaced (--output names another place)"))?;
+        .with_context(|| Fault::new(ErrorKind::OutputPlace, format!("{path}: cannot be replaced")))?;
     // Where it is moved aside first, what was left by a run that was killed then makes room.
     let left = parent.left(&with_ending(name, REPLACED_ENDING), OUTPUT);
-    left.map(|_| ()).map_err(|error| Refusal::with_way_out(error, "--output"))
+    left.map(|_| ()).map_err(|error| Refusal::of_kind(ErrorKind::OutputForeign, error))
 }
 
 /// Why a directory is not taken for an output, if it isn't: `--force` replaces outputs, and not what happens to stand there.

@@ -2,6 +2,7 @@
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
 use super::OpenOutput;
+use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::room;
 use bowline_workers::plan::Dtype;
@@ -49,7 +50,8 @@ pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
     // Nothing can't be reserved.
     posix_fallocate(file, 0, (bytes as i64).max(1)).map_err(io::Error::from).with_context(|| {
         let room = room(file);
-        format!("{what} needs {bytes} bytes of disk, and {room} are free (--output names another place)")
+        let text = format!("{what} needs {bytes} bytes of disk, and {room} are free");
+        Fault::new(ErrorKind::OutputPlace, text)
     })?;
     Ok(file.set_len(bytes)?)
 }
@@ -71,7 +73,8 @@ impl NpyFile {
     pub fn lay_out(&self, rows: u64, columns: u64, dtype: Dtype) -> Result<Layout> {
         let header = header(descr(dtype), &[rows, columns]);
         let cells = rows.checked_mul(columns).and_then(|cells| cells.checked_mul(dtype.size()));
-        let bytes = cells.context("the dense matrix is beyond all bounds (--format npz is sparse)")?;
+        let bytes =
+            cells.ok_or_else(|| Fault::new(ErrorKind::TooDense, "the dense matrix is beyond all bounds"))?;
         reserve(&self.0, "the matrix", header.len() as u64 + bytes)?;
         self.0.write_all_at(&header, 0)?;
         Ok(Layout { indices: 0, data: header.len() as u64, columns, wide: false })

@@ -11,14 +11,29 @@ mod threads;
 
 pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
-pub use threads::Threads;
+pub use threads::{ThreadGuards, Threads};
 
+use crate::error::ErrorKind;
 use crate::memory::{kernel_bytes, peak_memory};
 use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::worker::Worker;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::Serialize;
 use std::io;
 use std::time::Duration;
+
+/// What workers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A process each: a document that kills its worker costs that document only. The calling process must have no other
+    /// thread, since it forks.
+    Processes,
+    /// A thread each, for comparison.
+    Threads,
+    /// One worker and nothing beside it, for comparison: a thread that the program waits for.
+    Inline,
+}
 
 /// A worker's number. Never used twice in a run.
 pub type WorkerId = u32;
@@ -52,8 +67,11 @@ pub enum PoolError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The system has no process or thread for a worker.
+    #[error("starting a worker")]
+    NoWorker(#[source] std::io::Error),
     /// A worker process could not do what it does before its first task.
-    #[error("cannot start a worker: {}: {cause} (--mode threads needs no processes)", step.name())]
+    #[error("cannot start a worker: {}: {cause}", step.name())]
     Unstarted {
         /// What it could not do.
         step: StartStep,
@@ -61,7 +79,7 @@ pub enum PoolError {
         cause: std::io::Error,
     },
     /// The strict sandbox can't be had.
-    #[error("--sandbox strict: {what}: {cause} (--sandbox auto takes what there is)")]
+    #[error("the strict sandbox can't be had: {what}: {cause}")]
     Strict {
         /// What is missing.
         what: &'static str,
@@ -72,8 +90,21 @@ pub enum PoolError {
     #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
     TooFewFiles,
     /// The worker can't be ended alone.
-    #[error("a worker of this mode can't be ended alone (--mode processes can)")]
+    #[error("a worker of this mode can't be ended alone")]
     CannotEnd,
+}
+
+impl PoolError {
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            PoolError::NoWorker(_) => ErrorKind::NoWorker,
+            PoolError::Unstarted { .. } => ErrorKind::WorkerStart,
+            PoolError::Strict { .. } => ErrorKind::Sandbox,
+            PoolError::CannotEnd => ErrorKind::Stuck,
+            PoolError::System { .. } | PoolError::TooFewFiles => ErrorKind::Other,
+        }
+    }
 }
 
 /// Workers of one kind.
@@ -111,6 +142,11 @@ pub trait WorkerPool {
         "none"
     }
 
+    /// Why workers can make any system call, if they were to be kept from that.
+    fn unfiltered(&self) -> Option<&str> {
+        None
+    }
+
     /// Ends a worker by force. Its end will be told.
     ///
     /// # Errors
@@ -120,7 +156,10 @@ pub trait WorkerPool {
 
 /// Lets this process take `memory` bytes of private memory beyond what it holds; none: as many as there are. Shared maps
 /// don't count.
-fn limit_data(memory: Option<u64>) -> io::Result<()> {
+///
+/// # Errors
+/// The system's.
+pub fn limit_data(memory: Option<u64>) -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
     let soft = memory.map_or(hard, |memory| data_held().saturating_add(memory).min(hard));
     Ok(setrlimit(Resource::RLIMIT_DATA, soft, hard)?)

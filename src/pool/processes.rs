@@ -103,11 +103,6 @@ impl Processes {
         let (workers, reporters) = (BTreeMap::new(), BTreeMap::new());
         Ok(Processes { channels, workers, reporters, sandbox, unfiltered, capacity, nothing })
     }
-
-    /// Why workers are not kept from system calls, if that was wanted and could not be had.
-    pub fn unfiltered(&self) -> Option<&str> {
-        self.unfiltered.as_deref()
-    }
 }
 
 /// How often a first process may be stopped or killed from outside.
@@ -193,7 +188,7 @@ fn start_error(errno: i32) -> io::Error {
 }
 
 fn no_process(errno: Errno) -> PoolError {
-    system("starting a worker (--workers asks for fewer)")(errno.into())
+    PoolError::NoWorker(errno.into())
 }
 
 impl WorkerPool for Processes {
@@ -273,6 +268,10 @@ impl WorkerPool for Processes {
 
     fn confinement(&self) -> &'static str {
         self.sandbox.name()
+    }
+
+    fn unfiltered(&self) -> Option<&str> {
+        self.unfiltered.as_deref()
     }
 
     fn end(&mut self, id: WorkerId) -> Result<(), PoolError> {

@@ -20,13 +20,15 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
 };
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
 /// How much of it is wanted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Confinement {
     /// The filter and the domain, as far as the machine has them.
     Auto,

@@ -1,19 +1,29 @@
 //! A thread a worker, over the standard library's channels. Kept for the comparison with processes: same engine,
 //! same tasks, private state per worker; a crash of one is the end of all.
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool, limit_data};
-use bowline_workers::distress::hold_crashed_threads;
+use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::serve::{ThreadLink, serve};
 use bowline_workers::worker::Worker;
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What a program lets the pool do to the whole process. A library that lives in another program gives none of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadGuards {
+    /// From then on a thread that crashes stands still and leaves word of it, so that the run can name its document.
+    pub hold_crashed: Option<fn() -> io::Result<()>>,
+    /// Limits the private memory of the process, in bytes beyond what it holds, or lifts the limit.
+    pub limit_memory: Option<fn(Option<u64>) -> io::Result<()>>,
+}
+
 /// The pool of the threaded mode.
 pub struct Threads {
+    guards: ThreadGuards,
     workers: BTreeMap<WorkerId, (Sender<Task>, JoinHandle<()>)>,
     reports: Receiver<(WorkerId, Report)>,
     reporter: Sender<(WorkerId, Report)>,
@@ -30,12 +40,15 @@ impl Threads {
     ///
     /// # Errors
     /// If crashes can't be watched for.
-    pub fn new(workers: usize) -> Result<Self, PoolError> {
-        hold_crashed_threads()
+    pub fn new(workers: usize, guards: ThreadGuards) -> Result<Self, PoolError> {
+        guards
+            .hold_crashed
+            .map_or(Ok(()), |hold| hold())
             .map_err(|source| PoolError::System { what: "watching for crashes", source })?;
         let (reporter, reports) = channel();
         let (ender, ends) = channel();
         Ok(Threads {
+            guards,
             workers: BTreeMap::new(),
             reports,
             reporter,
@@ -50,8 +63,8 @@ impl Threads {
     /// nothing that is not bounded already.
     fn limit_memory(&mut self, of_a_worker: Option<u64>) -> Result<(), PoolError> {
         let limit = of_a_worker.map(|memory| memory.saturating_mul(self.most));
-        if self.limit != limit {
-            limit_data(limit).map_err(|source| PoolError::System { what: "limiting memory", source })?;
+        if let (Some(set), true) = (self.guards.limit_memory, self.limit != limit) {
+            set(limit).map_err(|source| PoolError::System { what: "limiting memory", source })?;
             self.limit = limit;
         }
         Ok(())
@@ -78,10 +91,10 @@ impl WorkerPool for Threads {
                 let _ = ender.send(id);
             }
         };
-        let thread =
-            std::thread::Builder::new().name(format!("worker {id}")).spawn(body).map_err(|source| {
-                PoolError::System { what: "starting a worker (--workers asks for fewer)", source }
-            })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker {id}"))
+            .spawn(body)
+            .map_err(PoolError::NoWorker)?;
         self.workers.insert(id, (sender, thread));
         Ok(())
     }
@@ -112,7 +125,7 @@ impl WorkerPool for Threads {
     }
 
     fn holds_crashed(&self) -> bool {
-        true
+        self.guards.hold_crashed.is_some()
     }
 
     fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {

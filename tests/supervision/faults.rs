@@ -190,12 +190,12 @@ fn a_strict_sandbox_is_whole_or_an_error() {
         let options = [&["--sandbox", "strict"], options].concat();
         dir.embed(&options).run().expect(2).line().to_owned()
     };
-    let expected = "--sandbox strict can't be had with --mode threads or inline";
+    let expected = "the strict sandbox can't be had with threads or inline mode";
     assert_eq!(
         (line(&["--mode", "threads"]).as_str(), line(&["--mode", "inline"]).as_str()),
         (expected, expected)
     );
-    assert!(line(&["--follow"]).contains("--follow"));
+    assert!(line(&["--follow"]).contains("links that are followed"));
     if !can_confine("strict") {
         return;
     }
@@ -313,7 +313,7 @@ fn a_second_sigint_ends_a_run_that_does_not_heed_the_first() {
     // Nobody will ever read from it: the run waits.
     mkfifo(&dir.path("report"), Mode::S_IRWXU).unwrap();
     let mut run = dir.embed(&["--report", "report"]).start();
-    run.until("its lock", |run| processes::has_lock(run.pid()));
+    run.until("its handler", |run| processes::catches(run.pid(), Signal::SIGINT));
     while !run.is_over() {
         // Two that come at once are one.
         std::thread::sleep(Duration::from_millis(100));

@@ -75,11 +75,21 @@ pub fn is_alive(pid: Pid) -> bool {
 /// Whether a process ignores SIGHUP, SIGINT and SIGTERM: a worker does so from its start on, and no other child of a
 /// coordinator.
 pub fn ignores_ends(pid: Pid) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
     let ends = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
-    ends.into_iter().all(|signal| ignored & 1 << (signal as i32 - 1) != 0)
+    ends.into_iter().all(|signal| has_signal(pid, "SigIgn:", signal))
+}
+
+/// Whether a process has a handler for a signal.
+pub fn catches(pid: Pid, signal: Signal) -> bool {
+    has_signal(pid, "SigCgt:", signal)
+}
+
+/// Whether a signal is in the mask of that name (proc_pid_status(5)).
+fn has_signal(pid: Pid, mask: &str, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix(mask));
+    let bits = bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    bits & 1 << (signal as i32 - 1) != 0
 }
 
 /// Whether a process holds the lock of a file.

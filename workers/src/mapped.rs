@@ -147,7 +147,7 @@ pub fn shortage(file: &File, directory: &Path, bytes: u64, error: io::Error) -> 
     }
     let (shown, free) = (directory.display(), room(file));
     let needed = format!("{bytes} bytes are needed in {shown}, and {free} are free");
-    io::Error::new(error.kind(), format!("{needed} (--scratch names another directory): {error}"))
+    io::Error::new(error.kind(), format!("{needed}: {error}"))
 }
 
 /// Bytes of disk that there are for `file`: those that it has and those that are free. A reservation that fails may keep

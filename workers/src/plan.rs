@@ -7,6 +7,7 @@ use crate::hashing::Buckets;
 use crate::idf::Idf;
 use crate::mapped::{Log, Store, Table};
 use crate::segment::{Record, Segment, term_at};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -206,7 +207,8 @@ impl Bm25Tf {
 }
 
 /// What each row is divided by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Norm {
     /// Nothing.
     None,
@@ -217,7 +219,8 @@ pub enum Norm {
 }
 
 /// The type of the values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Dtype {
     /// 32-bit integers.
     I32,

@@ -4,10 +4,12 @@
 //! Both decompose by compatibility (NFKD, UAX #15) and drop characters, and neither composes again. What they drop
 //! takes in every character that the canonical order of NFKD could move, so each character is mapped by itself.
 
+use serde::{Deserialize, Serialize};
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 
 /// Which characters of the decomposed text stay.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum StripAccents {
     /// Those of combining class zero. Hangul syllables become letters (jamo), ligatures become their letters.
     Unicode,

@@ -2,9 +2,11 @@
 //! line end is changed, as in Python's `bytes.decode`. Text in another encoding is known by its mark, or guessed.
 
 use crate::failure::Failure;
+use serde::{Deserialize, Serialize};
 
 /// What to do with bytes that are no UTF-8.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DecodeError {
     /// The document fails.
     Strict,

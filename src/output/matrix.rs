@@ -1,7 +1,9 @@
 //! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
 //! where it is asked for, so that nothing it claims takes memory.
 
-use crate::output::{ManifestFile, OpenOutput, Places, elements, find};
+use super::npy::elements;
+use super::npz::{Places, find};
+use super::{ManifestFile, OpenOutput};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
 use bowline_workers::plan::Dtype;

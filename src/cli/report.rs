@@ -1,6 +1,7 @@
 //! `--report`: what a run took, as JSON. Times and machine-dependent figures go here, never into the output.
 
-use crate::coordinator::{Phase, RunEvent};
+use crate::event::{Event, Phase};
+use crate::run::Summary;
 use bowline_workers::protocol::Usage;
 use serde::Serialize;
 use std::time::Instant;
@@ -59,6 +60,36 @@ pub struct PhaseTime {
     pub seconds: f64,
 }
 
+impl Report {
+    /// The report of a run in the mode of that name, which is over.
+    pub fn new(mode: String, summary: &Summary, mut stopwatch: Stopwatch) -> Self {
+        stopwatch.lap("");
+        let counts = &summary.counts;
+        Report {
+            bowline: env!("CARGO_PKG_VERSION"),
+            mode,
+            workers: summary.workers,
+            seconds: stopwatch.seconds(),
+            documents: counts.documents,
+            failed: counts.failed,
+            bytes: summary.bytes,
+            tokens: counts.tokens,
+            unknown: counts.unknown,
+            columns: counts.columns,
+            nonzeros: counts.nonzeros,
+            resumed: summary.resumed,
+            workers_lost: stopwatch.lost,
+            workers_started: summary.workers_started,
+            start_seconds: summary.starting.as_secs_f64(),
+            messages: summary.messages,
+            scratch_bytes: summary.scratch_bytes,
+            sandbox: summary.sandbox,
+            usage: stopwatch.usage,
+            phases: stopwatch.phases,
+        }
+    }
+}
+
 /// Gathers a report while the run goes on.
 pub struct Stopwatch {
     began: Instant,
@@ -80,14 +111,15 @@ impl Stopwatch {
     }
 
     /// Takes note of an event.
-    pub fn hear(&mut self, event: RunEvent) {
+    pub fn on_event(&mut self, event: Event) {
         match event {
-            RunEvent::PhaseBegan(Phase::Tally, _) => self.lap("tally"),
-            RunEvent::PhaseBegan(Phase::Merge, _) => self.lap("merge"),
-            RunEvent::PhaseBegan(Phase::Emit, _) => self.lap("emit"),
-            RunEvent::WorkerLost => self.lost += 1,
-            RunEvent::WorkerLeft(usage) => self.usage.push(usage),
-            RunEvent::Advanced(..) => {}
+            Event::PhaseBegan(Phase::Tally, _) => self.lap("tally"),
+            Event::PhaseBegan(Phase::Merge, _) => self.lap("merge"),
+            Event::PhaseBegan(Phase::Emit, _) => self.lap("emit"),
+            Event::PhaseBegan(Phase::Publish, _) => self.lap("publish"),
+            Event::WorkerLost => self.lost += 1,
+            Event::WorkerLeft(usage) => self.usage.push(usage),
+            Event::PhaseBegan(Phase::Walk, _) | Event::Advanced(..) | Event::Notice(_) => {}
         }
     }
 

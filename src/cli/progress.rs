@@ -1,23 +1,13 @@
-//! The progress bar: hears [`RunEvent`]s, is heard by nobody.
+//! The progress bar: consumes [`Event`]s, emits nothing.
 //!
 //! Drawn on standard error, only on a terminal unless asked for, and only from the coordinator's own loop: no
 //! thread of its own, since the coordinator forks.
 
-use crate::coordinator::{Phase, RunEvent};
+use super::values::Progress as When;
+use crate::event::{Event, Phase};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Instant;
-
-/// When to draw.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub enum ProgressChoice {
-    /// If standard error is a terminal.
-    Auto,
-    /// In any case.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// Draws how far a run is.
 pub struct Progress {
@@ -26,12 +16,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar that is drawn if `choice` says so.
-    pub fn new(choice: ProgressChoice) -> Self {
-        let drawn = match choice {
-            ProgressChoice::Auto => std::io::stderr().is_terminal(),
-            ProgressChoice::Always => true,
-            ProgressChoice::Never => false,
+    /// A bar that is drawn if `when` says so.
+    pub fn new(when: When) -> Self {
+        let drawn = match when {
+            When::Auto => std::io::stderr().is_terminal(),
+            When::Always => true,
+            When::Never => false,
         };
         let bar = drawn.then(|| {
             let target = match std::io::stderr().is_terminal() {
@@ -41,38 +31,37 @@ impl Progress {
             let style = template("{prefix:>8} {elapsed}");
             ProgressBar::with_draw_target(None, target).with_style(style).with_prefix("walking")
         });
-        if let Some(bar) = &bar {
-            bar.tick();
-        }
         Progress { bar, began: Instant::now() }
     }
 
     /// Takes note of an event.
-    pub fn hear(&mut self, event: RunEvent) {
+    pub fn on_event(&mut self, event: &Event) {
         let Some(bar) = &self.bar else { return };
         match event {
-            RunEvent::PhaseBegan(phase, total) => {
+            Event::PhaseBegan(Phase::Walk, _) => bar.tick(),
+            Event::PhaseBegan(Phase::Publish, _) => bar.finish_and_clear(),
+            Event::PhaseBegan(phase, total) => {
                 bar.set_prefix(match phase {
                     Phase::Tally => "counting",
                     Phase::Merge => "merging",
-                    Phase::Emit => "writing",
+                    _ => "writing",
                 });
                 bar.reset();
-                bar.set_length(total);
+                bar.set_length(*total);
                 bar.set_style(template(
                     "{prefix:>8} [{bar:30}] {human_pos}/{human_len} {msg} {elapsed} (left {eta})",
                 ));
                 bar.set_message("");
                 self.began = Instant::now();
             }
-            RunEvent::Advanced(units, bytes) => {
-                if bytes > 0 {
-                    let rate = bytes as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
-                    bar.set_message(format!("{}, {}/s,", HumanBytes(bytes), HumanBytes(rate as u64)));
+            Event::Advanced(units, bytes) => {
+                if *bytes > 0 {
+                    let rate = *bytes as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+                    bar.set_message(format!("{}, {}/s,", HumanBytes(*bytes), HumanBytes(rate as u64)));
                 }
-                bar.set_position(units);
+                bar.set_position(*units);
             }
-            RunEvent::WorkerLost | RunEvent::WorkerLeft(_) => {}
+            Event::WorkerLost | Event::WorkerLeft(_) | Event::Notice(_) => {}
         }
     }
 

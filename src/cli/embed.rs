@@ -1,0 +1,161 @@
+//! `bowline embed`: options to a run, its events to the progress bar, the report and notices, its result to a summary.
+
+use super::args::EmbedArgs;
+use super::hints;
+use super::messages::say;
+use super::progress::Progress;
+use super::report::{Report, Stopwatch};
+use super::result_file::ResultFile;
+use crate::cancel::Cancel;
+use crate::corpus::{Source, display_path};
+use crate::event::{Event, Notice};
+use crate::model::Model;
+use crate::output::Format;
+use crate::pool::{ThreadGuards, limit_data};
+use crate::run::{Job, RunOptions, Sink, Summary, run};
+use crate::settings::{Base, Settings, SettingsBuilder, name};
+use crate::word_list;
+use anyhow::{Context as _, Result};
+use bowline_workers::distress::hold_crashed_threads;
+use nix::sys::prctl::set_timerslack;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
+
+/// What worker threads do to this process, which is the run's alone.
+const GUARDS: ThreadGuards =
+    ThreadGuards { hold_crashed: Some(hold_crashed_threads), limit_memory: Some(limit_data) };
+
+/// Runs the command. Returns whether every document was embedded.
+///
+/// # Errors
+/// Whatever kept the run from finishing.
+pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
+    let job = job(args)?;
+    let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
+    if !args.read_latency.is_zero() {
+        // How late a sleep may end, which workers inherit: usually 0.05 ms. Where it can't be set, delays are a little longer.
+        let _ = set_timerslack(1);
+    }
+    let mut stopwatch = Stopwatch::start();
+    let mut progress = Progress::new(args.progress);
+    let mut on_event = |event: Event| {
+        progress.on_event(&event);
+        match event {
+            Event::Notice(notice) if !args.quiet => print_notice(&notice),
+            event => stopwatch.on_event(event),
+        }
+    };
+    let summary = run(&job, &mut on_event, cancel);
+    progress.clear();
+    let summary = summary?;
+    let report = Report::new(name(&args.mode), &summary, stopwatch);
+    if let Some(file) = report_file {
+        file.write(&serde_json::to_vec_pretty(&report)?)?;
+    }
+    if !args.quiet {
+        summarise(&report, &summary);
+    }
+    Ok(summary.is_complete())
+}
+
+/// The run that the options ask for.
+///
+/// # Errors
+/// Options that contradict each other or an earlier output; lists and outputs that can't be read.
+pub fn job(args: &EmbedArgs) -> Result<Job> {
+    let mut settings = args.settings();
+    let trims = settings.has_plain_words(None);
+    let model = args.vocabulary.as_deref().map(|path| {
+        let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
+        Model::read_unnamed(path, trims).with_context(shown)
+    });
+    let model = model.transpose()?;
+    let earlier = model.as_ref().and_then(|model| model.earlier.as_ref()).map(|earlier| &earlier.settings);
+    add_stop_words(args, &mut settings, earlier)?;
+    let settings = settings.build(Base { earlier, has_vocabulary: model.is_some() })?;
+    Ok(Job {
+        source: Source {
+            paths: args.corpus.clone(),
+            globs: args.globs.clone(),
+            hidden: args.hidden,
+            follow: args.follow,
+        },
+        settings,
+        model,
+        sink: Sink {
+            directory: args.output.clone(),
+            format: if args.dense { Format::Npy } else { args.format },
+            hash_terms: args.hash_terms,
+            force: args.force,
+            sync: !args.no_sync,
+        },
+        options: RunOptions {
+            mode: args.mode,
+            workers: args.workers.map(|workers| workers as usize),
+            max_reads: args.max_reads,
+            read_latency: args.read_latency,
+            memory: args.memory(),
+            scratch: args.scratch.clone(),
+            resume: args.resume,
+            confinement: args.sandbox,
+            document_timeout: Duration::from_secs_f64(args.document_timeout),
+            max_crashes: args.max_failures,
+            guards: GUARDS,
+            own: args.report.iter().cloned().collect(),
+        },
+    })
+}
+
+fn add_stop_words(
+    args: &EmbedArgs,
+    settings: &mut SettingsBuilder,
+    earlier: Option<&Settings>,
+) -> Result<()> {
+    if let Some(list) = &args.stop_words {
+        let trims = settings.has_plain_words(earlier);
+        let shown = || format!("--stop-words {}", display_path(list.as_bytes()));
+        settings.stop_words = Some(word_list::stop_words(list, trims).with_context(shown)?);
+    }
+    Ok(())
+}
+
+fn print_notice(notice: &Notice) {
+    let hint = hints::of_notice(&notice.kind).map(|hint| format!(" ({hint})")).unwrap_or_default();
+    say(&format!("bowline: {notice}{hint}"));
+}
+
+fn summarise(report: &Report, summary: &Summary) {
+    for (path, cause) in &summary.unreadable {
+        say(&format!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes())));
+    }
+    for (path, failure) in &summary.failures {
+        let hint = hints::of_failure(*failure).map(|hint| format!(" ({hint})")).unwrap_or_default();
+        say(&format!("bowline: {path}: {failure}{hint}"));
+    }
+    if report.failed as usize > summary.failures.len() {
+        let more = report.failed as usize - summary.failures.len();
+        say(&format!("bowline: and {more} more failed, all of them in documents.jsonl"));
+    }
+    let mut parts = vec![format!("{} documents", report.documents)];
+    if report.failed > 0 {
+        parts.push(format!("{} failed", report.failed));
+    }
+    if summary.left_out > 0 {
+        parts.push(format!("{} entries left out", summary.left_out));
+    }
+    parts.push(format!("{} tokens", report.tokens));
+    if report.unknown > 0 {
+        let share = 100.0 * report.unknown as f64 / report.tokens as f64;
+        parts.push(format!("{share:.1} % of them unknown to the vocabulary"));
+    }
+    parts.push(format!("{} columns", report.columns));
+    parts.push(format!("{} non-zeros", report.nonzeros));
+    let megabytes = report.bytes as f64 / 1e6;
+    say(&parts.join(", "));
+    say(&format!(
+        "{megabytes:.1} MB in {:.2} s, {:.0} MB/s, in {}",
+        report.seconds,
+        megabytes / report.seconds,
+        display_path(summary.output.as_os_str().as_bytes())
+    ));
+}

@@ -1,0 +1,140 @@
+//! Errors by kind. A message says what happened and where; what helps depends on the front that a run is started from, which
+//! finds it by the kind (`cli/hints.rs` for the command line).
+
+use crate::settings::SettingsError;
+use std::fmt;
+use std::io;
+
+/// What kind of error it is.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Settings that make no sense, or not together.
+    Settings(SettingsError),
+    /// Something else that was asked for makes no sense.
+    Usage,
+    /// A glob has no meaning, or no path can match it.
+    Glob,
+    /// The run's memory is too little for its workers.
+    RunMemory,
+    /// A worker's memory is too little.
+    WorkerMemory,
+    /// The run was asked to end; by a signal of this number, if a program was.
+    Interrupted(i32),
+    /// The path that the corpus was to be at is not there, but looks like a pattern for a shell.
+    Unexpanded,
+    /// The corpus has no documents, but files were left out.
+    AllLeftOut,
+    /// The corpus has no documents, but hidden files were left out, and a glob asks for hidden ones.
+    HiddenLeftOut,
+    /// The path of the output names no directory.
+    OutputName,
+    /// The output is there already.
+    OutputExists,
+    /// The output can't be where it is asked for, or its disk is full.
+    OutputPlace,
+    /// Something that no run has made is where the output's temporary files are to be.
+    OutputForeign,
+    /// Scratch files can't be where they are asked for, or their disk is full.
+    ScratchPlace,
+    /// Something that no run has made is where the scratch files are to be.
+    ScratchForeign,
+    /// A dense matrix is too large.
+    TooDense,
+    /// The system has no process, thread or descriptor for another worker.
+    NoWorker,
+    /// A worker process can't do what it has to before its first task.
+    WorkerStart,
+    /// The strict sandbox can't be had.
+    Sandbox,
+    /// A document keeps its worker from going on, and workers of this mode can't be ended alone.
+    Stuck,
+    /// A worker has crashed, and in this mode that is the end of the run.
+    Crashed,
+    /// More documents have crashed their workers than allowed.
+    TooManyCrashes,
+    /// The system gives no memory for what was counted.
+    NoMemory,
+    /// The system gives no memory for the second half of a run.
+    NoMemoryToFinish,
+    /// Too few permits to read can be opened.
+    ReadPermits,
+    /// No term occurs in enough documents.
+    MinDf,
+    /// Each term occurs in too many documents.
+    MaxDf,
+    /// Each term occurs in too few or too many documents.
+    MinAndMaxDf,
+    /// No document has a term.
+    EmptyVocabulary {
+        /// Some have words of one character only.
+        has_short_words: bool,
+        /// Some have words that are no terms under these settings.
+        has_others: bool,
+    },
+    /// A term has no finite idf.
+    NoIdf {
+        /// Whether it is that of a BM25.
+        is_bm25: bool,
+    },
+    /// A value is larger than the largest f32.
+    BeyondF32,
+    /// A value is not finite.
+    NotFinite,
+    /// Whoever reads the output has stopped.
+    BrokenPipe,
+    /// Anything else: the system's errors, damaged files.
+    Other,
+}
+
+/// An error of a kind, in words.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Fault {
+    /// Its kind.
+    pub kind: ErrorKind,
+    text: String,
+}
+
+impl Fault {
+    /// An error of a kind that these words describe.
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Fault { kind, text: text.into() }
+    }
+}
+
+/// Why a run could not finish: a kind, and a chain of causes.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    cause: anyhow::Error,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, cause: anyhow::Error) -> Self {
+        Error { kind, cause }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// The number of the system's error that it comes from, if it comes from one.
+    pub fn os_error(&self) -> Option<i32> {
+        self.cause.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+    }
+}
+
+impl fmt::Display for Error {
+    /// The whole chain in one line, each cause behind a colon.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.cause)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.source()
+    }
+}

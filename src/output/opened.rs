@@ -1,0 +1,261 @@
+//! An output, read back and looked at: the whole of it, a document, a term.
+
+use super::matrix::Matrix;
+use super::{DOCUMENTS, DocumentLine, ManifestFile, OpenOutput, TermLine, VOCABULARY};
+use crate::error::{ErrorKind, Fault};
+use crate::settings::name;
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// An output, read back.
+pub struct Output {
+    manifest: ManifestFile,
+    documents: Vec<DocumentLine<'static>>,
+    /// None for hashed features.
+    terms: Vec<TermLine<'static>>,
+    matrix: Matrix,
+}
+
+/// What a whole output is like.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// Rows.
+    pub documents: u64,
+    /// Rows whose document failed.
+    pub failed: u64,
+    /// Rows without a cell whose document did not fail.
+    pub empty: usize,
+    /// Columns.
+    pub columns: u64,
+    /// Stored cells.
+    pub nonzeros: u64,
+    /// Share of the cells that are stored.
+    pub density: f64,
+    /// Terms counted.
+    pub tokens: u64,
+    /// Terms a document, on the average.
+    pub mean_length: f64,
+    /// What cells hold.
+    pub weight: String,
+    /// Their type.
+    pub dtype: String,
+    /// The columns with the largest sums of values.
+    pub top_by_sum: Vec<TermValue>,
+    /// The columns in the most documents.
+    pub top_by_df: Vec<TermValue>,
+    /// The documents with the most tokens.
+    pub longest: Vec<DocumentTokens>,
+    /// The documents that failed.
+    pub failures: Vec<DocumentFailure>,
+}
+
+/// A term, or a bucket, and a number.
+#[derive(Clone, Debug, Serialize)]
+pub struct TermValue {
+    /// The term, or `#` and the number of a bucket.
+    pub term: String,
+    /// The number.
+    pub value: f64,
+}
+
+/// A document and its length in tokens.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentTokens {
+    /// The document's path.
+    pub path: String,
+    /// Its tokens.
+    pub tokens: u64,
+}
+
+/// A document and why it failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentFailure {
+    /// The document's path.
+    pub path: String,
+    /// Why it failed.
+    pub cause: String,
+}
+
+/// One document.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentView {
+    /// Its row.
+    pub row: usize,
+    /// The document's path.
+    pub path: String,
+    /// `ok`, or how it failed.
+    pub status: String,
+    /// Why it failed.
+    pub cause: Option<String>,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its tokens.
+    pub tokens: u64,
+    /// Its terms, the highest values first.
+    pub terms: Vec<TermValue>,
+}
+
+/// One term.
+#[derive(Clone, Debug, Serialize)]
+pub struct TermView {
+    /// The term, or `#` and the number of a bucket.
+    pub term: String,
+    /// Its column.
+    pub column: usize,
+    /// Documents that have it.
+    pub df: u64,
+    /// Its inverse document frequency, if there is one.
+    pub idf: Option<f64>,
+    /// Sum of its values.
+    pub sum: f64,
+    /// The documents with its highest values.
+    pub documents: Vec<DocumentValue>,
+}
+
+/// A document and a term's value in it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentValue {
+    /// The document's path.
+    pub path: String,
+    /// The number.
+    pub value: f64,
+}
+
+impl Output {
+    /// Opens and reads the output at `path`.
+    ///
+    /// # Errors
+    /// If it is none, is damaged, or can't be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let output = OpenOutput::open(path)?;
+        let manifest = ManifestFile::read(&output).with_context(|| output.shown(None))?;
+        let documents: Vec<DocumentLine> = lines(&output, DOCUMENTS)?;
+        let has_terms = output.has(VOCABULARY);
+        let terms: Vec<TermLine> = if has_terms { lines(&output, VOCABULARY)? } else { Vec::new() };
+        let agrees = documents.len() as u64 == manifest.counts.documents
+            && (terms.is_empty() || terms.len() as u64 == manifest.counts.columns);
+        if !agrees {
+            bail!("{}: its files contradict each other", output.shown(None));
+        }
+        let matrix = Matrix::read(&output, &manifest)?;
+        Ok(Output { manifest, documents, terms, matrix })
+    }
+
+    /// The name of a column: its term, or its number if it is a bucket.
+    fn name(&self, column: u64) -> String {
+        self.terms.get(column as usize).map_or_else(|| format!("#{column}"), |line| line.term.to_string())
+    }
+
+    /// What the whole output is like, with the `top` columns and documents.
+    pub fn overview(&self, top: usize) -> Overview {
+        let counts = &self.manifest.counts;
+        // Of columns that occur: there may be many more.
+        let (mut sums, mut documents) = (HashMap::new(), HashMap::new());
+        let mut empty = 0;
+        for row in 0..self.documents.len() {
+            let cells = self.matrix.row(row);
+            empty += usize::from(cells.is_empty() && self.documents[row].cause.is_none());
+            for (column, value) in cells {
+                *sums.entry(column).or_default() += value;
+                *documents.entry(column).or_default() += 1.0;
+            }
+        }
+        let mut longest: Vec<&DocumentLine> = self.documents.iter().collect();
+        longest.sort_by_key(|document| std::cmp::Reverse(document.tokens));
+        let failed = self.documents.iter().filter_map(|document| {
+            let cause = document.cause.clone()?;
+            Some(DocumentFailure { path: document.path.to_string(), cause })
+        });
+        let cells = counts.documents as f64 * counts.columns as f64;
+        Overview {
+            documents: counts.documents,
+            failed: counts.failed,
+            empty,
+            columns: counts.columns,
+            nonzeros: counts.nonzeros,
+            density: if cells > 0.0 { counts.nonzeros as f64 / cells } else { 0.0 },
+            tokens: counts.tokens,
+            mean_length: counts.mean_length,
+            weight: name(&self.manifest.settings.values.weight),
+            dtype: name(&self.manifest.settings.values.dtype),
+            top_by_sum: self.best(&sums, top),
+            top_by_df: self.best(&documents, top),
+            longest: longest
+                .iter()
+                .take(top)
+                .map(|document| DocumentTokens { path: document.path.to_string(), tokens: document.tokens })
+                .collect(),
+            failures: failed.collect(),
+        }
+    }
+
+    /// The columns with the highest values above 0, the first one between equals.
+    fn best(&self, values: &HashMap<u64, f64>, top: usize) -> Vec<TermValue> {
+        let mut best: Vec<_> = values.iter().filter(|column| *column.1 > 0.0).collect();
+        best.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
+        let best = best.into_iter().take(top);
+        best.map(|(&column, &value)| TermValue { term: self.name(column), value }).collect()
+    }
+
+    /// One document, by its path or its row.
+    ///
+    /// # Errors
+    /// If there is no such document.
+    pub fn document(&self, wanted: &str) -> Result<DocumentView> {
+        let by_path = self.documents.iter().position(|document| document.path == wanted);
+        let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
+        let row = by_path.or_else(by_row).ok_or_else(|| {
+            let last = self.documents.len().saturating_sub(1);
+            Fault::new(
+                ErrorKind::Usage,
+                format!("document {wanted}: no such path, and no row from 0 to {last}"),
+            )
+        })?;
+        let mut cells = self.matrix.row(row);
+        cells.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let line = &self.documents[row];
+        Ok(DocumentView {
+            row,
+            path: line.path.to_string(),
+            status: line.status.to_string(),
+            cause: line.cause.clone(),
+            bytes: line.bytes,
+            tokens: line.tokens,
+            terms: cells
+                .into_iter()
+                .map(|(column, value)| TermValue { term: self.name(column), value })
+                .collect(),
+        })
+    }
+
+    /// One term, with the `top` documents that have its highest values.
+    ///
+    /// # Errors
+    /// If there is no such term.
+    pub fn term(&self, wanted: &str, top: usize) -> Result<TermView> {
+        if self.terms.is_empty() {
+            return Err(Fault::new(ErrorKind::Usage, "hashed features have no terms").into());
+        }
+        let column = self.terms.iter().position(|line| line.term == wanted);
+        let column = column
+            .ok_or_else(|| Fault::new(ErrorKind::Usage, format!("term {wanted}: not in the vocabulary")))?;
+        let mut documents = Vec::new();
+        for (row, document) in self.documents.iter().enumerate() {
+            if let Some((_, value)) = self.matrix.row(row).into_iter().find(|cell| cell.0 == column as u64) {
+                documents.push(DocumentValue { path: document.path.to_string(), value });
+            }
+        }
+        let sum = documents.iter().map(|document| document.value).sum();
+        documents.sort_by(|a, b| b.value.total_cmp(&a.value));
+        documents.truncate(top);
+        let TermLine { term, df, idf } = &self.terms[column];
+        Ok(TermView { term: term.to_string(), column, df: *df, idf: *idf, sum, documents })
+    }
+}
+
+fn lines<T: DeserializeOwned>(output: &OpenOutput, name: &str) -> Result<Vec<T>> {
+    output.lines(name).with_context(|| output.shown(Some(name)))
+}

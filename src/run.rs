@@ -1,0 +1,687 @@
+//! A run: source -> pool -> coordinator -> output, its phases in order. The one place that names the modes.
+//!
+//! It prints nothing, and changes nothing of the process that it is in but what its caller gives it ([`ThreadGuards`]). With
+//! [`Mode::Processes`] it forks.
+
+use crate::cancel::Cancel;
+use crate::coordinator::{
+    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, tally,
+};
+use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path};
+use crate::error::{Error, ErrorKind, Fault};
+use crate::event::{Event, Notice, NoticeKind, Phase};
+use crate::folder::{Folder, Refusal};
+use crate::memory::{MemoryLimits, MemoryShares, kills_for_memory};
+use crate::model::{Model, earlier_idf};
+use crate::output::{
+    Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
+    OutputOptions, VOCABULARY, check_scratch, reserve, write_hash_terms, write_idf, write_vocabulary,
+};
+use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, ThreadGuards, Threads, WorkerPool};
+use crate::settings::{
+    Dtype, FeatureKind, NgramSizes, Setting, Settings, SettingsError, StopWordList, Text, WeightKind, needs,
+};
+use crate::word_list::NeverEqual;
+use anyhow::{Context as _, Result};
+use bowline_workers::analyzer::stop_words;
+use bowline_workers::documents::Documents;
+use bowline_workers::failure::Failure;
+use bowline_workers::gate::Gates;
+use bowline_workers::lexicon::Sieve;
+use bowline_workers::mapped::Store;
+use bowline_workers::plan::{Container, Files};
+use bowline_workers::recorder::Recorder;
+use bowline_workers::tally::{Features, TallySettings};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+/// Failed documents that a summary names.
+const NAMED_FAILURES: usize = 10;
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where documents are.
+    pub source: Source,
+    /// What changes the result.
+    pub settings: Settings,
+    /// The vocabulary that is given, if one is. The settings are built on it.
+    pub model: Option<Model>,
+    /// Where the output goes.
+    pub sink: Sink,
+    /// How it is done: nothing of it changes the result.
+    pub options: RunOptions,
+}
+
+/// Where the output goes, and what it is.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// The directory to make.
+    pub directory: PathBuf,
+    /// The matrix's format.
+    pub format: Format,
+    /// Whether the terms of each bucket are written, too.
+    pub hash_terms: bool,
+    /// Whether an output that is there is replaced.
+    pub force: bool,
+    /// Whether files are synced before the directory gets its name.
+    pub sync: bool,
+}
+
+impl Sink {
+    /// A new sparse matrix in `directory`, synced.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Sink { directory: directory.into(), format: Format::Npz, hash_terms: false, force: false, sync: true }
+    }
+}
+
+/// How a run is done.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// What workers are.
+    pub mode: Mode,
+    /// How many; as many as there are cores and memory for if it is not said.
+    pub workers: Option<usize>,
+    /// Documents that are read at a time, at most, by all workers together.
+    pub max_reads: Option<u32>,
+    /// What each read takes at least, for measurements.
+    pub read_latency: Duration,
+    /// Memory that the run may take.
+    pub memory: MemoryLimits,
+    /// Where rows and tables lie that memory has no room for; beside the output if it is not said.
+    pub scratch: Option<PathBuf>,
+    /// Whether what is counted is kept if the run does not finish, and used by the next one.
+    pub resume: bool,
+    /// What worker processes are kept from.
+    pub confinement: Confinement,
+    /// How long a document may make no progress before its worker is ended.
+    pub document_timeout: Duration,
+    /// Documents that may crash their workers before the run gives up.
+    pub max_crashes: usize,
+    /// What worker threads may do to the process.
+    pub guards: ThreadGuards,
+    /// Files that the caller writes: they are no documents, wherever they are.
+    pub own: Vec<PathBuf>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        RunOptions {
+            mode: Mode::Threads,
+            workers: None,
+            max_reads: None,
+            read_latency: Duration::ZERO,
+            memory: MemoryLimits::default(),
+            scratch: None,
+            resume: false,
+            confinement: Confinement::Auto,
+            document_timeout: Duration::from_secs(60),
+            max_crashes: 100,
+            guards: ThreadGuards::default(),
+            own: Vec::new(),
+        }
+    }
+}
+
+/// What a run has done.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The output directory, from the root on.
+    pub output: PathBuf,
+    /// Rows, columns, cells, tokens.
+    pub counts: Counts,
+    /// Bytes of documents.
+    pub bytes: u64,
+    /// The first documents that failed, and why. `documents.jsonl` has all of them.
+    pub failures: Vec<(String, Failure)>,
+    /// Directories that could not be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
+    /// Entries of directories that are no documents: hidden, excluded by a glob, links, special files.
+    pub left_out: u64,
+    /// Documents that an earlier run had counted.
+    pub resumed: u64,
+    /// Workers at a time.
+    pub workers: usize,
+    /// Workers that were started, in all phases.
+    pub workers_started: u64,
+    /// Time that it took to start them.
+    pub starting: Duration,
+    /// Messages to and from workers.
+    pub messages: u64,
+    /// Bytes of rows and tables that lay in scratch files.
+    pub scratch_bytes: u64,
+    /// What kept workers from doing more than their work.
+    pub sandbox: &'static str,
+}
+
+impl Summary {
+    /// Whether every document was embedded, and every directory read.
+    pub fn is_complete(&self) -> bool {
+        self.counts.failed == 0 && self.unreadable.is_empty()
+    }
+}
+
+/// Embeds documents: reads, counts, merges, weighs and writes them. `events` is called for what happens meanwhile, by the
+/// calling thread.
+///
+/// # Errors
+/// Why the run could not finish; there is no output then, and what was there before is still there.
+pub fn run(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary, Error> {
+    embed(job, events, cancel.flag()).map_err(classified)
+}
+
+/// An error with its kind.
+pub(crate) fn classified(error: anyhow::Error) -> Error {
+    let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    let error = match error.downcast::<Error>() {
+        Ok(error) => return error,
+        Err(error) => error,
+    };
+    let kind = if let Some(fault) = error.downcast_ref::<Fault>() {
+        fault.kind.clone()
+    } else if let Some(error) = error.downcast_ref::<SettingsError>() {
+        ErrorKind::Settings(error.clone())
+    } else if let Some(error) = error.downcast_ref::<RunError>() {
+        error.kind()
+    } else if let Some(error) = error.downcast_ref::<PoolError>() {
+        error.kind()
+    } else if let Some(error) = error.downcast_ref::<CorpusError>() {
+        error.kind()
+    } else if error.chain().any(is_broken_pipe) {
+        ErrorKind::BrokenPipe
+    } else {
+        ErrorKind::Other
+    };
+    Error::new(kind, error)
+}
+
+/// What the phases need to know, checked.
+struct Resolved<'a> {
+    settings: &'a Settings,
+    model: Option<&'a Model>,
+    tally: TallySettings,
+    finish: FinishJob,
+    workers: usize,
+    /// Bytes of memory for segments and tables, and of addresses for those in scratch files.
+    maps: u64,
+    addresses: u64,
+}
+
+impl<'a> Resolved<'a> {
+    fn new(job: &'a Job, notices: &mut dyn FnMut(Notice)) -> Result<Self> {
+        let Job { settings, sink, options, .. } = job;
+        refuse_half_a_sandbox(job)?;
+        if sink.hash_terms && settings.columns.features != FeatureKind::Hashed {
+            return Err(needs(Setting::HashTerms, Setting::Features, "hashed", "").into());
+        }
+        let cores = match options.mode {
+            Mode::Inline => 1,
+            _ => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let workers = match options.workers {
+            Some(workers) if options.mode != Mode::Inline => workers.max(1),
+            _ => cores.min(MemoryShares::most_workers(options.memory)),
+        };
+        let memory = MemoryShares::new(options.memory, workers)?;
+        let model = job.model.as_ref();
+        let (features, columns) = columns(settings, model, sink.hash_terms);
+        let is_list = model.is_some_and(|model| model.earlier.is_none());
+        let finish = FinishJob {
+            columns,
+            idf: idf_source(settings, model)?,
+            counts_columns: settings.columns.fixed_vocabulary && is_list,
+            values: settings.values.cells(),
+            container: match sink.format {
+                Format::Npz => Container::Sparse,
+                Format::Npy => Container::Dense,
+            },
+        };
+        let tally = TallySettings {
+            reading: settings.text.reading(),
+            text: settings.text.analysis()?,
+            sieve: settings.text.sieve()?,
+            features,
+            lexicon_bytes: memory.lexicon as usize,
+            worker_memory: memory.worker,
+        };
+        never_equal(settings, model, &tally.sieve)?.into_iter().for_each(&mut *notices);
+        if options.workers.is_none() && workers < cores {
+            let text = format!("{workers} workers, not {cores}: there is no memory for more");
+            notices(Notice::new(NoticeKind::FewerForMemory, text));
+        }
+        let MemoryShares { maps, addresses, .. } = memory;
+        Ok(Resolved { settings, model, tally, finish, workers, maps, addresses })
+    }
+}
+
+/// What workers count, and what columns come of it.
+fn columns(settings: &Settings, model: Option<&Model>, hash_terms: bool) -> (Features, Columns) {
+    let vocabulary = model.and_then(|model| model.vocabulary.clone());
+    match (settings.columns.buckets(), vocabulary) {
+        (Some(buckets), _) if hash_terms => (Features::Vocabulary, Columns::NamedBuckets(buckets)),
+        (Some(buckets), _) => (Features::Hashed(buckets), Columns::Given(buckets.n_features as u64)),
+        (None, Some(fixed)) => {
+            let columns = Columns::Given(fixed.terms().len() as u64);
+            (Features::Fixed(fixed), columns)
+        }
+        (None, None) => (Features::Vocabulary, Columns::Terms(settings.columns.pruning())),
+    }
+}
+
+/// Where the run's idf comes from.
+fn idf_source(settings: &Settings, model: Option<&Model>) -> Result<IdfSource> {
+    let earlier = model.and_then(|model| model.earlier.as_ref());
+    Ok(match (earlier, settings.values.idf()) {
+        (_, None) => IdfSource::None,
+        (None, Some(formula)) => IdfSource::Corpus(formula),
+        (Some(earlier), Some(_)) => {
+            if settings.values.weight == WeightKind::Bm25 && earlier.mean_length == 0.0 {
+                anyhow::bail!("the earlier output has no tokens, so bm25 has no mean length");
+            }
+            IdfSource::Earlier(earlier_idf(earlier, settings)?.unwrap_or_default(), earlier.mean_length)
+        }
+    })
+}
+
+fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize>) -> Result<Summary> {
+    events(Event::PhaseBegan(Phase::Walk, 0));
+    let mut notice = |notice: Notice| events(Event::Notice(notice));
+    let resolved = Resolved::new(job, &mut notice)?;
+    let RunOptions { scratch, resume, .. } = &job.options;
+    let options = OutputOptions {
+        force: job.sink.force,
+        sync: job.sink.sync,
+        resume: *resume,
+        scratch: scratch.clone(),
+    };
+    let output = OutputDirectory::begin(&job.sink.directory, options, &mut notice)?;
+    scratch.as_deref().map_or(Ok(()), check_scratch)?;
+    let directory = scratch.as_deref().unwrap_or(output.partial()).to_owned();
+    let store = Store::bounded(resolved.maps, Some(directory), resolved.addresses);
+    let walk = WalkOptions {
+        threads: resolved.workers,
+        interrupted: interrupted.clone(),
+        own: output.own().chain(job.options.own.clone()).filter_map(|path| identity(&path)).collect(),
+    };
+    let corpus = corpus::discover(&job.source, &walk);
+    RunError::if_interrupted(interrupted)?;
+    let corpus = corpus?;
+    corpus.notices.iter().cloned().for_each(&mut notice);
+    let checkpoint = output
+        .checkpoint()?
+        .map(|directory| open_checkpoint(job, &resolved, &directory, &corpus, &store, interrupted));
+    RunError::if_interrupted(interrupted)?;
+    let checkpoint = checkpoint.transpose()?;
+    let resumed = checkpoint.as_ref().map_or(0, Checkpoint::documents);
+    if checkpoint.as_ref().is_some_and(Checkpoint::has_others) {
+        let text = "checkpoint ignored: it was made with other settings or another corpus";
+        notice(Notice::plain(text.to_owned()));
+    }
+    if resumed > 0 {
+        let of = corpus.documents.len();
+        notice(Notice::plain(format!(
+            "going on from {resumed} of {of} documents, which an earlier run has counted"
+        )));
+    }
+    let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus }.run(
+        store,
+        checkpoint,
+        events,
+        interrupted,
+    )?;
+    events(Event::PhaseBegan(Phase::Publish, 0));
+    let target = output.target().to_owned();
+    output.publish(|| Ok(RunError::if_interrupted(interrupted)?))?;
+    done.notices.into_iter().for_each(|notice| events(Event::Notice(notice)));
+    let Corpus { unreadable, left_out, .. } = corpus;
+    Ok(Summary { output: target, unreadable, left_out, resumed: resumed as u64, ..done.summary })
+}
+
+/// What earlier runs have counted for the same output from the same corpora, in the same way.
+fn open_checkpoint(
+    job: &Job,
+    resolved: &Resolved,
+    directory: &Folder,
+    corpus: &Corpus,
+    store: &Store,
+    interrupted: &AtomicUsize,
+) -> Result<Checkpoint> {
+    let numbers = match &resolved.tally.features {
+        Features::Vocabulary => None,
+        Features::Hashed(buckets) => Some(buckets.n_features as u64),
+        Features::Fixed(vocabulary) => Some(vocabulary.terms().len() as u64),
+    };
+    let terms = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
+    let mut checksum = crc32fast::Hasher::new();
+    for term in terms.iter().flat_map(|vocabulary| vocabulary.terms()) {
+        checksum.update(&(term.len() as u64).to_le_bytes());
+        checksum.update(term);
+    }
+    let corpora = job.source.paths.iter().map(|path| {
+        let path = std::fs::canonicalize(path).with_context(|| path.display().to_string())?;
+        Ok(display_path(path.as_os_str().as_bytes()))
+    });
+    let identity = serde_json::to_string(&(
+        env!("CARGO_PKG_VERSION"),
+        &job.settings,
+        job.sink.hash_terms,
+        checksum.finalize(),
+        corpora.collect::<Result<Vec<_>>>()?,
+    ))?;
+    let checkpoint = Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted);
+    let shown = || display_path(directory.path().as_os_str().as_bytes());
+    let foreign = match job.options.scratch {
+        Some(_) => ErrorKind::ScratchForeign,
+        None => ErrorKind::OutputForeign,
+    };
+    checkpoint.map_err(|error| Refusal::of_kind_or(foreign, error, shown))
+}
+
+/// A pool without workers.
+fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn WorkerPool>> {
+    Ok(match options.mode {
+        Mode::Processes => Box::new(Processes::new(Sandbox::new(options.confinement, &source.paths)?)?),
+        // Inline is one worker, in a thread only so that somebody watches it.
+        Mode::Threads | Mode::Inline => Box::new(Threads::new(workers, options.guards)?),
+    })
+}
+
+/// Strict means that all of it is enforced.
+fn refuse_half_a_sandbox(job: &Job) -> Result<(), Fault> {
+    let wrong = |with: &str| {
+        Err(Fault::new(ErrorKind::Usage, format!("the strict sandbox can't be had with {with}")))
+    };
+    match job.options.confinement {
+        Confinement::Strict if job.options.mode != Mode::Processes => wrong("threads or inline mode"),
+        Confinement::Strict if job.source.follow => {
+            wrong("links that are followed: they may lead out of the corpus")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The phases that workers take part in.
+struct Phases<'a> {
+    job: &'a Job,
+    resolved: &'a Resolved<'a>,
+    output: &'a OutputDirectory,
+    corpus: &'a Corpus,
+}
+
+/// What they have done.
+struct Done {
+    /// Without what only the walk knows.
+    summary: Summary,
+    notices: Vec<Notice>,
+}
+
+impl Phases<'_> {
+    /// Runs a pool of workers through all of them.
+    fn run(
+        &self,
+        store: Store,
+        checkpoint: Option<Checkpoint>,
+        events: &mut dyn FnMut(Event),
+        interrupted: &Arc<AtomicUsize>,
+    ) -> Result<Done> {
+        let Phases { job, resolved, corpus, .. } = *self;
+        let options = &job.options;
+        let wanted = resolved.workers;
+        let mut pool = pool(options, &job.source, wanted)?;
+        if let Some(why) = pool.unfiltered() {
+            let text = format!("no sandbox keeps workers from system calls: {why}");
+            events(Event::Notice(Notice::new(NoticeKind::Unfiltered, text)));
+        }
+        let workers = wanted.min(pool.capacity());
+        if workers < wanted {
+            let text = format!("{workers} workers, not {wanted}: no more open files are allowed");
+            events(Event::Notice(Notice::new(NoticeKind::FewerForFiles, text)));
+        }
+        let mut supervision = Supervision {
+            pool: pool.as_mut(),
+            workers,
+            patience: options.document_timeout,
+            interrupted: interrupted.clone(),
+            events,
+            now: &Instant::now,
+            kills_for_memory: &kills_for_memory,
+            recorder: Recorder::new(workers).context("mapping the recorder")?,
+            hired: 0,
+            starting: Duration::ZERO,
+            messages: 0,
+        };
+        let tally_job = TallyJob {
+            documents: corpus.documents.clone(),
+            settings: resolved.tally.clone(),
+            store,
+            gates: Gates::new(options.max_reads, options.read_latency)
+                .context("making the permits to read")?,
+            max_failures: options.max_crashes,
+        };
+        let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
+        let Supervision { hired, starting, messages, .. } = supervision;
+        // The pool goes first: what its workers still hold must not outlive the output.
+        let mut done = done.map_err(|error| named(error, corpus))?;
+        done.summary.sandbox = pool.confinement();
+        Ok(Done {
+            summary: Summary { workers, workers_started: hired.into(), starting, messages, ..done.summary },
+            ..done
+        })
+    }
+
+    /// The phases, and the files that they fill.
+    fn tally_and_finish(
+        &self,
+        tally_job: &TallyJob,
+        checkpoint: Option<Checkpoint>,
+        supervision: &mut Supervision,
+    ) -> Result<Done> {
+        let Phases { job, resolved, output, .. } = *self;
+        let (documents, store) = (&tally_job.documents, &tally_job.store);
+        let tallied = tally(tally_job, checkpoint, supervision)?;
+        let totals = tallied.totals.clone();
+        let mut matrix = MatrixFile::create(output, resolved.finish.container)?;
+        let finds_terms = matches!(resolved.finish.columns, Columns::Terms(_));
+        let files = Files {
+            matrix: matrix.handle()?,
+            documents: output.create(DOCUMENTS)?,
+            terms: finds_terms.then(|| output.create(VOCABULARY)).transpose()?,
+        };
+        let line_files =
+            (files.documents.try_clone()?, files.terms.as_ref().map(File::try_clone).transpose()?);
+        let finish_job = resolved.finish.clone();
+        let mut finish = Finish::new(tallied, documents.clone(), finish_job, files, store, supervision)?;
+        let merged = finish.merge(supervision)?;
+        let rows = documents.len() as u64;
+        let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, resolved.finish.values.dtype)?;
+        let (document_bytes, term_bytes) = finish.line_bytes();
+        reserve(&line_files.0, DOCUMENTS, document_bytes)?;
+        line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
+        let emitted = finish.emit(layout, supervision);
+        let emitted = emitted.map_err(|error| explained(error, resolved, &finish, documents))?;
+        matrix.finish(&layout, finish.indptr(), [emitted.indices, emitted.data])?;
+        write_columns(job, output, &finish, &merged)?;
+        let counts = Counts {
+            documents: rows,
+            failed: totals.failed.len() as u64,
+            columns: merged.columns,
+            nonzeros: merged.nonzeros,
+            tokens: totals.tokens,
+            unknown: totals.unknown,
+            mean_length: finish.mean_length(),
+        };
+        let manifest = ManifestFile {
+            bowline: env!("CARGO_PKG_VERSION").to_owned(),
+            matrix: MatrixFile::name(resolved.finish.container).to_owned(),
+            settings: job.settings.clone(),
+            counts,
+        };
+        output.write(MANIFEST, |out| manifest.write(out))?;
+        let failures = totals.failed.iter().take(NAMED_FAILURES);
+        let failures = failures.map(|&(row, failure)| (documents.shown(row), failure)).collect();
+        let notices = [nothing_known(resolved, &counts), terms_without_idf(resolved, &finish)];
+        Ok(Done {
+            summary: Summary {
+                output: PathBuf::new(),
+                counts,
+                bytes: totals.bytes,
+                failures,
+                unreadable: Vec::new(),
+                left_out: 0,
+                resumed: 0,
+                workers: 0,
+                workers_started: 0,
+                starting: Duration::ZERO,
+                messages: 0,
+                scratch_bytes: store.on_disk(),
+                sandbox: "none",
+            },
+            notices: notices.into_iter().flatten().collect(),
+        })
+    }
+}
+
+/// What is known of the columns and not written by workers: terms of buckets or of a given vocabulary, idf.
+fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &Merged) -> Result<()> {
+    if let Some(buckets) = job.settings.columns.buckets() {
+        if job.sink.hash_terms {
+            let named = finish.terms().map(|(bytes, term)| (buckets.bucket(bytes), bytes, term));
+            output.write(HASH_TERMS, |out| write_hash_terms(out, named))?;
+        }
+        if job.settings.values.idf().is_some() {
+            output.write(IDF, |out| write_idf(out, merged.columns, finish.idf()))?;
+        }
+        return Ok(());
+    }
+    let Some(model) = &job.model else { return Ok(()) };
+    let given = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms()).map(|term| &**term);
+    // An earlier output's frequencies stay with the idf that was made of them.
+    match &model.earlier {
+        Some(earlier) => {
+            let idf = earlier.idf.iter().flatten().copied();
+            let terms = given.zip(earlier.frequencies.iter().copied());
+            output.write(VOCABULARY, |out| write_vocabulary(out, terms, idf))
+        }
+        None => output
+            .write(VOCABULARY, |out| write_vocabulary(out, given.zip(finish.frequencies()), finish.idf())),
+    }
+}
+
+/// An error about a row, with the document's path.
+fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Stuck(Some(row)) | RunError::Crashed(_, Some(row))) => {
+            let path = corpus.documents.shown(*row as usize);
+            error.context(path)
+        }
+        _ => error,
+    }
+}
+
+/// Device and inode of a file or directory.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
+/// settings, too: they are noticed only if most of their words are in vain.
+fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<Notice>> {
+    let (text, mut notices) = (&settings.text, Vec::new());
+    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
+    match &text.stop_words {
+        Some(StopWordList::Given { words: list }) => {
+            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
+            if never.count > 0 {
+                let named = never.named();
+                notices.push(format!(
+                    "stop words that no word can equal under these settings: {named} (case, accents and the token pattern decide)"
+                ));
+            }
+        }
+        Some(StopWordList::Language(language)) => {
+            if Path::new(language).exists() {
+                notices
+                    .push(format!("stop words {language} are the built-in list; ./{language} is the file"));
+            }
+            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
+            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
+            if 2 * never.count > list.len() {
+                let (count, all) = (never.count, list.len());
+                notices.push(format!(
+                    "{count} of the {all} stop words for {language} can't equal a word under these settings"
+                ));
+            }
+        }
+        None => {}
+    }
+    let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
+    if let Some(list) = list {
+        let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
+        let never = NeverEqual::among(terms, text, sieve)?;
+        if never.count > 0 {
+            let named = never.named();
+            notices.push(format!(
+                "terms of the vocabulary that no term of a document can equal under these settings: {named} (case, accents, n-grams, stop words, stems and the token pattern decide)"
+            ));
+        }
+    }
+    Ok(notices.into_iter().map(Notice::plain).collect())
+}
+
+/// A notice if a vocabulary was given and no document has any of its terms.
+fn nothing_known(job: &Resolved, counts: &Counts) -> Option<Notice> {
+    let is_given = job.settings.columns.fixed_vocabulary;
+    let (tokens, is_empty) = (counts.tokens, counts.nonzeros == 0);
+    (is_given && tokens > 0 && is_empty).then(|| {
+        Notice::plain(format!(
+            "no document has a term of the vocabulary: the matrix is empty, and all {tokens} tokens are unknown"
+        ))
+    })
+}
+
+/// A notice of the terms of a list that occur in no document and so have no idf, by some formulas.
+fn terms_without_idf(job: &Resolved, finish: &Finish) -> Option<Notice> {
+    let model = job.model.filter(|model| model.earlier.is_none())?;
+    let terms = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms());
+    let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
+    let first = String::from_utf8_lossy(without.next()?).into_owned();
+    let text = format!(
+        "terms of the vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output",
+        1 + without.count(),
+    );
+    let is_bm25 = job.settings.values.weight == WeightKind::Bm25;
+    Some(Notice::new(NoticeKind::NoIdf { is_bm25 }, text))
+}
+
+/// An error about a value that is not finite, with its document, its term and the option that helps.
+fn explained(error: RunError, job: &Resolved, finish: &Finish, documents: &Documents) -> anyhow::Error {
+    let RunError::NotFinite { row, column } = error else { return error.into() };
+    let given = job.model.and_then(|model| model.vocabulary.as_ref());
+    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
+    let what = match finish.term(column).or(given) {
+        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
+        None => format!("a term of bucket {column}"),
+    };
+    let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);
+    let is_earlier = job.model.is_some_and(|model| model.earlier.is_some());
+    let values = &job.settings.values;
+    let is_bm25 = values.weight == WeightKind::Bm25;
+    let (kind, why) = match (has_idf, values.dtype) {
+        (false, _) if is_earlier => {
+            (ErrorKind::NoIdf { is_bm25 }, "has no idf, since no document of the earlier output has it")
+        }
+        (false, _) => (ErrorKind::NoIdf { is_bm25 }, "has no finite idf"),
+        (true, Dtype::F32) => (ErrorKind::BeyondF32, "has a value beyond the largest f32"),
+        (true, _) => (ErrorKind::NotFinite, "has a value that is not finite"),
+    };
+    Fault::new(kind, format!("{}: {what} {why}", documents.shown(row as usize))).into()
+}
