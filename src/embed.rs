@@ -231,6 +231,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         let _ = set_timerslack(1);
     }
     let embedded = run(&job, &tally_job, checkpoint, &output, &mut supervision);
+    // Whatever else went wrong may come of it.
+    tally_job.store.check()?;
     let Supervision { hired, starting, messages, .. } = supervision;
     // The pool goes first: what its workers still hold must not outlive the output.
     let embedded = embedded.map_err(|error| named(error, &corpus))?;

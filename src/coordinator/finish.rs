@@ -17,7 +17,6 @@ use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
-use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,6 +107,7 @@ pub struct Finish {
     /// Bytes of the lines of each chunk of terms and of documents, in order.
     lines: Lines,
     crew: Crew,
+    store: Store,
 }
 
 /// Bytes of lines, chunk by chunk.
@@ -213,7 +213,7 @@ impl Finish {
         };
         supervision.recorder.clear();
         let (vocabulary, lines, crew) = (Vocabulary::default(), Lines::default(), Crew::new(supervision));
-        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew })
+        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew, store: store.clone() })
     }
 
     /// Numbers the columns, finds their idf, and lays out rows and lines.
@@ -391,7 +391,8 @@ impl Finish {
                 (task, report) => return Err(broken(task, report)),
             };
             let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
-            let cells = offset(last) - offset(first);
+            // Zeroes in the place of a lost table are not in order.
+            let cells = offset(last).saturating_sub(offset(first));
             indices.combine(&Hasher::new_with_initial_len(index_sum, cells * index_size));
             data.combine(&Hasher::new_with_initial_len(data_sum, cells * self.plan.values.dtype.size()));
         }
@@ -440,7 +441,7 @@ impl Finish {
         let cells = move |first: u64, last: u64| match self.plan.container {
             Container::Sparse => {
                 let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
-                offset(last) - offset(first)
+                offset(last).saturating_sub(offset(first))
             }
             Container::Dense => (last - first) * layout.columns,
         };
@@ -468,8 +469,13 @@ impl Finish {
             queue: tasks,
             reports: Vec::new(),
             attempts: 0,
+            store: self.store.clone(),
         };
-        self.crew.run(supervision, &mut work)?;
+        // What was made of a lost table is of no use to workers, and what they die of is not their doing.
+        self.store.check().map_err(RunError::LostMap)?;
+        let done = self.crew.run(supervision, &mut work);
+        self.store.check().map_err(RunError::LostMap)?;
+        done?;
         work.reports.sort_unstable_by_key(|(task, _)| start(task));
         // The first one in the order of rows, whichever came first in time.
         let mut reports = work.reports.iter().map(|&(_, report)| report);
@@ -522,6 +528,7 @@ struct FinishWork {
     queue: VecDeque<Task>,
     reports: Vec<(Task, Report)>,
     attempts: u32,
+    store: Store,
 }
 
 impl Work for FinishWork {
@@ -551,6 +558,7 @@ impl Work for FinishWork {
     }
 
     fn lost(&mut self, _desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+        self.store.check().map_err(RunError::LostMap)?;
         self.attempts += 1;
         match death.cause {
             _ if self.attempts <= MOST_ATTEMPTS => {
@@ -561,11 +569,6 @@ impl Work for FinishWork {
             DeathCause::OutOfMemory => Err(RunError::Broken(
                 "out of memory while finishing (fewer --workers need less, ulimit -v and ulimit -d allow more)".to_owned(),
             )),
-            // What the kernel has no block, or no page, for in spite of the reservation.
-            DeathCause::Signal(signal) if signal == Signal::SIGBUS as i32 => Err(RunError::System {
-                what: "writing to tables in scratch files (--scratch names another directory)",
-                source: std::io::ErrorKind::StorageFull.into(),
-            }),
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }
     }

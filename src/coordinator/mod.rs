@@ -67,6 +67,9 @@ pub enum RunError {
     /// A signal asked the run to end.
     #[error("interrupted")]
     Interrupted(i32),
+    /// A map of the run was lost: its disk is full or fails, or the system commits no more memory.
+    #[error(transparent)]
+    LostMap(std::io::Error),
     /// Workers die for reasons that are not the documents'.
     #[error("workers are killed again and again by something else ({0} times at the same place)")]
     KilledAgain(u32),
