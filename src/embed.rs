@@ -224,7 +224,7 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
         settings: job.tally.clone(),
         store,
         gates: Gates::new(args.max_reads, args.read_latency).context("making the permits to read")?,
-        max_failures: args.max_failures,
+        max_crashes: args.max_crashes,
     };
     if !args.read_latency.is_zero() {
         // How late a sleep may end, which workers inherit: usually 0.05 ms. Where it can't be set, delays are a little longer.

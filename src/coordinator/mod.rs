@@ -74,8 +74,8 @@ pub enum RunError {
     #[error("workers are killed again and again by something else ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
-    #[error("more than {0} documents have killed their worker (--max-failures allows more)")]
-    TooManyFailures(usize),
+    #[error("more than {0} documents have killed their worker (--max-crashes allows more)")]
+    TooManyCrashes(usize),
     /// A worker moved no more, where it can't be ended alone.
     #[error("a document makes no progress (--mode processes would skip it)")]
     Stuck(Option<u64>),

@@ -40,7 +40,7 @@ pub struct TallyJob {
     /// How many reads there may be at a time.
     pub gates: Gates,
     /// How many documents may be condemned before the run gives up.
-    pub max_failures: usize,
+    pub max_crashes: usize,
 }
 
 /// All documents' records.
@@ -201,8 +201,8 @@ impl TallyWork<'_> {
         };
         if death.alone {
             self.condemned.insert(row, failure);
-            if self.condemned.len() > self.job.max_failures {
-                return Err(RunError::TooManyFailures(self.job.max_failures));
+            if self.condemned.len() > self.job.max_crashes {
+                return Err(RunError::TooManyCrashes(self.job.max_crashes));
             }
         } else {
             self.suspects.push_back(document);
