@@ -31,8 +31,8 @@ use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Where maps lie: in memory up to a budget, in unnamed files of a scratch directory beyond it. Clones share the
 /// budget. Only the coordinator makes maps.
@@ -95,7 +95,10 @@ impl Store {
             losses if losses & kind::LOG != 0 => {
                 (format!("rows in {scratch} can't be read (--scratch names another directory)"), Errno::EIO)
             }
-            _ => ("the system commits no more memory for maps (--memory asks for less)".to_owned(), Errno::ENOMEM),
+            _ => (
+                "the system commits no more memory for maps (--memory asks for less)".to_owned(),
+                Errno::ENOMEM,
+            ),
         };
         let error = io::Error::from(errno);
         Err(io::Error::new(error.kind(), format!("{text}: {error}")))
