@@ -28,7 +28,7 @@ use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
 use bowline_workers::lexicon::Sieve;
-use bowline_workers::mapped::Store;
+use bowline_workers::mapped::{Store, is_full};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
@@ -198,6 +198,9 @@ pub(crate) fn classified(error: anyhow::Error) -> Error {
         error.kind()
     } else if error.chain().any(is_broken_pipe) {
         ErrorKind::BrokenPipe
+    } else if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full)) {
+        // What fills the output's files says so itself.
+        ErrorKind::ScratchPlace
     } else {
         ErrorKind::Other
     };
@@ -465,9 +468,11 @@ impl Phases<'_> {
             store,
             gates: Gates::new(options.max_reads, options.read_latency)
                 .context("making the permits to read")?,
-            max_failures: options.max_crashes,
+            max_crashes: options.max_crashes,
         };
         let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
+        // Whatever else went wrong may come of it.
+        tally_job.store.check()?;
         let Supervision { hired, starting, messages, .. } = supervision;
         // The pool goes first: what its workers still hold must not outlive the output.
         let mut done = done.map_err(|error| named(error, corpus))?;

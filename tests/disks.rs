@@ -1,7 +1,7 @@
 //! Disks that are too small, of every size: a run ends well, or with the one line that says so. Never by a signal, with a
 //! document that is blamed, or with anything left that a later run does not need.
 
-use crate::support::wrapper::{NO_DISK, ext4, has_ext4};
+use crate::support::wrapper::{NO_DISK, ext4, failing, has_ext4};
 use crate::support::{Dir, Finished, Output, assert_same_bytes};
 use std::fs;
 
@@ -123,6 +123,51 @@ fn a_full_disk_is_an_error_and_never_a_signal() {
             assert!((1..6).contains(&done), "{place:?}: {done} of 6 sizes are enough");
         }
     }
+}
+
+/// A reservation that does nothing leaves a table without a byte of file under it: each touch raises SIGBUS, as on a disk
+/// that keeps no reservation.
+#[test]
+fn a_table_that_loses_its_disk_is_an_error_and_never_a_signal() {
+    let dir = corpus(150);
+    fs::create_dir(dir.path("scratch")).unwrap();
+    let (mut lost, mut harmless) = (0, 0);
+    for (options, mode) in [
+        (WAYS[1], "processes"),
+        (WAYS[1], "threads"),
+        (WAYS[1], "inline"),
+        (WAYS[2], "processes"),
+        (WAYS[2], "threads"),
+        (WAYS[4], "inline"),
+    ] {
+        let reference = reference(&dir, options);
+        let little = ["--scratch", "scratch", "--memory", "100K", "--worker-memory", "64M"];
+        let arguments = [&["--mode", mode, "--workers", "1"], &little[..], options].concat();
+        // One after the other: the tables of the coordinator, those of the segment, those of the columns, and files.
+        for number in 1.. {
+            let call = format!("inject=fallocate:retval=0:when={number}");
+            let Some(wrapper) = failing(&call) else { return };
+            let _ = fs::remove_dir_all(dir.path("out"));
+            let finished = dir.through(&wrapper).args(&["embed", "--no-sync"]).args(&arguments);
+            let finished = finished.args(&["--output", "out", "corpus"]).run();
+            let context = format!("{mode} {options:?}, reservation {number}: {}", finished.stderr);
+            assert!(fs::read_dir(dir.path("scratch")).unwrap().next().is_none(), "{context}");
+            if finished.status.code() == Some(0) {
+                assert_same_bytes(&reference, &dir.output("out"), &context);
+                harmless += 1;
+                if number > 20 {
+                    break;
+                }
+                continue;
+            }
+            lost += 1;
+            assert_eq!(finished.status.code(), Some(1), "{context}");
+            let line = "bowline: a table in scratch was lost, since the disk is full or fails (--scratch names another directory): No space left on device (os error 28)\n";
+            assert_eq!(finished.stderr, line, "{context}");
+            assert!(!dir.path("out").exists() && !dir.path("out.partial").exists(), "{context}");
+        }
+    }
+    assert!(lost > 20 && harmless > 6, "{lost} lost tables, {harmless} that were not used");
 }
 
 /// All of it, in small steps: `make full-disks`.

@@ -217,8 +217,8 @@ pub struct EmbedArgs {
     pub document_timeout: f64,
 
     /// Documents that may kill their worker before the run gives up
-    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
-    pub max_failures: usize,
+    #[arg(long, alias = "max-failures", value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
+    pub max_crashes: usize,
 
     /// When to draw the progress bar
     #[arg(long, value_parser = choice::<Progress>(), default_value = "auto", help_heading = "Running")]

@@ -99,7 +99,7 @@ pub fn job(args: &EmbedArgs) -> Result<Job> {
             resume: args.resume,
             confinement: args.sandbox,
             document_timeout: Duration::from_secs_f64(args.document_timeout),
-            max_crashes: args.max_failures,
+            max_crashes: args.max_crashes,
             guards: GUARDS,
             own: args.report.iter().cloned().collect(),
         },

@@ -51,7 +51,7 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::WorkerStart => "--mode threads needs no processes",
         ErrorKind::Sandbox => "--sandbox auto takes what there is",
         ErrorKind::Stuck | ErrorKind::Crashed => "--mode processes would skip it",
-        ErrorKind::TooManyCrashes => "--max-failures allows more",
+        ErrorKind::TooManyCrashes => "--max-crashes allows more",
         ErrorKind::NoMemory => "--memory asks for less, ulimit -v allows more",
         ErrorKind::NoMemoryToFinish => "fewer --workers need less, ulimit -v and ulimit -d allow more",
         ErrorKind::ReadPermits => "--max-reads needs them",

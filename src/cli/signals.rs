@@ -1,8 +1,9 @@
-//! The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, unless they were ignored from the start.
+//! The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, unless they were ignored from the start. And those
+//! that say that a disk is full, which are errors here.
 
 use super::hints::SIGNALLED;
 use crate::cancel::Cancel;
-use bowline_workers::distress::is_ignored;
+use bowline_workers::distress::{guard_maps, is_ignored};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::Arc;
@@ -26,5 +27,7 @@ pub fn watch() -> io::Result<Cancel> {
     }
     // A write beyond `ulimit -f` returns an error, and does not end the program without a word.
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
+    // Nor does a write to a map whose disk is full.
+    guard_maps()?;
     Ok(cancel)
 }

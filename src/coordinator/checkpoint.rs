@@ -113,6 +113,8 @@ impl Checkpoint {
         for name in runs.into_iter().map(named) {
             let Some(folder) = directory.own(&name)? else { continue };
             let of_run = found.in_run(&folder, &identity, columns, store)?;
+            // What can't be read now is not gone.
+            store.check()?;
             if of_run.is_empty() {
                 directory.remove_opened(&name, &folder, RUN)?;
             }

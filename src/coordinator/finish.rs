@@ -19,7 +19,6 @@ use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
-use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +80,7 @@ pub struct Finish {
     /// Bytes of the lines of each chunk of terms and of documents, in order.
     lines: Lines,
     crew: Crew,
+    store: Store,
 }
 
 /// Bytes of lines, chunk by chunk.
@@ -186,7 +186,7 @@ impl Finish {
         };
         supervision.recorder.clear();
         let (vocabulary, lines, crew) = (Vocabulary::default(), Lines::default(), Crew::new(supervision));
-        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew })
+        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew, store: store.clone() })
     }
 
     /// Numbers the columns, finds their idf, and lays out rows and lines.
@@ -364,7 +364,8 @@ impl Finish {
                 (task, report) => return Err(broken(task, report)),
             };
             let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
-            let cells = offset(last) - offset(first);
+            // Zeroes in the place of a lost table are not in order.
+            let cells = offset(last).saturating_sub(offset(first));
             indices.combine(&Hasher::new_with_initial_len(index_sum, cells * index_size));
             data.combine(&Hasher::new_with_initial_len(data_sum, cells * self.plan.values.dtype.size()));
         }
@@ -413,7 +414,7 @@ impl Finish {
         let cells = move |first: u64, last: u64| match self.plan.container {
             Container::Sparse => {
                 let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
-                offset(last) - offset(first)
+                offset(last).saturating_sub(offset(first))
             }
             Container::Dense => (last - first) * layout.columns,
         };
@@ -441,8 +442,13 @@ impl Finish {
             queue: tasks,
             reports: Vec::new(),
             attempts: 0,
+            store: self.store.clone(),
         };
-        self.crew.run(supervision, &mut work)?;
+        // What was made of a lost table is of no use to workers, and what they die of is not their doing.
+        self.store.check().map_err(RunError::LostMap)?;
+        let done = self.crew.run(supervision, &mut work);
+        self.store.check().map_err(RunError::LostMap)?;
+        done?;
         work.reports.sort_unstable_by_key(|(task, _)| start(task));
         // The first one in the order of rows, whichever came first in time.
         let mut reports = work.reports.iter().map(|&(_, report)| report);
@@ -486,6 +492,7 @@ struct FinishWork {
     queue: VecDeque<Task>,
     reports: Vec<(Task, Report)>,
     attempts: u32,
+    store: Store,
 }
 
 impl Work for FinishWork {
@@ -515,6 +522,7 @@ impl Work for FinishWork {
     }
 
     fn lost(&mut self, _desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+        self.store.check().map_err(RunError::LostMap)?;
         self.attempts += 1;
         match death.cause {
             _ if self.attempts <= MOST_ATTEMPTS => {
@@ -523,10 +531,6 @@ impl Work for FinishWork {
             }
             DeathCause::Outside => Err(RunError::KilledAgain(MOST_ATTEMPTS)),
             DeathCause::OutOfMemory => Err(RunError::NoMemoryToFinish),
-            // What the kernel has no block, or no page, for in spite of the reservation.
-            DeathCause::Signal(signal) if signal == Signal::SIGBUS as i32 => {
-                Err(RunError::NoScratch(std::io::ErrorKind::StorageFull.into()))
-            }
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }
     }

@@ -118,7 +118,9 @@ impl Vocabulary {
                 for place in &segment.merged[segment.ranks(&part.prefixes)] {
                     let old = place.load(Ordering::Relaxed);
                     if old != NO_COLUMN {
-                        place.store(renumbered[base as usize + old as usize], Ordering::Relaxed);
+                        // Beyond the end only where the table was lost.
+                        let new = renumbered.get(base as usize + old as usize).copied();
+                        place.store(new.unwrap_or(NO_COLUMN), Ordering::Relaxed);
                     }
                 }
             }

@@ -44,12 +44,15 @@ pub enum RunError {
     /// A signal asked the run to end.
     #[error("interrupted")]
     Interrupted(i32),
+    /// A map of the run was lost: its disk is full or fails, or the system commits no more memory.
+    #[error(transparent)]
+    LostMap(std::io::Error),
     /// Workers die for reasons that are not the documents'.
     #[error("workers are killed again and again by something else ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
     #[error("more than {0} documents have killed their worker")]
-    TooManyFailures(usize),
+    TooManyCrashes(usize),
     /// A worker moved no more, where it can't be ended alone.
     #[error("a document makes no progress")]
     Stuck(Option<u64>),
@@ -85,9 +88,6 @@ pub enum RunError {
     /// The system gives no memory for the second half.
     #[error("out of memory while finishing")]
     NoMemoryToFinish,
-    /// The disk of the scratch files has no room for tables.
-    #[error("writing to tables in scratch files")]
-    NoScratch(#[source] std::io::Error),
     /// The permits to read can't be opened.
     #[error("opening the permits to read in /proc")]
     NoPermits(#[source] std::io::Error),
@@ -122,10 +122,10 @@ impl RunError {
         match self {
             RunError::Pool(error) => error.kind(),
             RunError::Interrupted(signal) => ErrorKind::Interrupted(*signal),
-            RunError::TooManyFailures(_) => ErrorKind::TooManyCrashes,
+            RunError::TooManyCrashes(_) => ErrorKind::TooManyCrashes,
             RunError::Stuck(_) => ErrorKind::Stuck,
             RunError::Crashed(..) => ErrorKind::Crashed,
-            RunError::NoDisk { .. } | RunError::NoScratch(_) => ErrorKind::ScratchPlace,
+            RunError::NoDisk { .. } => ErrorKind::ScratchPlace,
             RunError::NoMemory { .. } => ErrorKind::NoMemory,
             RunError::NoMemoryToFinish => ErrorKind::NoMemoryToFinish,
             RunError::NoPermits(_) => ErrorKind::ReadPermits,

@@ -41,7 +41,7 @@ pub struct TallyJob {
     /// How many reads there may be at a time.
     pub gates: Gates,
     /// How many documents may be condemned before the run gives up.
-    pub max_failures: usize,
+    pub max_crashes: usize,
 }
 
 /// All documents' records.
@@ -108,13 +108,18 @@ pub fn tally(
         is_spoiled: false,
     };
     let mut crew = Crew::new(supervision);
-    crew.run(supervision, &mut work)?;
-    while work.requeue_spoiled(&batches) {
-        crew.run(supervision, &mut work)?;
+    let mut done = crew.run(supervision, &mut work);
+    while done.is_ok() && work.requeue_spoiled(&batches) {
+        done = crew.run(supervision, &mut work);
     }
+    // What workers die of that have lost a map is no fault of a document's.
+    job.store.check().map_err(RunError::LostMap)?;
+    done?;
     crew.dismiss(supervision)?;
     work.segments.iter().for_each(|segment| segment.inherit(true));
-    work.collect(&batches)
+    let collected = work.collect(&batches);
+    job.store.check().map_err(RunError::LostMap)?;
+    collected
 }
 
 struct TallyWork<'a> {
@@ -197,8 +202,8 @@ impl TallyWork<'_> {
         };
         if death.alone {
             self.condemned.insert(row, failure);
-            if self.condemned.len() > self.job.max_failures {
-                return Err(RunError::TooManyFailures(self.job.max_failures));
+            if self.condemned.len() > self.job.max_crashes {
+                return Err(RunError::TooManyCrashes(self.job.max_crashes));
             }
         } else {
             self.suspects.push_back(document);
@@ -381,6 +386,7 @@ impl Work for TallyWork<'_> {
     }
 
     fn lost(&mut self, desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+        self.job.store.check().map_err(RunError::LostMap)?;
         let number = self.segment_of_desk[desk];
         self.is_spoiled |= !self.segments[number].seal();
         if tasks.is_empty() {

@@ -46,7 +46,7 @@ type Counts = BTreeMap<String, i32>;
 /// A run to be disturbed.
 struct Play {
     workers: usize,
-    max_failures: usize,
+    max_crashes: usize,
     lexicon_bytes: usize,
     /// Bytes of rows that lie in memory, and not in files.
     memory: u64,
@@ -75,7 +75,7 @@ struct Counters {
 fn play(workers: usize) -> Play {
     Play {
         workers,
-        max_failures: 100,
+        max_crashes: 100,
         lexicon_bytes: usize::MAX,
         memory: 64 << 20,
         is_shared: false,
@@ -116,7 +116,7 @@ impl Play {
             settings: settings(self.lexicon_bytes),
             store: Store::new(self.memory, Some(folder.path().to_owned())),
             gates: Gates::default(),
-            max_failures: self.max_failures,
+            max_crashes: self.max_crashes,
         };
         let world = World::at_rest();
         let began = world.now.get();
@@ -304,9 +304,9 @@ fn too_many_condemned_documents_end_the_run() {
         _ => Fate::Performs,
     };
     for workers in [1, 2, 5] {
-        let few = Play { max_failures: 7, ..play(workers) };
-        assert!(matches!(few.error(script), RunError::TooManyFailures(7)));
-        let enough = Play { max_failures: 8, ..play(workers) };
+        let few = Play { max_crashes: 7, ..play(workers) };
+        assert!(matches!(few.error(script), RunError::TooManyCrashes(7)));
+        let enough = Play { max_crashes: 8, ..play(workers) };
         assert_eq!(enough.run(script).unwrap().failed.len(), 8);
     }
 }

@@ -9,6 +9,7 @@
 
 use super::sandbox::Refusal;
 use super::{End, PoolError, PoolEvent, Sandbox, WorkerId, WorkerPool, limit_data};
+use bowline_workers::distress::forget_earlier_handler;
 use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::serve::{ProcessLink, serve};
 use bowline_workers::worker::Worker;
@@ -361,11 +362,10 @@ fn settle(inherited: Inherited, memory: Option<u64>) -> Result<(), Refusal> {
         // SAFETY: no handler is installed.
         unsafe { signal(ignored, SigHandler::SigIgn) }.map_err(at(StartStep::Signals))?;
     }
-    // The runtime's own handlers print: a worker never does.
-    for fatal in [Signal::SIGSEGV, Signal::SIGBUS] {
-        // SAFETY: no handler is installed.
-        unsafe { signal(fatal, SigHandler::SigDfl) }.map_err(at(StartStep::Signals))?;
-    }
+    // The runtime's own handlers print: a worker never does. The one of SIGBUS that notes lost maps stays.
+    // SAFETY: no handler is installed.
+    unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }.map_err(at(StartStep::Signals))?;
+    forget_earlier_handler();
     // No core is dumped: into a file it would need room for a page, and a program that is to get it on its standard input is
     // not started at this one limit (core(5) leaves it out; `do_coredump` in the kernel's fs/coredump.c has it).
     limit(Resource::RLIMIT_CORE, |_, most| most.min(1)).map_err(at(StartStep::CoreLimit))?;

@@ -277,12 +277,15 @@ fn a_panic_is_the_same_in_every_mode() {
 fn too_many_faults_end_the_run() {
     let dir = plain();
     (0..8).for_each(|number| dir.add(format!("{number}.segv").as_bytes(), fault("segv").as_bytes()));
-    let line = "more than 7 documents have killed their worker (--max-failures allows more)";
+    let line = "more than 7 documents have killed their worker (--max-crashes allows more)";
     for workers in ["1", "2", "5"] {
-        let finished = dir.embed(&["--workers", workers, "--max-failures", "7"]).run().expect(1);
+        let finished = dir.embed(&["--workers", workers, "--max-crashes", "7"]).run().expect(1);
         assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
     }
-    let output = dir.embedded_with(3, &["--max-failures", "8"]);
+    let output = dir.embedded_with(3, &["--max-crashes", "8"]);
+    // The option's earlier name.
+    let finished = dir.embed(&["--force", "--max-failures", "7"]).run().expect(1);
+    assert_eq!(finished.line(), line);
     assert_eq!(output.failures().len(), 8);
 }
 
@@ -291,7 +294,7 @@ fn nothing_but_faults_is_no_storm() {
     let files: Vec<_> = (0..300).map(|number| (format!("{number}.txt"), fault("abort"))).collect();
     let dir = Dir::with_corpus(&files);
     let finished = dir.embed(&["--workers", "5"]).limit(Duration::from_secs(20)).run().expect(1);
-    let line = "more than 100 documents have killed their worker (--max-failures allows more)";
+    let line = "more than 100 documents have killed their worker (--max-crashes allows more)";
     assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
 }
 

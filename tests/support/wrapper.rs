@@ -140,14 +140,14 @@ pub fn few_addresses() -> Vec<&'static str> {
 }
 
 /// A command under which a system call of the coordinator's fails, as `strace -e` says it: `inject=CALL:error=...`.
-pub fn failing(call: &'static str) -> Option<Vec<&'static str>> {
+pub fn failing(call: &str) -> Option<Vec<&str>> {
     let wrapper = vec!["strace", "-qq", "-o", "/dev/null", "-e", call];
     let probe = [&wrapper[1..], &["true"]].concat();
     works("strace", &probe, "system calls that fail: there is no strace").then_some(wrapper)
 }
 
 /// The same, only for calls that are about the file or folder with this absolute path.
-pub fn failing_at<'a>(call: &'static str, path: &'a str) -> Option<Vec<&'a str>> {
+pub fn failing_at<'a>(call: &'a str, path: &'a str) -> Option<Vec<&'a str>> {
     let wrapper = failing(call)?;
     Some([&wrapper[..1], &["-P", path], &wrapper[1..]].concat())
 }

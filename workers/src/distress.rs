@@ -4,10 +4,14 @@
 //! crash, and a document that needs too much memory from one that has found a fault. Where workers are threads, a crash
 //! of one would end the process before anybody could say which document it was: there the thread that crashes notes it
 //! and stands still, and the coordinator ends the run.
+//!
+//! SIGBUS at an address of a shared map is no crash: the map was lost ([`guard_maps`]).
 
 #![expect(unsafe_code, reason = "a global allocator, and handlers of signals")]
 
+use crate::mapped::LostMap;
 use crate::recorder::{Distress, Pen};
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
@@ -16,6 +20,7 @@ use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr::null;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The system's allocator, with a note of each allocation that fails.
@@ -75,7 +80,8 @@ static HOLDS: AtomicBool = AtomicBool::new(false);
 pub fn hold_crashed_threads() -> io::Result<()> {
     // The standard library has given each of its threads a stack for handlers.
     let action = SigAction::new(SigHandler::Handler(crashed), SaFlags::SA_ONSTACK, SigSet::empty());
-    for signal in [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGABRT, Signal::SIGILL, Signal::SIGFPE] {
+    guard_maps()?;
+    for signal in [Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGILL, Signal::SIGFPE] {
         // SAFETY: the handler calls only what may be called in one (signal-safety(7)): stores to a map, `pause`.
         unsafe { sigaction(signal, &action) }?;
     }
@@ -84,6 +90,68 @@ pub fn hold_crashed_threads() -> io::Result<()> {
     match unsafe { libc::atexit(ended) } {
         0 => Ok(()),
         _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+/// What SIGBUS did before [`guard_maps`], or why that failed. Until this is set, the system's default.
+static EARLIER: OnceLock<Result<SigHandler, Errno>> = OnceLock::new();
+
+/// Whether SIGBUS is never given to [`EARLIER`].
+static FORGETS_EARLIER: AtomicBool = AtomicBool::new(false);
+
+/// From now on SIGBUS at an address of a map of a [`Store`](crate::mapped::Store) is noted in that store, which returns it
+/// as an error. A thread that is a worker ends by it, or stands still. Any other one goes on with a map of zeroes. For all
+/// other addresses nothing changes.
+///
+/// # Errors
+/// The system's.
+pub fn guard_maps() -> io::Result<()> {
+    let flags = SaFlags::SA_ONSTACK | SaFlags::SA_SIGINFO;
+    let action = SigAction::new(SigHandler::SigAction(bus_error), flags, SigSet::empty());
+    let earlier = EARLIER.get_or_init(|| {
+        // SAFETY: the handler calls only what may be called in one (signal-safety(7)): atomics and system calls.
+        unsafe { sigaction(Signal::SIGBUS, &action) }.map(|earlier| earlier.handler())
+    });
+    earlier.as_ref().map(|_| ()).map_err(|&errno| errno.into())
+}
+
+/// From now on SIGBUS at any other address ends this process without a word.
+pub fn forget_earlier_handler() {
+    FORGETS_EARLIER.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a description of the signal, whose address is set for the code that is asked for below.
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    let lost = if code == libc::BUS_ADRERR { LostMap::at(address) } else { None };
+    if let Some(lost) = lost
+        && PEN.get().is_null()
+    {
+        let errno = Errno::last_raw();
+        let is_replaced = lost.replace();
+        Errno::set_raw(errno);
+        if is_replaced {
+            return;
+        }
+    }
+    if HOLDS.load(Ordering::Relaxed) && note(Distress::Signal(signal)) {
+        stand_still();
+    }
+    match EARLIER.get().filter(|_| !FORGETS_EARLIER.load(Ordering::Relaxed)) {
+        Some(Ok(SigHandler::Handler(handler))) => handler(signal),
+        Some(Ok(SigHandler::SigAction(handler))) => handler(signal, info, context),
+        // What the kernel raises can't be ignored.
+        Some(Ok(SigHandler::SigIgn)) if code <= 0 => {}
+        _ => {
+            // SAFETY: all may be called in a handler. What the kernel has raised comes again when the instruction is tried again.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                if code <= 0 && libc::raise(signal) != 0 {
+                    // In the sandbox.
+                    libc::abort();
+                }
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
 //!
 //! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`, `plan` > `segment`,
-//! `lexicon`, `hashing`, `idf`, `reader` > `opener` > `documents`, `analyzer` > `protocol`, `failure`, `distress` > `recorder`, `row`, `mapped`. Nothing here knows the
+//! `lexicon`, `hashing`, `idf`, `reader` > `opener` > `documents`, `analyzer` > `protocol`, `failure`, `distress` > `recorder`, `row`, `mapped` > `ranges`. Nothing here knows the
 //! mode, the command line or the terminal.
 
 pub mod absence;
@@ -21,6 +21,7 @@ pub mod mapped;
 pub mod opener;
 pub mod plan;
 pub mod protocol;
+pub(crate) mod ranges;
 pub mod reader;
 pub mod recorder;
 pub mod row;

@@ -9,9 +9,16 @@
 //! a full disk is an error and not a signal, files are written by `pwrite` and mapped for reading only: logs here, and
 //! the output elsewhere. Tables need stores; the disk under a table is reserved in whole pages before it is mapped, and
 //! the file ends with the last of them.
+//!
+//! A reservation is not enough where a file system writes changed blocks elsewhere (btrfs, zfs, bcachefs), where a disk
+//! fails, or where the system commits no more memory: the kernel raises SIGBUS then. For that, every map is registered
+//! (`ranges`), and the handler (`distress::guard_maps`) notes the loss in a word that all processes share. A worker ends
+//! with the signal, or stands still. In the coordinator a map of zeroes takes the place of the lost one, so that it goes
+//! on to the next [`Store::check`], which returns the error. Nothing is checked where tables are read and written.
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
+use crate::ranges::{self, MapRange, Registration};
 use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
@@ -24,8 +31,8 @@ use std::ops::Deref;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Where maps lie: in memory up to a budget, in unnamed files of a scratch directory beyond it. Clones share the
 /// budget. Only the coordinator makes maps.
@@ -41,6 +48,18 @@ struct Shelves {
     scratch: Option<PathBuf>,
     /// Bytes that were given out on disk, in all.
     on_disk: AtomicU64,
+    /// A word that all processes share: the kinds of maps that were lost.
+    losses: OnceLock<MmapRaw>,
+}
+
+/// Kinds of maps: bits of the word of losses.
+mod kind {
+    /// A table in a scratch file.
+    pub const TABLE: u32 = 1;
+    /// A log in a file, which is only read.
+    pub const LOG: u32 = 2;
+    /// A table or a log in memory.
+    pub const MEMORY: u32 = 4;
 }
 
 impl Store {
@@ -52,7 +71,60 @@ impl Store {
     /// The same, where logs in files may take `addresses` bytes of this process's addresses in all (`ulimit -v`).
     pub fn bounded(memory: u64, scratch: Option<PathBuf>, addresses: u64) -> Self {
         let [memory, addresses, on_disk] = [memory, addresses, 0].map(AtomicU64::new);
-        Store(Arc::new(Shelves { memory, addresses, scratch, on_disk }))
+        Store(Arc::new(Shelves { memory, addresses, scratch, on_disk, losses: OnceLock::new() }))
+    }
+
+    /// Returns an error if a map of this store was lost: then no value that was read from its maps may be used.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> io::Result<()> {
+        let losses = match self.0.losses.get() {
+            Some(_) => self.losses()?.load(Ordering::Relaxed),
+            None => 0,
+        };
+        let scratch = self.0.scratch.as_deref().unwrap_or(Path::new("")).display();
+        let (text, errno) = match losses {
+            0 => return Ok(()),
+            losses if losses & kind::TABLE != 0 => (
+                format!(
+                    "a table in {scratch} was lost, since the disk is full or fails"
+                ),
+                Errno::ENOSPC,
+            ),
+            losses if losses & kind::LOG != 0 => {
+                (format!("rows in {scratch} can't be read"), Errno::EIO)
+            }
+            _ => (
+                "the system commits no more memory for maps".to_owned(),
+                Errno::ENOMEM,
+            ),
+        };
+        let error = io::Error::from(errno);
+        Err(io::Error::new(error.kind(), format!("{text}: {error}")))
+    }
+
+    /// The word of losses. Its page is there before the first map is: a handler of a signal can set it.
+    fn losses(&self) -> io::Result<&AtomicU32> {
+        let word = match self.0.losses.get() {
+            Some(word) => word,
+            None => {
+                let file = memory_file()?;
+                file.write_all_at(&[0; size_of::<AtomicU32>()], 0)?;
+                let word = MmapOptions::new().len(size_of::<AtomicU32>()).map_raw(&file)?;
+                self.0.losses.get_or_init(|| word)
+            }
+        };
+        // SAFETY: the map is long enough, page-aligned, never written but as an atomic, and lives as long as the store.
+        Ok(unsafe { &*word.as_ptr().cast::<AtomicU32>() })
+    }
+
+    /// Registers a map of the whole of a file.
+    fn guarded(&self, map: MmapRaw, kind: u32) -> io::Result<Map> {
+        let losses = std::ptr::from_ref(self.losses()?).cast_mut();
+        let (start, bytes) = (map.as_ptr().addr(), map.len());
+        let registration = ranges::register(MapRange { start, bytes, kind, losses });
+        Ok(Map { _registration: registration, raw: map })
     }
 
     /// How many bytes the next log in a file may have. Of a limited number of addresses it takes an eighth: there may be
@@ -114,7 +186,7 @@ impl Store {
         posix_fallocate(&file, 0, reserved).map_err(|errno| shortage(errno.into()))?;
         self.0.on_disk.fetch_add(bytes as u64, Ordering::Relaxed);
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
-        Ok(Region { map, share: self.no_memory() })
+        Ok(Region { map: self.guarded(map, kind::TABLE)?, share: self.no_memory() })
     }
 
     /// A share of nothing.
@@ -207,22 +279,78 @@ impl Drop for Share {
     }
 }
 
+/// A map that is registered for as long as it exists.
+#[derive(Debug)]
+struct Map {
+    /// Dropped before the map.
+    _registration: Registration,
+    raw: MmapRaw,
+}
+
+impl Deref for Map {
+    type Target = MmapRaw;
+
+    fn deref(&self) -> &MmapRaw {
+        &self.raw
+    }
+}
+
+/// A map for which the kernel has raised SIGBUS.
+pub(crate) struct LostMap(MapRange);
+
+impl LostMap {
+    /// The registered map with that address, whose loss is noted. Made for a handler of SIGBUS: loads and stores of atomics
+    /// only.
+    pub(crate) fn at(address: usize) -> Option<Self> {
+        let range = ranges::find(address)?;
+        // SAFETY: the map's store has the word for as long as the map is registered, and the thread that was interrupted
+        // is using the map.
+        unsafe { &*range.losses }.fetch_or(range.kind, Ordering::Relaxed);
+        Some(LostMap(range))
+    }
+
+    /// Puts a map of zeroes in the place of the lost one; whether that was possible. Made for a handler of SIGBUS: one
+    /// system call.
+    pub(crate) fn replace(&self) -> bool {
+        let MapRange { start, bytes, kind, .. } = self.0;
+        let written = if kind == kind::LOG { 0 } else { nix::libc::PROT_WRITE };
+        let flags = nix::libc::MAP_FIXED
+            | nix::libc::MAP_SHARED
+            | nix::libc::MAP_ANONYMOUS
+            | nix::libc::MAP_NORESERVE;
+        // SAFETY: the range is that of one map, which begins and ends with a page and stays a map of the same length and
+        // protection. Its bytes may change at any time for those who use it, since it is shared; that they are of no use any
+        // more, `Store::check` says.
+        let map = unsafe {
+            let place = std::ptr::with_exposed_provenance_mut(start);
+            nix::libc::mmap(place, bytes, nix::libc::PROT_READ | written, flags, -1, 0)
+        };
+        map != nix::libc::MAP_FAILED
+    }
+}
+
+/// A file in memory, without a name.
+fn memory_file() -> io::Result<File> {
+    let refused = |errno: Errno| match errno {
+        Errno::ENOSYS | Errno::EPERM => io::Error::other(format!("memfd_create: {}", errno.desc())),
+        errno => errno.into(),
+    };
+    Ok(File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?))
+}
+
 /// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk once it is written.
 #[derive(Debug)]
 struct Region {
-    map: MmapRaw,
+    map: Map,
     share: Share,
 }
 
 impl Region {
     fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
-        let refused = |errno: Errno| match errno {
-            Errno::ENOSYS | Errno::EPERM => io::Error::other(format!("memfd_create: {}", errno.desc())),
-            errno => errno.into(),
-        };
-        let file = File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?);
+        let file = memory_file()?;
         file.set_len(bytes as u64)?;
-        Ok(Region { map: MmapOptions::new().len(bytes).map_raw(&file)?, share })
+        let map = MmapOptions::new().len(bytes).map_raw(&file)?;
+        Ok(Region { map: share.store.guarded(map, kind::MEMORY)?, share })
     }
 
     /// Asks for the pages of a range in one go, which is cheaper than one by one as they are touched. A hint: without
@@ -301,7 +429,7 @@ pub struct Log {
     /// The mark, and the bytes of a log in memory.
     region: Region,
     /// The bytes of a log in a file.
-    file: Option<MmapRaw>,
+    file: Option<Map>,
     /// Bytes that readers may look at.
     capacity: usize,
     has_writer: AtomicBool,
@@ -365,6 +493,7 @@ impl Log {
         let mut log = Log::in_file(file, length, store)?;
         log.mark().store(length as u64, Ordering::Relaxed);
         log.capacity = find_end(log.committed()).min(length);
+        store.check()?;
         log.mark().store(log.capacity as u64, Ordering::Relaxed);
         log.has_writer.store(true, Ordering::Relaxed);
         file.set_len(log.capacity as u64)?;
@@ -375,10 +504,10 @@ impl Log {
     fn in_file(file: &File, capacity: usize, store: &Store) -> io::Result<Self> {
         let bytes = MmapOptions::new().len(capacity.max(1)).map_raw_read_only(file)?;
         let head = Region::in_memory(LOG_HEAD, store.no_memory())?;
-        Ok(Log::over(head, Some(bytes), capacity))
+        Ok(Log::over(head, Some(store.guarded(bytes, kind::LOG)?), capacity))
     }
 
-    fn over(region: Region, file: Option<MmapRaw>, capacity: usize) -> Self {
+    fn over(region: Region, file: Option<Map>, capacity: usize) -> Self {
         let (has_writer, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
         Log { region, file, capacity, has_writer, is_closed }
     }
@@ -687,6 +816,60 @@ mod tests {
         let log = Log::new(10, &Store::unlimited()).unwrap();
         log.mark().store(u64::MAX, Ordering::Release);
         assert_eq!(log.committed().len(), 10);
+    }
+
+    /// A map of two pages of a file, and the file.
+    fn map_of_file() -> (File, MmapRaw) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(2 * page() as u64).unwrap();
+        let map = MmapOptions::new().len(2 * page()).map_raw(&file).unwrap();
+        (file, map)
+    }
+
+    #[test]
+    fn a_map_that_loses_its_file_is_an_error_of_its_store() {
+        crate::distress::guard_maps().unwrap();
+        for lost in [kind::TABLE, kind::LOG, kind::MEMORY] {
+            let [store, other] = [0, 1].map(|_| Store::new(0, Some(PathBuf::from("/scratch"))));
+            let (file, map) = map_of_file();
+            let region = Region { map: store.guarded(map, lost).unwrap(), share: store.no_memory() };
+            let (_kept, map) = map_of_file();
+            let beside = Region { map: other.guarded(map, kind::TABLE).unwrap(), share: other.no_memory() };
+            let words = region.atomics::<AtomicU64>(2 * page() / 8);
+            words[0].store(7, Ordering::Relaxed);
+            assert!(store.check().is_ok());
+            file.set_len(0).unwrap();
+            if lost == kind::LOG {
+                assert_eq!(words[1].load(Ordering::Relaxed), 0);
+            } else {
+                words[1].store(9, Ordering::Relaxed);
+                assert_eq!([0, 1, 600].map(|n| words[n].load(Ordering::Relaxed)), [0, 9, 0]);
+            }
+            let error = store.check().unwrap_err().to_string();
+            let option = if lost == kind::MEMORY { "(--memory " } else { "in /scratch" };
+            assert!(error.contains(option), "{error}");
+            beside.atomics::<AtomicU64>(1)[0].store(1, Ordering::Relaxed);
+            assert!(other.check().is_ok(), "another store has lost nothing");
+        }
+    }
+
+    #[test]
+    #[ignore = "ends the process: the test below runs it"]
+    fn ends_by_a_map_that_is_not_registered() {
+        crate::distress::guard_maps().unwrap();
+        let (file, map) = map_of_file();
+        file.set_len(0).unwrap();
+        // SAFETY: the address is within the map. The process does not survive it.
+        unsafe { map.as_mut_ptr().write_volatile(1) };
+    }
+
+    #[test]
+    fn any_other_address_ends_the_process_as_before() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let name = "mapped::tests::ends_by_a_map_that_is_not_registered";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let status = child.args(["--exact", name, "--ignored"]).output().unwrap().status;
+        assert_eq!(status.signal(), Some(nix::libc::SIGBUS), "{status}");
     }
 
     #[test]

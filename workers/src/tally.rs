@@ -64,7 +64,6 @@ pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
     analyzer: Analyzer,
-    text_settings: TextSettings,
     sieve: Sieve,
     counter: AnyCounter,
     /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
@@ -150,7 +149,6 @@ impl Tally {
             documents,
             reader: Reader::new(settings.reading, analyzer.cuts(), gate),
             analyzer,
-            text_settings: settings.text.clone(),
             sieve: settings.sieve.clone(),
             counter: AnyCounter::new(settings),
             is_cache,
@@ -263,7 +261,7 @@ impl Tally {
         let (row, numbers) = counter.finish_document();
         let absence = match row.tokens {
             // The text is that of the last piece.
-            0 if self.is_whole => Absence::of(&self.text, &self.text_settings, &self.sieve).encode(),
+            0 if self.is_whole => Absence::of(&mut self.text, &mut self.analyzer, &self.sieve).encode(),
             _ => 0,
         };
         self.words.clear();

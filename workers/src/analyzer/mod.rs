@@ -167,6 +167,11 @@ impl Analyzer {
         }
     }
 
+    /// What its terms are made of.
+    pub fn grams(&self) -> &Grams {
+        &self.settings.grams
+    }
+
     /// Where a document may be cut into pieces.
     pub fn cuts(&self) -> Cuts {
         match &self.settings.grams {
