@@ -1,8 +1,6 @@
 //! `bowline embed`: corpus -> pool -> coordinator -> output. The one place that names the modes.
 
-use crate::cli::{
-    Analyzer, DtypeChoice, EmbedArgs, Format, Mode, NgramSizes, SandboxChoice, WeightChoice, name,
-};
+use crate::cli::{Analyzer, EmbedArgs, Format, Mode, SandboxChoice, WeightChoice, name};
 use crate::coordinator::{
     Checkpoint, Columns, Emitted, Finish, FinishJob, IdfSource, Merged, RunError, RunEvent, Supervision,
     TallyJob, tally,
@@ -20,14 +18,11 @@ use crate::progress::Progress;
 use crate::report::{Report, Stopwatch};
 use crate::result_file::ResultFile;
 use crate::say::say;
-use crate::settings::{Settings, StopWordList, Text, Values};
+use crate::settings::Settings;
+use crate::term_notices;
 use crate::usage_error::UsageError;
-use crate::word_list::NeverEqual;
 use anyhow::{Context as _, Result};
-use bowline_workers::analyzer::stop_words;
-use bowline_workers::documents::Documents;
 use bowline_workers::gate::Gates;
-use bowline_workers::lexicon::Sieve;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files};
 use bowline_workers::protocol::Layout;
@@ -120,7 +115,7 @@ impl Job {
         let hash_terms = args.hash_terms;
         let idle = if args.workers.is_none() { cores - workers } else { 0 };
         let MemoryShares { maps, addresses, .. } = memory;
-        let notices = never_equal(&settings, model.as_ref(), &tally.sieve)?;
+        let notices = term_notices::never_equal(&settings, model.as_ref(), &tally.sieve)?;
         Ok(Job { notices, settings, model, tally, finish, hash_terms, workers, idle, maps, addresses })
     }
 }
@@ -368,7 +363,9 @@ fn run(
     reserve(&line_files.0, DOCUMENTS, document_bytes)?;
     line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
     let emitted = finish.emit(layout, supervision);
-    let emitted = emitted.map_err(|error| explained(error, job, &finish, documents))?;
+    let (settings, model) = (&job.settings, job.model.as_ref());
+    let emitted =
+        emitted.map_err(|error| term_notices::explained(error, settings, model, &finish, documents))?;
     matrix.finish(&layout, &finish, emitted)?;
     write_columns(job, output, &finish, &merged)?;
     let counts = Counts {
@@ -395,115 +392,9 @@ fn run(
         counts,
         bytes: totals.bytes,
         failures: failures.collect(),
-        notices: [nothing_known(job, &counts), terms_without_idf(job, &finish)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        notices: term_notices::after_run(settings, model, &counts, &finish),
         scratch_bytes: store.on_disk(),
     })
-}
-
-/// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
-/// settings, too: they are noticed only if most of their words are in vain.
-fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<String>> {
-    let (text, mut notices) = (&settings.text, Vec::new());
-    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
-    match &text.stop_words {
-        Some(StopWordList::Given { words: list }) => {
-            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
-            if never.count > 0 {
-                let named = never.named();
-                notices.push(format!(
-                    "stop words that no word can equal under these settings: {named} (case, accents and --token-pattern decide; see --stop-words in the manual)"
-                ));
-            }
-        }
-        Some(StopWordList::Language(language)) => {
-            if Path::new(language).exists() {
-                notices
-                    .push(format!("--stop-words {language} is the built-in list; ./{language} is the file"));
-            }
-            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
-            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
-            if 2 * never.count > list.len() {
-                let (count, all) = (never.count, list.len());
-                notices.push(format!(
-                    "{count} of the {all} stop words for {language} can't equal a word under these settings (--tokenizer unicode finds words in scripts with marks)"
-                ));
-            }
-        }
-        None => {}
-    }
-    let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
-    if let Some(list) = list {
-        let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
-        let never = NeverEqual::among(terms, text, sieve)?;
-        if never.count > 0 {
-            let named = never.named();
-            notices.push(format!(
-                "terms of --vocabulary that no term of a document can equal under these settings: {named} (case, accents, --ngrams, stop words, stems and --token-pattern decide)"
-            ));
-        }
-    }
-    Ok(notices)
-}
-
-/// A notice if a vocabulary was given and no document has any of its terms.
-fn nothing_known(job: &Job, counts: &Counts) -> Option<String> {
-    let is_given = job.settings.columns.fixed_vocabulary;
-    let (tokens, is_empty) = (counts.tokens, counts.nonzeros == 0);
-    (is_given && tokens > 0 && is_empty).then(|| {
-        format!(
-            "no document has a term of --vocabulary: the matrix is empty, and all {tokens} tokens are unknown"
-        )
-    })
-}
-
-/// A notice of the terms of a list that occur in no document and so have no idf, by some formulas.
-fn terms_without_idf(job: &Job, finish: &Finish) -> Option<String> {
-    let model = job.model.as_ref().filter(|model| model.earlier.is_none())?;
-    let terms = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms());
-    let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
-    let first = String::from_utf8_lossy(without.next()?).into_owned();
-    Some(format!(
-        "terms of --vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output ({})",
-        1 + without.count(),
-        option_of_idf(&job.settings.values)
-    ))
-}
-
-/// The option that makes every idf finite.
-fn option_of_idf(values: &Values) -> &'static str {
-    match values.weight {
-        WeightChoice::Bm25 => "--bm25 lucene has an idf for every term",
-        _ => "without --no-smooth-idf every term has an idf",
-    }
-}
-
-/// An error about a value that is not finite, with its document, its term and the option that helps.
-fn explained(error: RunError, job: &Job, finish: &Finish, documents: &Documents) -> anyhow::Error {
-    let RunError::NotFinite { row, column } = error else { return error.into() };
-    let given = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
-    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
-    let what = match finish.term(column).or(given) {
-        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
-        None => format!("a term of bucket {column}"),
-    };
-    let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);
-    let is_earlier = job.model.as_ref().is_some_and(|model| model.earlier.is_some());
-    let values = &job.settings.values;
-    let why = match (has_idf, values.dtype) {
-        (false, _) if is_earlier => format!(
-            "has no idf, since no document of the output given by --vocabulary has it (make that anew: {})",
-            option_of_idf(values)
-        ),
-        (false, _) => format!("has no finite idf ({})", option_of_idf(values)),
-        (true, DtypeChoice::F32) => {
-            "has a value beyond what --dtype f32 holds (--dtype f64 holds more)".to_owned()
-        }
-        (true, _) => "has a value that is not finite (--k1 and --delta lead to smaller ones)".to_owned(),
-    };
-    anyhow::anyhow!("{}: {what} {why}", documents.shown(row as usize))
 }
 
 /// What is known of the columns and not written by workers: terms of buckets or of a given vocabulary, idf.

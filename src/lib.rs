@@ -13,6 +13,7 @@ pub mod inspect;
 mod matrix;
 pub mod memory;
 mod model;
+mod never_equal;
 pub mod output;
 pub mod pool;
 mod progress;
@@ -20,6 +21,7 @@ mod report;
 pub mod result_file;
 pub mod say;
 mod settings;
+mod term_notices;
 mod usage_error;
 mod word_list;
 

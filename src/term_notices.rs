@@ -1,0 +1,137 @@
+//! What a run says about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
+//! without an idf. Returns lines for the user; prints nothing and changes no result.
+
+use crate::cli::{DtypeChoice, NgramSizes, WeightChoice};
+use crate::coordinator::{Finish, RunError};
+use crate::model::Model;
+use crate::never_equal::NeverEqual;
+use crate::output::Counts;
+use crate::settings::{Settings, StopWordList, Text, Values};
+use anyhow::Result;
+use bowline_workers::analyzer::stop_words;
+use bowline_workers::documents::Documents;
+use bowline_workers::lexicon::Sieve;
+use std::path::Path;
+
+/// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
+/// settings, too: they are noticed only if most of their words are in vain.
+///
+/// # Errors
+/// If the settings are wrong.
+pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<String>> {
+    let (text, mut notices) = (&settings.text, Vec::new());
+    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
+    match &text.stop_words {
+        Some(StopWordList::Given { words: list }) => {
+            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
+            if never.count > 0 {
+                let named = never.named();
+                notices.push(format!(
+                    "stop words that no word can equal under these settings: {named} (case, accents and --token-pattern decide; see --stop-words in the manual)"
+                ));
+            }
+        }
+        Some(StopWordList::Language(language)) => {
+            if Path::new(language).exists() {
+                notices
+                    .push(format!("--stop-words {language} is the built-in list; ./{language} is the file"));
+            }
+            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
+            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
+            if 2 * never.count > list.len() {
+                let (count, all) = (never.count, list.len());
+                notices.push(format!(
+                    "{count} of the {all} stop words for {language} can't equal a word under these settings (--tokenizer unicode finds words in scripts with marks)"
+                ));
+            }
+        }
+        None => {}
+    }
+    let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
+    if let Some(list) = list {
+        let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
+        let never = NeverEqual::among(terms, text, sieve)?;
+        if never.count > 0 {
+            let named = never.named();
+            notices.push(format!(
+                "terms of --vocabulary that no term of a document can equal under these settings: {named} (case, accents, --ngrams, stop words, stems and --token-pattern decide)"
+            ));
+        }
+    }
+    Ok(notices)
+}
+
+/// Notices that the counts give rise to, a line each.
+pub fn after_run(
+    settings: &Settings,
+    model: Option<&Model>,
+    counts: &Counts,
+    finish: &Finish,
+) -> Vec<String> {
+    let notices = [nothing_known(settings, counts), terms_without_idf(settings, model, finish)];
+    notices.into_iter().flatten().collect()
+}
+
+/// A notice if a vocabulary was given and no document has any of its terms.
+fn nothing_known(settings: &Settings, counts: &Counts) -> Option<String> {
+    let is_given = settings.columns.fixed_vocabulary;
+    let (tokens, is_empty) = (counts.tokens, counts.nonzeros == 0);
+    (is_given && tokens > 0 && is_empty).then(|| {
+        format!(
+            "no document has a term of --vocabulary: the matrix is empty, and all {tokens} tokens are unknown"
+        )
+    })
+}
+
+/// A notice of the terms of a list that occur in no document and so have no idf, by some formulas.
+fn terms_without_idf(settings: &Settings, model: Option<&Model>, finish: &Finish) -> Option<String> {
+    let model = model.filter(|model| model.earlier.is_none())?;
+    let terms = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms());
+    let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
+    let first = String::from_utf8_lossy(without.next()?).into_owned();
+    Some(format!(
+        "terms of --vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output ({})",
+        1 + without.count(),
+        option_of_idf(&settings.values)
+    ))
+}
+
+/// The option that makes every idf finite.
+fn option_of_idf(values: &Values) -> &'static str {
+    match values.weight {
+        WeightChoice::Bm25 => "--bm25 lucene has an idf for every term",
+        _ => "without --no-smooth-idf every term has an idf",
+    }
+}
+
+/// An error about a value that is not finite, with its document, its term and the option that helps.
+pub fn explained(
+    error: RunError,
+    settings: &Settings,
+    model: Option<&Model>,
+    finish: &Finish,
+    documents: &Documents,
+) -> anyhow::Error {
+    let RunError::NotFinite { row, column } = error else { return error.into() };
+    let given = model.and_then(|model| model.vocabulary.as_ref());
+    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
+    let what = match finish.term(column).or(given) {
+        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
+        None => format!("a term of bucket {column}"),
+    };
+    let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);
+    let is_earlier = model.is_some_and(|model| model.earlier.is_some());
+    let values = &settings.values;
+    let why = match (has_idf, values.dtype) {
+        (false, _) if is_earlier => format!(
+            "has no idf, since no document of the output given by --vocabulary has it (make that anew: {})",
+            option_of_idf(values)
+        ),
+        (false, _) => format!("has no finite idf ({})", option_of_idf(values)),
+        (true, DtypeChoice::F32) => {
+            "has a value beyond what --dtype f32 holds (--dtype f64 holds more)".to_owned()
+        }
+        (true, _) => "has a value that is not finite (--k1 and --delta lead to smaller ones)".to_owned(),
+    };
+    anyhow::anyhow!("{}: {what} {why}", documents.shown(row as usize))
+}
