@@ -5,7 +5,7 @@ use crate::cli::Analyzer;
 use crate::settings::Text;
 use anyhow::Result;
 use bowline_workers::analyzer::pieces::Piece;
-use bowline_workers::analyzer::{self, Grams, Span, TermSink};
+use bowline_workers::analyzer::{self, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::lexicon::Sieve;
 
 /// The entries of a list that no token of a run with these settings can equal.
@@ -57,11 +57,14 @@ impl NeverEqual {
 
 /// Runs entries through the analyzer of a run.
 struct Checker {
+    settings: TextSettings,
     analyzer: analyzer::Analyzer,
     kind: Analyzer,
     sizes: std::ops::RangeInclusive<usize>,
     /// Whether words are found by the default pattern.
     is_default: bool,
+    /// Whether a text that an entry stands in may decide if it is a word.
+    looks_around: bool,
     found: Found,
     buffer: Vec<u8>,
 }
@@ -85,8 +88,14 @@ impl Checker {
             // One character after the other is the text as n-grams are taken from it.
             settings.grams = Grams::Chars { sizes: 1..=1 };
         }
+        let looks_around = match &settings.grams {
+            Grams::Words { tokenizer: Tokenizer::Pattern(pattern), .. } => pattern.looks_around(),
+            _ => false,
+        };
         Ok(Checker {
             analyzer: analyzer::Analyzer::new(&settings),
+            settings,
+            looks_around,
             kind: text.analyzer,
             sizes,
             is_default: text.has_plain_words(),
@@ -103,11 +112,21 @@ impl Checker {
         if self.is_default && *self.sizes.start() == 1 && is_plain(term) {
             return is_kept(term, sieve);
         }
+        // A pattern may ask for what stands around a word: for spaces, or for what can't be guessed.
+        let around: &[&str] = if self.looks_around { &["", " "] } else { &[""] };
+        around.iter().any(|around| self.comes_out(around, term, sieve))
+            || self.looks_around && self.settings.normalised(term) == term && is_kept(term, sieve)
+    }
+
+    /// Whether an entry comes out as it is, or can't be analyzed.
+    fn comes_out(&mut self, around: &str, term: &str, sieve: &Sieve) -> bool {
         self.found.0.clear();
         self.buffer.clear();
-        self.buffer.extend_from_slice(term.as_bytes());
+        for part in [around, term, around] {
+            self.buffer.extend_from_slice(part.as_bytes());
+        }
         if self.analyzer.analyze(&mut self.buffer, Piece::WHOLE, &mut self.found).is_err() {
-            return false;
+            return true;
         }
         let found = &self.found.0;
         match self.kind {

@@ -1,7 +1,7 @@
 //! What a run says about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
 //! without an idf. Returns lines for the user; prints nothing and changes no result.
 
-use crate::cli::{DtypeChoice, NgramSizes, WeightChoice};
+use crate::cli::{DtypeChoice, NgramSizes, TokenizerChoice, WeightChoice};
 use crate::coordinator::{Finish, RunError};
 use crate::model::Model;
 use crate::never_equal::NeverEqual;
@@ -20,10 +20,13 @@ use std::path::Path;
 /// If the settings are wrong.
 pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<String>> {
     let (text, mut notices) = (&settings.text, Vec::new());
-    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
     match &text.stop_words {
+        Some(StopWordList::Given { words: list }) if list.is_empty() => {
+            notices.push("the list of --stop-words is empty: no word is left out".to_owned());
+        }
         Some(StopWordList::Given { words: list }) => {
-            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
+            let list = list.iter().map(String::as_str);
+            let never = NeverEqual::among(list, &by_words(text), &Sieve::default())?;
             if never.count > 0 {
                 let named = never.named();
                 notices.push(format!(
@@ -36,12 +39,15 @@ pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) ->
                 notices
                     .push(format!("--stop-words {language} is the built-in list; ./{language} is the file"));
             }
-            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
-            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
-            if 2 * never.count > list.len() {
-                let (count, all) = (never.count, list.len());
+            let (count, all) = built_in_in_vain(language, text)?;
+            if 2 * count > all {
+                let unicode = Text { tokenizer: TokenizerChoice::Unicode, ..text.clone() };
+                let hint = match built_in_in_vain(language, &unicode)? {
+                    (count, all) if 2 * count > all => "",
+                    _ => " (--tokenizer unicode finds words in scripts with marks)",
+                };
                 notices.push(format!(
-                    "{count} of the {all} stop words for {language} can't equal a word under these settings (--tokenizer unicode finds words in scripts with marks)"
+                    "{count} of the {all} stop words for {language} can't equal a word under these settings{hint}"
                 ));
             }
         }
@@ -59,6 +65,20 @@ pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) ->
         }
     }
     Ok(notices)
+}
+
+/// The same settings for single words.
+fn by_words(text: &Text) -> Text {
+    Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() }
+}
+
+/// How many words of a built-in list no word of a text can equal, and how many there are.
+fn built_in_in_vain(language: &str, text: &Text) -> Result<(usize, usize)> {
+    let settings = text.analysis()?;
+    let list = stop_words::list_of(language).into_iter().flatten();
+    let list: Vec<String> = list.map(|word| settings.normalised(word)).collect();
+    let words = list.iter().map(String::as_str);
+    Ok((NeverEqual::among(words, &by_words(text), &Sieve::default())?.count, list.len()))
 }
 
 /// Notices that the counts give rise to, a line each.
