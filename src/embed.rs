@@ -58,7 +58,7 @@ struct Job {
 }
 
 impl Job {
-    fn new(args: &EmbedArgs) -> Result<Self> {
+    fn new(args: &EmbedArgs, interrupted: &AtomicUsize) -> Result<Self> {
         let cores = match args.mode {
             Mode::Inline => 1,
             _ => std::thread::available_parallelism().map_or(1, usize::from),
@@ -70,9 +70,11 @@ impl Job {
         let memory = MemoryShares::new(args, workers)?;
         let trims =
             args.analyzer.is_none_or(|analyzer| analyzer == Analyzer::Word) && args.token_pattern.is_none();
-        let model = args.vocabulary.as_deref().map(|path| Model::read(path, trims)).transpose()?;
+        let model =
+            args.vocabulary.as_deref().map(|path| Model::read(path, trims, interrupted)).transpose()?;
         let earlier = model.as_ref().and_then(|model| model.earlier.as_ref());
-        let settings = Settings::resolve(args, earlier.map(|earlier| &earlier.settings), model.is_some())?;
+        let earlier_settings = earlier.map(|earlier| &earlier.settings);
+        let settings = Settings::resolve(args, earlier_settings, model.is_some(), interrupted)?;
         let vocabulary = model.as_ref().and_then(|model| model.vocabulary.clone());
         let (features, columns) = match (settings.columns.buckets(), vocabulary) {
             (Some(buckets), _) if args.hash_terms => (Features::Vocabulary, Columns::NamedBuckets(buckets)),
@@ -128,7 +130,7 @@ impl Job {
 /// Whatever kept the run from finishing.
 pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     refuse_half_a_sandbox(args)?;
-    let job = Job::new(args)?;
+    let job = Job::new(args, &interrupted)?;
     let mut stopwatch = Stopwatch::start();
     let notice = |notice: &str| {
         if !args.quiet {
@@ -150,7 +152,8 @@ pub fn embed(args: &EmbedArgs, interrupted: Arc<AtomicUsize>) -> Result<bool> {
     args.scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let scratch = args.scratch.as_deref().unwrap_or(output.partial());
     let store = Store::bounded(job.maps, Some(scratch.to_owned()), job.addresses);
-    let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
+    let report_file =
+        args.report.as_deref().map(|path| ResultFile::promise(path, &interrupted)).transpose()?;
     let mut progress = Progress::new(args.progress);
     let workers = job.workers;
     let walk = WalkSettings {

@@ -8,6 +8,7 @@ pub mod cli;
 mod coordinator;
 pub mod corpus;
 pub mod embed;
+mod file_format;
 mod folder;
 pub mod inspect;
 mod matrix;

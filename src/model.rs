@@ -11,6 +11,7 @@ use bowline_workers::lexicon::FixedVocabulary;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// A vocabulary that was given.
 pub struct Model {
@@ -33,23 +34,24 @@ pub struct Earlier {
 }
 
 impl Model {
-    /// Reads what stands at `path`. White space around the terms of a list is dropped if `trims`.
+    /// Reads what stands at `path`. White space around the terms of a list is dropped if `trims`. `interrupted` holds the number of
+    /// a signal that asked the run to end.
     ///
     /// # Errors
-    /// If it can't be read, is no output, or has a term twice.
-    pub fn read(path: &Path, trims: bool) -> Result<Self> {
+    /// If it can't be read, is no output, or has a term twice; `RunError::Interrupted`.
+    pub fn read(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<Self> {
         let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
         let model = if path.is_dir() {
             OpenOutput::open(path).and_then(|output| Self::read_output(&output))
         } else {
-            Self::read_terms(path, trims)
+            Self::read_terms(path, trims, interrupted)
         };
         model.with_context(shown)
     }
 
     /// A list of terms.
-    fn read_terms(path: &Path, trims: bool) -> Result<Self> {
-        let WordList { words, unit } = word_list::read(path, trims)?;
+    fn read_terms(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<Self> {
+        let WordList { words, unit } = word_list::read(path, trims, interrupted)?;
         if let Some(empty) = words.iter().position(|word| word.is_empty() && unit == "line") {
             bail!("line {}: is empty, and so no term", empty + 1);
         }

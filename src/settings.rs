@@ -24,6 +24,7 @@ use bowline_workers::reader::{ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// scikit-learn's default: words of two or more characters.
 pub const DEFAULT_PATTERN: &str = r"(?u)\b\w\w+\b";
@@ -198,12 +199,18 @@ impl<S> Resolver<'_, S> {
 
 impl Settings {
     /// The settings that the command line means, on top of an earlier output's if there is one. `has_vocabulary`
-    /// tells whether any vocabulary is given.
+    /// tells whether any vocabulary is given; `interrupted` holds the number of a signal that asked the run to end.
     ///
     /// # Errors
-    /// Wrong usage: options that contradict each other or the earlier output; files of stop words that can't be read.
-    pub fn resolve(args: &EmbedArgs, earlier: Option<&Settings>, has_vocabulary: bool) -> Result<Self> {
-        let text = Text::resolve(args, earlier.map(|settings| &settings.text))?;
+    /// Wrong usage: options that contradict each other or the earlier output; files of stop words that can't be read;
+    /// `RunError::Interrupted`.
+    pub fn resolve(
+        args: &EmbedArgs,
+        earlier: Option<&Settings>,
+        has_vocabulary: bool,
+        interrupted: &AtomicUsize,
+    ) -> Result<Self> {
+        let text = Text::resolve(args, earlier.map(|settings| &settings.text), interrupted)?;
         let columns =
             ColumnSettings::resolve(args, earlier.map(|settings| &settings.columns), has_vocabulary)?;
         let values = Values::resolve(args, earlier.map(|settings| &settings.values))?;
@@ -242,7 +249,7 @@ impl Settings {
 }
 
 impl Text {
-    fn resolve(args: &EmbedArgs, earlier: Option<&Text>) -> Result<Self> {
+    fn resolve(args: &EmbedArgs, earlier: Option<&Text>, interrupted: &AtomicUsize) -> Result<Self> {
         let with = Resolver { earlier };
         let analyzer = with.text("--analyzer", args.analyzer, |t| t.analyzer, Analyzer::Word)?;
         let word_only: [(&str, bool); 4] = [
@@ -262,7 +269,8 @@ impl Text {
             return Err(UsageError("--token-pattern needs --tokenizer pattern".to_owned()).into());
         }
         let has_pattern = args.token_pattern.is_some() || earlier.is_some_and(|text| !text.has_plain_words());
-        let stop_words = args.stop_words.as_deref().map(|list| StopWordList::read(list, !has_pattern));
+        let read = |list| StopWordList::read(list, !has_pattern, interrupted);
+        let stop_words = args.stop_words.as_deref().map(read);
         let stop_words = stop_words.transpose()?;
         let pattern = args.token_pattern.clone();
         Ok(Text {
@@ -381,7 +389,7 @@ impl Text {
 impl StopWordList {
     /// A language with a list, or else the words of a file, without the white space around them if `trims`. (`./german` is a
     /// file.)
-    fn read(argument: &str, trims: bool) -> Result<Self> {
+    fn read(argument: &str, trims: bool, interrupted: &AtomicUsize) -> Result<Self> {
         if stop_words::list_of(argument).is_some() {
             return Ok(StopWordList::Language(argument.to_owned()));
         }
@@ -390,7 +398,7 @@ impl StopWordList {
             let error = stop_words::UnknownLanguage(argument.to_owned());
             return Err(UsageError(format!("{}: no such file, and {error}", shown())).into());
         }
-        let words = word_list::read(Path::new(argument), trims).with_context(shown)?.words;
+        let words = word_list::read(Path::new(argument), trims, interrupted).with_context(shown)?.words;
         Ok(StopWordList::Given { words: words.into_iter().filter(|word| !word.is_empty()).collect() })
     }
 }
