@@ -7,6 +7,7 @@ use anyhow::Result;
 use bowline_workers::analyzer::pieces::Piece;
 use bowline_workers::analyzer::{self, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::lexicon::Sieve;
+use std::time::{Duration, Instant};
 
 /// The entries of a list that no token of a run with these settings can equal.
 #[derive(Debug, Default, PartialEq)]
@@ -23,8 +24,9 @@ const NAMED: usize = 3;
 /// Characters of an entry that a notice shows.
 const SHOWN: usize = 40;
 
-/// Entries that are checked where a pattern finds words: each may take it many steps.
+/// Entries that are checked where a pattern finds words, and how long: each may take it many steps.
 const MAX_BY_PATTERN: usize = 10_000;
+const MAX_TIME_BY_PATTERN: Duration = Duration::from_secs(1);
 
 impl NeverEqual {
     /// Which of `terms` can't be terms of `text` (word n-grams among them), after `sieve`.
@@ -36,7 +38,9 @@ impl NeverEqual {
         let mut never = NeverEqual::default();
         let has_pattern = text.analyzer == Analyzer::Word && !checker.is_default;
         let most = if has_pattern { MAX_BY_PATTERN } else { usize::MAX };
-        for term in terms.take(most).filter(|term| !checker.can_be(term, sieve)) {
+        let began = Instant::now();
+        let terms = terms.take(most).take_while(|_| !has_pattern || began.elapsed() < MAX_TIME_BY_PATTERN);
+        for term in terms.filter(|term| !checker.can_be(term, sieve)) {
             never.count += 1;
             if never.first.len() < NAMED {
                 never.first.push(term.chars().take(SHOWN).collect());

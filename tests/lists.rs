@@ -229,6 +229,17 @@ fn what_stands_around_a_word_may_make_it_one() {
     }
 }
 
+/// A pattern may take many steps for each entry: the check of the list ends before them all.
+#[test]
+fn a_pattern_that_takes_many_steps_holds_no_run_up() {
+    let dir = Dir::with_corpus(&[("a.txt", "ab")]);
+    let list: Vec<String> = (40..1000).map(|length| "a".repeat(length)).collect();
+    dir.write("list", list.join("\n"));
+    let options = ["--token-pattern", "(?:(?:a|aa|(?=a)a)+)+(?=b)", "--stop-words", "list"];
+    assert_eq!(notices(&dir, &options), [""; 0]);
+    assert_eq!(dir.output("out").terms(), ["a"]);
+}
+
 #[test]
 fn an_empty_list_of_stop_words_is_noticed() {
     let dir = pets();
