@@ -2,10 +2,13 @@
 //! built-in stop words.
 
 use crate::support::{Dir, Running};
+use nix::libc;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "the cat and the dog"), ("b.txt", "a dog ran")])
@@ -65,19 +68,27 @@ fn a_pipe_is_waited_for() {
     for (option, terms) in [("--stop-words", vec!["cat", "dog", "ran"]), ("--vocabulary", vec!["the", "and"])]
     {
         let dir = with_pipe();
-        let running = waiting(&dir, &[option, "pipe"]);
-        // This waits for the reader; the two writers are one after the other for the pipe, and one list for the run.
-        let mut pipe = fs::File::options().write(true).open(dir.path("pipe")).unwrap();
-        std::io::Write::write_all(&mut pipe, b"the\n").unwrap();
-        std::io::Write::write_all(&mut pipe, b"and\n").unwrap();
-        drop(pipe);
+        let mut running = waiting(&dir, &[option, "pipe"]);
+        let mut writer = None;
+        running.until("the pipe is open", |_| {
+            writer = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(dir.path("pipe")).ok();
+            writer.is_some()
+        });
+        let mut writer = writer.unwrap();
+        writer.write_all(b"the\n").unwrap();
+        writer.write_all(b"and\n").unwrap();
+        drop(writer);
         running.wait().expect(0);
         assert_eq!(dir.output("out").terms(), terms, "{option}");
     }
     let dir = with_pipe();
     let running = waiting(&dir, &["--report", "pipe"]);
-    let report: serde_json::Value = serde_json::from_slice(&fs::read(dir.path("pipe")).unwrap()).unwrap();
+    let mut reader =
+        File::options().read(true).custom_flags(libc::O_NONBLOCK).open(dir.path("pipe")).unwrap();
     running.wait().expect(0);
+    let mut report = String::new();
+    reader.read_to_string(&mut report).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["documents"], 2);
 }
 
