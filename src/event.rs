@@ -61,6 +61,8 @@ pub enum NoticeKind {
     HiddenLeftOut,
     /// Globs were given, but there is no directory to choose files of.
     GlobsWithoutDirectory,
+    /// Stop words that can't equal a word could with the tokenizer of Unicode.
+    NeedsUnicodeTokenizer,
     /// Terms of a given vocabulary have no idf.
     NoIdf {
         /// Whether it is that of a BM25.

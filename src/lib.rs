@@ -32,13 +32,16 @@ mod coordinator;
 pub mod corpus;
 mod error;
 mod event;
+mod file_format;
 mod folder;
 pub mod memory;
 mod model;
+mod never_equal;
 pub mod output;
 pub mod pool;
 mod run;
 mod settings;
+mod term_notices;
 mod word_list;
 
 pub use cancel::Cancel;
@@ -55,4 +58,12 @@ pub use settings::{
     NgramSizes, Norm, Pruning, Setting, Settings, SettingsBuilder, SettingsError, StopWordList, StripAccents,
     Text, TokenizerKind, Values, WeightKind,
 };
-pub use word_list::stop_words;
+
+/// The stop words that `name` names: the built-in list of a language, or the words of a file, one a line. `trims` drops white space
+/// around the words of a file. `cancel` ends the wait for a pipe.
+///
+/// # Errors
+/// If it is neither, or the file is no list or can't be read.
+pub fn stop_words(name: &str, trims: bool, cancel: &Cancel) -> Result<StopWordList, Error> {
+    word_list::stop_words(name, trims, cancel.flag()).map_err(run::classified)
+}

@@ -1,6 +1,7 @@
 //! What `--vocabulary` gives: a file of terms, or an earlier output with its settings, vocabulary and idf. Fit once,
 //! transform later.
 
+use crate::cancel::Cancel;
 use crate::corpus::display_path;
 use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULARY, read_idf};
 use crate::settings::{Settings, SettingsError};
@@ -10,6 +11,7 @@ use bowline_workers::lexicon::FixedVocabulary;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// A vocabulary that was given.
 #[derive(Clone, Debug)]
@@ -38,22 +40,23 @@ impl Model {
     ///
     /// # Errors
     /// If it can't be read, is no output, or has a term twice.
-    pub fn read(path: &Path, trims: bool) -> Result<Self> {
-        Self::read_unnamed(path, trims).with_context(|| display_path(path.as_os_str().as_bytes()))
+    pub fn read(path: &Path, trims: bool, cancel: &Cancel) -> Result<Self> {
+        Self::read_unnamed(path, trims, cancel.flag())
+            .with_context(|| display_path(path.as_os_str().as_bytes()))
     }
 
     /// As [`Model::read`], without the path in errors.
-    pub(crate) fn read_unnamed(path: &Path, trims: bool) -> Result<Self> {
+    pub(crate) fn read_unnamed(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<Self> {
         if path.is_dir() {
             OpenOutput::open(path).and_then(|output| Self::read_output(&output))
         } else {
-            Self::read_terms(path, trims)
+            Self::read_terms(path, trims, interrupted)
         }
     }
 
     /// A list of terms.
-    fn read_terms(path: &Path, trims: bool) -> Result<Self> {
-        let WordList { words, unit } = word_list::read(path, trims)?;
+    fn read_terms(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<Self> {
+        let WordList { words, unit } = word_list::read(path, trims, interrupted)?;
         if let Some(empty) = words.iter().position(|word| word.is_empty() && unit == "line") {
             bail!("line {}: is empty, and so no term", empty + 1);
         }

@@ -18,16 +18,11 @@ use crate::output::{
     OutputOptions, VOCABULARY, check_scratch, reserve, write_hash_terms, write_idf, write_vocabulary,
 };
 use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, ThreadGuards, Threads, WorkerPool};
-use crate::settings::{
-    Dtype, FeatureKind, NgramSizes, Setting, Settings, SettingsError, StopWordList, Text, WeightKind, needs,
-};
-use crate::word_list::NeverEqual;
+use crate::settings::{FeatureKind, Setting, Settings, SettingsError, WeightKind, needs};
+use crate::term_notices;
 use anyhow::{Context as _, Result};
-use bowline_workers::analyzer::stop_words;
-use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
-use bowline_workers::lexicon::Sieve;
 use bowline_workers::mapped::{Store, is_full};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::recorder::Recorder;
@@ -256,7 +251,7 @@ impl<'a> Resolved<'a> {
             lexicon_bytes: memory.lexicon as usize,
             worker_memory: memory.worker,
         };
-        never_equal(settings, model, &tally.sieve)?.into_iter().for_each(&mut *notices);
+        term_notices::never_equal(settings, model, &tally.sieve)?.into_iter().for_each(&mut *notices);
         if options.workers.is_none() && workers < cores {
             let text = format!("{workers} workers, not {cores}: there is no memory for more");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
@@ -512,7 +507,9 @@ impl Phases<'_> {
         reserve(&line_files.0, DOCUMENTS, document_bytes)?;
         line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
         let emitted = finish.emit(layout, supervision);
-        let emitted = emitted.map_err(|error| explained(error, resolved, &finish, documents))?;
+        let Resolved { settings, model, .. } = *resolved;
+        let emitted =
+            emitted.map_err(|error| term_notices::explained(error, settings, model, &finish, documents))?;
         matrix.finish(&layout, finish.indptr(), [emitted.indices, emitted.data])?;
         write_columns(job, output, &finish, &merged)?;
         let counts = Counts {
@@ -533,7 +530,6 @@ impl Phases<'_> {
         output.write(MANIFEST, |out| manifest.write(out))?;
         let failures = totals.failed.iter().take(NAMED_FAILURES);
         let failures = failures.map(|&(row, failure)| (documents.shown(row), failure)).collect();
-        let notices = [nothing_known(resolved, &counts), terms_without_idf(resolved, &finish)];
         Ok(Done {
             summary: Summary {
                 output: PathBuf::new(),
@@ -550,7 +546,7 @@ impl Phases<'_> {
                 scratch_bytes: store.on_disk(),
                 sandbox: "none",
             },
-            notices: notices.into_iter().flatten().collect(),
+            notices: term_notices::after_run(settings, model, &counts, &finish),
         })
     }
 }
@@ -595,98 +591,4 @@ fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
 /// Device and inode of a file or directory.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
-}
-
-/// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
-/// settings, too: they are noticed only if most of their words are in vain.
-fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<Notice>> {
-    let (text, mut notices) = (&settings.text, Vec::new());
-    let words = |text: &Text| Text { ngrams: NgramSizes { min: 1, max: 1 }, ..text.clone() };
-    match &text.stop_words {
-        Some(StopWordList::Given { words: list }) => {
-            let never = NeverEqual::among(list.iter().map(String::as_str), &words(text), &Sieve::default())?;
-            if never.count > 0 {
-                let named = never.named();
-                notices.push(format!(
-                    "stop words that no word can equal under these settings: {named} (case, accents and the token pattern decide)"
-                ));
-            }
-        }
-        Some(StopWordList::Language(language)) => {
-            if Path::new(language).exists() {
-                notices
-                    .push(format!("stop words {language} are the built-in list; ./{language} is the file"));
-            }
-            let list: Vec<&str> = stop_words::list_of(language).into_iter().flatten().collect();
-            let never = NeverEqual::among(list.iter().copied(), &words(text), &Sieve::default())?;
-            if 2 * never.count > list.len() {
-                let (count, all) = (never.count, list.len());
-                notices.push(format!(
-                    "{count} of the {all} stop words for {language} can't equal a word under these settings"
-                ));
-            }
-        }
-        None => {}
-    }
-    let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
-    if let Some(list) = list {
-        let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
-        let never = NeverEqual::among(terms, text, sieve)?;
-        if never.count > 0 {
-            let named = never.named();
-            notices.push(format!(
-                "terms of the vocabulary that no term of a document can equal under these settings: {named} (case, accents, n-grams, stop words, stems and the token pattern decide)"
-            ));
-        }
-    }
-    Ok(notices.into_iter().map(Notice::plain).collect())
-}
-
-/// A notice if a vocabulary was given and no document has any of its terms.
-fn nothing_known(job: &Resolved, counts: &Counts) -> Option<Notice> {
-    let is_given = job.settings.columns.fixed_vocabulary;
-    let (tokens, is_empty) = (counts.tokens, counts.nonzeros == 0);
-    (is_given && tokens > 0 && is_empty).then(|| {
-        Notice::plain(format!(
-            "no document has a term of the vocabulary: the matrix is empty, and all {tokens} tokens are unknown"
-        ))
-    })
-}
-
-/// A notice of the terms of a list that occur in no document and so have no idf, by some formulas.
-fn terms_without_idf(job: &Resolved, finish: &Finish) -> Option<Notice> {
-    let model = job.model.filter(|model| model.earlier.is_none())?;
-    let terms = model.vocabulary.iter().flat_map(|vocabulary| vocabulary.terms());
-    let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
-    let first = String::from_utf8_lossy(without.next()?).into_owned();
-    let text = format!(
-        "terms of the vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output",
-        1 + without.count(),
-    );
-    let is_bm25 = job.settings.values.weight == WeightKind::Bm25;
-    Some(Notice::new(NoticeKind::NoIdf { is_bm25 }, text))
-}
-
-/// An error about a value that is not finite, with its document, its term and the option that helps.
-fn explained(error: RunError, job: &Resolved, finish: &Finish, documents: &Documents) -> anyhow::Error {
-    let RunError::NotFinite { row, column } = error else { return error.into() };
-    let given = job.model.and_then(|model| model.vocabulary.as_ref());
-    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
-    let what = match finish.term(column).or(given) {
-        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
-        None => format!("a term of bucket {column}"),
-    };
-    let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);
-    let is_earlier = job.model.is_some_and(|model| model.earlier.is_some());
-    let values = &job.settings.values;
-    let is_bm25 = values.weight == WeightKind::Bm25;
-    let (kind, why) = match (has_idf, values.dtype) {
-        (false, _) if is_earlier => {
-            (ErrorKind::NoIdf { is_bm25 }, "has no idf, since no document of the earlier output has it")
-        }
-        (false, _) => (ErrorKind::NoIdf { is_bm25 }, "has no finite idf"),
-        (true, Dtype::F32) => (ErrorKind::BeyondF32, "has a value beyond the largest f32"),
-        (true, _) => (ErrorKind::NotFinite, "has a value that is not finite"),
-    };
-    Fault::new(kind, format!("{}: {what} {why}", documents.shown(row as usize))).into()
 }

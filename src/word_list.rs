@@ -1,21 +1,36 @@
 //! Lists of words and terms that users give: a term a line, or JSON. Reads what editors and other tools make of such a list, or
-//! refuses it with the line that is wrong; and finds the entries that no token can ever equal.
+//! refuses it with the line that is wrong. Whether an entry can occur in a text is another question (`never_equal`).
 
+use crate::cancel;
 use crate::error::{ErrorKind, Fault};
-use crate::output::TermLine;
-use crate::settings::{AnalyzerKind, StopWordList, Text};
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use bowline_workers::analyzer::pieces::Piece;
-use bowline_workers::analyzer::{self, Grams, Span, TermSink, stop_words};
-use bowline_workers::lexicon::Sieve;
+use crate::file_format;
+use crate::settings::StopWordList;
+use anyhow::{Result, anyhow, bail, ensure};
+use bowline_workers::analyzer::stop_words;
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::FileTypeExt as _;
+use std::fs::{File, FileType};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
 /// Bytes of a list, at most: a list that has no end is no list.
-const MAX_BYTES: u64 = 4 << 30;
+const MAX_BYTES: usize = 4 << 30;
+
+/// Bytes that are read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Milliseconds between two looks at whether a signal has asked the run to end, while a pipe is empty.
+const LOOK: u16 = 50;
+
+/// The byte-order mark.
+const MARK: char = '\u{FEFF}';
 
 /// A list, in its own order.
 #[derive(Debug, Default, PartialEq)]
@@ -26,27 +41,62 @@ pub struct WordList {
     pub unit: &'static str,
 }
 
-/// Reads a list. White space around an entry is dropped if `trims`: where no term can have it.
+/// Reads a list from a file or a pipe, whose writer may come later. White space around an entry is dropped if `trims`: where no
+/// term can have it. `interrupted` holds the number of a signal that asked the run to end.
 ///
 /// # Errors
-/// The system's; or what is wrong with the list, with the line.
-pub fn read(path: &Path, trims: bool) -> Result<WordList> {
-    let file = File::open(path)?;
-    let kind = file.metadata()?.file_type();
-    ensure!(!kind.is_dir(), "a directory, not a list");
-    ensure!(kind.is_file() || kind.is_fifo(), "neither a file nor a pipe");
+/// The system's; what is wrong with the list, with the line; that of being interrupted.
+pub fn read(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<WordList> {
+    parse(&read_bytes(path, interrupted)?, trims)
+}
+
+/// All bytes of a file or pipe; up to the first chunk with a NUL, since no list has one.
+fn read_bytes(path: &Path, interrupted: &AtomicUsize) -> Result<Vec<u8>> {
+    let judge = |kind: FileType| {
+        ensure!(!kind.is_dir(), "a directory, not a list");
+        ensure!(kind.is_file() || kind.is_fifo(), "neither a file nor a pipe");
+        Ok(())
+    };
+    // The opening of a device may do something.
+    judge(std::fs::metadata(path)?.file_type())?;
+    // Without O_NONBLOCK the opening of a pipe would wait for its writer, and no signal would end that.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    judge(file.metadata()?.file_type())?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= MAX_BYTES, "more than {} GiB, which is no list", MAX_BYTES >> 30);
-    parse(&bytes, trims)
+    loop {
+        wait_for_bytes(&file, interrupted)?;
+        let known = bytes.len();
+        let is_over = match file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes) {
+            Ok(count) => count < CHUNK,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => return Err(error.into()),
+        };
+        if is_over || bytes[known..].contains(&0) {
+            return Ok(bytes);
+        }
+        ensure!(bytes.len() <= MAX_BYTES, "more than {} GiB, which is no list", MAX_BYTES >> 30);
+    }
+}
+
+/// Waits until `file` has bytes or has ended. A pipe that has had no writer yet has not.
+fn wait_for_bytes(file: &File, interrupted: &AtomicUsize) -> Result<()> {
+    loop {
+        cancel::check(interrupted)?;
+        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LOOK)) {
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+    }
 }
 
 /// The stop words that `argument` names: a language with a built-in list, or else a file. White space around the words of a file
-/// is dropped if `trims`. (`./german` is a file.)
+/// is dropped if `trims`. (`./german` is a file.) `interrupted` holds the number of a signal that asked the run to end.
 ///
 /// # Errors
 /// Neither a language nor a file, or as for [`read`].
-pub fn stop_words(argument: &str, trims: bool) -> Result<StopWordList> {
+pub fn stop_words(argument: &str, trims: bool, interrupted: &AtomicUsize) -> Result<StopWordList> {
     if stop_words::list_of(argument).is_some() {
         return Ok(StopWordList::Language(argument.to_owned()));
     }
@@ -54,213 +104,165 @@ pub fn stop_words(argument: &str, trims: bool) -> Result<StopWordList> {
         let error = stop_words::UnknownLanguage(argument.to_owned());
         return Err(Fault::new(ErrorKind::Usage, format!("no such file, and {error}")).into());
     }
-    let words = read(Path::new(argument), trims)?.words;
+    let words = read(Path::new(argument), trims, interrupted)?.words;
     Ok(StopWordList::Given { words: words.into_iter().filter(|word| !word.is_empty()).collect() })
 }
 
 /// The list that these bytes are.
 fn parse(bytes: &[u8], trims: bool) -> Result<WordList> {
+    if let Some(refusal) = file_format::refusal(bytes, trims) {
+        bail!(refusal);
+    }
     let text = decode(bytes)?;
-    if let Some(list) = json(text)? {
-        return Ok(list);
+    match json(text, trims)? {
+        Some(words) => Ok(WordList { words, unit: "entry" }),
+        None => Ok(WordList { words: lines(text, trims)?, unit: "line" }),
     }
-    // Old Macs end lines with a carriage return.
-    let is_mac = text.contains('\r') && !text.contains('\n');
-    let lines =
-        text.split(if is_mac { '\r' } else { '\n' }).map(|line| line.strip_suffix('\r').unwrap_or(line));
-    let mut words: Vec<String> =
-        lines.map(|line| if trims { line.trim() } else { line }.to_owned()).collect();
-    while words.last().is_some_and(String::is_empty) {
-        words.pop();
-    }
-    if let Some(line) = words.iter().position(|word| trims && word.contains('\t')) {
-        bail!("line {}: has a tab; a list has one term a line (`cut -f1` takes the first column)", line + 1);
-    }
-    Ok(WordList { words, unit: "line" })
 }
 
 /// The text of a file, without a mark at its beginning.
 fn decode(bytes: &[u8]) -> Result<&str> {
-    let convert =
-        |encoding: &str| format!("{encoding}, not UTF-8 (`iconv -f {encoding} -t UTF-8` converts it)");
-    match bytes {
-        [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => bail!(convert("UTF-32")),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => bail!(convert("UTF-16")),
-        [b'P', b'K', 3, 4, ..] => bail!("a zip archive, not a list (an output is given by its directory)"),
-        _ => {}
-    }
-    let bytes = bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(bytes);
-    let line = |at: usize| 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
     if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        bail!("line {}: has a NUL byte, so this is no list of words", line(at));
+        bail!("line {}: has a NUL byte, so this is no list of words", line_number(bytes, at));
     }
-    std::str::from_utf8(bytes).map_err(|error| {
-        let line = line(error.valid_up_to());
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = line_number(bytes, error.valid_up_to());
         anyhow!("line {line}: not UTF-8 (if it is Latin-1, `iconv -f latin1 -t UTF-8` converts the list)")
-    })
+    })?;
+    Ok(text.strip_prefix(MARK).unwrap_or(text))
 }
 
-/// A list in JSON: an array of strings, an object of columns by term, or the lines of an output's `vocabulary.jsonl`. Nothing if
-/// the text is none of these and does not look as if it should be.
-fn json(text: &str) -> Result<Option<WordList>> {
+/// The line that byte `at` is in, from 1 on.
+fn line_number(bytes: &[u8], at: usize) -> usize {
+    let end = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+    1 + bytes[..at].iter().filter(|&&byte| byte == end).count()
+}
+
+/// The entries of a list with one a line.
+fn lines(text: &str, trims: bool) -> Result<Vec<String>> {
+    // Old Macs end lines with a carriage return.
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    let mut words = Vec::new();
+    for (line, number) in text.split(end).zip(1..) {
+        // Where files were joined, a line in the middle begins with the mark of its file.
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start_matches(MARK);
+        let word = if trims { line.trim() } else { line };
+        if word.contains('\r') {
+            bail!(
+                "line {number}: has a carriage return in it, and other lines end in a newline (`tr '\\r' '\\n'` makes all ends \
+                 alike; a term that has one can be given in a JSON array)"
+            );
+        }
+        if trims && word.contains('\t') {
+            bail!("line {number}: has a tab; a list has one term a line (`cut -f1` takes the first column)");
+        }
+        words.push(word.to_owned());
+    }
+    while words.last().is_some_and(String::is_empty) {
+        words.pop();
+    }
+    Ok(words)
+}
+
+/// What a list in JSON may be.
+const IN_JSON: &str =
+    "a list is an array of strings, an object of columns by term, or an output's vocabulary.jsonl";
+
+/// A line of an output's `vocabulary.jsonl`.
+#[derive(Deserialize)]
+struct TermOfLine {
+    term: String,
+}
+
+/// The entries of a list in JSON: an array of strings, an object of columns by term, or the lines of an output's
+/// `vocabulary.jsonl`. Nothing if the text is no JSON and does not look as if it should be.
+fn json(text: &str, trims: bool) -> Result<Option<Vec<String>>> {
     let start = text.trim_start();
-    let list = |words| Ok(Some(WordList { words, unit: "entry" }));
-    if start.starts_with('[') {
-        // A word may begin so, too.
-        return serde_json::from_str(text).ok().map_or(Ok(None), list);
-    }
-    if !start.starts_with('{') {
-        return Ok(None);
-    }
-    if start.starts_with("{\"term\":") {
-        let term = |(number, line): (usize, &str)| {
-            let line: TermLine =
-                serde_json::from_str(line).with_context(|| format!("line {}", number + 1))?;
-            Ok(line.term.into_owned())
+    let opened = start.strip_prefix(['[', '{']).map(str::trim_start);
+    let Some(opened) = opened else { return Ok(None) };
+    let what = if start.starts_with('[') { "array" } else { "object" };
+    let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text);
+    // A word may begin with a bracket, too: but one without spaces in it hardly with a bracket and a quote.
+    let looks_like_json = trims && opened.starts_with(['"', '\'']);
+    if what == "array" {
+        return match (serde_json::from_str(text), is_json(text)) {
+            (Ok(words), _) => Ok(Some(words)),
+            (Err(error), Ok(_)) => bail!("a JSON array, but not of strings: {error} ({IN_JSON})"),
+            (_, Err(error)) if looks_like_json => {
+                bail!("looks like a JSON array, but is none: {error} ({IN_JSON})")
+            }
+            _ => Ok(None),
         };
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let words = lines.map(term).collect::<Result<_>>()?;
-        return list(words);
     }
-    match serde_json::from_str::<BTreeMap<String, u64>>(text) {
-        Ok(columns) => {
-            let mut words: Vec<(u64, String)> =
-                columns.into_iter().map(|(term, column)| (column, term)).collect();
-            words.sort_unstable();
-            let is_order = words.iter().zip(0..).all(|((column, _), number)| *column == number);
-            ensure!(is_order, "a JSON object whose numbers are no columns: they must be 0, 1, 2 and so on");
-            list(words.into_iter().map(|(_, term)| term).collect())
+    let first = start.lines().next().unwrap_or_default();
+    if is_of::<TermOfLine>(first) {
+        return terms_of_lines(text).map(Some);
+    }
+    if let Ok(columns) = serde_json::from_str(text) {
+        return in_order(columns).map(Some);
+    }
+    let object = [text, first].into_iter().find(|text| is_json(text).is_ok());
+    match (object, is_json(text)) {
+        (Some(object), _) => bail!("JSON, but no list of terms{}", seems(object)),
+        (None, Err(error)) if looks_like_json => {
+            bail!("looks like a JSON object, but is none: {error} ({IN_JSON})")
         }
-        // A word may begin so, too: but not a text that is JSON.
-        Err(_) if serde_json::from_str::<serde_json::Value>(text).is_err() => Ok(None),
-        Err(_) => bail!(
-            "JSON, but no list of terms (an array of strings is one; an output is given by its directory)"
-        ),
+        _ => Ok(None),
     }
 }
 
-/// The entries of a list that no token of a run with these settings can equal.
-#[derive(Debug, Default, PartialEq)]
-pub struct NeverEqual {
-    /// How many there are.
-    pub count: usize,
-    /// The first ones.
-    pub first: Vec<String>,
+fn is_of<T: DeserializeOwned>(text: &str) -> bool {
+    serde_json::from_str::<T>(text).is_ok()
 }
 
-/// Entries that a notice names.
-const NAMED: usize = 3;
-
-/// Characters of an entry that a notice shows.
-const SHOWN: usize = 40;
-
-/// Entries that are checked where a pattern finds words: each may take it many steps.
-const MAX_BY_PATTERN: usize = 10_000;
-
-impl NeverEqual {
-    /// Which of `terms` can't be terms of `text` (word n-grams among them), after `sieve`.
-    ///
-    /// # Errors
-    /// If the settings are wrong.
-    pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, sieve: &Sieve) -> Result<Self> {
-        let mut checker = Checker::new(text)?;
-        let mut never = NeverEqual::default();
-        let has_pattern = text.analyzer == AnalyzerKind::Word && !checker.is_default;
-        let most = if has_pattern { MAX_BY_PATTERN } else { usize::MAX };
-        for term in terms.take(most).filter(|term| !checker.can_be(term, sieve)) {
-            never.count += 1;
-            if never.first.len() < NAMED {
-                never.first.push(term.chars().take(SHOWN).collect());
-            }
-        }
-        Ok(never)
+/// What a JSON object that is no list seems to be, and what to give instead.
+fn seems(object: &str) -> String {
+    #[derive(Deserialize)]
+    struct Manifest {
+        #[serde(rename = "bowline")]
+        _version: IgnoredAny,
+        #[serde(rename = "settings")]
+        _settings: IgnoredAny,
     }
-
-    /// The entries by name, and how many more there are: `Foo`, `don't` and 7 more.
-    pub fn named(&self) -> String {
-        let named: Vec<String> = self.first.iter().map(|word| format!("`{word}`")).collect();
-        match self.count - self.first.len() {
-            0 => named.join(", "),
-            more => format!("{} and {more} more", named.join(", ")),
-        }
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(rename = "path")]
+        _path: IgnoredAny,
+        #[serde(rename = "status")]
+        _status: IgnoredAny,
     }
+    let of_an_output = if is_of::<Manifest>(object) {
+        "manifest.json"
+    } else if is_of::<Document>(object) {
+        "documents.jsonl"
+    } else {
+        return format!(" ({IN_JSON})");
+    };
+    format!(
+        ": it seems to be the {of_an_output} of an output (give the output's directory, or its vocabulary.jsonl)"
+    )
 }
 
-/// Runs entries through the analyzer of a run.
-struct Checker {
-    analyzer: analyzer::Analyzer,
-    kind: AnalyzerKind,
-    sizes: std::ops::RangeInclusive<usize>,
-    /// Whether words are found by the default pattern.
-    is_default: bool,
-    found: Found,
-    buffer: Vec<u8>,
+fn terms_of_lines(text: &str) -> Result<Vec<String>> {
+    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let term = |(line, number): (&str, usize)| match serde_json::from_str::<TermOfLine>(line) {
+        Ok(line) => Ok(line.term),
+        Err(error) => {
+            // Each is a text of one line for the parser.
+            let error = error.to_string().replace("at line 1 column", "at column");
+            Err(anyhow!("line {number}: {error}"))
+        }
+    };
+    lines.map(term).collect()
 }
 
-/// The terms that were found in an entry.
-#[derive(Default)]
-struct Found(Vec<String>);
-
-impl TermSink for Found {
-    fn terms(&mut self, text: &[u8], spans: &[Span]) {
-        let spans = spans.iter().map(|&[start, end]| &text[start as usize..end as usize]);
-        self.0.extend(spans.map(|term| String::from_utf8_lossy(term).into_owned()));
-    }
-}
-
-impl Checker {
-    fn new(text: &Text) -> Result<Self> {
-        let mut settings = text.analysis()?;
-        let sizes = text.ngrams.min as usize..=text.ngrams.max as usize;
-        if text.analyzer != AnalyzerKind::Word {
-            // One character after the other is the text as n-grams are taken from it.
-            settings.grams = Grams::Chars { sizes: 1..=1 };
-        }
-        Ok(Checker {
-            analyzer: analyzer::Analyzer::new(&settings),
-            kind: text.analyzer,
-            sizes,
-            is_default: text.has_plain_words(),
-            found: Found::default(),
-            buffer: Vec::new(),
-        })
-    }
-
-    fn can_be(&mut self, term: &str, sieve: &Sieve) -> bool {
-        let is_plain = |word: &str| {
-            word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
-        // Most lists: no need to analyze anything.
-        if self.is_default && *self.sizes.start() == 1 && is_plain(term) {
-            return is_kept(term, sieve);
-        }
-        self.found.0.clear();
-        self.buffer.clear();
-        self.buffer.extend_from_slice(term.as_bytes());
-        if self.analyzer.analyze(&mut self.buffer, Piece::WHOLE, &mut self.found).is_err() {
-            return false;
-        }
-        let found = &self.found.0;
-        match self.kind {
-            // Where a pattern finds words with spaces in them, the words of an n-gram can no longer be recognized.
-            AnalyzerKind::Word if !self.is_default => {
-                found.len() > 1 || found.iter().any(|word| word == term && is_kept(word, sieve))
-            }
-            AnalyzerKind::Word => {
-                self.sizes.contains(&found.len())
-                    && found.join(" ") == term
-                    && found.iter().all(|word| is_kept(word, sieve))
-            }
-            AnalyzerKind::Char => self.sizes.contains(&found.len()) && found.concat() == term,
-            // A short word is a term with its two spaces, however many characters are asked for.
-            AnalyzerKind::CharWb => found.len() <= *self.sizes.end() && found.concat() == term,
-        }
-    }
-}
-
-/// Whether a word is a term as it is: no stop word, and its own stem.
-fn is_kept(word: &str, sieve: &Sieve) -> bool {
-    sieve.sift(word.as_bytes()).is_some_and(|term| *term == *word.as_bytes())
+/// The terms of an object of columns, by their columns.
+fn in_order(columns: BTreeMap<String, u64>) -> Result<Vec<String>> {
+    let mut words: Vec<(u64, String)> = columns.into_iter().map(|(term, column)| (column, term)).collect();
+    words.sort_unstable();
+    let is_order = words.iter().zip(0..).all(|((column, _), number)| *column == number);
+    ensure!(is_order, "a JSON object whose numbers are no columns: they must be 0, 1, 2 and so on");
+    Ok(words.into_iter().map(|(_, term)| term).collect())
 }
 
 #[cfg(test)]
@@ -284,12 +286,18 @@ mod tests {
             b"the \n\tand\n",
             b"[\"the\", \"and\"]",
             b"{\"and\": 1, \"the\": 0}\n",
+            b"the\r\r\nand\r\r\n",
+            b"the\n\xEF\xBB\xBFand\n\xEF\xBB\xBF",
+            b"{\"df\":3,\"term\":\"the\"}\n{\"term\":\"and\"}\n",
             b"{\"term\":\"the\",\"df\":3}\n{\"term\":\"and\",\"df\":1,\"idf\":1.5}\n",
         ] {
             assert_eq!(words(list, true), ["the", "and"], "{:?}", String::from_utf8_lossy(list));
         }
         assert_eq!(words(b" th\nth \n\n", false), [" th", "th "]);
         assert_eq!(words(b"[a\n{b\n", false), ["[a", "{b"]);
+        assert_eq!(words(b"[PAD]\n[unused0]\n", true), ["[PAD]", "[unused0]"]);
+        assert_eq!(words(b"[\"\n{\"\n", false), ["[\"", "{\""]);
+        assert_eq!(words(b"{\"term\": 0}", true), ["term"]);
         assert_eq!(words(b"the\n\nand", true), ["the", "", "and"]);
         assert!(words(b"", true).is_empty() && words(b"\n\n", true).is_empty());
     }
@@ -302,6 +310,15 @@ mod tests {
             (b"\xFF\xFE\0\0t\0\0\0", "UTF-32"),
             (b"the\nt\0h\0", "line 2: has a NUL byte"),
             (b"PK\x03\x04", "a zip archive"),
+            (b"the\rcaf\xE9\r", "line 2: not UTF-8"),
+            (b"the\r\nand\rof\r\n", "line 2: has a carriage return"),
+            (b"[\"the\", 1]", "a JSON array, but not of strings: invalid type: integer `1`"),
+            (b"[\"the\", \"and\"", "looks like a JSON array, but is none: EOF"),
+            (b"['the', 'and']", "looks like a JSON array, but is none: expected value"),
+            (b"{'the': 0}", "looks like a JSON object, but is none"),
+            (b"{\"path\":\"a\",\"status\":\"ok\"}", "seems to be the documents.jsonl of an output"),
+            (b"{\"path\":\"a\"}\n{\"path\":\"b\"}\n", "JSON, but no list of terms (a list is"),
+            (b"{\"the\": 0.5}", "JSON, but no list of terms (a list is"),
             (b"the\nand\t3\n", "line 2: has a tab"),
             (b"{\"bowline\": \"0.1.0\"}", "JSON, but no list of terms"),
             (b"{\"the\": 0, \"and\": 2}", "whose numbers are no columns"),

@@ -355,7 +355,7 @@ fn a_file_of_terms_that_is_none() {
     let dir = pets();
     for (what, craft, said) in [
         ("no text", Craft::Bytes(b"cat\n\xFF\n".to_vec()), "line 2: not UTF-8"),
-        ("4 GiB", Craft::Huge(Vec::new()), "out of memory"),
+        ("4 GiB", Craft::Huge(Vec::new()), "line 1: has a NUL byte"),
     ] {
         craft.apply(&dir.path("terms"));
         let arguments = ["embed", "--vocabulary", "terms", "--output", "out", "corpus"];

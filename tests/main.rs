@@ -11,6 +11,7 @@ mod hostile;
 mod identity;
 mod inspect;
 mod large;
+mod lists;
 mod reads;
 mod reference;
 mod supervision;

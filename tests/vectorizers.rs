@@ -155,7 +155,10 @@ fn lists_of_words_as_editors_and_tools_write_them() {
             b"the\t3\nand\t1\n",
             "line 1: has a tab; a list has one term a line (`cut -f1` takes the first column)",
         ),
-        (b"PK\x03\x04", "a zip archive, not a list (an output is given by its directory)"),
+        (
+            b"PK\x03\x04",
+            "a zip archive, not a list (unpack it and give the file of words; an output is given by its directory)",
+        ),
     ] {
         dir.write("list", list);
         for option in ["--stop-words", "--vocabulary"] {
@@ -179,7 +182,7 @@ fn the_vocabulary_of_an_output_is_a_list_of_terms() {
     let options = ["--ngrams", "1:2", "--weight", "tfidf", "--vocabulary", "out/vocabulary.jsonl"];
     dir.embed_to("again", &options).run().expect(0);
     assert_eq!(dir.output("again").file("matrix.npz"), first.file("matrix.npz"));
-    for (file, said) in [("manifest.json", "JSON, but no list of terms"), ("matrix.npz", "a zip archive")] {
+    for (file, said) in [("manifest.json", "JSON, but no list of terms"), ("matrix.npz", "a NumPy archive")] {
         let finished = dir.embed_to("more", &["--vocabulary", &format!("out/{file}")]).run().expect(1);
         let line = finished.line();
         assert!(line.starts_with(&format!("--vocabulary out/{file}: {said}")), "{line}");

@@ -133,8 +133,9 @@ pub fn is_interruption(error: &anyhow::Error) -> bool {
 pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let temporary = std::env::temp_dir();
     refuse_in_corpus(args, &temporary)?;
-    let json = args.json.as_deref().map(ResultFile::promise).transpose()?;
-    let html = args.html.as_deref().map(ResultFile::promise).transpose()?;
+    let promise = |path| ResultFile::promise(path, interrupted);
+    let json = args.json.as_deref().map(promise).transpose()?;
+    let html = args.html.as_deref().map(promise).transpose()?;
     if let (Some(json), Some(html)) = (&json, &html)
         && json.is_same(html)?
     {

@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
 
 /// A run that takes `given` for its vocabulary.
 fn embed_with(files: &Files, given: &str) {
-    let model = match Model::read(Path::new(&files.path(given)), true) {
+    let model = match Model::read(Path::new(&files.path(given)), true, &Cancel::new()) {
         Ok(model) => model,
         Err(error) => return assert!(!format!("{error:#}").is_empty()),
     };

@@ -30,8 +30,9 @@ const GUARDS: ThreadGuards =
 /// # Errors
 /// Whatever kept the run from finishing.
 pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
-    let job = job(args)?;
-    let report_file = args.report.as_deref().map(ResultFile::promise).transpose()?;
+    let job = job(args, cancel)?;
+    let report_file =
+        args.report.as_deref().map(|path| ResultFile::promise(path, cancel.flag())).transpose()?;
     if !args.read_latency.is_zero() {
         // How late a sleep may end, which workers inherit: usually 0.05 ms. Where it can't be set, delays are a little longer.
         let _ = set_timerslack(1);
@@ -62,16 +63,16 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
 ///
 /// # Errors
 /// Options that contradict each other or an earlier output; lists and outputs that can't be read.
-pub fn job(args: &EmbedArgs) -> Result<Job> {
+pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
     let mut settings = args.settings();
     let trims = settings.has_plain_words(None);
     let model = args.vocabulary.as_deref().map(|path| {
         let shown = || format!("--vocabulary {}", display_path(path.as_os_str().as_bytes()));
-        Model::read_unnamed(path, trims).with_context(shown)
+        Model::read_unnamed(path, trims, cancel.flag()).with_context(shown)
     });
     let model = model.transpose()?;
     let earlier = model.as_ref().and_then(|model| model.earlier.as_ref()).map(|earlier| &earlier.settings);
-    add_stop_words(args, &mut settings, earlier)?;
+    add_stop_words(args, &mut settings, earlier, cancel)?;
     let settings = settings.build(Base { earlier, has_vocabulary: model.is_some() })?;
     Ok(Job {
         source: Source {
@@ -110,11 +111,12 @@ fn add_stop_words(
     args: &EmbedArgs,
     settings: &mut SettingsBuilder,
     earlier: Option<&Settings>,
+    cancel: &Cancel,
 ) -> Result<()> {
     if let Some(list) = &args.stop_words {
         let trims = settings.has_plain_words(earlier);
         let shown = || format!("--stop-words {}", display_path(list.as_bytes()));
-        settings.stop_words = Some(word_list::stop_words(list, trims).with_context(shown)?);
+        settings.stop_words = Some(word_list::stop_words(list, trims, cancel.flag()).with_context(shown)?);
     }
     Ok(())
 }

@@ -81,6 +81,7 @@ pub fn of_notice(kind: &NoticeKind) -> Option<String> {
         NoticeKind::HiddenLeftOut => "--hidden takes them",
         NoticeKind::GlobsWithoutDirectory => "--glob",
         NoticeKind::Records { ending } => return Some(format!("--glob '!*{ending}'")),
+        NoticeKind::NeedsUnicodeTokenizer => "--tokenizer unicode finds words in scripts with marks",
         NoticeKind::NoIdf { is_bm25 } => with_idf(*is_bm25),
         _ => return None,
     };

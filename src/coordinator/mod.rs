@@ -126,6 +126,10 @@ impl RunError {
             RunError::Stuck(_) => ErrorKind::Stuck,
             RunError::Crashed(..) => ErrorKind::Crashed,
             RunError::NoDisk { .. } => ErrorKind::ScratchPlace,
+            RunError::LostMap(error) if is_full(error) => ErrorKind::ScratchPlace,
+            RunError::LostMap(error) if error.kind() == std::io::ErrorKind::OutOfMemory => {
+                ErrorKind::NoMemory
+            }
             RunError::NoMemory { .. } => ErrorKind::NoMemory,
             RunError::NoMemoryToFinish => ErrorKind::NoMemoryToFinish,
             RunError::NoPermits(_) => ErrorKind::ReadPermits,
@@ -148,7 +152,10 @@ impl RunError {
             }
             RunError::NotFinite { .. } => ErrorKind::NotFinite,
             RunError::System { source, .. } if is_full(source) => ErrorKind::ScratchPlace,
-            RunError::System { .. } | RunError::KilledAgain(_) | RunError::Broken(_) => ErrorKind::Other,
+            RunError::System { .. }
+            | RunError::LostMap(_)
+            | RunError::KilledAgain(_)
+            | RunError::Broken(_) => ErrorKind::Other,
         }
     }
 

@@ -167,14 +167,20 @@ impl Text {
     /// # Errors
     /// A language without a stemmer or a list of stop words.
     pub fn sieve(&self) -> Result<Sieve, SettingsError> {
-        let stop_words = self.stop_words.as_ref().map(|list| match list {
-            StopWordList::Language(language) => StopWords::of_language(language),
-            StopWordList::Given { words } => Ok(words.iter().map(String::as_str).collect()),
-        });
-        let stop_words = stop_words.transpose().map_err(invalid(Setting::StopWords))?;
-        let stop_words = match self.tokenizer {
-            TokenizerKind::Unicode => stop_words.map(StopWords::with_curly_apostrophes),
-            TokenizerKind::Pattern => stop_words,
+        let stop_words = match &self.stop_words {
+            None => None,
+            Some(StopWordList::Language(language)) => {
+                let list = StopWords::of_language(language).map_err(invalid(Setting::StopWords))?;
+                // Accents last: a curly apostrophe may be what is taken off.
+                Some(list.with_curly_apostrophes().normalised(&self.analysis()?))
+            }
+            Some(StopWordList::Given { words }) => {
+                let list: StopWords = words.iter().map(String::as_str).collect();
+                Some(match self.tokenizer {
+                    TokenizerKind::Unicode => list.with_curly_apostrophes(),
+                    TokenizerKind::Pattern => list,
+                })
+            }
         };
         let stemmer = self.stem.as_deref().map(Stemmer::new).transpose();
         let stemmer = stemmer.map_err(invalid(Setting::Stem))?;
@@ -244,4 +250,60 @@ fn default_delta() -> f64 {
 /// An error about the value of one setting.
 fn invalid<E: std::fmt::Display>(setting: Setting) -> impl Fn(E) -> SettingsError {
     move |error| SettingsError::Invalid(setting, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bowline_workers::analyzer::pieces::Piece;
+    use bowline_workers::analyzer::{Analyzer, Span, TermSink, stop_words};
+
+    /// The terms of a text.
+    #[derive(Default)]
+    struct Found(Vec<Vec<u8>>);
+
+    impl TermSink for Found {
+        fn terms(&mut self, text: &[u8], spans: &[Span]) {
+            self.0.extend(spans.iter().map(|&[start, end]| text[start as usize..end as usize].to_vec()));
+        }
+    }
+
+    #[test]
+    fn each_word_of_a_built_in_list_is_dropped() {
+        let text = |language: &str, tokenizer, strip_accents| Text {
+            max_document_bytes: None,
+            binary: Binary::Fail,
+            decode_error: DecodeError::Strict,
+            lowercase: true,
+            strip_accents,
+            analyzer: AnalyzerKind::Word,
+            ngrams: NgramSizes { min: 1, max: 1 },
+            tokenizer,
+            token_pattern: DEFAULT_PATTERN.to_owned(),
+            stop_words: Some(StopWordList::Language(language.to_owned())),
+            stem: None,
+        };
+        let accents = [None, Some(StripAccents::Unicode), Some(StripAccents::Ascii)];
+        for tokenizer in [TokenizerKind::Pattern, TokenizerKind::Unicode] {
+            for (language, accents) in
+                stop_words::languages().flat_map(|language| accents.map(|accents| (language, accents)))
+            {
+                let text = text(language, tokenizer, accents);
+                let (settings, sieve) = (text.analysis().unwrap(), text.sieve().unwrap());
+                let mut analyzer = Analyzer::new(&settings);
+                let mut dropped = 0;
+                for word in stop_words::list_of(language).unwrap() {
+                    let mut found = Found::default();
+                    analyzer.analyze(&mut word.as_bytes().to_vec(), Piece::WHOLE, &mut found).unwrap();
+                    // A word that is broken up, or of which only a part is a token, can't be dropped.
+                    if found.0 == [settings.normalised(word).into_bytes()] {
+                        let kept = sieve.sift(&found.0[0]);
+                        assert_eq!(kept, None, "{language} {tokenizer:?} {accents:?} {word}");
+                        dropped += 1;
+                    }
+                }
+                assert!(dropped > 0 || accents.is_some(), "{language} {tokenizer:?}");
+            }
+        }
+    }
 }

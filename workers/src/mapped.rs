@@ -86,19 +86,11 @@ impl Store {
         let scratch = self.0.scratch.as_deref().unwrap_or(Path::new("")).display();
         let (text, errno) = match losses {
             0 => return Ok(()),
-            losses if losses & kind::TABLE != 0 => (
-                format!(
-                    "a table in {scratch} was lost, since the disk is full or fails"
-                ),
-                Errno::ENOSPC,
-            ),
-            losses if losses & kind::LOG != 0 => {
-                (format!("rows in {scratch} can't be read"), Errno::EIO)
+            losses if losses & kind::TABLE != 0 => {
+                (format!("a table in {scratch} was lost, since the disk is full or fails"), Errno::ENOSPC)
             }
-            _ => (
-                "the system commits no more memory for maps".to_owned(),
-                Errno::ENOMEM,
-            ),
+            losses if losses & kind::LOG != 0 => (format!("rows in {scratch} can't be read"), Errno::EIO),
+            _ => ("the system commits no more memory for maps".to_owned(), Errno::ENOMEM),
         };
         let error = io::Error::from(errno);
         Err(io::Error::new(error.kind(), format!("{text}: {error}")))

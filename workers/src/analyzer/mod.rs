@@ -99,6 +99,15 @@ pub struct TextSettings {
     pub grams: Grams,
 }
 
+impl TextSettings {
+    /// `text` as terms are found in it: lowered and without accents, if these settings say so.
+    pub fn normalised(&self, text: &str) -> String {
+        let (mut lowered, mut out) = (String::new(), String::new());
+        normalise(self, text.as_bytes(), &mut lowered, &mut out);
+        out
+    }
+}
+
 /// What terms are made of, and of how many.
 #[derive(Clone, Debug)]
 pub enum Grams {

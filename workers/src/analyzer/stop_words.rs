@@ -5,6 +5,7 @@
 //! package. The English one has 198 words: Snowball's list, with the parts into which a word pattern breaks contractions, such as
 //! `don` and `ll`. A file gives any other list.
 
+use super::TextSettings;
 use rustc_hash::FxHashSet;
 
 /// A set of terms.
@@ -120,6 +121,13 @@ impl StopWords {
             words.clone().filter(|word| word.contains('\'')).map(|word| word.replace('\'', "\u{2019}"));
         let curly: Vec<String> = curly.collect();
         words.chain(curly.iter().map(String::as_str)).collect()
+    }
+
+    /// These words, as a text of these settings has them: lowered, without accents.
+    pub fn normalised(self, settings: &TextSettings) -> Self {
+        let words = self.words.iter().filter_map(|word| std::str::from_utf8(word).ok());
+        let words: Vec<String> = words.map(|word| settings.normalised(word)).collect();
+        words.iter().map(String::as_str).collect()
     }
 
     /// The lines of `text`, exactly as they are; a carriage return before a newline is no part of a line. Empty lines

@@ -33,6 +33,7 @@ pub struct TokenPattern {
     /// The pattern at the beginning of a search only, and not empty; none if it always is.
     not_empty: Option<fancy_regex::Regex>,
     has_group: bool,
+    looks_around: bool,
 }
 
 /// A pattern for the linear engine.
@@ -73,7 +74,10 @@ impl TokenPattern {
             Err(error) => return Err(refused(&error)),
         };
         let exact = compile(&exact, false).map_err(|error| refused(&error))?;
+        // A group is the token, and the rest of the match stands around it.
+        let looks_around = groups == 1 || linear.is_none() || pattern.contains(r"\B");
         Ok(TokenPattern {
+            looks_around,
             linear: linear.and_then(|pattern| Linear::new(&pattern, has_borders)),
             exact,
             not_empty,
@@ -87,6 +91,12 @@ impl TokenPattern {
         let pattern = pattern.strip_prefix("(?u)").unwrap_or(pattern);
         let inner = pattern.strip_prefix(r"\b").and_then(|pattern| pattern.strip_suffix(r"\b"));
         matches!(inner.unwrap_or(pattern), r"\w\w+" | r"\w{2,}")
+    }
+
+    /// Whether what stands around a token may decide if it is one: certainly if the pattern looks ahead or behind, or has a
+    /// capture group.
+    pub fn looks_around(&self) -> bool {
+        self.looks_around
     }
 
     /// Calls `found` with each token of `text` in order, as a range of its bytes: each match, or its capture group; an
