@@ -37,8 +37,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, unlinkat};
+use procfs::LockType;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -416,13 +417,9 @@ fn with_ending(name: &OsStr, ending: &str) -> OsString {
 
 /// The process that holds a lock on the file with this inode, as the kernel lists it (proc(5), `/proc/locks`).
 fn lock_holder(inode: u64) -> Option<u32> {
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let mut fields = line.split_whitespace().skip_while(|&field| field != "FLOCK").skip(3);
-        let pid = fields.next()?.parse().ok()?;
-        let file = fields.next()?.rsplit(':').next()?;
-        (file.parse::<u64>().ok()? == inode).then_some(pid)
-    })
+    let locks = procfs::locks().ok()?.into_iter();
+    let mut locks = locks.filter(|lock| lock.lock_type == LockType::FLock && lock.inode == inode);
+    locks.find_map(|lock| lock.pid?.try_into().ok())
 }
 
 /// What stands under the final name stays, unless `force` is given and it is an output.
