@@ -1,7 +1,7 @@
 //! Things that are counted by an id of their own, apart from how they were found: a number each, and the place in
 //! the row of the last document that had them.
 
-use super::{LastSeen, Row, Stamp};
+use super::row::{LastSeen, Row, Stamp};
 
 /// Not numbered yet.
 const UNNUMBERED: u32 = u32::MAX - 2;

@@ -1,7 +1,7 @@
 //! What a term is numbered, asked once for each distinct term of a worker: a local id, a hash bucket, or a column of
 //! a vocabulary that was given. And what becomes of a word before that: stopped, stemmed.
 
-use super::{STOPPED, UNKNOWN};
+use super::row::{STOPPED, UNKNOWN};
 use crate::analyzer::stems::Stemmer;
 use crate::analyzer::stop_words::StopWords;
 use crate::hashing::Buckets;

@@ -1,6 +1,6 @@
 //! The map from a pair of ids to an entry: what extends what.
 
-use super::LastSeen;
+use super::row::LastSeen;
 use super::table::{self, Entry as _, GROUP, Table, fold, seed};
 use bytemuck::{Pod, Zeroable};
 

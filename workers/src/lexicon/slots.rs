@@ -3,7 +3,7 @@
 //! A term of up to 16 bytes is its own key, loaded as two words; a longer one is found by a 64-bit digest and its
 //! bytes. Terms come in groups: the places of a whole group are asked for before the first one is looked at.
 
-use super::LastSeen;
+use super::row::LastSeen;
 use super::table::{self, GROUP, Table, fold, seed};
 use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
