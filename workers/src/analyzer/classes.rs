@@ -9,9 +9,9 @@ use super::edges::{self, BLOCK, Edges};
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Masks {
     /// ASCII letters, digits and `_`.
-    pub word: Vec<u64>,
+    pub(crate) word: Vec<u64>,
     /// Bytes from 0x80 on.
-    pub high: Vec<u64>,
+    pub(crate) high: Vec<u64>,
 }
 
 /// An instruction set to classify with.
@@ -43,7 +43,7 @@ impl Kernel {
     }
 
     /// The best kernel for this machine.
-    pub fn best() -> Kernel {
+    pub(crate) fn best() -> Kernel {
         Self::available()[0]
     }
 
@@ -68,7 +68,7 @@ impl Kernel {
     }
 
     /// `Edges::fill` with the fastest way to take bits out of a word.
-    pub fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
+    pub(crate) fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if has_avx512() => x86::avx512_edges(edges, mask),

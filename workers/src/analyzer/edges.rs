@@ -6,7 +6,7 @@
 use super::sink::offset;
 
 /// Bits a block of a mask, one for each byte of a text.
-pub const BLOCK: usize = u64::BITS as usize;
+pub(crate) const BLOCK: usize = u64::BITS as usize;
 
 /// Edges that are gathered before they are handed on.
 const EDGES: usize = 1024;
@@ -16,7 +16,7 @@ const SLACK: usize = 2 * BLOCK;
 
 /// Finds the runs of two set bits or more in a mask.
 #[derive(Debug)]
-pub struct Edges {
+pub(crate) struct Edges {
     list: Vec<u32>,
     count: usize,
     /// The block to look at next.
@@ -31,18 +31,18 @@ pub struct Edges {
 
 impl Edges {
     /// A finder with a buffer of its own.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Edges { list: vec![0; EDGES + SLACK], count: 0, block: 0, base: 0, before: 0, inside: 0 }
     }
 
     /// Begins a mask.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         (self.count, self.block, self.base, self.before, self.inside) = (0, 0, 0, 0, 0);
     }
 
     /// The next runs of `mask`, whose last bit is not set: each as its first bit and the one behind its last, counted
     /// from the number that comes with them. Nothing at the end. `fill` calls [`Edges::fill`] with the `spread` of its choice.
-    pub fn next(
+    pub(crate) fn next(
         &mut self,
         mask: &[u64],
         fill: impl FnOnce(&mut Edges, &[u64]),

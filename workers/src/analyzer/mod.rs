@@ -9,7 +9,7 @@ pub mod decode;
 mod edges;
 pub mod pattern;
 pub mod pieces;
-pub mod segmenter;
+pub(crate) mod segmenter;
 mod sink;
 pub mod stems;
 pub mod stop_words;
@@ -117,7 +117,7 @@ impl Analyzer {
     }
 
     /// Where a document may be cut into pieces.
-    pub fn cuts(&self) -> Cuts {
+    pub(crate) fn cuts(&self) -> Cuts {
         match &self.settings.grams {
             Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => Cuts::BehindSeparators,
             // A pattern may see anything.

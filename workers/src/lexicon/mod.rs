@@ -1,7 +1,7 @@
 //! A worker's lexicon: term -> number, and the row of the current document (`row`).
 //!
-//! Three counters (`counter`) share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts runs of
-//! words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
+//! Three counters (`counter`) share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts
+//! runs of words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
 //! a term's number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct
 //! term. `table` is the open addressing under both maps, `pages` the memory under it.
 
@@ -20,7 +20,7 @@ mod word_chars;
 pub use counter::Counter;
 pub use ngrams::Ngrams;
 pub use numbers::{FixedVocabulary, LocalIds, Numbers, Sieve};
-pub use pages::prefetch;
-pub use row::{LastSeen, Posting, Row, STOPPED, UNKNOWN};
+pub(crate) use pages::prefetch;
+pub use row::{Posting, Row};
 pub use terms::Terms;
 pub use word_chars::WordChars;

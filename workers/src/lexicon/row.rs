@@ -5,10 +5,10 @@
 use bytemuck::{Pod, Zeroable};
 
 /// Counted as a token, but no column's: a term that a fixed vocabulary doesn't have.
-pub const UNKNOWN: u32 = u32::MAX;
+pub(crate) const UNKNOWN: u32 = u32::MAX;
 
 /// Not even a token: a stop word.
-pub const STOPPED: u32 = u32::MAX - 1;
+pub(crate) const STOPPED: u32 = u32::MAX - 1;
 
 /// One term of the document at hand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub struct Posting {
 impl Posting {
     /// Its occurrences as a cell's value: at most `i32::MAX`.
     #[inline]
-    pub fn value(&self) -> i32 {
+    pub(crate) fn value(&self) -> i32 {
         self.count.min(i32::MAX as u32) as i32
     }
 }
@@ -38,7 +38,7 @@ pub struct Row {
     /// Occurrences of terms, those of unknown ones included.
     pub tokens: u64,
     /// Occurrences of unknown terms.
-    pub unknown: u64,
+    pub(crate) unknown: u64,
 }
 
 impl Row {
@@ -78,7 +78,7 @@ impl Row {
 /// The last document that had a term, and the term's place in that document's row: a repeated term costs no search.
 #[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
 #[repr(C)]
-pub struct LastSeen {
+pub(crate) struct LastSeen {
     /// The document's stamp; 0 for none.
     pub(super) document: u32,
     /// The place in its row.
