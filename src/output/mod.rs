@@ -5,6 +5,7 @@
 //! offsets that are laid out here.
 
 mod manifest;
+mod names;
 mod npy;
 mod npz;
 mod reader;
@@ -12,27 +13,18 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
+pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};
 pub use npy::{NpyFile, elements, read_idf, reserve, write_idf};
 pub use npz::{NpzFile, Places, find};
 pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
-
-/// The file with a line a column.
-pub const VOCABULARY: &str = "vocabulary.jsonl";
-/// The file with a line a row.
-pub const DOCUMENTS: &str = "documents.jsonl";
-/// The file that tells what the output is.
-pub const MANIFEST: &str = "manifest.json";
-/// The array of the buckets' idf.
-pub const IDF: &str = "idf.npy";
-/// The file with a line a bucket.
-pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 use crate::coordinator::CHECKPOINT;
 use crate::corpus::display_path;
 use crate::folder::{Contents, Folder, Made, Refusal, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bowline_workers::mapped::{is_full, room};
+use names::FILES;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode};
@@ -48,9 +40,6 @@ use std::path::{Path, PathBuf};
 /// The files of an output. `--force` replaces a directory that has nothing else in it.
 const OUTPUT: Contents =
     Contents(|name| FILES.iter().any(|file| name == file.as_bytes()).then_some(Made::File));
-
-/// Their names.
-const FILES: [&str; 7] = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
 
 /// What a run that did not finish leaves of an output.
 const PARTIAL: Contents = Contents(|name| {
