@@ -3,6 +3,8 @@
 use crate::error::{ErrorKind, Fault};
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
+use procfs::ProcessCGroup;
+use procfs::process::Process;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -122,7 +124,8 @@ pub fn peak_memory() -> u64 {
 /// on the machine.
 pub fn kills_for_memory() -> u64 {
     let of_group = memory_groups().iter().find_map(|(version, group)| version.kills(group));
-    of_group.or_else(|| counter("/proc/vmstat".as_ref(), "oom_kill")).unwrap_or(0)
+    let of_machine = || procfs::vmstat().ok()?.get("oom_kill").and_then(|&kills| kills.try_into().ok());
+    of_group.or_else(of_machine).unwrap_or(0)
 }
 
 /// Where the memory groups of a version of control groups are, and the names of their files.
@@ -180,22 +183,20 @@ impl GroupVersion {
     }
 }
 
-/// The memory groups that this process is in.
+/// The memory groups that this process is in; none where there is no `/proc`.
 fn memory_groups() -> Vec<(GroupVersion, PathBuf)> {
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    groups.lines().filter_map(memory_group).collect()
+    let groups = Process::myself().and_then(|process| process.cgroups());
+    groups.into_iter().flatten().filter_map(memory_group).collect()
 }
 
-/// The memory group of a line of `/proc/self/cgroup`, if it is one (cgroups(7)).
-fn memory_group(line: &str) -> Option<(GroupVersion, PathBuf)> {
-    let mut fields = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (fields.next()?, fields.next()?);
-    let version = match controllers {
-        "" => VERSION_2,
-        "memory" => VERSION_1,
+/// The version and the path of a control group, if it limits memory (cgroups(7)).
+fn memory_group(group: ProcessCGroup) -> Option<(GroupVersion, PathBuf)> {
+    let version = match group.controllers.as_slice() {
+        [] => VERSION_2,
+        [controller] if controller == "memory" => VERSION_1,
         _ => return None,
     };
-    Some((version, PathBuf::from(path.trim_start_matches('/'))))
+    Some((version, PathBuf::from(group.pathname.trim_start_matches('/'))))
 }
 
 /// The number behind a name in a file of lines `name number`.
@@ -205,7 +206,8 @@ fn counter(file: &Path, name: &str) -> Option<u64> {
     lines.find(|(field, _)| *field == name)?.1.trim().parse().ok()
 }
 
-/// The number of bytes that the kernel tells in kB in the line of `file` that begins with `field`.
+/// The number of bytes that the kernel gives in kB in the line of `file` that begins with `field`.
+// Read by hand: `procfs` rejects the whole file if it lacks any of two dozen other lines, as under gVisor.
 pub fn kernel_bytes(file: &str, field: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(field))?;
@@ -216,13 +218,20 @@ pub fn kernel_bytes(file: &str, field: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use procfs::{FromRead as _, ProcessCGroups};
 
     #[test]
     fn memory_groups_of_both_versions() {
-        let group = |line| memory_group(line).unwrap();
-        assert_eq!(group("0::/user.slice/a:b"), (VERSION_2, PathBuf::from("user.slice/a:b")));
-        assert_eq!(group("4:memory:/"), (VERSION_1, PathBuf::new()));
-        assert!(memory_group("3:cpuset:/x").is_none() && memory_group("nonsense").is_none());
+        let group = |line: &str| {
+            let ProcessCGroups(mut groups) = ProcessCGroups::from_read(line.as_bytes()).unwrap();
+            memory_group(groups.remove(0))
+        };
+        assert_eq!(group("0::/user.slice/a:b"), Some((VERSION_2, PathBuf::from("user.slice/a:b"))));
+        assert_eq!(group("4:memory:/"), Some((VERSION_1, PathBuf::new())));
+        assert_eq!(
+            [group("3:cpuset:/x"), group("2:cpu,cpuacct:/"), group("1:name=systemd:/x")],
+            [None, None, None]
+        );
     }
 
     /// As in a container that has just built a program: full of files that nobody needs.

@@ -489,7 +489,8 @@ impl Phases<'_> {
         let (documents, store) = (&tally_job.documents, &tally_job.store);
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
-        let mut matrix = MatrixFile::create(output, resolved.finish.container)?;
+        let container = resolved.finish.container;
+        let mut matrix = MatrixFile::new(container, output.create(MatrixFile::name(container))?)?;
         let finds_terms = matches!(resolved.finish.columns, Columns::Terms(_));
         let files = Files {
             matrix: matrix.handle()?,
@@ -523,7 +524,7 @@ impl Phases<'_> {
         };
         let manifest = ManifestFile {
             bowline: env!("CARGO_PKG_VERSION").to_owned(),
-            matrix: MatrixFile::name(resolved.finish.container).to_owned(),
+            matrix: MatrixFile::name(container).to_owned(),
             settings: job.settings.clone(),
             counts,
         };

@@ -3,7 +3,6 @@
 //! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
 //! `a.txt`), CORPUS after CORPUS.
 
-use super::display_path;
 use super::globs::{GlobUse, Globs};
 use super::records::{self, RecordFiles};
 use super::walk::{Inode, Walk, add_folders_above};
@@ -11,6 +10,7 @@ use crate::error::ErrorKind;
 use crate::event::{Notice, NoticeKind};
 use anyhow::Result;
 use bowline_workers::documents::Documents;
+use bowline_workers::documents::display_path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, stat};

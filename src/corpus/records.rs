@@ -3,6 +3,7 @@
 //! This version reads none of them. It refuses one that is a CORPUS, and gives notice of those in a directory.
 
 use crate::event::{Notice, NoticeKind};
+use bowline_workers::documents::display_path;
 use std::collections::BTreeMap;
 
 /// Endings of such files.
@@ -53,8 +54,8 @@ impl RecordFiles {
     /// Counts the document if it looks like such a file. `prefix` goes before its path where it is written.
     pub fn count(&mut self, prefix: &[u8], path: &[u8]) {
         if let Some(ending) = ending(path) {
-            let shown = || super::display_path(&[prefix, path].concat());
-            let spelled = || super::display_path(&path[path.len() - ending.len()..]);
+            let shown = || display_path(&[prefix, path].concat());
+            let spelled = || display_path(&path[path.len() - ending.len()..]);
             self.first.get_or_insert_with(|| (shown(), spelled()));
             *self.counts.entry(ending).or_default() += 1;
         }

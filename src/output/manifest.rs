@@ -1,7 +1,8 @@
 //! `manifest.json`: what the output is, and every setting that made it so. No time, host or path: the same corpus
 //! and settings give the same bytes.
 
-use super::{MANIFEST, OpenOutput};
+use super::names::MANIFEST;
+use super::reader::OpenOutput;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};

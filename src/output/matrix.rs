@@ -1,9 +1,10 @@
 //! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
 //! where it is asked for, so that nothing it claims takes memory.
 
+use super::manifest::ManifestFile;
 use super::npy::elements;
 use super::npz::{Places, find};
-use super::{ManifestFile, OpenOutput};
+use super::reader::OpenOutput;
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
 use bowline_workers::plan::Dtype;

@@ -1,6 +1,5 @@
 //! The matrix's file while it is written, in one of its formats.
 
-use super::OutputDirectory;
 use super::npy::NpyFile;
 use super::npz::NpzFile;
 use anyhow::Result;
@@ -25,12 +24,11 @@ impl MatrixFile {
         }
     }
 
-    /// Creates it, of no size yet.
+    /// The matrix in `file`, of no size yet.
     ///
     /// # Errors
-    /// The system's, with the path.
-    pub fn create(output: &OutputDirectory, container: Container) -> Result<Self> {
-        let file = output.create(Self::name(container))?;
+    /// If there is no descriptor left.
+    pub fn new(container: Container, file: File) -> Result<Self> {
         let handle = file.try_clone()?;
         Ok(match container {
             Container::Sparse => MatrixFile::Sparse(NpzFile::new(file), handle),

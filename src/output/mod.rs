@@ -7,6 +7,7 @@
 mod manifest;
 mod matrix;
 mod matrix_file;
+mod names;
 mod npy;
 mod npz;
 mod opened;
@@ -16,23 +17,13 @@ mod terms;
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
 pub use matrix_file::MatrixFile;
+pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};
 pub use npy::{read_idf, reserve, write_idf};
 pub use opened::{
     DocumentFailure, DocumentTokens, DocumentValue, DocumentView, Output, Overview, TermValue, TermView,
 };
 pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
-
-/// The file with a line a column.
-pub const VOCABULARY: &str = "vocabulary.jsonl";
-/// The file with a line a row.
-pub const DOCUMENTS: &str = "documents.jsonl";
-/// The file that tells what the output is.
-pub const MANIFEST: &str = "manifest.json";
-/// The array of the buckets' idf.
-pub const IDF: &str = "idf.npy";
-/// The file with a line a bucket.
-pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 use crate::coordinator::CHECKPOINT;
 use crate::corpus::display_path;
@@ -41,13 +32,15 @@ use crate::event::{Notice, NoticeKind};
 use crate::folder::{Contents, Folder, Made, Refusal, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bowline_workers::mapped::{is_full, room};
+use names::FILES;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, unlinkat};
+use procfs::LockType;
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -56,9 +49,6 @@ use std::path::{Path, PathBuf};
 /// The files of an output. `--force` replaces a directory that has nothing else in it.
 const OUTPUT: Contents =
     Contents(|name| FILES.iter().any(|file| name == file.as_bytes()).then_some(Made::File));
-
-/// Their names.
-const FILES: [&str; 7] = [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
 
 /// What a run that did not finish leaves of an output.
 const PARTIAL: Contents = Contents(|name| {
@@ -448,13 +438,9 @@ fn with_ending(name: &OsStr, ending: &str) -> OsString {
 
 /// The process that holds a lock on the file with this inode, as the kernel lists it (proc(5), `/proc/locks`).
 fn lock_holder(inode: u64) -> Option<u32> {
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    locks.lines().find_map(|line| {
-        let mut fields = line.split_whitespace().skip_while(|&field| field != "FLOCK").skip(3);
-        let pid = fields.next()?.parse().ok()?;
-        let file = fields.next()?.rsplit(':').next()?;
-        (file.parse::<u64>().ok()? == inode).then_some(pid)
-    })
+    let locks = procfs::locks().ok()?.into_iter();
+    let mut locks = locks.filter(|lock| lock.lock_type == LockType::FLock && lock.inode == inode);
+    locks.find_map(|lock| lock.pid?.try_into().ok())
 }
 
 /// What stands under the final name stays, unless `force` is given and it is an output.

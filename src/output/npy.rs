@@ -1,7 +1,7 @@
 //! NumPy's array format, version 1.0 (NEP 1): a magic, a header that is a Python literal, the elements in C order.
 //! Headers are padded so that the elements begin at a multiple of 64 bytes.
 
-use super::OpenOutput;
+use super::reader::OpenOutput;
 use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::room;

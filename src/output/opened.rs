@@ -1,10 +1,13 @@
 //! An output, read back and looked at: the whole of it, a document, a term.
 
+use super::manifest::ManifestFile;
 use super::matrix::Matrix;
-use super::{DOCUMENTS, DocumentLine, ManifestFile, OpenOutput, TermLine, VOCABULARY};
+use super::names::{DOCUMENTS, VOCABULARY};
+use super::reader::OpenOutput;
 use crate::error::{ErrorKind, Fault};
 use crate::settings::name;
 use anyhow::{Context as _, Result, bail};
+use bowline_workers::lines::{DocumentLine, TermLine};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 //! its place meanwhile, and removes this one for, makes no difference. They are regular files or an error, whichever program
 //! made them, and take no more memory than their size.
 
-use super::FILES;
+use super::names::FILES;
 use crate::corpus::display_path;
 use crate::folder::Folder;
 use anyhow::{Context as _, Result, anyhow};

@@ -59,6 +59,7 @@ const OTHER_FILES: u64 = 13;
 /// How many workers there are descriptors for.
 fn capacity() -> usize {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    // Counted by hand: before Linux 6.2, `procfs` counts `.` and `..`, too.
     let listed = std::fs::read_dir("/proc/self/fd").map(|open| open.count() as u64);
     let open =
         listed.unwrap_or_else(|_| (0..limit.min(1024) as RawFd).filter(|&fd| is_open(fd)).count() as u64);
@@ -454,6 +455,7 @@ fn close_range(first: libc::c_uint, last: libc::c_uint) -> nix::Result<()> {
         Err(errno) => return Err(errno),
     }
     // Where they can't be listed, the limit bounds their numbers: it was as high when they were opened, at least.
+    // Listed by hand: `procfs` opens each descriptor in turn, and drops those that it can't.
     let listed = std::fs::read_dir("/proc/self/fd").map(|open| {
         open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect::<Vec<libc::c_uint>>()
     });

@@ -35,7 +35,7 @@ const ALL: [Absence; 6] = [
 
 impl Absence {
     /// A number for a record, from 1.
-    pub fn encode(self) -> u32 {
+    pub(crate) fn encode(self) -> u32 {
         self as u32 + 1
     }
 
@@ -45,7 +45,7 @@ impl Absence {
     }
 
     /// Why `text` has no term. It is the text of a whole document, as `analyzer` has left it, and is used as a buffer again.
-    pub fn of(text: &mut Vec<u8>, analyzer: &mut Analyzer, sieve: &Sieve) -> Self {
+    pub(crate) fn of(text: &mut Vec<u8>, analyzer: &mut Analyzer, sieve: &Sieve) -> Self {
         let shown = String::from_utf8_lossy(text);
         if shown.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
             return Absence::Empty;
@@ -100,7 +100,7 @@ mod tests {
             grams,
         };
         let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
-        let sieve = Sieve { stop_words: Some(Arc::new(StopWords::from_list("the\nand"))), stemmer: None };
+        let sieve = Sieve { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };
         let pattern = Tokenizer::Pattern(Arc::new(TokenPattern::new("x+").unwrap()));
         for (text, settings, absence) in [
             (" \n\t", words(Tokenizer::Words, 1..=1), Absence::Empty),

@@ -32,14 +32,14 @@ thread_local! {
 }
 
 /// While it lives, its thread notes its distress.
-pub struct Noting {
+pub(crate) struct Noting {
     /// Where `PEN` points to. Only here is it dropped, and it bounds this to its thread.
     pen: *mut Pen,
 }
 
 impl Noting {
     /// From now on this thread notes its distress with `pen`.
-    pub fn with(pen: Pen) -> Self {
+    pub(crate) fn with(pen: Pen) -> Self {
         let pen = Box::into_raw(Box::new(pen));
         PEN.set(pen);
         Noting { pen }

@@ -37,12 +37,12 @@ pub struct Source {
     /// Its size in bytes.
     pub bytes: u64,
     /// Its time of modification in nanoseconds since 1970.
-    pub modified: i64,
+    pub(crate) modified: i64,
 }
 
 impl Source {
     /// What `stat` says of the file.
-    pub fn of(stat: &FileStat) -> Self {
+    pub(crate) fn of(stat: &FileStat) -> Self {
         Source {
             bytes: stat.st_size as u64,
             modified: stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(stat.st_mtime_nsec),
@@ -129,7 +129,7 @@ impl Documents {
     }
 
     /// The open directories, which a worker must keep.
-    pub fn directories(&self) -> impl Iterator<Item = &OwnedFd> {
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &OwnedFd> {
         self.roots.iter().filter_map(|root| root.directory.as_ref())
     }
 }

@@ -58,7 +58,7 @@ impl Index for i64 {
 ///
 /// # Errors
 /// The system's, if the file can't be written.
-pub fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result<Report> {
+pub(crate) fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result<Report> {
     let rows = rows.start as usize..rows.end as usize;
     match plan.values.dtype {
         Dtype::I32 => emit_as::<i32>(plan, rows, layout),
@@ -69,7 +69,7 @@ pub fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result<Report
 }
 
 /// Puts the length of each row of `rows` into the plan's `indptr`, at the row's own place.
-pub fn measure(plan: &Plan, rows: Range<u64>) {
+pub(crate) fn measure(plan: &Plan, rows: Range<u64>) {
     let mut scratch = Row::default();
     for row in rows.start as usize..rows.end as usize {
         scratch.load(plan, row);
@@ -79,7 +79,7 @@ pub fn measure(plan: &Plan, rows: Range<u64>) {
 
 /// Sets the plan's frequencies of the columns of `range`, in how many rows each is stored, and their idf. Doing it
 /// again gives the same.
-pub fn count_columns(plan: &Plan, range: Range<u64>) {
+pub(crate) fn count_columns(plan: &Plan, range: Range<u64>) {
     let range = range.start as usize..range.end as usize;
     let mut documents = vec![0u32; range.len()];
     let mut scratch = Row::default();

@@ -74,7 +74,7 @@ pub enum Failure {
 
 impl Failure {
     /// Two numbers for a record: the kind, from 1, and its detail.
-    pub fn encode(self) -> (u32, u64) {
+    pub(crate) fn encode(self) -> (u32, u64) {
         match self {
             Failure::InvalidUtf8(offset) => (1, offset),
             Failure::Binary => (2, 0),
@@ -100,7 +100,7 @@ impl Failure {
     }
 
     /// The failure of a record's two numbers; nothing for those that mean none.
-    pub fn decode(kind: u32, detail: u64) -> Option<Failure> {
+    pub(crate) fn decode(kind: u32, detail: u64) -> Option<Failure> {
         Some(match kind {
             1 => Failure::InvalidUtf8(detail),
             2 => Failure::Binary,
@@ -128,7 +128,7 @@ impl Failure {
 
     /// Whether the next attempt may go well: the file was being written, or the system lacked something for a moment. A disk
     /// or a server that failed once (EIO, ESTALE) may answer the second time.
-    pub fn may_pass(self) -> bool {
+    pub(crate) fn may_pass(self) -> bool {
         match self {
             Failure::Changed | Failure::OutOfMemory => true,
             Failure::System(errno) => PASSING.contains(&Errno::from_raw(errno)),

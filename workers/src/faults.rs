@@ -79,7 +79,8 @@ pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
 /// Writes over the records of all segments that this process has, as far as they are committed.
 #[expect(unsafe_code, reason = "a wild write on purpose; never in a release build")]
 fn scribble() {
-    // The strict sandbox does not let it see where they are.
+    // The strict sandbox does not let it see where they are. Read by hand, as below: for tests alone, this crate takes no
+    // `procfs`.
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     let (mut segments, mut pages) = (0, 0);
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {

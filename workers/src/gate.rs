@@ -96,12 +96,12 @@ impl Gate {
     }
 
     /// Whether reads are bounded, so that no one may read ahead.
-    pub fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.permits.is_some()
     }
 
     /// The open file behind it, if there is one.
-    pub fn file(&self) -> Option<&File> {
+    pub(crate) fn file(&self) -> Option<&File> {
         self.permits.as_ref().map(|permits| &permits.file)
     }
 }

@@ -24,7 +24,7 @@ pub enum Idf {
 
 impl Idf {
     /// The idf of a column that `df` of `n` documents have.
-    pub fn of(self, n: u64, df: u64) -> f64 {
+    pub(crate) fn of(self, n: u64, df: u64) -> f64 {
         let (n, df) = (n as f64, df as f64);
         let odds = (n - df + 0.5) / (df + 0.5);
         match self {

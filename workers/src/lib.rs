@@ -8,7 +8,7 @@ pub mod absence;
 pub mod analyzer;
 pub mod distress;
 pub mod documents;
-pub mod emit;
+mod emit;
 pub mod failure;
 #[cfg(feature = "faults")]
 mod faults;
@@ -28,5 +28,5 @@ pub mod row;
 pub mod segment;
 pub mod serve;
 pub mod tally;
-pub mod vocabulary;
+mod vocabulary;
 pub mod worker;

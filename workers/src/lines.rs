@@ -80,7 +80,7 @@ fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>>
 ///
 /// # Errors
 /// If a term is no UTF-8.
-pub fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
+pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
     let (mut bytes, mut line) = (0, Vec::new());
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         if let (Some(formula), Some(slot)) = (plan.formula, plan.idf.get(column as usize)) {
@@ -104,7 +104,7 @@ pub fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<
 ///
 /// # Errors
 /// The system's.
-pub fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
+pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
     let mut lines = Vec::new();
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         write_line(&mut lines, &term_line(plan, index, column)?)?;
@@ -119,7 +119,7 @@ pub fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> 
 ///
 /// # Errors
 /// None that a correct plan brings about.
-pub fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
+pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
     Ok(document_lines(plan, rows)?.len() as u64)
 }
 
@@ -127,7 +127,7 @@ pub fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
 ///
 /// # Errors
 /// The system's.
-pub fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io::Result<u64> {
+pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io::Result<u64> {
     let lines = document_lines(plan, rows)?;
     plan.files.documents.write_all_at(&lines, offset)?;
     Ok(lines.len() as u64)

@@ -137,7 +137,7 @@ impl Store {
     }
 
     /// Bytes of memory that maps may still take.
-    pub fn memory_left(&self) -> u64 {
+    pub(crate) fn memory_left(&self) -> u64 {
         self.0.memory.load(Ordering::Relaxed)
     }
 
@@ -397,7 +397,7 @@ impl<A: Atomic> Table<A> {
     }
 
     /// Says that the first `length` elements are about to be written.
-    pub fn expect(&self, length: usize) {
+    pub(crate) fn expect(&self, length: usize) {
         self.region.populate(0, length.min(self.length) * size_of::<A>());
     }
 }
@@ -417,7 +417,7 @@ const LOG_HEAD: usize = 64;
 /// stores to. In a file, it is the file from its first byte on: the writer calls `pwrite`, readers have a map that can't
 /// be written, and only the mark lies in memory.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     /// The mark, and the bytes of a log in memory.
     region: Region,
     /// The bytes of a log in a file.
@@ -437,7 +437,7 @@ impl Log {
     ///
     /// # Errors
     /// The system's, if there is no memory, no disk, no address space or no descriptor for the map.
-    pub fn new(capacity: usize, store: &Store) -> io::Result<Self> {
+    pub(crate) fn new(capacity: usize, store: &Store) -> io::Result<Self> {
         store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
     }
 
@@ -446,7 +446,7 @@ impl Log {
     ///
     /// # Errors
     /// As for [`Log::new`].
-    pub fn growing(wanted: usize, store: &Store) -> io::Result<LogWriter> {
+    pub(crate) fn growing(wanted: usize, store: &Store) -> io::Result<LogWriter> {
         let capacity = wanted.min(store.memory_left().saturating_sub(LOG_HEAD as u64) as usize);
         if capacity >= (wanted / 4).max(1) || store.0.scratch.is_none() {
             return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
@@ -459,7 +459,7 @@ impl Log {
     ///
     /// # Errors
     /// The system's, if there is no disk or no address space.
-    pub fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
+    pub(crate) fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
         // A map may be read up to the end of its file and no further. A file that is as long as the map from the start,
         // and takes no disk for it, can be read wherever a wild write has put the mark.
         let limit = store.file_capacity();
@@ -480,7 +480,11 @@ impl Log {
     ///
     /// # Errors
     /// The system's.
-    pub fn recover(file: &File, store: &Store, find_end: impl FnOnce(&[u8]) -> usize) -> io::Result<Self> {
+    pub(crate) fn recover(
+        file: &File,
+        store: &Store,
+        find_end: impl FnOnce(&[u8]) -> usize,
+    ) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(FILE_CAPACITY);
         let mut log = Log::in_file(file, length, store)?;
         log.mark().store(length as u64, Ordering::Relaxed);
@@ -505,13 +509,13 @@ impl Log {
     }
 
     /// The log's writer: given out once.
-    pub fn writer(self: &Arc<Self>) -> Option<LogWriter> {
+    pub(crate) fn writer(self: &Arc<Self>) -> Option<LogWriter> {
         let taken = self.has_writer.swap(true, Ordering::Relaxed);
         (!taken).then(|| LogWriter::new(self.clone(), None))
     }
 
     /// Whether processes that are forked from now on have it. A hint, as far as the system knows it.
-    pub fn inherit(&self, is_inherited: bool) {
+    pub(crate) fn inherit(&self, is_inherited: bool) {
         let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
         for map in self.file.iter().chain([&self.region.map]) {
             let _ = map.advise(advice);
@@ -519,7 +523,7 @@ impl Log {
     }
 
     /// Says that the writer is gone: memory that it did not use is free for others.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         if self.is_closed.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -532,7 +536,7 @@ impl Log {
     }
 
     /// Whether it lies in a file.
-    pub fn is_in_file(&self) -> bool {
+    pub(crate) fn is_in_file(&self) -> bool {
         self.file.is_some()
     }
 
@@ -541,12 +545,12 @@ impl Log {
     }
 
     /// Makes what is committed end at `end`, if it ends later. The writer is dead.
-    pub fn truncate(&self, end: usize) {
+    pub(crate) fn truncate(&self, end: usize) {
         self.mark().fetch_min(end as u64, Ordering::Release);
     }
 
     /// What was committed. The writer may go on appending behind it.
-    pub fn committed(&self) -> &[u8] {
+    pub(crate) fn committed(&self) -> &[u8] {
         let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
         // SAFETY: the range is within the map, and of a file within the file. The only writer has published the mark
         // after it wrote these bytes, and never writes below it again: they are constant from now on.
@@ -568,7 +572,7 @@ const PENDING: usize = 64 << 10;
 
 /// The one that may append to a [`Log`].
 #[derive(Debug)]
-pub struct LogWriter {
+pub(crate) struct LogWriter {
     log: Arc<Log>,
     /// The file under the log, where it lies in one, and the last bytes that were appended to it and not yet written.
     file: Option<(File, Vec<u8>)>,
@@ -587,28 +591,23 @@ impl LogWriter {
     }
 
     /// What it writes to.
-    pub fn log(&self) -> &Arc<Log> {
+    pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
     }
 
     /// Bytes that were appended so far.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.end
     }
 
-    /// Whether nothing was appended yet.
-    pub fn is_empty(&self) -> bool {
-        self.end == 0
-    }
-
     /// The file under the log, where it lies in one.
-    pub fn file(&self) -> Option<&File> {
+    pub(crate) fn file(&self) -> Option<&File> {
         self.file.as_ref().map(|(file, _)| file)
     }
 
     /// Bytes that still fit. What doesn't fit a file of the greatest length that there may be is an error of the
     /// system's: another file would be no longer.
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         self.limit - self.end
     }
 
@@ -620,7 +619,7 @@ impl LogWriter {
     ///
     /// # Panics
     /// If they don't fit: the caller asks [`LogWriter::room`] first.
-    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
         match &mut self.file {
             Some((file, pending)) => {
@@ -651,7 +650,7 @@ impl LogWriter {
     ///
     /// # Errors
     /// As for [`LogWriter::append`].
-    pub fn commit(&mut self) -> io::Result<()> {
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
         if let Some((file, pending)) = &mut self.file {
             flush(file, pending, self.end).or_else(|error| self.forget(error))?;
         }

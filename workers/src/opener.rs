@@ -63,7 +63,7 @@ impl Opener {
     }
 
     /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
-    pub fn fetch(&mut self, documents: &Documents, row: usize) {
+    pub(crate) fn fetch(&mut self, documents: &Documents, row: usize) {
         if row < documents.len()
             && let Ok(file) = self.open(documents, row)
         {

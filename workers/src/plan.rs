@@ -85,12 +85,12 @@ pub enum Numbering {
 #[derive(Debug)]
 pub struct SegmentPlan {
     /// The records.
-    pub segment: Segment,
+    pub(crate) segment: Segment,
     /// Filled by the task that sorts the segment; empty where numbers are columns.
     pub sorted: SortedTerms,
     /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
     /// together. Committed when the segment is sorted.
-    pub texts: Arc<Log>,
+    pub(crate) texts: Arc<Log>,
     /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
     /// Column of each local id, or [`NO_COLUMN`]: only for those that occur. Empty where numbers are columns.
@@ -193,7 +193,7 @@ impl Bm25Tf {
     /// occur: what is not stored then counts as 0, and the order of a query's documents is the same.
     ///
     /// Returns the saturated tf and what is to be taken off.
-    pub fn of(self, tf: f64, k1: f64, length: f64) -> (f64, f64) {
+    pub(crate) fn of(self, tf: f64, k1: f64, length: f64) -> (f64, f64) {
         match self {
             Bm25Tf::Plain { ceiling } => (tf * ceiling / (k1 * length + tf), 0.0),
             Bm25Tf::Plus { delta } => ((k1 + 1.0) * tf / (k1 * length + tf) + delta, delta),
@@ -320,9 +320,9 @@ pub struct MergedTerms {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MergedTerm {
     /// The segment that holds its bytes.
-    pub segment: u32,
+    pub(crate) segment: u32,
     /// Where they are in its texts, for `segment::term_at`.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// In how many documents it occurs.
     pub documents: u32,
     /// How often it occurs in all of them; 0 if that is not counted.
@@ -377,15 +377,15 @@ pub struct SortedTerms {
 
 /// A term of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SortedTerm {
+pub(crate) struct SortedTerm {
     /// Where it lies in the segment's texts, for `segment::term_at`.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Its local id.
-    pub id: u32,
+    pub(crate) id: u32,
     /// In how many of the segment's documents it occurs: at least 1.
-    pub documents: u32,
+    pub(crate) documents: u32,
     /// How often it occurs in them; 0 if that is not counted.
-    pub occurrences: u64,
+    pub(crate) occurrences: u64,
 }
 
 /// Words of a term.
@@ -396,18 +396,18 @@ impl SortedTerms {
     ///
     /// # Errors
     /// The system's, if there is no memory for the tables.
-    pub fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+    pub(crate) fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
         let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
         Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS, store)?, occurrences })
     }
 
     /// Says that there are going to be `terms` terms.
-    pub fn expect(&self, terms: usize) {
+    pub(crate) fn expect(&self, terms: usize) {
         self.words.expect(1 + terms * SORTED_WORDS);
     }
 
     /// Says how many terms there are.
-    pub fn set_len(&self, terms: usize) {
+    pub(crate) fn set_len(&self, terms: usize) {
         self.words[0].store(terms as u64, Ordering::Relaxed);
     }
 
@@ -423,7 +423,7 @@ impl SortedTerms {
 
     /// Sets the term of rank `rank`.
     #[inline]
-    pub fn set(&self, rank: usize, term: SortedTerm) {
+    pub(crate) fn set(&self, rank: usize, term: SortedTerm) {
         let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
         words[0].store(term.offset, Ordering::Relaxed);
         words[1].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
@@ -434,7 +434,7 @@ impl SortedTerms {
 
     /// The term of rank `rank`.
     #[inline]
-    pub fn get(&self, rank: usize) -> SortedTerm {
+    pub(crate) fn get(&self, rank: usize) -> SortedTerm {
         let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
         let counts = words[1].load(Ordering::Relaxed);
         SortedTerm {

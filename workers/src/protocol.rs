@@ -224,15 +224,15 @@ pub struct Usage {
     /// Seconds of processor time in user mode.
     pub user_seconds: f64,
     /// Seconds of processor time in the kernel.
-    pub system_seconds: f64,
+    pub(crate) system_seconds: f64,
     /// Page faults that read nothing.
-    pub minor_faults: u64,
+    pub(crate) minor_faults: u64,
     /// Page faults that had to read.
-    pub major_faults: u64,
+    pub(crate) major_faults: u64,
     /// Times that it waited.
-    pub voluntary_switches: u64,
+    pub(crate) voluntary_switches: u64,
     /// Times that it had to let others run.
-    pub involuntary_switches: u64,
+    pub(crate) involuntary_switches: u64,
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ const AT_ONCE: usize = 64 << 10;
 /// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
 /// worked on. What is in memory already is not asked for: that would cost as much as reading it.
 #[derive(Debug)]
-pub struct Reader {
+pub(crate) struct Reader {
     settings: ReadSettings,
     cuts: Cuts,
     gate: Gate,
@@ -64,12 +64,12 @@ const EAGER: u32 = 64;
 
 impl Reader {
     /// A reader of files that `settings` let through, which are cut at `cuts`; each read goes through `gate`.
-    pub fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
+    pub(crate) fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
         Reader { settings, cuts, gate, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
     }
 
     /// The open file that its gate needs, if it does.
-    pub fn gate_file(&self) -> Option<&File> {
+    pub(crate) fn gate_file(&self) -> Option<&File> {
         self.gate.file()
     }
 
@@ -77,7 +77,7 @@ impl Reader {
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         documents: &Documents,
         row: usize,
@@ -109,7 +109,7 @@ impl Reader {
     ///
     /// # Errors
     /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
-    pub fn next(&self, reading: &mut Reading, text: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) fn next(&self, reading: &mut Reading, text: &mut Vec<u8>) -> Result<(), Failure> {
         let _permit = self.gate.enter()?;
         reading.next(text)
     }
@@ -167,11 +167,11 @@ enum Size {
 
 /// A document that is being read.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// What was known of its file when it was opened; if its size is made up, with the bytes read so far for it.
-    pub source: Source,
+    pub(crate) source: Source,
     /// The piece at hand.
-    pub piece: Piece,
+    pub(crate) piece: Piece,
     file: File,
     settings: ReadSettings,
     cuts: Cuts,
@@ -188,7 +188,7 @@ pub struct Reading {
 
 impl Reading {
     /// Whether the file's size says how much there is to read. One without a size may go on without end.
-    pub fn has_size(&self) -> bool {
+    pub(crate) fn has_size(&self) -> bool {
         self.size != Size::MadeUp
     }
 

@@ -29,9 +29,9 @@ pub struct Position {
     /// Goes up with everything that the worker does.
     pub steps: u64,
     /// Documents finished at this desk, in this phase.
-    pub documents_done: u64,
+    pub(crate) documents_done: u64,
     /// Bytes of them, and of the document at hand so far.
-    pub bytes_done: u64,
+    pub(crate) bytes_done: u64,
     /// What has happened to it with this document at hand.
     pub distress: Option<Distress>,
 }
@@ -140,7 +140,7 @@ impl Pen {
     }
 
     /// The worker waits for others, with no document at hand until the pause is dropped.
-    pub fn pause(&self) -> Pause<'_> {
+    pub(crate) fn pause(&self) -> Pause<'_> {
         let document = self.table[self.line + DOCUMENT].swap(0, Ordering::Relaxed);
         Pause { pen: self, document }
     }
@@ -151,13 +151,13 @@ impl Pen {
     }
 
     /// The worker has done so many bytes of its document; fewer than before, if it began anew.
-    pub fn reach(&self, bytes: u64) {
+    pub(crate) fn reach(&self, bytes: u64) {
         self.table[self.line + BYTES_AT_HAND].store(bytes, Ordering::Relaxed);
         self.add(STEPS, 1);
     }
 
     /// The worker is done with it, and with that many bytes.
-    pub fn end(&self, bytes: u64) {
+    pub(crate) fn end(&self, bytes: u64) {
         self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);
         self.table[self.line + BYTES_AT_HAND].store(0, Ordering::Relaxed);
         self.add(DOCUMENTS_DONE, 1);
@@ -168,7 +168,7 @@ impl Pen {
 
 /// A time in which a worker has no document at hand.
 #[derive(Debug)]
-pub struct Pause<'a> {
+pub(crate) struct Pause<'a> {
     pen: &'a Pen,
     document: u64,
 }

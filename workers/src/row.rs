@@ -11,7 +11,7 @@ const VALUE_BITS: u32 = 4;
 
 /// Appends one pair.
 #[inline]
-pub fn push(words: &mut Vec<u32>, number: u32, value: i32) {
+pub(crate) fn push(words: &mut Vec<u32>, number: u32, value: i32) {
     let coded = (value << 1 ^ value >> 31) as u32;
     let word = number << VALUE_BITS | coded;
     if number < 1 << (32 - VALUE_BITS) && coded < 1 << VALUE_BITS && word != ESCAPE {

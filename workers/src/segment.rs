@@ -56,31 +56,31 @@ const HEADER: usize = size_of::<Header>();
 
 /// What a worker found out about a document, on its way into a record.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
+pub(crate) struct Outcome<'a> {
     /// Which document.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Its file as it was opened.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Why it has no row, if so.
-    pub failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
     /// Terms counted, before any pruning.
-    pub tokens: u64,
+    pub(crate) tokens: u64,
     /// Why there are none (`Absence::encode`), or 0.
-    pub absence: u32,
+    pub(crate) absence: u32,
     /// Those of them that a fixed vocabulary does not have.
-    pub unknown: u64,
+    pub(crate) unknown: u64,
     /// The packed row (`row`), in order of first occurrence or, for hashed features, of columns.
-    pub row: &'a [u32],
+    pub(crate) row: &'a [u32],
     /// Pairs in it.
-    pub nonzeros: u32,
+    pub(crate) nonzeros: u32,
     /// The terms that got a local id here, as [`push_term`] writes them.
-    pub terms: &'a [u8],
+    pub(crate) terms: &'a [u8],
     /// Their number.
-    pub new_terms: u32,
+    pub(crate) new_terms: u32,
 }
 
 /// Appends a term to a list of terms: its length in a byte, or 255 and four bytes, then its bytes.
-pub fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
+pub(crate) fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
     match u8::try_from(term.len()) {
         Ok(length) if length < u8::MAX => terms.push(length),
         _ => {
@@ -308,7 +308,7 @@ pub struct SegmentWriter {
 
 /// Why a record could not be appended. Nothing was, then.
 #[derive(Debug)]
-pub enum AppendError {
+pub(crate) enum AppendError {
     /// It does not fit any more.
     Full,
     /// The system's error: most likely the disk under a scratch file is full.
@@ -345,7 +345,7 @@ impl SegmentWriter {
     }
 
     /// The scratch file that the segment lies in, if it does.
-    pub fn file(&self) -> Option<&File> {
+    pub(crate) fn file(&self) -> Option<&File> {
         self.log.file()
     }
 
@@ -353,7 +353,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// If it doesn't fit, or the disk is full: then nothing was appended.
-    pub fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
+    pub(crate) fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
         let body = HEADER + size_of_val(outcome.row) + outcome.terms.len();
         let size = body.next_multiple_of(8);
         if size > self.log.room() {

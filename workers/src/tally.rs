@@ -164,32 +164,32 @@ impl Tally {
     }
 
     /// Bytes of private memory that it may take.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         self.worker_memory
     }
 
     /// Who notes what happens to the worker.
-    pub fn pen(&self) -> &Pen {
+    pub(crate) fn pen(&self) -> &Pen {
         &self.pen
     }
 
     /// The scratch file that records go to, if they do.
-    pub fn scratch(&self) -> Option<&File> {
+    pub(crate) fn scratch(&self) -> Option<&File> {
         self.segment.file()
     }
 
     /// The file that reads are bounded by, if they are.
-    pub fn gate(&self) -> Option<&File> {
+    pub(crate) fn gate(&self) -> Option<&File> {
         self.reader.gate_file()
     }
 
     /// The documents of the run.
-    pub fn documents(&self) -> &Documents {
+    pub(crate) fn documents(&self) -> &Documents {
         &self.documents
     }
 
     /// Tallies the batch's documents, a record each.
-    pub fn batch(&mut self, batch: Batch) -> Report {
+    pub(crate) fn batch(&mut self, batch: Batch) -> Report {
         for ordinal in batch.start..batch.end {
             let row = batch.first_row + ordinal as u64;
             self.pen.begin(row);

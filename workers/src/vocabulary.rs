@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 ///
 /// # Errors
 /// If another worker of this process has begun with it and not finished, or the disk is full.
-pub fn sort(plan: &Plan, number: usize) -> io::Result<()> {
+pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     let segment = &plan.segments[number];
     if !segment.texts.committed().is_empty() {
         // By a worker that died before it could say so.
@@ -141,7 +141,7 @@ impl Candidate {
 
 /// Merges the terms with these prefixes over all segments: those that enough documents have become the plan's terms
 /// from `first` on. Returns how many there were, and how many of them were kept.
-pub fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
+pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
     let mut candidates = Vec::new();
     for (number, segment) in plan.segments.iter().enumerate() {
         candidates.extend(segment.ranks(&prefixes).map(|rank| Candidate {
@@ -188,7 +188,7 @@ pub fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
 }
 
 /// Gives the local ids of the terms with these prefixes their columns: `base` and the term's place in its part.
-pub fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
+pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
     for segment in &plan.segments {
         for rank in segment.ranks(&prefixes) {
             let number = match segment.merged[rank].load(Relaxed) {

@@ -59,7 +59,7 @@ impl Worker {
     }
 
     /// Has the distress of this thread noted in the worker's line of the flight recorder.
-    pub fn note_distress(&self) -> Noting {
+    pub(crate) fn note_distress(&self) -> Noting {
         Noting::with(match &self.desk {
             Desk::Tally(tally) => tally.pen().clone(),
             Desk::Finish(_, pen) => pen.clone(),

@@ -28,20 +28,20 @@ impl Properties {
 
     /// Cased, and not case-ignorable.
     #[inline]
-    pub fn is_cased(self) -> bool {
+    pub(crate) fn is_cased(self) -> bool {
         self.0 & 2 != 0
     }
 
     /// Case-ignorable: a final sigma's rule looks past it.
     #[inline]
-    pub fn is_case_ignorable(self) -> bool {
+    pub(crate) fn is_case_ignorable(self) -> bool {
         self.0 & 4 != 0
     }
 
     /// What to add to the code point to lower it; 0 for most. U+0130 lowers to two characters: this leads to the
     /// first, `i`; the second is U+0307, no word character.
     #[inline]
-    pub fn to_lower(self) -> i32 {
+    pub(crate) fn to_lower(self) -> i32 {
         self.0 >> 3
     }
 }
@@ -49,7 +49,7 @@ impl Properties {
 /// The character that begins at `text[at]`, and its length in bytes. `text` is UTF-8 up to there and beyond; a
 /// sequence that is cut short gives U+FFFD, and never a panic.
 #[inline]
-pub fn decode(text: &[u8], at: usize) -> (u32, usize) {
+pub(crate) fn decode(text: &[u8], at: usize) -> (u32, usize) {
     let byte = |i: usize| text.get(at + i).map_or(0, |b| (b & 0x3F) as u32);
     match text.get(at).copied().unwrap_or(0) {
         first @ 0..0x80 => (first as u32, 1),
@@ -61,7 +61,7 @@ pub fn decode(text: &[u8], at: usize) -> (u32, usize) {
 }
 
 /// The character that ends before `text[end]`, and where it begins; nothing at the beginning of the text.
-pub fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
+pub(crate) fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
     let mut start = end.checked_sub(1)?;
     while start > 0 && text[start] & 0xC0 == 0x80 {
         start -= 1;
@@ -71,7 +71,7 @@ pub fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
 
 /// Whether a capital sigma at `text[at]` is a final one: a cased character goes before it and none comes after,
 /// with any number of case-ignorable ones between. Unicode Standard, table 3-17, `Final_Sigma`.
-pub fn is_final_sigma(text: &[u8], at: usize) -> bool {
+pub(crate) fn is_final_sigma(text: &[u8], at: usize) -> bool {
     let mut end = at;
     let before = loop {
         let Some((code, start)) = decode_before(text, end) else { return false };

@@ -16,7 +16,7 @@ pub fn is_space(c: char) -> bool {
 
 /// What one piece of a text leaves to the next: n-grams and runs of white space go across the cut.
 #[derive(Default, Debug)]
-pub struct Overlap {
+pub(crate) struct Overlap {
     /// The text's last characters, with spaces collapsed, then white space that may go on.
     end: String,
     /// Bytes of it before that white space: n-grams that end in them were found.
@@ -27,7 +27,7 @@ impl Overlap {
     /// Replaces `out` with what the n-grams of up to `max` characters that end in the piece `text` are found in: some
     /// characters from before it, then the piece, all with spaces collapsed. Returns how many bytes of `out` were there
     /// before. White space at the end is left to the next piece.
-    pub fn join(&mut self, text: &mut String, max: usize, piece: Piece, out: &mut String) -> usize {
+    pub(crate) fn join(&mut self, text: &mut String, max: usize, piece: Piece, out: &mut String) -> usize {
         let Overlap { end, passed } = self;
         if piece.offset == 0 {
             end.clear();
@@ -51,7 +51,7 @@ impl Overlap {
 
 /// Replaces `out` with `text` in which each run of two or more white space characters is one space. A lone one
 /// stays as it is, be it a newline.
-pub fn collapse_spaces(text: &str, out: &mut String) {
+pub(crate) fn collapse_spaces(text: &str, out: &mut String) {
     out.clear();
     out.reserve(text.len());
     replace_space_runs(text, out, |run| run.len() == 1 || run.chars().nth(1).is_none());
@@ -59,7 +59,7 @@ pub fn collapse_spaces(text: &str, out: &mut String) {
 
 /// Replaces `out` with the words of `text`, parted at white space, with one space before, between and after them;
 /// with nothing if there is no word.
-pub fn pad_words(text: &str, out: &mut String) {
+pub(crate) fn pad_words(text: &str, out: &mut String) {
     out.clear();
     out.reserve(text.len() + 2);
     if !text.starts_with(is_space) {
@@ -90,7 +90,7 @@ fn replace_space_runs(text: &str, out: &mut String, stays: impl Fn(&str) -> bool
 
 /// Calls `found` with every n-gram of `text`, of `min` to `max` characters, as a range of its bytes: the short ones
 /// first, and those of one length in order.
-pub fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
+pub(crate) fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
     let ascii = text.is_ascii();
     for n in min.max(1)..=max {
@@ -107,7 +107,7 @@ pub fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl FnMut(Ra
 
 /// Calls `found` with every n-gram of the words of `padded`, as a range of its bytes. `padded` is what [`pad_words`]
 /// writes; a word takes in the space on either side of it, and one of less than `min` characters is one n-gram.
-pub fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
+pub(crate) fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
     let min = min.max(1);
     let bytes = padded.as_bytes();
     let all_ascii = padded.is_ascii();

@@ -3,18 +3,15 @@
 //! Owns the vector kernels, one for each instruction set, all with the same answer; lowers ASCII letters on the
 //! way, since the bytes are in a register. Knows nothing of characters beyond ASCII, and nothing of tokens.
 
-use super::edges::{self, Edges};
-
-/// Bytes a block: one bit a byte in a `u64`.
-pub const BLOCK: usize = 64;
+use super::edges::{self, BLOCK, Edges};
 
 /// The bit masks of a text's blocks; bit `i` of element `b` stands for byte `64 * b + i`.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Masks {
     /// ASCII letters, digits and `_`.
-    pub word: Vec<u64>,
+    pub(crate) word: Vec<u64>,
     /// Bytes from 0x80 on.
-    pub high: Vec<u64>,
+    pub(crate) high: Vec<u64>,
 }
 
 /// An instruction set to classify with.
@@ -46,7 +43,7 @@ impl Kernel {
     }
 
     /// The best kernel for this machine.
-    pub fn best() -> Kernel {
+    pub(crate) fn best() -> Kernel {
         Self::available()[0]
     }
 
@@ -71,7 +68,7 @@ impl Kernel {
     }
 
     /// `Edges::fill` with the fastest way to take bits out of a word.
-    pub fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
+    pub(crate) fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if has_avx512() => x86::avx512_edges(edges, mask),
@@ -240,6 +237,16 @@ mod tests {
         }
     }
 
+    /// The runs as they are handed out: where each group begins, and its runs.
+    fn edges(kernel: Kernel, mask: &[u64]) -> Vec<(usize, Vec<[u32; 2]>)> {
+        let (mut edges, mut found) = (Edges::new(), Vec::new());
+        edges.begin();
+        while let Some((base, runs)) = edges.next(mask, |edges, mask| kernel.find_edges(edges, mask)) {
+            found.push((base, runs.to_vec()));
+        }
+        found
+    }
+
     proptest! {
         #[test]
         fn kernels_agree(blocks in 0usize..5, seed in proptest::collection::vec(any::<u8>(), 320), lowercase: bool) {
@@ -250,6 +257,20 @@ mod tests {
                 let mut found = (text.to_vec(), Masks::default());
                 kernel.classify(&mut found.0, lowercase, &mut found.1);
                 prop_assert_eq!(&found, &expected, "{:?}", kernel);
+            }
+        }
+
+        #[test]
+        fn kernels_find_the_same_edges(
+            words in proptest::collection::vec(
+                prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), (0u32..64).prop_map(|n| 1 << n),
+                            Just(0x5555_5555_5555_5555)], 0..120),
+        ) {
+            let mut mask = words;
+            mask.push(0);
+            let expected = edges(Kernel::Portable, &mask);
+            for kernel in Kernel::available() {
+                prop_assert_eq!(edges(kernel, &mask), expected.clone(), "{:?}", kernel);
             }
         }
     }

@@ -18,13 +18,17 @@ pub enum DecodeError {
 
 /// The offset of the first byte that is no UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InvalidUtf8(pub u64);
+pub(crate) struct InvalidUtf8(pub u64);
 
 /// Makes `bytes` UTF-8 as `policy` says. `spare` is a buffer to keep between calls.
 ///
 /// # Errors
 /// [`InvalidUtf8`] under [`DecodeError::Strict`]; `bytes` are as they were then.
-pub fn decode(bytes: &mut Vec<u8>, policy: DecodeError, spare: &mut Vec<u8>) -> Result<(), InvalidUtf8> {
+pub(crate) fn decode(
+    bytes: &mut Vec<u8>,
+    policy: DecodeError,
+    spare: &mut Vec<u8>,
+) -> Result<(), InvalidUtf8> {
     if simdutf8::basic::from_utf8(bytes).is_ok() {
         return Ok(());
     }
@@ -49,7 +53,7 @@ pub fn decode(bytes: &mut Vec<u8>, policy: DecodeError, spare: &mut Vec<u8>) -> 
 
 /// The encoding that a byte-order mark at the beginning of a document says, if it is another than UTF-8: as the failure that
 /// it is. No UTF-8 begins like this.
-pub fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
+pub(crate) fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
     match beginning {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(Failure::Utf32),
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(Failure::Utf16),
@@ -59,7 +63,7 @@ pub fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
 
 /// What a document is that has a NUL in its beginning: binary, unless the beginning would make sense in an encoding that has
 /// NULs. It is a guess, and no more than the wording depends on it.
-pub fn with_nul(beginning: &[u8]) -> Failure {
+pub(crate) fn with_nul(beginning: &[u8]) -> Failure {
     let is_text = |code: u32| code >= 0x20 || matches!(code, 0x9..=0xD);
     let is_utf32 = |number: fn([u8; 4]) -> u32| {
         let (units, rest) = beginning.as_chunks();

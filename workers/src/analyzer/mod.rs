@@ -9,10 +9,13 @@ pub mod decode;
 mod edges;
 pub mod pattern;
 pub mod pieces;
-pub mod segmenter;
+pub(crate) mod segmenter;
+mod sink;
 pub mod stems;
 pub mod stop_words;
 pub mod words;
+
+pub use sink::{PADDING, Span, TermSink};
 
 use crate::failure::Failure;
 use accents::StripAccents;
@@ -22,64 +25,10 @@ use decode::{DecodeError, InvalidUtf8};
 use pattern::{TokenPattern, TooManySteps};
 use pieces::{Cuts, LONGEST, Piece};
 use segmenter::UnicodeWords;
+use sink::Grouped;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use words::Words;
-
-/// Bytes that can be read from a term's first byte on, however short the term: a register's width.
-pub const PADDING: usize = 16;
-
-/// Where a term lies in its text: its first byte, and the one after its last.
-pub type Span = [u32; 2];
-
-/// What a stream of terms is given to.
-pub trait TermSink {
-    /// More terms: the parts of `text` at `spans`. [`PADDING`] bytes of `text` can be read from each term's first one
-    /// on; what lies beyond its end means nothing.
-    fn terms(&mut self, text: &[u8], spans: &[Span]);
-}
-
-/// Terms that are handed on at a time.
-const GROUP: usize = 256;
-
-/// Gathers terms of one text into groups.
-struct Grouped<'a, S: TermSink> {
-    text: &'a [u8],
-    /// Where the part of the text begins that spans are relative to.
-    base: usize,
-    spans: Vec<Span>,
-    sink: &'a mut S,
-}
-
-impl<'a, S: TermSink> Grouped<'a, S> {
-    fn new(text: &'a [u8], sink: &'a mut S) -> Self {
-        Grouped { text, base: 0, spans: Vec::with_capacity(GROUP), sink }
-    }
-
-    #[inline]
-    fn push(&mut self, range: Range<usize>) {
-        // Character n-grams begin anew with each length.
-        if self.spans.len() == GROUP || range.start < self.base {
-            self.hand_on();
-        }
-        if self.spans.is_empty() {
-            self.base = range.start;
-        }
-        self.spans.push([offset(range.start - self.base), offset(range.end - self.base)]);
-    }
-
-    fn hand_on(&mut self) {
-        self.sink.terms(&self.text[self.base..], &self.spans);
-        self.spans.clear();
-    }
-}
-
-/// A place in a piece of a text, which is no longer than [`LONGEST`].
-#[inline]
-fn offset(place: usize) -> u32 {
-    debug_assert!(u32::try_from(place).is_ok());
-    place as u32
-}
 
 /// Lets a text pass that is no longer than a piece may be.
 fn bounded(text: &[u8]) -> Result<(), Failure> {
@@ -182,7 +131,7 @@ impl Analyzer {
     }
 
     /// Where a document may be cut into pieces.
-    pub fn cuts(&self) -> Cuts {
+    pub(crate) fn cuts(&self) -> Cuts {
         match &self.settings.grams {
             Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => Cuts::BehindSeparators,
             // A pattern may see anything.

@@ -9,15 +9,15 @@ use super::characters::Properties;
 
 /// Bytes that a piece has at most, before and after it was decoded and normalised: what is counted from its beginning
 /// fits in 32 bits, even after a word of it was lowered, which makes three bytes of two.
-pub const LONGEST: usize = 2 << 30;
+pub(crate) const LONGEST: usize = 2 << 30;
 
 /// A piece of a document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Piece {
     /// Bytes of the document before it.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Whether nothing comes after it.
-    pub is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 impl Piece {
@@ -27,7 +27,7 @@ impl Piece {
 
 /// Where a text may be cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cuts {
+pub(crate) enum Cuts {
     /// Nowhere.
     Nowhere,
     /// Behind ASCII that belongs to no word.
@@ -41,7 +41,7 @@ pub enum Cuts {
 
 impl Cuts {
     /// The last place within `text` where it may be cut. Neither of the two parts is empty.
-    pub fn last(self, text: &[u8]) -> Option<usize> {
+    pub(crate) fn last(self, text: &[u8]) -> Option<usize> {
         match self {
             Cuts::Nowhere => None,
             _ => (1..text.len()).rev().find(|&at| self.allow(text[at - 1], text[at])),

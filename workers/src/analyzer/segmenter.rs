@@ -14,19 +14,19 @@ use std::ops::Range;
 
 /// Finds the words of a text of any script.
 #[derive(Clone, Copy, Debug)]
-pub struct UnicodeWords {
+pub(crate) struct UnicodeWords {
     segmenter: WordSegmenterBorrowed<'static>,
 }
 
 impl UnicodeWords {
     /// A segmenter over the compiled data. Costs nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         UnicodeWords { segmenter: WordSegmenter::new_dictionary(WordBreakInvariantOptions::default()) }
     }
 
     /// Calls `found` with each word of `text` in order, as a range of its bytes. A segment is a word if it has a letter
     /// or a number (general category L* or N*), be it a single one; spaces, punctuation and emoji are none.
-    pub fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) {
+    pub(crate) fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) {
         let mut start = 0;
         for end in self.segmenter.segment_str(text) {
             if is_word(&text[start..end]) {

@@ -43,7 +43,7 @@ pub struct Stemmer {
 }
 
 impl Stemmer {
-    /// The stemmer of a language, named in lower case as in [`Stemmer::languages`].
+    /// The stemmer of a language, by its English name in lower case.
     ///
     /// # Errors
     /// [`UnknownLanguage`], whose message lists the names there are.
@@ -54,19 +54,9 @@ impl Stemmer {
         }
     }
 
-    /// The names of the languages there are, in alphabetical order.
-    pub fn languages() -> &'static [&'static str] {
-        &LANGUAGES
-    }
-
     /// The stem of `word`; the word itself where nothing is cut off or changed.
-    pub fn stem<'a>(&self, word: &'a str) -> Cow<'a, str> {
+    pub(crate) fn stem<'a>(&self, word: &'a str) -> Cow<'a, str> {
         self.stemmer.stem(word)
-    }
-
-    /// Replaces `stem` with the stem of `word`. Allocates nothing once `stem` has the room.
-    pub fn stem_into(&self, word: &str, stem: &mut String) {
-        self.stemmer.stem_into(word, stem);
     }
 }
 
@@ -89,12 +79,12 @@ mod tests {
             };
             let stemmer = Stemmer::new(language).unwrap();
             assert_eq!(stemmer.stem(word), expected, "{language} {word}");
-            stemmer.stem_into(word, &mut stem);
+            stemmer.stemmer.stem_into(word, &mut stem);
             assert_eq!(stem, expected, "{language} {word}");
             languages.push(language);
         }
         languages.dedup();
-        assert_eq!(languages, Stemmer::languages());
+        assert_eq!(languages, LANGUAGES);
     }
 
     #[test]
@@ -120,7 +110,7 @@ mod tests {
         fn any_word_has_a_stem_in_any_language(word in "\\PC{0,20}", index in 0..LANGUAGES.len()) {
             let mut stem = String::from("before");
             let stemmer = Stemmer::new(LANGUAGES[index]).unwrap();
-            stemmer.stem_into(&word, &mut stem);
+            stemmer.stemmer.stem_into(&word, &mut stem);
             prop_assert_eq!(stemmer.stem(&word), stem);
         }
     }

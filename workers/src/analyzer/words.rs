@@ -6,9 +6,9 @@
 //! handed on where they lie, in groups.
 
 use super::characters::{Properties, decode, is_final_sigma};
-use super::classes::{BLOCK, Kernel, Masks};
-use super::edges::Edges;
-use super::{PADDING, TermSink, offset};
+use super::classes::{Kernel, Masks};
+use super::edges::{BLOCK, Edges};
+use super::sink::{PADDING, TermSink, offset};
 use std::ops::Range;
 
 /// The one character that lowers to two, of which the second is no word character: it ends its word.
@@ -44,7 +44,8 @@ impl Words {
 
         let Words { kernel, masks, capitals, lowered, edges, .. } = self;
         edges.begin();
-        while let Some((base, spans)) = edges.next(*kernel, &masks.word) {
+        while let Some((base, spans)) = edges.next(&masks.word, |edges, mask| kernel.find_edges(edges, mask))
+        {
             if capitals.is_empty() {
                 sink.terms(&text[base..], spans);
                 continue;

@@ -1,146 +1,26 @@
-//! A worker's lexicon: term -> number, and the row of the document at hand.
+//! A worker's lexicon: term -> number, and the row of the current document (`row`).
 //!
-//! Three counters share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts runs of
-//! words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
+//! Three counters (`counter`) share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts
+//! runs of words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
 //! a term's number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct
 //! term. `table` is the open addressing under both maps, `pages` the memory under it.
 
+mod counter;
 mod ngrams;
 mod nodes;
 mod numbers;
 mod pages;
 mod pairs;
+mod row;
 mod slots;
 mod table;
 mod terms;
 mod word_chars;
 
+pub use counter::Counter;
 pub use ngrams::Ngrams;
 pub use numbers::{FixedVocabulary, LocalIds, Numbers, Sieve};
-pub use pages::prefetch;
+pub(crate) use pages::prefetch;
+pub use row::{Posting, Row};
 pub use terms::Terms;
 pub use word_chars::WordChars;
-
-use crate::analyzer::TermSink;
-use bytemuck::{Pod, Zeroable};
-
-/// Counted as a token, but no column's: a term that a fixed vocabulary doesn't have.
-pub const UNKNOWN: u32 = u32::MAX;
-
-/// Not even a token: a stop word.
-pub const STOPPED: u32 = u32::MAX - 1;
-
-/// One term of the document at hand.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Posting {
-    /// The term's number.
-    pub number: u32,
-    /// Its occurrences in this document, or `u32::MAX` if there are more.
-    pub count: u32,
-}
-
-impl Posting {
-    /// Its occurrences as a cell's value: at most `i32::MAX`.
-    #[inline]
-    pub fn value(&self) -> i32 {
-        self.count.min(i32::MAX as u32) as i32
-    }
-}
-
-/// The row of a document, as it is gathered.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Row {
-    /// Numbers of the terms in order of first occurrence. One may stand twice where two spellings share it.
-    numbers: Vec<u32>,
-    /// How often each occurs, or `u32::MAX` if more often. Apart from the numbers, since most occurrences are of a known
-    /// term and touch nothing else.
-    counts: Vec<u32>,
-    /// Occurrences of terms, those of unknown ones included.
-    pub tokens: u64,
-    /// Occurrences of unknown terms.
-    pub unknown: u64,
-}
-
-impl Row {
-    /// Its terms, in order of first occurrence. A number may stand twice where two spellings share it.
-    pub fn postings(&self) -> impl ExactSizeIterator<Item = Posting> {
-        self.numbers.iter().zip(&self.counts).map(|(&number, &count)| Posting { number, count })
-    }
-
-    fn clear(&mut self) {
-        self.numbers.clear();
-        self.counts.clear();
-        self.tokens = 0;
-        self.unknown = 0;
-    }
-
-    /// Counts `times` occurrences of the term that is numbered `number` and was last seen as `seen` says.
-    #[inline]
-    fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
-        self.tokens += times as u64;
-        if seen.document == stamp.0 {
-            let count = &mut self.counts[seen.position as usize];
-            *count = count.saturating_add(times);
-            return;
-        }
-        match number {
-            UNKNOWN => self.unknown += times as u64,
-            STOPPED => self.tokens -= times as u64,
-            number => {
-                *seen = LastSeen { document: stamp.0, position: self.counts.len() as u32 };
-                self.numbers.push(number);
-                self.counts.push(times);
-            }
-        }
-    }
-}
-
-/// The last document that had a term, and the term's place in that document's row: a repeated term costs no search.
-#[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
-#[repr(C)]
-pub struct LastSeen {
-    /// The document's stamp; 0 for none.
-    document: u32,
-    /// The place in its row.
-    position: u32,
-}
-
-/// Counts the terms of one document after the other.
-pub trait Counter: TermSink {
-    /// Forgets the row and starts a new one.
-    fn begin_document(&mut self);
-    /// The row of the document at hand, complete, and what gives the numbers in it.
-    fn finish_document(&mut self) -> (&Row, &mut Numbers);
-    /// Whether a number may stand twice in a row.
-    fn may_repeat(&self) -> bool;
-    /// Bytes that the lexicon takes.
-    fn memory(&self) -> usize;
-    /// Forgets all terms. Only where a term gets the same number again.
-    fn forget(&mut self);
-}
-
-/// The document at hand, counted from 1. An entry that bears its stamp belongs to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Stamp(u32);
-
-impl Stamp {
-    /// The next document's stamp; true if stamps begin anew, and all old ones must be wiped.
-    fn advance(&mut self) -> bool {
-        let wraps = self.0 == u32::MAX;
-        self.0 = if wraps { 1 } else { self.0 + 1 };
-        wraps
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_count_ends_where_its_number_does() {
-        let (mut row, mut seen) = (Row::default(), LastSeen::default());
-        (0..3).for_each(|_| row.count(Stamp(1), 7, &mut seen, u32::MAX - 1));
-        assert!(row.postings().eq([Posting { number: 7, count: u32::MAX }]));
-        assert_eq!(row.tokens, 3 * (u32::MAX as u64 - 1));
-    }
-}

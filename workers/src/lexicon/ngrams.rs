@@ -7,11 +7,12 @@
 //! Terms come in groups, and a group goes through one level of the trie after the other: first all its words, then all
 //! runs of two, and so on.
 
+use super::counter::Counter;
 use super::nodes::Nodes;
 use super::numbers::{Numbers, Sieve};
 use super::pairs::Pairs;
+use super::row::{Row, STOPPED, Stamp};
 use super::slots::Slots;
-use super::{Counter, Row, STOPPED, Stamp};
 use crate::analyzer::{Span, TermSink};
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -221,7 +222,7 @@ impl Counter for Ngrams {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LocalIds;
+    use super::super::numbers::LocalIds;
     use super::*;
     use crate::analyzer::PADDING;
     use crate::segment::{term_at, term_size};

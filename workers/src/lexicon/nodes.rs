@@ -1,7 +1,7 @@
 //! Things that are counted by an id of their own, apart from how they were found: a number each, and the place in
 //! the row of the last document that had them.
 
-use super::{LastSeen, Row, Stamp};
+use super::row::{LastSeen, Row, Stamp};
 
 /// Not numbered yet.
 const UNNUMBERED: u32 = u32::MAX - 2;
@@ -14,16 +14,16 @@ struct Node {
 
 /// The nodes, and the row of the document at hand.
 #[derive(Default)]
-pub struct Nodes {
+pub(crate) struct Nodes {
     nodes: Vec<Node>,
     stamp: Stamp,
     /// The row of the document at hand.
-    pub row: Row,
+    pub(crate) row: Row,
 }
 
 impl Nodes {
     /// Starts a document: forgets the row.
-    pub fn begin_document(&mut self) {
+    pub(crate) fn begin_document(&mut self) {
         if self.stamp.advance() {
             self.nodes.iter_mut().for_each(|node| node.seen = LastSeen::default());
         }
@@ -31,46 +31,46 @@ impl Nodes {
     }
 
     /// The stamp of the document at hand.
-    pub fn stamp(&self) -> Stamp {
+    pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
     }
 
     /// How many there are.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.nodes.len() as u32
     }
 
     /// Adds a node without a number.
-    pub fn add(&mut self) -> u32 {
+    pub(crate) fn add(&mut self) -> u32 {
         self.nodes.push(Node { number: UNNUMBERED, seen: LastSeen::default() });
         self.nodes.len() as u32 - 1
     }
 
     /// Whether the node has no number yet.
     #[inline]
-    pub fn is_unnumbered(&self, node: u32) -> bool {
+    pub(crate) fn is_unnumbered(&self, node: u32) -> bool {
         self.nodes[node as usize].number == UNNUMBERED
     }
 
     /// Gives the node its number.
-    pub fn set_number(&mut self, node: u32, number: u32) {
+    pub(crate) fn set_number(&mut self, node: u32, number: u32) {
         self.nodes[node as usize].number = number;
     }
 
     /// Counts `times` occurrences of a node that has a number.
     #[inline]
-    pub fn count(&mut self, node: u32, times: u32) {
+    pub(crate) fn count(&mut self, node: u32, times: u32) {
         let node = &mut self.nodes[node as usize];
         self.row.count(self.stamp, node.number, &mut node.seen, times);
     }
 
     /// Bytes that the nodes take.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
     }
 
     /// Forgets all nodes.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.nodes = Vec::new();
     }
 }

@@ -1,7 +1,7 @@
 //! What a term is numbered, asked once for each distinct term of a worker: a local id, a hash bucket, or a column of
 //! a vocabulary that was given. And what becomes of a word before that: stopped, stemmed.
 
-use super::{STOPPED, UNKNOWN};
+use super::row::{STOPPED, UNKNOWN};
 use crate::analyzer::stems::Stemmer;
 use crate::analyzer::stop_words::StopWords;
 use crate::hashing::Buckets;
@@ -55,7 +55,7 @@ pub struct LocalIds {
     /// Terms since the last record, as `segment::push_term` writes them.
     pub terms: Vec<u8>,
     /// Their number.
-    pub new: u32,
+    pub(crate) new: u32,
 }
 
 impl LocalIds {
@@ -68,7 +68,7 @@ impl LocalIds {
 
 impl Numbers {
     /// The number of `term`, which was not asked for before.
-    pub fn number(&mut self, term: &[u8]) -> u32 {
+    pub(crate) fn number(&mut self, term: &[u8]) -> u32 {
         match self {
             Numbers::Local(ids) => {
                 push_term(&mut ids.terms, term);
@@ -108,24 +108,24 @@ impl Sieve {
 }
 
 /// Numbers words after sifting them; words of one stem get one number.
-pub struct SiftedNumbers {
+pub(crate) struct SiftedNumbers {
     sieve: Sieve,
     /// What gives the numbers.
-    pub numbers: Numbers,
+    pub(crate) numbers: Numbers,
     /// Numbers of stems.
     stems: HashMap<Box<[u8]>, u32>,
 }
 
 impl SiftedNumbers {
     /// Numbers `numbers` gives to what `sieve` lets through.
-    pub fn new(sieve: Sieve, numbers: Numbers) -> Self {
+    pub(crate) fn new(sieve: Sieve, numbers: Numbers) -> Self {
         SiftedNumbers { sieve, numbers, stems: HashMap::new() }
     }
 
     /// The number of `word`, which was not asked for before.
     #[cold]
     #[inline(never)]
-    pub fn number(&mut self, word: &[u8]) -> u32 {
+    pub(crate) fn number(&mut self, word: &[u8]) -> u32 {
         let Some(term) = self.sieve.sift(word) else { return STOPPED };
         if self.sieve.stemmer.is_none() {
             return self.numbers.number(&term);
@@ -139,17 +139,17 @@ impl SiftedNumbers {
     }
 
     /// Whether several words may get one number.
-    pub fn may_share(&self) -> bool {
+    pub(crate) fn may_share(&self) -> bool {
         self.sieve.stemmer.is_some()
     }
 
     /// Bytes that the stems take, about.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.stems.len() * 48
     }
 
     /// Forgets the stems' numbers.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.stems = HashMap::new();
     }
 }

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 const ALIGNMENT: usize = 64;
 
 /// A fixed number of elements, zero at first.
-pub struct Pages<T> {
+pub(crate) struct Pages<T> {
     /// None if there are no elements.
     map: Option<MmapMut>,
     elements: PhantomData<T>,
@@ -19,12 +19,12 @@ pub struct Pages<T> {
 
 impl<T: Pod> Pages<T> {
     /// No elements, and no memory.
-    pub const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Pages { map: None, elements: PhantomData }
     }
 
     /// `length` elements that are zero. Ends as any failed allocation does if there is no memory.
-    pub fn zeroed(length: usize) -> Self {
+    pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>()).max(1);
         let map = MmapMut::map_anon(bytes).unwrap_or_else(|_| {
             distress::note_out_of_memory();
@@ -39,25 +39,25 @@ impl<T: Pod> Pages<T> {
 
     /// The elements.
     #[inline]
-    pub fn all(&self) -> &[T] {
+    pub(crate) fn all(&self) -> &[T] {
         self.map.as_ref().map_or(&[], |map| bytemuck::cast_slice(map))
     }
 
     /// The elements, to be changed.
     #[inline]
-    pub fn all_mut(&mut self) -> &mut [T] {
+    pub(crate) fn all_mut(&mut self) -> &mut [T] {
         self.map.as_mut().map_or(&mut [], |map| bytemuck::cast_slice_mut(map))
     }
 
     /// Bytes that they take.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.map.as_ref().map_or(0, |map| map.len())
     }
 }
 
 /// Asks for an element's cache line, so that it is near when it is looked at a little later.
 #[inline(always)]
-pub fn prefetch<T>(elements: &[T], index: usize) {
+pub(crate) fn prefetch<T>(elements: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(element) = elements.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

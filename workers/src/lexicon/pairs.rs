@@ -1,26 +1,26 @@
 //! The map from a pair of ids to an entry: what extends what.
 
-use super::LastSeen;
+use super::row::LastSeen;
 use super::table::{self, Entry as _, GROUP, Table, fold, seed};
 use bytemuck::{Pod, Zeroable};
 
 /// An entry; its slot is free if all is zero.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
-pub struct Pair {
+pub(crate) struct Pair {
     key: [u32; 2],
     /// The pair's own id plus one, from 0 in order of first occurrence; 0 in a free slot.
     id: u32,
     /// For the owner: what the pair is numbered.
-    pub number: u32,
+    pub(crate) number: u32,
     /// For the owner: the last document with this pair.
-    pub seen: LastSeen,
+    pub(crate) seen: LastSeen,
 }
 
 impl Pair {
     /// The pair's own id.
     #[inline]
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.id - 1
     }
 }
@@ -33,36 +33,36 @@ impl table::Entry for Pair {
 }
 
 /// The map.
-pub struct Pairs {
+pub(crate) struct Pairs {
     table: Table<Pair>,
     seed: [u64; 2],
 }
 
 impl Pairs {
     /// An empty map.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Pairs { table: Table::new(), seed: seed() }
     }
 
     /// Bytes that it takes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.table.bytes()
     }
 
     /// Empties it and gives its memory back.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.table = Table::new();
     }
 
     /// Forgets when each pair was seen.
-    pub fn wipe_documents(&mut self) {
+    pub(crate) fn wipe_documents(&mut self) {
         self.table.slots_mut().iter_mut().for_each(|pair| pair.seen = LastSeen::default());
     }
 
     /// Calls `found` with the place of each pair in `firsts` and `seconds` (which are equally long), its entry, and
     /// whether it is new: then the owner's fields are 0.
     #[inline]
-    pub fn look_up(
+    pub(crate) fn look_up(
         &mut self,
         firsts: &[u32],
         seconds: &[u32],

@@ -3,7 +3,7 @@
 //! A term of up to 16 bytes is its own key, loaded as two words; a longer one is found by a 64-bit digest and its
 //! bytes. Terms come in groups: the places of a whole group are asked for before the first one is looked at.
 
-use super::LastSeen;
+use super::row::LastSeen;
 use super::table::{self, GROUP, Table, fold, seed};
 use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
@@ -11,15 +11,15 @@ use bytemuck::{Pod, Zeroable};
 /// An entry, half a cache line; its slot is free if all is zero.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The bytes of a short term; the digest of a long one and its place in the arena.
     key: [u64; 2],
     /// Length in bytes plus one; 0 in a free slot.
     size: u32,
     /// For the owner: what the term is numbered.
-    pub number: u32,
+    pub(crate) number: u32,
     /// For the owner: the last document with this term.
-    pub seen: LastSeen,
+    pub(crate) seen: LastSeen,
 }
 
 impl table::Entry for Entry {
@@ -58,7 +58,7 @@ const KEPT: [[u64; 2]; PADDING + 1] = {
 };
 
 /// The map.
-pub struct Slots {
+pub(crate) struct Slots {
     table: Table<Entry>,
     seed: [u64; 2],
     /// The bytes of the long terms.
@@ -67,30 +67,35 @@ pub struct Slots {
 
 impl Slots {
     /// An empty map.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Slots { table: Table::new(), seed: seed(), long: Vec::new() }
     }
 
     /// Bytes that it takes.
-    pub fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         self.table.bytes() + self.long.capacity()
     }
 
     /// Empties it and gives its memory back.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.table = Table::new();
         self.long = Vec::new();
     }
 
     /// Forgets when each term was seen.
-    pub fn wipe_documents(&mut self) {
+    pub(crate) fn wipe_documents(&mut self) {
         self.table.slots_mut().iter_mut().for_each(|entry| entry.seen = LastSeen::default());
     }
 
     /// Calls `found` with the span of each term of `text`, in order, its entry, and whether it is new: then the
     /// owner's fields are 0. [`PADDING`] bytes of `text` can be read from each term's first one on.
     #[inline]
-    pub fn look_up(&mut self, text: &[u8], spans: &[Span], mut found: impl FnMut(Span, &mut Entry, bool)) {
+    pub(crate) fn look_up(
+        &mut self,
+        text: &[u8],
+        spans: &[Span],
+        mut found: impl FnMut(Span, &mut Entry, bool),
+    ) {
         let mut keys = [([0; 2], 0); GROUP];
         for spans in spans.chunks(GROUP) {
             let seed = self.seed;

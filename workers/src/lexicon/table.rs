@@ -5,47 +5,47 @@ use super::pages::{Pages, prefetch};
 use bytemuck::Pod;
 
 /// What a table holds. All zero is a free slot.
-pub trait Entry: Pod {
+pub(crate) trait Entry: Pod {
     /// Whether the slot holds nothing.
     fn is_free(&self) -> bool;
 }
 
 /// Entries that are asked for before the first of them is looked at: enough to hide a miss, few enough to stay near.
-pub const GROUP: usize = 32;
+pub(crate) const GROUP: usize = 32;
 
 /// Slots of a table with its first entry.
 const FIRST_SLOTS: usize = 1 << 12;
 
 /// A table whose owner hashes and compares.
-pub struct Table<E> {
+pub(crate) struct Table<E> {
     entries: Pages<E>,
     used: usize,
 }
 
 impl<E: Entry> Table<E> {
     /// An empty table. Nothing is allocated before the first entry.
-    pub const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Table { entries: Pages::none(), used: 0 }
     }
 
     /// Entries in it.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.used
     }
 
     /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.entries.bytes()
     }
 
     /// All slots, the free ones too.
-    pub fn slots_mut(&mut self) -> &mut [E] {
+    pub(crate) fn slots_mut(&mut self) -> &mut [E] {
         self.entries.all_mut()
     }
 
     /// Makes sure that `more` entries fit with five slots of eight in use at most. `hash` is the owner's.
     #[inline]
-    pub fn make_room(&mut self, more: usize, hash: impl Fn(&E) -> u64) {
+    pub(crate) fn make_room(&mut self, more: usize, hash: impl Fn(&E) -> u64) {
         if (self.used + more) * 8 > self.entries.all().len() * 5 {
             self.grow(more, hash);
         }
@@ -68,7 +68,7 @@ impl<E: Entry> Table<E> {
 
     /// Asks for the slot where the search for a hash begins.
     #[inline]
-    pub fn prefetch(&self, hash: u64) {
+    pub(crate) fn prefetch(&self, hash: u64) {
         let entries = self.entries.all();
         prefetch(entries, hash as usize & entries.len().wrapping_sub(1));
     }
@@ -76,7 +76,7 @@ impl<E: Entry> Table<E> {
     /// The entry that `is_it`, or else the free slot where it belongs, which `make` fills; and whether it did. There
     /// is room, as [`Table::make_room`] makes it.
     #[inline]
-    pub fn entry(
+    pub(crate) fn entry(
         &mut self,
         hash: u64,
         is_it: impl Fn(&E) -> bool,
@@ -102,14 +102,14 @@ impl<E: Entry> Table<E> {
 /// Both halves of the product, so that every bit of either word moves the low bits, as in wyhash (Wang Yi, 2019,
 /// public domain).
 #[inline]
-pub fn fold(a: u64, b: u64) -> u64 {
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
 }
 
 /// Two random words, different from run to run, so that no corpus can be made to collide. Nothing that is written
 /// depends on them.
-pub fn seed() -> [u64; 2] {
+pub(crate) fn seed() -> [u64; 2] {
     use std::hash::{BuildHasher, RandomState};
     let state = RandomState::new();
     [state.hash_one(1), state.hash_one(2)]

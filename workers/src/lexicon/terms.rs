@@ -1,9 +1,10 @@
 //! Counts terms as they come. An entry remembers the last document it occurred in and its place in that document's
 //! row, so that a repeated term costs one probe and no search.
 
+use super::counter::Counter;
 use super::numbers::{Numbers, Sieve, SiftedNumbers};
+use super::row::{Row, Stamp};
 use super::slots::Slots;
-use super::{Counter, Row, Stamp};
 use crate::analyzer::{Span, TermSink};
 
 /// The counter of the word analyzer without n-grams, and of character n-grams.
@@ -66,7 +67,8 @@ impl Counter for Terms {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{LocalIds, Posting};
+    use super::super::numbers::LocalIds;
+    use super::super::row::Posting;
     use super::*;
     use crate::analyzer::PADDING;
     use crate::segment::{term_at, term_size};

@@ -1,10 +1,11 @@
 //! Counts the character n-grams of words (scikit-learn's `char_wb`). A word's n-grams depend on the word alone: they
 //! are found once for each distinct word, and counted once for each document with it, as often as it occurs.
 
+use super::counter::Counter;
 use super::nodes::Nodes;
 use super::numbers::Numbers;
+use super::row::{LastSeen, Row};
 use super::slots::Slots;
-use super::{Counter, LastSeen, Row};
 use crate::analyzer::chars::char_wb_ngrams;
 use crate::analyzer::{Span, TermSink};
 use std::ops::{Range, RangeInclusive};

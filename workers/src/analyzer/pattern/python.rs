@@ -25,15 +25,15 @@ pub enum PatternError {
 
 /// A pattern in the engines' syntax.
 #[derive(Debug)]
-pub struct Translation {
+pub(crate) struct Translation {
     /// For the linear engine; none if it can't give the same matches.
-    pub linear: Option<String>,
+    pub(crate) linear: Option<String>,
     /// For the backtracking engine.
-    pub exact: String,
+    pub(crate) exact: String,
     /// Number of capture groups.
-    pub groups: usize,
+    pub(crate) groups: usize,
     /// Whether `linear` asks for borders of words.
-    pub has_borders: bool,
+    pub(crate) has_borders: bool,
 }
 
 /// Python's `\w` inside a class.
@@ -44,7 +44,7 @@ const ASCII_WORD: &str = "a-zA-Z0-9_";
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn translate(pattern: &str) -> Result<Translation, PatternError> {
+pub(crate) fn translate(pattern: &str) -> Result<Translation, PatternError> {
     let mut translator = Translator {
         chars: pattern.chars().peekable(),
         linear: String::new(),
