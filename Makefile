@@ -24,8 +24,10 @@ build:
 build-all:
 	cargo build --release --locked --workspace
 
+# The library's examples run without the command line, too.
 test:
 	cargo test --workspace --locked --no-fail-fast --features faults
+	cargo test --package bowline --locked --no-default-features --doc
 
 # The same tests on the program that users get: optimised, and without documents that crash on purpose.
 test-release: build
@@ -38,11 +40,13 @@ torture:
 full-disks:
 	cargo test --locked --features faults --test cli full_disks -- --ignored --nocapture
 
-# Both builds: the one that users get, and the one of the tests, whose feature `faults` has documents that crash on purpose.
+# All builds: the one that users get, the one of the tests, whose feature `faults` has documents that crash on purpose, and the
+# library without the command line.
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
+	cargo clippy --package bowline --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
 # Hostile input of all kinds, one target after the other; an input that fails is named, and belongs in fuzz/seeds/TARGET then.

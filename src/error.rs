@@ -2,6 +2,7 @@
 //! finds it by the kind (`cli/hints.rs` for the command line).
 
 use crate::settings::SettingsError;
+use bowline_workers::mapped::is_full;
 use std::fmt;
 use std::io;
 
@@ -123,6 +124,28 @@ impl Error {
     /// The number of the system's error that it comes from, if it comes from one.
     pub fn os_error(&self) -> Option<i32> {
         self.cause.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error())
+    }
+}
+
+impl From<anyhow::Error> for Error {
+    /// An error of the kind that its cause tells.
+    fn from(cause: anyhow::Error) -> Self {
+        let is_broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        let comes_from =
+            |is: &dyn Fn(&io::Error) -> bool| cause.chain().any(|cause| cause.downcast_ref().is_some_and(is));
+        let kind = if let Some(fault) = cause.downcast_ref::<Fault>() {
+            fault.kind.clone()
+        } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
+            ErrorKind::Settings(error.clone())
+        } else if comes_from(&is_broken_pipe) {
+            ErrorKind::BrokenPipe
+        } else if comes_from(&is_full) {
+            // Where the output's disk is full, a fault says so.
+            ErrorKind::ScratchPlace
+        } else {
+            ErrorKind::Other
+        };
+        Error { kind, cause }
     }
 }
 

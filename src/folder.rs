@@ -5,9 +5,9 @@
 //! the user of the run; a file is opened only if it is a regular one of that user's, with no second name. Nothing is removed
 //! but what the program itself makes in such a directory ([`Contents`]).
 
-use crate::corpus::display_path;
 use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, bail};
+use bowline_workers::documents::display_path;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};

@@ -34,6 +34,7 @@ mod error;
 mod event;
 mod file_format;
 mod folder;
+mod job;
 pub mod memory;
 mod model;
 mod never_equal;
@@ -48,11 +49,12 @@ pub use cancel::Cancel;
 pub use corpus::Source;
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Event, Notice, NoticeKind, Phase};
+pub use job::{Job, RunOptions, Sink, Summary};
 pub use memory::MemoryLimits;
 pub use model::Model;
 pub use output::{Format, ManifestFile, Output};
 pub use pool::{Confinement, Mode, ThreadGuards};
-pub use run::{Job, RunOptions, Sink, Summary, run};
+pub use run::run;
 pub use settings::{
     AnalyzerKind, Base, Binary, Bm25, ColumnSettings, DEFAULT_PATTERN, DecodeError, Df, Dtype, FeatureKind,
     NgramSizes, Norm, Pruning, Setting, Settings, SettingsBuilder, SettingsError, StopWordList, StripAccents,

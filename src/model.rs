@@ -3,6 +3,7 @@
 
 use crate::cancel::Cancel;
 use crate::corpus::display_path;
+use crate::error::Error;
 use crate::output::{IDF, MANIFEST, ManifestFile, OpenOutput, TermLine, VOCABULARY, read_idf};
 use crate::settings::{Settings, SettingsError};
 use crate::word_list::{self, WordList};
@@ -40,9 +41,9 @@ impl Model {
     ///
     /// # Errors
     /// If it can't be read, is no output, or has a term twice.
-    pub fn read(path: &Path, trims: bool, cancel: &Cancel) -> Result<Self> {
-        Self::read_unnamed(path, trims, cancel.flag())
-            .with_context(|| display_path(path.as_os_str().as_bytes()))
+    pub fn read(path: &Path, trims: bool, cancel: &Cancel) -> Result<Self, Error> {
+        let model = Self::read_unnamed(path, trims, cancel.flag());
+        Ok(model.with_context(|| display_path(path.as_os_str().as_bytes()))?)
     }
 
     /// As [`Model::read`], without the path in errors.

@@ -1,34 +1,33 @@
 //! A run: source -> pool -> coordinator -> output, its phases in order. The one place that names the modes.
 //!
-//! It prints nothing, and changes nothing of the process that it is in but what its caller gives it ([`ThreadGuards`]). With
+//! It prints nothing, and changes nothing of the process that it is in but what its caller gives it ([`ThreadGuards`](crate::pool::ThreadGuards)). With
 //! [`Mode::Processes`] it forks.
 
 use crate::cancel::Cancel;
 use crate::coordinator::{
-    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, tally,
+    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, tally,
 };
 use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice, NoticeKind, Phase};
 use crate::folder::{Folder, Refusal};
-use crate::memory::{MemoryLimits, MemoryShares, kills_for_memory};
+use crate::job::{Job, RunOptions, Summary};
+use crate::memory::{MemoryShares, kills_for_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
     OutputOptions, VOCABULARY, check_scratch, reserve, write_hash_terms, write_idf, write_vocabulary,
 };
-use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, ThreadGuards, Threads, WorkerPool};
-use crate::settings::{FeatureKind, Setting, Settings, SettingsError, WeightKind, needs};
+use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, WorkerPool};
+use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
-use bowline_workers::failure::Failure;
 use bowline_workers::gate::Gates;
-use bowline_workers::mapped::{Store, is_full};
+use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::recorder::Recorder;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -38,130 +37,6 @@ use std::time::{Duration, Instant};
 
 /// Failed documents that a summary names.
 const NAMED_FAILURES: usize = 10;
-
-/// What a run does.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Where documents are.
-    pub source: Source,
-    /// What changes the result.
-    pub settings: Settings,
-    /// The vocabulary that is given, if one is. The settings are built on it.
-    pub model: Option<Model>,
-    /// Where the output goes.
-    pub sink: Sink,
-    /// How it is done: nothing of it changes the result.
-    pub options: RunOptions,
-}
-
-/// Where the output goes, and what it is.
-#[derive(Clone, Debug)]
-pub struct Sink {
-    /// The directory to make.
-    pub directory: PathBuf,
-    /// The matrix's format.
-    pub format: Format,
-    /// Whether the terms of each bucket are written, too.
-    pub hash_terms: bool,
-    /// Whether an output that is there is replaced.
-    pub force: bool,
-    /// Whether files are synced before the directory gets its name.
-    pub sync: bool,
-}
-
-impl Sink {
-    /// A new sparse matrix in `directory`, synced.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Sink { directory: directory.into(), format: Format::Npz, hash_terms: false, force: false, sync: true }
-    }
-}
-
-/// How a run is done.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// What workers are.
-    pub mode: Mode,
-    /// How many; as many as there are cores and memory for if it is not said.
-    pub workers: Option<usize>,
-    /// Documents that are read at a time, at most, by all workers together.
-    pub max_reads: Option<u32>,
-    /// What each read takes at least, for measurements.
-    pub read_latency: Duration,
-    /// Memory that the run may take.
-    pub memory: MemoryLimits,
-    /// Where rows and tables lie that memory has no room for; beside the output if it is not said.
-    pub scratch: Option<PathBuf>,
-    /// Whether what is counted is kept if the run does not finish, and used by the next one.
-    pub resume: bool,
-    /// What worker processes are kept from.
-    pub confinement: Confinement,
-    /// How long a document may make no progress before its worker is ended.
-    pub document_timeout: Duration,
-    /// Documents that may crash their workers before the run gives up.
-    pub max_crashes: usize,
-    /// What worker threads may do to the process.
-    pub guards: ThreadGuards,
-    /// Files that the caller writes: they are no documents, wherever they are.
-    pub own: Vec<PathBuf>,
-}
-
-impl Default for RunOptions {
-    fn default() -> Self {
-        RunOptions {
-            mode: Mode::Threads,
-            workers: None,
-            max_reads: None,
-            read_latency: Duration::ZERO,
-            memory: MemoryLimits::default(),
-            scratch: None,
-            resume: false,
-            confinement: Confinement::Auto,
-            document_timeout: Duration::from_secs(60),
-            max_crashes: 100,
-            guards: ThreadGuards::default(),
-            own: Vec::new(),
-        }
-    }
-}
-
-/// What a run has done.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Summary {
-    /// The output directory, from the root on.
-    pub output: PathBuf,
-    /// Rows, columns, cells, tokens.
-    pub counts: Counts,
-    /// Bytes of documents.
-    pub bytes: u64,
-    /// The first documents that failed, and why. `documents.jsonl` has all of them.
-    pub failures: Vec<(String, Failure)>,
-    /// Directories that could not be read, and why.
-    pub unreadable: Vec<(PathBuf, String)>,
-    /// Entries of directories that are no documents: hidden, excluded by a glob, links, special files.
-    pub left_out: u64,
-    /// Documents that an earlier run had counted.
-    pub resumed: u64,
-    /// Workers at a time.
-    pub workers: usize,
-    /// Workers that were started, in all phases.
-    pub workers_started: u64,
-    /// Time that it took to start them.
-    pub starting: Duration,
-    /// Messages to and from workers.
-    pub messages: u64,
-    /// Bytes of rows and tables that lay in scratch files.
-    pub scratch_bytes: u64,
-    /// What kept workers from doing more than their work.
-    pub sandbox: &'static str,
-}
-
-impl Summary {
-    /// Whether every document was embedded, and every directory read.
-    pub fn is_complete(&self) -> bool {
-        self.counts.failed == 0 && self.unreadable.is_empty()
-    }
-}
 
 /// Embeds documents: reads, counts, merges, weighs and writes them. `events` is called for what happens meanwhile, by the
 /// calling thread.
@@ -174,32 +49,17 @@ pub fn run(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
 
 /// An error with its kind.
 pub(crate) fn classified(error: anyhow::Error) -> Error {
-    let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
     let error = match error.downcast::<Error>() {
         Ok(error) => return error,
         Err(error) => error,
     };
-    let kind = if let Some(fault) = error.downcast_ref::<Fault>() {
-        fault.kind.clone()
-    } else if let Some(error) = error.downcast_ref::<SettingsError>() {
-        ErrorKind::Settings(error.clone())
-    } else if let Some(error) = error.downcast_ref::<RunError>() {
-        error.kind()
-    } else if let Some(error) = error.downcast_ref::<PoolError>() {
-        error.kind()
-    } else if let Some(error) = error.downcast_ref::<CorpusError>() {
-        error.kind()
-    } else if error.chain().any(is_broken_pipe) {
-        ErrorKind::BrokenPipe
-    } else if error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full)) {
-        // What fills the output's files says so itself.
-        ErrorKind::ScratchPlace
-    } else {
-        ErrorKind::Other
-    };
-    Error::new(kind, error)
+    let of_run = error.downcast_ref().map(RunError::kind);
+    let of_pool = || error.downcast_ref().map(PoolError::kind);
+    let of_corpus = || error.downcast_ref().map(CorpusError::kind);
+    match of_run.or_else(of_pool).or_else(of_corpus) {
+        Some(kind) if error.downcast_ref::<Fault>().is_none() => Error::new(kind, error),
+        _ => error.into(),
+    }
 }
 
 /// What the phases need to know, checked.
@@ -513,15 +373,7 @@ impl Phases<'_> {
             emitted.map_err(|error| term_notices::explained(error, settings, model, &finish, documents))?;
         matrix.finish(&layout, finish.indptr(), [emitted.indices, emitted.data])?;
         write_columns(job, output, &finish, &merged)?;
-        let counts = Counts {
-            documents: rows,
-            failed: totals.failed.len() as u64,
-            columns: merged.columns,
-            nonzeros: merged.nonzeros,
-            tokens: totals.tokens,
-            unknown: totals.unknown,
-            mean_length: finish.mean_length(),
-        };
+        let counts = counts(&totals, rows, &merged, finish.mean_length());
         let manifest = ManifestFile {
             bowline: env!("CARGO_PKG_VERSION").to_owned(),
             matrix: MatrixFile::name(container).to_owned(),
@@ -549,6 +401,19 @@ impl Phases<'_> {
             },
             notices: term_notices::after_run(settings, model, &counts, &finish),
         })
+    }
+}
+
+/// What was counted.
+fn counts(totals: &Totals, rows: u64, merged: &Merged, mean_length: f64) -> Counts {
+    Counts {
+        documents: rows,
+        failed: totals.failed.len() as u64,
+        columns: merged.columns,
+        nonzeros: merged.nonzeros,
+        tokens: totals.tokens,
+        unknown: totals.unknown,
+        mean_length,
     }
 }
 

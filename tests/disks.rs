@@ -162,7 +162,7 @@ fn a_table_that_loses_its_disk_is_an_error_and_never_a_signal() {
             }
             lost += 1;
             assert_eq!(finished.status.code(), Some(1), "{context}");
-            let line = "bowline: a table in scratch was lost, since the disk is full or fails (--scratch names another directory): No space left on device (os error 28)\n";
+            let line = "bowline: a table in scratch was lost, since the disk is full or fails: No space left on device (os error 28) (--scratch names another directory)\n";
             assert_eq!(finished.stderr, line, "{context}");
             assert!(!dir.path("out").exists() && !dir.path("out.partial").exists(), "{context}");
         }

@@ -421,9 +421,8 @@ fn values_that_are_not_finite_are_not_written() {
     let hashed = "--features hashed --n-features 8";
     let unsmoothed = "--weight tfidf --no-smooth-idf";
     let (list, atire) = ("--vocabulary words", "--weight bm25 --bm25 atire");
-    let term = "1: the term `zz` has no idf, since no document of the output given by --vocabulary has it";
-    let bucket =
-        "1: a term of bucket 0 has no idf, since no document of the output given by --vocabulary has it";
+    let term = "1: the term `zz` has no idf, since no document of the earlier output has it";
+    let bucket = "1: a term of bucket 0 has no idf, since no document of the earlier output has it";
     for (options, said, option) in [
         (format!("{unsmoothed} {hashed}"), bucket, "without --no-smooth-idf"),
         (format!("{unsmoothed} {list} --dtype f64"), term, "without --no-smooth-idf"),

@@ -270,12 +270,12 @@ fn settings_that_no_command_line_gives_are_refused() {
         (
             "no pattern",
             manifest(&output, setting("text", "token_pattern", json!("("))),
-            "manifest.json: --token-pattern: ",
+            "manifest.json: token_pattern: ",
         ),
         (
             "no language",
             manifest(&output, setting("text", "stem", json!("klingon"))),
-            "manifest.json: --stem: ",
+            "manifest.json: stem: ",
         ),
         ("a negative k1", manifest(&output, setting("values", "k1", json!(-1.0))), "manifest.json: k1: "),
         ("a b above 1", manifest(&output, setting("values", "b", json!(1e300))), "manifest.json: b: "),
@@ -494,7 +494,7 @@ fn patterns_that_grow_beyond_all_bounds_are_refused() {
             "corpus",
         ]);
         let finished = finished.run().expect(2);
-        assert!(finished.line().starts_with("--token-pattern: "), "{}", finished.stderr);
+        assert!(finished.line().starts_with("manifest.json: token_pattern: "), "{}", finished.stderr);
         assert!(finished.stderr.len() < 300 && finished.took < Duration::from_secs(5), "{}", finished.stderr);
         assert_eq!(dir.entries(), ["corpus"]);
     }

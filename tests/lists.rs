@@ -257,7 +257,7 @@ fn an_empty_list_of_stop_words_is_noticed() {
     for list in ["", "\n\n", "[]", "\u{FEFF}"] {
         dir.write("list", list);
         let said = notices(&dir, &["--stop-words", "list"]);
-        assert_eq!(said, ["the list of --stop-words is empty: no word is left out"], "{list:?}");
+        assert_eq!(said, ["the list of stop words is empty: no word is left out"], "{list:?}");
         let line = refusal(&dir, &["--vocabulary", "list", "--force"]);
         assert_eq!(line, "--vocabulary list: the vocabulary is empty");
     }

@@ -315,7 +315,7 @@ fn a_scratch_disk_that_is_full_is_told() {
             .expect(1);
         let line = finished.line();
         assert!(
-            line.contains("000000 bytes are needed in disk, and ") && line.contains(" are free (--scratch "),
+            line.contains("000000 bytes are needed in disk, and ") && line.contains(" (--scratch "),
             "{line}"
         );
         assert_eq!(

@@ -295,3 +295,79 @@ impl EmbedArgs {
         MemoryLimits { run: self.memory, worker: self.worker_memory }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hints::option;
+    use crate::cli::command;
+    use crate::settings::{Base, Setting, SettingsBuilder, WeightKind};
+    use serde_json::Value;
+
+    /// The default that `--help` names for the option of a setting.
+    fn in_help(setting: Setting) -> Option<String> {
+        let command = command();
+        let embed = command.find_subcommand("embed").expect("a command");
+        let name = option(setting);
+        let argument = embed.get_arguments().find(|argument| argument.get_long() == name.strip_prefix("--"));
+        let help =
+            argument.unwrap_or_else(|| panic!("no option {name}")).get_help().expect("help").to_string();
+        let (_, default) = help.rsplit_once("[default: ")?;
+        Some(default.strip_suffix(']').expect("the end of the default").to_owned())
+    }
+
+    #[test]
+    fn defaults_in_help_are_those_that_settings_have() {
+        let built = |builder: SettingsBuilder| {
+            let settings = builder.build(Base::default()).expect("settings");
+            serde_json::to_value(settings).expect("JSON")
+        };
+        let plain = built(SettingsBuilder::default());
+        let weighted = |weight| built(SettingsBuilder { weight: Some(weight), ..SettingsBuilder::default() });
+        let hashed = built(SettingsBuilder {
+            features: Some(crate::settings::FeatureKind::Hashed),
+            ..SettingsBuilder::default()
+        });
+        let value = |settings: &Value, setting: Setting| {
+            let name = setting.name();
+            let parts = settings.as_object().expect("parts").values();
+            parts.filter_map(|part| part.get(&name)).next().expect("a setting").clone()
+        };
+        let mut compared = 0;
+        for setting in Setting::ALL {
+            let Some(said) = in_help(setting) else { continue };
+            let real = match setting {
+                Setting::NFeatures => value(&hashed, setting),
+                _ => value(&plain, setting),
+            };
+            let real = match (setting, &real) {
+                (Setting::Ngrams, sizes) => format!("{}:{}", sizes["min"], sizes["max"]),
+                (Setting::Norm | Setting::Dtype, _) => {
+                    let of = |weight| value(&weighted(weight), setting).as_str().expect("a name").to_owned();
+                    let [count, binary, tfidf, bm25] =
+                        [WeightKind::Count, WeightKind::Binary, WeightKind::Tfidf, WeightKind::Bm25].map(of);
+                    assert_eq!(count, binary);
+                    match setting {
+                        Setting::Norm => {
+                            assert_eq!(count, bm25);
+                            format!("{tfidf} for tfidf, else {count}")
+                        }
+                        _ => {
+                            assert_eq!(tfidf, bm25);
+                            format!("{count} for count and binary without a norm, else {tfidf}")
+                        }
+                    }
+                }
+                (Setting::StripAccents, Value::Null) => "keep".to_owned(),
+                (Setting::StopWords, Value::Null) => "none".to_owned(),
+                (Setting::Stem, Value::Null) => "keep words".to_owned(),
+                (Setting::MaxFeatures, Value::Null) => "all".to_owned(),
+                (Setting::MaxDocumentBytes, Value::Null) => "no limit".to_owned(),
+                (_, Value::String(name)) => name.clone(),
+                (_, other) => other.to_string(),
+            };
+            assert_eq!(said, real, "{setting:?}");
+            compared += 1;
+        }
+        assert!(compared > 15, "{compared} defaults");
+    }
+}

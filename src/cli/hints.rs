@@ -130,7 +130,7 @@ pub fn of_settings(error: &SettingsError) -> String {
 }
 
 /// The option that chooses a setting.
-fn option(setting: Setting) -> String {
+pub(super) fn option(setting: Setting) -> String {
     match setting {
         Setting::Lowercase => "--no-lowercase".to_owned(),
         Setting::AlternateSign => "--no-alternate-sign".to_owned(),

@@ -1,7 +1,7 @@
 //! `--report`: what a run took, as JSON. Times and machine-dependent figures go here, never into the output.
 
 use crate::event::{Event, Phase};
-use crate::run::Summary;
+use crate::job::Summary;
 use bowline_workers::protocol::Usage;
 use serde::Serialize;
 use std::time::Instant;

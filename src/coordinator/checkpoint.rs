@@ -5,7 +5,8 @@
 //! file still, by size and time of modification. It counts on nothing but the page cache: what a crash of the machine
 //! spoils, checksums find, and it is done again.
 
-use crate::folder::{Contents, Folder, Made};
+use crate::folder::Folder;
+use crate::output::checkpoint::{CHECKPOINT, PLAN, RUN, named, number};
 use anyhow::{Context as _, Result};
 use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
@@ -16,31 +17,11 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// The name of a run's plan.
-const PLAN: &str = "plan";
-
-/// What is in a checkpoint: the folders of runs.
-pub const CHECKPOINT: Contents = Contents(|name| number(name).map(|_| Made::Folder(RUN)));
-
-/// What is in the folder of a run: its plan and its segments.
-const RUN: Contents =
-    Contents(|name| (name == PLAN.as_bytes() || number(name).is_some()).then_some(Made::File));
-
-/// The number of a run or a segment, whose name is as [`named`] writes it.
-fn number(name: &[u8]) -> Option<u32> {
-    let number = std::str::from_utf8(name).ok()?.parse().ok()?;
-    (named(number).as_bytes() == name).then_some(number)
-}
-
-fn named(number: u32) -> OsString {
-    number.to_string().into()
-}
 
 /// The directory, and this run's folder in it.
 #[derive(Debug)]

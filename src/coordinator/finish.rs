@@ -20,6 +20,7 @@ use bowline_workers::recorder::Recorder;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -150,21 +151,8 @@ impl Finish {
             let (low, high) = (*kept.start(), *kept.end());
             return Err(RunError::AllPruned { terms: None, low, high, documents: embedded });
         }
-        let mean_length = match &job.idf {
-            IdfSource::Earlier(_, mean_length) => *mean_length,
-            _ if embedded > 0 => totals.tokens as f64 / embedded as f64,
-            _ => 0.0,
-        };
-        let idf = Table::new(if has_idf { columns } else { 0 }, store).map_err(&mapping)?;
-        let formula = match &job.idf {
-            IdfSource::None => None,
-            IdfSource::Corpus(formula) => Some(*formula),
-            IdfSource::Earlier(earlier, _) => {
-                let set = |(slot, idf): (&AtomicU64, &f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
-                idf.iter().zip(earlier).for_each(set);
-                None
-            }
-        };
+        let mean_length = mean_length(&job.idf, totals.tokens, embedded);
+        let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
         let plan = Plan {
             documents,
             condemned,
@@ -458,6 +446,33 @@ impl Finish {
             return Err(RunError::NotFinite { row, column });
         }
         Ok(work.reports)
+    }
+}
+
+/// Terms a document, on the average: of the corpus that idf is from.
+fn mean_length(idf: &IdfSource, tokens: u64, embedded: u64) -> f64 {
+    match idf {
+        IdfSource::Earlier(_, mean_length) => *mean_length,
+        _ if embedded > 0 => tokens as f64 / embedded as f64,
+        _ => 0.0,
+    }
+}
+
+/// The table of each column's idf, empty if the weight has none; and the formula that fills it, unless it is filled already.
+fn idf_table(
+    source: &IdfSource,
+    columns: usize,
+    store: &Store,
+) -> io::Result<(Table<AtomicU64>, Option<Idf>)> {
+    match source {
+        IdfSource::None => Ok((Table::new(0, store)?, None)),
+        IdfSource::Corpus(formula) => Ok((Table::new(columns, store)?, Some(*formula))),
+        IdfSource::Earlier(earlier, _) => {
+            let idf = Table::new(columns, store)?;
+            let set = |(slot, idf): (&AtomicU64, &f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
+            idf.iter().zip(earlier).for_each(set);
+            Ok((idf, None))
+        }
     }
 }
 

@@ -12,10 +12,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{CHECKPOINT, Checkpoint};
+pub use checkpoint::Checkpoint;
 pub use crew::Supervision;
 pub use finish::{Columns, Finish, FinishJob, IdfSource, Merged};
-pub use tally::{TallyJob, tally};
+pub use tally::{TallyJob, Totals, tally};
 
 use crate::error::ErrorKind;
 use crate::pool::PoolError;

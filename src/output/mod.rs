@@ -4,6 +4,7 @@
 //! Owns the files' formats and their order of writing. The rows of the matrix are written by workers, at the
 //! offsets that are laid out here.
 
+pub(crate) mod checkpoint;
 mod manifest;
 mod matrix;
 mod matrix_file;
@@ -25,13 +26,13 @@ pub use opened::{
 pub use reader::OpenOutput;
 pub use terms::{write_hash_terms, write_vocabulary};
 
-use crate::coordinator::CHECKPOINT;
 use crate::corpus::display_path;
 use crate::error::{ErrorKind, Fault};
 use crate::event::{Notice, NoticeKind};
 use crate::folder::{Contents, Folder, Made, Refusal, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
 use bowline_workers::mapped::{is_full, room};
+use checkpoint::CHECKPOINT;
 use names::FILES;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};

@@ -4,9 +4,9 @@ use super::manifest::ManifestFile;
 use super::matrix::Matrix;
 use super::names::{DOCUMENTS, VOCABULARY};
 use super::reader::OpenOutput;
-use crate::error::{ErrorKind, Fault};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::settings::name;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, bail};
 use bowline_workers::lines::{DocumentLine, TermLine};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,7 +132,11 @@ impl Output {
     ///
     /// # Errors
     /// If it is none, is damaged, or can't be read.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self::read(path)?)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
         let output = OpenOutput::open(path)?;
         let manifest = ManifestFile::read(&output).with_context(|| output.shown(None))?;
         let documents: Vec<DocumentLine> = lines(&output, DOCUMENTS)?;
@@ -207,7 +211,7 @@ impl Output {
     ///
     /// # Errors
     /// If there is no such document.
-    pub fn document(&self, wanted: &str) -> Result<DocumentView> {
+    pub fn document(&self, wanted: &str) -> Result<DocumentView, Fault> {
         let by_path = self.documents.iter().position(|document| document.path == wanted);
         let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
         let row = by_path.or_else(by_row).ok_or_else(|| {
@@ -238,9 +242,9 @@ impl Output {
     ///
     /// # Errors
     /// If there is no such term.
-    pub fn term(&self, wanted: &str, top: usize) -> Result<TermView> {
+    pub fn term(&self, wanted: &str, top: usize) -> Result<TermView, Fault> {
         if self.terms.is_empty() {
-            return Err(Fault::new(ErrorKind::Usage, "hashed features have no terms").into());
+            return Err(Fault::new(ErrorKind::Usage, "hashed features have no terms"));
         }
         let column = self.terms.iter().position(|line| line.term == wanted);
         let column = column
@@ -259,6 +263,6 @@ impl Output {
     }
 }
 
-fn lines<T: DeserializeOwned>(output: &OpenOutput, name: &str) -> Result<Vec<T>> {
+fn lines<T: DeserializeOwned>(output: &OpenOutput, name: &str) -> anyhow::Result<Vec<T>> {
     output.lines(name).with_context(|| output.shown(Some(name)))
 }

@@ -2,7 +2,7 @@
 //! tasks with the real engine, unless the test's script makes them die, stop or hang. The clock advances only while no
 //! worker makes progress.
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::recorder::Distress;
 use bowline_workers::worker::Worker;

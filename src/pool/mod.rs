@@ -1,26 +1,23 @@
-//! Where workers live: in processes or in threads. The seam between the one engine and the ways to run it.
+//! Workers as processes or as threads, behind one trait.
 //!
-//! A pool starts workers, carries tasks to them and reports back, and tells of their end. It decides nothing: who
-//! works on what, and what a death means, is the coordinator's.
+//! A pool starts workers, carries tasks to them and reports back, and reports their end. It decides nothing: which worker does
+//! what, and what a death means, is the coordinator's.
 
 #[cfg(test)]
 pub mod fake;
+mod limits;
 mod processes;
 mod sandbox;
 mod threads;
+mod worker_pool;
 
+pub use limits::limit_data;
 pub use processes::Processes;
 pub use sandbox::{Confinement, Sandbox};
 pub use threads::{ThreadGuards, Threads};
+pub use worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 
-use crate::error::ErrorKind;
-use crate::memory::{kernel_bytes, peak_memory};
-use bowline_workers::protocol::{Report, StartStep, Task};
-use bowline_workers::worker::Worker;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
-use std::io;
-use std::time::Duration;
 
 /// What workers are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -33,139 +30,4 @@ pub enum Mode {
     Threads,
     /// One worker and nothing beside it, for comparison: a thread that the program waits for.
     Inline,
-}
-
-/// A worker's number. Never used twice in a run.
-pub type WorkerId = u32;
-
-/// What a pool has to tell.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum PoolEvent {
-    /// A worker finished a task.
-    Reported(WorkerId, Report),
-    /// A worker is no more; its channel is empty.
-    Ended(WorkerId, End),
-}
-
-/// How a worker ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// By itself, with this code.
-    Exited(i32),
-    /// By this signal.
-    Signalled(i32),
-}
-
-/// Why a pool can't go on.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolError {
-    /// The system refused something.
-    #[error("{what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The system has no process or thread for a worker.
-    #[error("starting a worker")]
-    NoWorker(#[source] std::io::Error),
-    /// A worker process could not do what it does before its first task.
-    #[error("cannot start a worker: {}: {cause}", step.name())]
-    Unstarted {
-        /// What it could not do.
-        step: StartStep,
-        /// What the system says.
-        cause: std::io::Error,
-    },
-    /// The strict sandbox can't be had.
-    #[error("the strict sandbox can't be had: {what}: {cause}")]
-    Strict {
-        /// What is missing.
-        what: &'static str,
-        /// Why.
-        cause: std::io::Error,
-    },
-    /// There are too few descriptors for a single worker.
-    #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
-    TooFewFiles,
-    /// The worker can't be ended alone.
-    #[error("a worker of this mode can't be ended alone")]
-    CannotEnd,
-}
-
-impl PoolError {
-    /// What kind of error it is.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            PoolError::NoWorker(_) => ErrorKind::NoWorker,
-            PoolError::Unstarted { .. } => ErrorKind::WorkerStart,
-            PoolError::Strict { .. } => ErrorKind::Sandbox,
-            PoolError::CannotEnd => ErrorKind::Stuck,
-            PoolError::System { .. } | PoolError::TooFewFiles => ErrorKind::Other,
-        }
-    }
-}
-
-/// Workers of one kind.
-pub trait WorkerPool {
-    /// Starts `worker` under the number `id`.
-    ///
-    /// # Errors
-    /// If the system has no process, thread or channel left.
-    fn start(&mut self, id: WorkerId, worker: Worker) -> Result<(), PoolError>;
-
-    /// Sends a task. To a worker that is dying, it is lost: its end will be told.
-    fn send(&mut self, id: WorkerId, task: Task);
-
-    /// What happened, after waiting up to `patience` for it. Nothing, if nothing did.
-    ///
-    /// # Errors
-    /// If the channels themselves fail.
-    fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError>;
-
-    /// Whether somebody has stopped the worker, so that it can't move.
-    fn is_stopped(&mut self, id: WorkerId) -> bool;
-
-    /// Whether a worker that crashes stands still and the run has to end, instead of its end being told.
-    fn holds_crashed(&self) -> bool {
-        false
-    }
-
-    /// How many workers there may be at a time.
-    fn capacity(&self) -> usize {
-        usize::MAX
-    }
-
-    /// What workers are confined by.
-    fn confinement(&self) -> &'static str {
-        "none"
-    }
-
-    /// Why workers can make any system call, if they were to be kept from that.
-    fn unfiltered(&self) -> Option<&str> {
-        None
-    }
-
-    /// Ends a worker by force. Its end will be told.
-    ///
-    /// # Errors
-    /// [`PoolError::CannotEnd`] where workers share a process.
-    fn end(&mut self, id: WorkerId) -> Result<(), PoolError>;
-}
-
-/// Lets this process take `memory` bytes of private memory beyond what it holds; none: as many as there are. Shared maps
-/// don't count.
-///
-/// # Errors
-/// The system's.
-pub fn limit_data(memory: Option<u64>) -> io::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
-    let soft = memory.map_or(hard, |memory| data_held().saturating_add(memory).min(hard));
-    Ok(setrlimit(Resource::RLIMIT_DATA, soft, hard)?)
-}
-
-/// Bytes of private memory that this process holds, as `RLIMIT_DATA` counts them (proc_pid_status(5)).
-fn data_held() -> u64 {
-    kernel_bytes("/proc/self/status", "VmData:").unwrap_or_else(peak_memory)
 }

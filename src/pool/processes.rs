@@ -7,8 +7,9 @@
 
 #![expect(unsafe_code, reason = "fork, and what only a forked child may do")]
 
-use super::sandbox::Refusal;
-use super::{End, PoolError, PoolEvent, Sandbox, WorkerId, WorkerPool, limit_data};
+use super::limits::limit_data;
+use super::sandbox::{Refusal, Sandbox};
+use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::distress::forget_earlier_handler;
 use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::serve::{ProcessLink, serve};

@@ -7,7 +7,7 @@
 //! it: it keeps the worker from the memory, descriptors and environment of every process outside (`/proc/PID/mem`), which
 //! the filter can't tell from other files. In the strict form the domain allows reading beneath the corpus only.
 
-use super::PoolError;
+use super::worker_pool::PoolError;
 use bowline_workers::protocol::StartStep;
 use landlock::{
     ABI, Access as _, AccessFs, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset, RulesetAttr as _,

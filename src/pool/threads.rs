@@ -1,7 +1,7 @@
 //! A thread a worker, over the standard library's channels. Kept for the comparison with processes: same engine,
 //! same tasks, private state per worker; a crash of one is the end of all.
 
-use super::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
+use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::serve::{ThreadLink, serve};
 use bowline_workers::worker::Worker;

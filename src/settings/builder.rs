@@ -122,6 +122,38 @@ pub enum Setting {
 }
 
 impl Setting {
+    /// All settings.
+    pub const ALL: [Setting; 28] = [
+        Setting::MaxDocumentBytes,
+        Setting::Binary,
+        Setting::DecodeError,
+        Setting::Lowercase,
+        Setting::StripAccents,
+        Setting::Analyzer,
+        Setting::Ngrams,
+        Setting::Tokenizer,
+        Setting::TokenPattern,
+        Setting::StopWords,
+        Setting::Stem,
+        Setting::Features,
+        Setting::MinDf,
+        Setting::MaxDf,
+        Setting::MaxFeatures,
+        Setting::NFeatures,
+        Setting::AlternateSign,
+        Setting::HashTerms,
+        Setting::Vocabulary,
+        Setting::Weight,
+        Setting::SublinearTf,
+        Setting::SmoothIdf,
+        Setting::Bm25,
+        Setting::K1,
+        Setting::B,
+        Setting::Delta,
+        Setting::Norm,
+        Setting::Dtype,
+    ];
+
     /// Its name: that of its field, `min_df`.
     pub fn name(self) -> String {
         kinds::name(&self)
@@ -455,7 +487,7 @@ impl Settings {
             return Err(invalid(Setting::NFeatures, format!("from 1 to {MOST_FEATURES}")));
         }
         if columns.n_features.is_some() != is_hashed {
-            return Err(needs(Setting::NFeatures, Setting::Features, "hashed", ""));
+            return Err(invalid(Setting::NFeatures, "only where features are hashed".to_owned()));
         }
         let is_df = |df: Df| match df {
             Df::Documents(number) => number >= 1,

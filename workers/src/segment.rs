@@ -91,7 +91,7 @@ pub(crate) fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
     terms.extend_from_slice(term);
 }
 
-/// The term that [`push_term`] wrote at `at`; nothing if it goes beyond the end.
+/// The term that `push_term` wrote at `at`; nothing if it goes beyond the end.
 #[inline]
 pub fn term_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let rest = bytes.get(at..)?;
@@ -104,7 +104,7 @@ pub fn term_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     }
 }
 
-/// Bytes that [`push_term`] takes for a term of `length` bytes.
+/// Bytes that `push_term` takes for a term of `length` bytes.
 #[inline]
 pub fn term_size(length: usize) -> usize {
     if length < u8::MAX as usize { 1 + length } else { 5 + length }
@@ -245,7 +245,7 @@ impl<'a> Record<'a> {
         self.header.nonzeros
     }
 
-    /// Bytes of the terms that got a local id with this document, as [`push_term`] writes them.
+    /// Bytes of the terms that got a local id with this document, as `push_term` writes them.
     pub fn term_bytes(&self) -> usize {
         self.header.term_bytes as usize
     }

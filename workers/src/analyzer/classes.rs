@@ -47,11 +47,11 @@ impl Kernel {
         Self::available()[0]
     }
 
-    /// Replaces `masks` with those of `text`, whose length is a multiple of [`BLOCK`]; lowers its ASCII letters in
+    /// Replaces `masks` with those of `text`, whose length is a multiple of `BLOCK`; lowers its ASCII letters in
     /// place if `lowercase`.
     ///
     /// # Panics
-    /// If the length is no multiple of [`BLOCK`]: the caller pads.
+    /// If the length is no multiple of `BLOCK`: the caller pads.
     pub fn classify(self, text: &mut [u8], lowercase: bool, masks: &mut Masks) {
         assert!(text.len().is_multiple_of(BLOCK), "the text is padded to whole blocks");
         masks.word.clear();

@@ -142,7 +142,7 @@ impl Analyzer {
     }
 
     /// Hands the terms of a document's next piece to `sink`, in order. A document begins with a piece at offset 0 and is
-    /// cut as [`Analyzer::cuts`] allows. `bytes` are the piece; they are used as a buffer.
+    /// cut as `Analyzer::cuts` allows. `bytes` are the piece; they are used as a buffer.
     ///
     /// # Errors
     /// If the bytes are no text and the settings are strict, a pattern takes too many steps, or the piece is too long.
