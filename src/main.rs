@@ -3,7 +3,7 @@
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
 use bowline::cli::{self, Cli, Command, bench_program, embed, exit, inspect, messages, reference, signals};
-use bowline_workers::distress::NotingAllocator;
+use bowline_workers::crash::NotingAllocator;
 use std::io;
 use std::process::ExitCode;
 

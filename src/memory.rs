@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const LEXICON_BYTES: u64 = 1 << 30;
 
 /// Bytes of memory that a worker needs to work at all.
-const LEAST_WORKER_MEMORY: u64 = 32 << 20;
+const MIN_WORKER_MEMORY: u64 = 32 << 20;
 
 /// What a run may take, in bytes; `None` for what is available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,7 +40,7 @@ impl MemoryShares {
     pub fn most_workers(limits: MemoryLimits) -> usize {
         let workers = match (limits.worker, limits.run) {
             (Some(_), _) => u64::MAX,
-            (None, Some(memory)) => memory / 2 / LEAST_WORKER_MEMORY,
+            (None, Some(memory)) => memory / 2 / MIN_WORKER_MEMORY,
             (None, None) => return workers_in_memory(),
         };
         workers.max(1) as usize
@@ -56,7 +56,7 @@ impl MemoryShares {
         // The maps take one half of the addresses that each process has, and the rest of what it does the other.
         let addresses = addresses_left().map_or(u64::MAX, |left| left / 2);
         let allowed = data_left().unwrap_or(u64::MAX).min(addresses);
-        if allowed < LEAST_WORKER_MEMORY {
+        if allowed < MIN_WORKER_MEMORY {
             let left = allowed >> 20;
             let help =
                 format!("ulimit -v and ulimit -d leave {left}M of memory to a worker, which needs 32M");
@@ -67,8 +67,8 @@ impl MemoryShares {
             None => available / (workers + 1),
         });
         let worker = worker.min(allowed);
-        if worker < LEAST_WORKER_MEMORY {
-            let needed = (2 * workers * LEAST_WORKER_MEMORY) >> 20;
+        if worker < MIN_WORKER_MEMORY {
+            let needed = (2 * workers * MIN_WORKER_MEMORY) >> 20;
             return Err(match limits.worker {
                 Some(_) => Fault::new(ErrorKind::WorkerMemory, "a worker needs 32M of memory at least"),
                 None => Fault::new(
@@ -85,7 +85,7 @@ impl MemoryShares {
 
 /// How many workers there is memory for if no option says how much each may take; one at least.
 pub fn workers_in_memory() -> usize {
-    (available() / LEAST_WORKER_MEMORY).saturating_sub(1).max(1) as usize
+    (available() / MIN_WORKER_MEMORY).saturating_sub(1).max(1) as usize
 }
 
 /// Bytes that can be had without swapping, by the kernel's estimate, within the limits of this process's control groups;

@@ -3,9 +3,9 @@
 
 use crate::settings::{AnalyzerKind, Text};
 use anyhow::Result;
-use bowline_workers::analyzer::pieces::Piece;
+use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::{self, Grams, Span, TermSink, TextSettings, Tokenizer};
-use bowline_workers::lexicon::Sieve;
+use bowline_workers::lexicon::TermFilter;
 use std::time::{Duration, Instant};
 
 /// The entries of a list that no token of a run with these settings can equal.
@@ -28,18 +28,18 @@ const MAX_BY_PATTERN: usize = 10_000;
 const MAX_TIME_BY_PATTERN: Duration = Duration::from_secs(1);
 
 impl NeverEqual {
-    /// Which of `terms` can't be terms of `text` (word n-grams among them), after `sieve`.
+    /// Which of `terms` can't be terms of `text` (word n-grams among them), after `term_filter`.
     ///
     /// # Errors
     /// If the settings are wrong.
-    pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, sieve: &Sieve) -> Result<Self> {
+    pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, term_filter: &TermFilter) -> Result<Self> {
         let mut checker = Checker::new(text)?;
         let mut never = NeverEqual::default();
         let has_pattern = text.analyzer == AnalyzerKind::Word && !checker.is_default;
         let most = if has_pattern { MAX_BY_PATTERN } else { usize::MAX };
         let began = Instant::now();
         let terms = terms.take(most).take_while(|_| !has_pattern || began.elapsed() < MAX_TIME_BY_PATTERN);
-        for term in terms.filter(|term| !checker.can_be(term, sieve)) {
+        for term in terms.filter(|term| !checker.can_be(term, term_filter)) {
             never.count += 1;
             if never.first.len() < NAMED {
                 never.first.push(term.chars().take(SHOWN).collect());
@@ -107,40 +107,40 @@ impl Checker {
         })
     }
 
-    fn can_be(&mut self, term: &str, sieve: &Sieve) -> bool {
+    fn can_be(&mut self, term: &str, term_filter: &TermFilter) -> bool {
         let is_plain = |word: &str| {
             word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
         // Most lists: no need to analyze anything.
         if self.is_default && *self.sizes.start() == 1 && is_plain(term) {
-            return is_kept(term, sieve);
+            return is_kept(term, term_filter);
         }
         // A pattern may ask for what stands around a word: for spaces, or for what can't be guessed.
         let around: &[&str] = if self.looks_around { &["", " "] } else { &[""] };
-        around.iter().any(|around| self.comes_out(around, term, sieve))
-            || self.looks_around && self.settings.normalised(term) == term && is_kept(term, sieve)
+        around.iter().any(|around| self.comes_out(around, term, term_filter))
+            || self.looks_around && self.settings.normalised(term) == term && is_kept(term, term_filter)
     }
 
     /// Whether an entry comes out as it is, or can't be analyzed.
-    fn comes_out(&mut self, around: &str, term: &str, sieve: &Sieve) -> bool {
+    fn comes_out(&mut self, around: &str, term: &str, term_filter: &TermFilter) -> bool {
         self.found.0.clear();
         self.buffer.clear();
         for part in [around, term, around] {
             self.buffer.extend_from_slice(part.as_bytes());
         }
-        if self.analyzer.analyze(&mut self.buffer, Piece::WHOLE, &mut self.found).is_err() {
+        if self.analyzer.analyze(&mut self.buffer, Chunk::WHOLE, &mut self.found).is_err() {
             return true;
         }
         let found = &self.found.0;
         match self.kind {
             // Where a pattern finds words with spaces in them, the words of an n-gram can no longer be recognized.
             AnalyzerKind::Word if !self.is_default => {
-                found.len() > 1 || found.iter().any(|word| word == term && is_kept(word, sieve))
+                found.len() > 1 || found.iter().any(|word| word == term && is_kept(word, term_filter))
             }
             AnalyzerKind::Word => {
                 self.sizes.contains(&found.len())
                     && found.join(" ") == term
-                    && found.iter().all(|word| is_kept(word, sieve))
+                    && found.iter().all(|word| is_kept(word, term_filter))
             }
             AnalyzerKind::Char => self.sizes.contains(&found.len()) && found.concat() == term,
             // A short word is a term with its two spaces, however many characters are asked for.
@@ -150,6 +150,6 @@ impl Checker {
 }
 
 /// Whether a word is a term as it is: no stop word, and its own stem.
-fn is_kept(word: &str, sieve: &Sieve) -> bool {
-    sieve.sift(word.as_bytes()).is_some_and(|term| *term == *word.as_bytes())
+fn is_kept(word: &str, term_filter: &TermFilter) -> bool {
+    term_filter.filtered(word.as_bytes()).is_some_and(|term| *term == *word.as_bytes())
 }

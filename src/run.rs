@@ -22,10 +22,10 @@ use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, Wor
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
-use bowline_workers::gate::Gates;
+use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Files};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -106,12 +106,12 @@ impl<'a> Resolved<'a> {
         let tally = TallySettings {
             reading: settings.text.reading(),
             text: settings.text.analysis()?,
-            sieve: settings.text.sieve()?,
+            term_filter: settings.text.term_filter()?,
             features,
             lexicon_bytes: memory.lexicon as usize,
             worker_memory: memory.worker,
         };
-        term_notices::never_equal(settings, model, &tally.sieve)?.into_iter().for_each(&mut *notices);
+        term_notices::never_equal(settings, model, &tally.term_filter)?.into_iter().for_each(&mut *notices);
         if options.workers.is_none() && workers < cores {
             let text = format!("{workers} workers, not {cores}: there is no memory for more");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
@@ -312,7 +312,7 @@ impl Phases<'_> {
             events,
             now: &Instant::now,
             kills_for_memory: &kills_for_memory,
-            recorder: Recorder::new(workers).context("mapping the recorder")?,
+            heartbeats: Heartbeats::new(workers).context("mapping the heartbeats")?,
             hired: 0,
             starting: Duration::ZERO,
             messages: 0,
@@ -321,7 +321,7 @@ impl Phases<'_> {
             documents: corpus.documents.clone(),
             settings: resolved.tally.clone(),
             store,
-            gates: Gates::new(options.max_reads, options.read_latency)
+            read_limits: ReadLimits::new(options.max_reads, options.read_latency)
                 .context("making the permits to read")?,
             max_crashes: options.max_crashes,
         };

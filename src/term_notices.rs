@@ -11,7 +11,7 @@ use crate::settings::{Dtype, NgramSizes, Settings, StopWordList, Text, Tokenizer
 use anyhow::Result;
 use bowline_workers::analyzer::stop_words;
 use bowline_workers::documents::Documents;
-use bowline_workers::lexicon::Sieve;
+use bowline_workers::lexicon::TermFilter;
 use std::path::Path;
 
 /// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
@@ -19,7 +19,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the settings are wrong.
-pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) -> Result<Vec<Notice>> {
+pub fn never_equal(settings: &Settings, model: Option<&Model>, term_filter: &TermFilter) -> Result<Vec<Notice>> {
     let (text, mut notices) = (&settings.text, Vec::new());
     match &text.stop_words {
         Some(StopWordList::Given { words: list }) if list.is_empty() => {
@@ -27,7 +27,7 @@ pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) ->
         }
         Some(StopWordList::Given { words: list }) => {
             let list = list.iter().map(String::as_str);
-            let never = NeverEqual::among(list, &by_words(text), &Sieve::default())?;
+            let never = NeverEqual::among(list, &by_words(text), &TermFilter::default())?;
             if never.count > 0 {
                 let named = never.named();
                 notices.push(Notice::plain(format!(
@@ -58,7 +58,7 @@ pub fn never_equal(settings: &Settings, model: Option<&Model>, sieve: &Sieve) ->
     let list = model.filter(|model| model.earlier.is_none()).and_then(|model| model.vocabulary.as_ref());
     if let Some(list) = list {
         let terms = list.terms().iter().filter_map(|term| std::str::from_utf8(term).ok());
-        let never = NeverEqual::among(terms, text, sieve)?;
+        let never = NeverEqual::among(terms, text, term_filter)?;
         if never.count > 0 {
             let named = never.named();
             notices.push(Notice::plain(format!(
@@ -80,7 +80,7 @@ fn built_in_in_vain(language: &str, text: &Text) -> Result<(usize, usize)> {
     let list = stop_words::list_of(language).into_iter().flatten();
     let list: Vec<String> = list.map(|word| settings.normalised(word)).collect();
     let words = list.iter().map(String::as_str);
-    Ok((NeverEqual::among(words, &by_words(text), &Sieve::default())?.count, list.len()))
+    Ok((NeverEqual::among(words, &by_words(text), &TermFilter::default())?.count, list.len()))
 }
 
 /// Notices that the counts give rise to, a line each.

@@ -7,12 +7,12 @@ use bowline::pool::{
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
-use bowline_workers::gate::Gates;
-use bowline_workers::lexicon::Sieve;
+use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::reader::{ReadSettings, WINDOW};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -42,7 +42,7 @@ fn main() {
     }));
     let mut document = tempfile::NamedTempFile::new().expect("a file");
     document.write_all(b"one two two").expect("room for it");
-    let worker = |recorder: &Recorder| worker(document.path(), recorder);
+    let worker = |heartbeats: &Heartbeats| worker(document.path(), heartbeats);
 
     let processes =
         || Processes::new(Sandbox::new(Confinement::Off, &[]).expect("no sandbox")).expect("a pool");
@@ -62,12 +62,12 @@ fn main() {
 }
 
 /// A worker with one document, and the segment that it writes.
-fn worker(document: &std::path::Path, recorder: &Recorder) -> (Worker, Segment) {
+fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segment) {
     let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
     let settings = TallySettings {
         reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
         text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
-        sieve: Sieve::default(),
+        term_filter: TermFilter::default(),
         features: Features::Vocabulary,
         lexicon_bytes: usize::MAX,
         worker_memory: u64::MAX,
@@ -76,12 +76,12 @@ fn worker(document: &std::path::Path, recorder: &Recorder) -> (Worker, Segment) 
     documents.add_root(None, Vec::new());
     documents.add(document.as_os_str().as_bytes());
     let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
-    let (segment, pen) = (writer.segment(), recorder.pen(0));
-    let gate = Gates::default().gate(0, &pen).expect("an open gate");
-    (Worker::tallying(Tally::new(&settings, Arc::new(documents), gate, writer, pen)), segment)
+    let (segment, heartbeat) = (writer.segment(), heartbeats.heartbeat(0));
+    let gate = ReadLimits::default().gate(0, &heartbeat).expect("an open gate");
+    (Worker::tallying(Tally::new(&settings, Arc::new(documents), gate, writer, heartbeat)), segment)
 }
 
-type Starter<'a> = &'a dyn Fn(&Recorder) -> (Worker, Segment);
+type Starter<'a> = &'a dyn Fn(&Heartbeats) -> (Worker, Segment);
 
 /// The events up to, and with, the first one that `is_last` is true of.
 fn until(pool: &mut dyn WorkerPool, is_last: impl Fn(&PoolEvent) -> bool) -> Vec<PoolEvent> {
@@ -99,19 +99,19 @@ fn is_left(event: &PoolEvent) -> bool {
 
 /// Tasks, reports, deaths and ends by force.
 fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
-    let recorder = Recorder::new(1).expect("a recorder");
+    let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     assert!(pool.capacity() >= 1);
     assert!(pool.wait(SHORT).expect("no event is no error").is_empty(), "without workers nothing happens");
 
     // A task, its report, and what the worker has written.
-    let (worker, segment) = start(&recorder);
+    let (worker, segment) = start(&heartbeats);
     pool.start(1, worker).expect("a worker");
     assert!(!pool.is_stopped(1));
     pool.send(1, DOCUMENT);
     let events = until(pool, |_| true);
     assert_eq!(events, [PoolEvent::Reported(1, Report::Tallied)]);
     assert_eq!(segment.records().map(|record| record.tokens()).collect::<Vec<_>>(), [3]);
-    assert_eq!(recorder.done(), (1, 11));
+    assert_eq!(heartbeats.done(), (1, 11));
 
     // A worker that leaves has the last word. Its end may be an event, too, and its number is free of any other.
     pool.send(1, Task::Leave);
@@ -121,7 +121,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     assert!(later.iter().all(|event| *event == PoolEvent::Ended(1, End::Exited(0))), "{later:?}");
 
     // A death is an event, after all reports.
-    let (worker, segment) = start(&recorder);
+    let (worker, segment) = start(&heartbeats);
     pool.start(2, worker).expect("a worker");
     for task in [DOCUMENT, DEADLY] {
         pool.send(2, task);
@@ -134,7 +134,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     pool.send(2, DOCUMENT);
 
     // By force, where that is possible.
-    pool.start(3, start(&recorder).0).expect("a worker");
+    pool.start(3, start(&heartbeats).0).expect("a worker");
     match pool.end(3) {
         Ok(()) => {
             assert!(can_end);
@@ -147,9 +147,9 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
 
 /// The reports of one worker are in the order of its tasks; those of two workers are told apart.
 fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
-    let recorder = Recorder::new(1).expect("a recorder");
+    let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {
-        pool.start(id, start(&recorder).0).expect("a worker");
+        pool.start(id, start(&heartbeats).0).expect("a worker");
         [DOCUMENT, Task::Sort { segment: 0 }, Task::Leave].into_iter().for_each(|task| pool.send(id, task));
     }
     let mut reports = [Vec::new(), Vec::new()];
@@ -170,9 +170,9 @@ fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
 
 /// A pool that is dropped takes idle workers along, without an event and without being asked for one.
 fn dropping_ends(mut pool: impl WorkerPool, start: Starter) {
-    let recorder = Recorder::new(1).expect("a recorder");
+    let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {
-        pool.start(id, start(&recorder).0).expect("a worker");
+        pool.start(id, start(&heartbeats).0).expect("a worker");
     }
     drop(pool);
 }

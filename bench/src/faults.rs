@@ -29,7 +29,7 @@ const DELAY: Duration = Duration::from_millis(1500);
 const HIT_AFTER: Duration = Duration::from_millis(250);
 
 /// How many times as long a run may take, and is left alone, if it was not hit in its midst.
-const MOST_PATIENCE: u32 = 4;
+const MAX_PATIENCE: u32 = 4;
 
 /// No read is delayed by more.
 const LONGEST_LATENCY: Duration = Duration::from_secs(3);
@@ -196,7 +196,7 @@ fn suffer(
     let mut patience = 1;
     loop {
         let outcome = attempt(bench, contest, planted, fault, mode, patience)?;
-        if outcome.delivered != Delivered::Missed || patience >= MOST_PATIENCE {
+        if outcome.delivered != Delivered::Missed || patience >= MAX_PATIENCE {
             return Ok(outcome);
         }
         patience *= 2;

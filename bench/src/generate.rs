@@ -34,7 +34,7 @@ const MEDIAN_WORDS: f64 = 400.0;
 const SPREAD: f64 = 1.0;
 
 /// No document has more words.
-const MOST_WORDS: f64 = 200_000.0;
+const MAX_WORDS: f64 = 200_000.0;
 
 /// How one script makes words: of syllables, each a consonant and a vowel, or of ideographs.
 struct Script {
@@ -109,7 +109,7 @@ fn document(seed: u64, number: u64, text: &mut String) {
     let (Ok(ranks), Ok(lengths)) = (Zipf::new(WORDS, ZIPF), LogNormal::new(MEDIAN_WORDS.ln(), SPREAD)) else {
         return;
     };
-    let words = lengths.sample(&mut random).clamp(1.0, MOST_WORDS) as u64;
+    let words = lengths.sample(&mut random).clamp(1.0, MAX_WORDS) as u64;
     let (mut left_of_sentence, mut left_of_paragraph) = (0, 0);
     for word in 0..words {
         let is_first = left_of_sentence == 0;

@@ -8,9 +8,9 @@ use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Sp
 use crate::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use crate::team::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, bail, ensure};
-use bowline_workers::gate::{Gate, Gates};
+use bowline_workers::read_limit::{Gate, ReadLimits};
 use bowline_workers::mapped::{self, Store};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,10 +163,10 @@ pub struct Bounded {
 /// # Errors
 /// If the system has no room for them.
 pub fn at_gates(kind: Kind, workers: usize, permits: u32, each: u64, stay: Duration) -> Result<Bounded> {
-    let recorder = Recorder::new(workers).context("mapping the recorder")?;
-    let gates = Gates::new(Some(permits), Duration::ZERO).context("making permits")?;
+    let heartbeats = Heartbeats::new(workers).context("mapping the heartbeats")?;
+    let gates = ReadLimits::new(Some(permits), Duration::ZERO).context("making permits")?;
     let gates: Vec<_> = (0..workers)
-        .map(|desk| gates.gate(desk, &recorder.pen(desk)))
+        .map(|desk| gates.gate(desk, &heartbeats.heartbeat(desk)))
         .collect::<Result<_, _>>()
         .context("making permits")?;
     bounded(kind, workers, each, stay, &|number, within| {
@@ -495,17 +495,17 @@ fn deaths() -> Result<Vec<Loss>> {
 
 /// Whether a permit to read is free when its holder is dead.
 fn permit_after_death(kind: Kind) -> Result<Taken> {
-    let recorder = Recorder::new(2).context("mapping the recorder")?;
-    let gates = Gates::new(Some(1), Duration::ZERO).context("making permits")?;
+    let heartbeats = Heartbeats::new(2).context("mapping the heartbeats")?;
+    let gates = ReadLimits::new(Some(1), Duration::ZERO).context("making permits")?;
     // As with workers, only the holder has its gate open. A thread that dies drops it, a process leaves it as it is.
     die(kind, &|| {
-        let gate = gates.gate(0, &recorder.pen(0));
+        let gate = gates.gate(0, &heartbeats.heartbeat(0));
         std::mem::forget(gate.as_ref().map(Gate::enter));
         if kind == Kind::Processes {
             std::mem::forget(gate);
         }
     })?;
-    let waiter = gates.gate(1, &recorder.pen(1)).context("making a permit")?;
+    let waiter = gates.gate(1, &heartbeats.heartbeat(1)).context("making a permit")?;
     let waiting = team::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
     Ok(if team::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
 }

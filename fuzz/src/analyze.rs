@@ -8,10 +8,10 @@ use bowline_workers::analyzer::characters::Properties;
 use bowline_workers::analyzer::chars::is_space;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
-use bowline_workers::analyzer::pieces::Piece;
+use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::{Analyzer, Grams, PADDING, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::failure::Failure;
-use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
+use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::segment::{term_at, term_size};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ fn grams(terms: &[String], grams: &Grams) -> BTreeMap<String, u64> {
 fn counted<C: Counter>(mut counter: C, settings: &TextSettings, bytes: &[u8]) -> BTreeMap<String, u64> {
     counter.begin_document();
     Analyzer::new(settings)
-        .analyze(&mut bytes.to_vec(), Piece::WHOLE, &mut counter)
+        .analyze(&mut bytes.to_vec(), Chunk::WHOLE, &mut counter)
         .expect("it was analyzed before");
     let (row, Numbers::Local(ids)) = counter.finish_document() else { panic!("local ids") };
     let (mut at, mut terms) = (0, Vec::new());
@@ -153,7 +153,7 @@ pub fn run(data: &[u8]) {
     let Some((&head, bytes)) = data.split_first_chunk() else { return };
     let settings = settings(head);
     let mut found = Collected::default();
-    let analyzed = Analyzer::new(&settings).analyze(&mut bytes.to_vec(), Piece::WHOLE, &mut found);
+    let analyzed = Analyzer::new(&settings).analyze(&mut bytes.to_vec(), Chunk::WHOLE, &mut found);
     let text = match text(bytes, &settings) {
         Ok(text) => text,
         Err(failure) => return assert_eq!(analyzed, Err(failure)),
@@ -170,11 +170,11 @@ pub fn run(data: &[u8]) {
     let counts = match &settings.grams {
         Grams::Words { tokenizer, sizes } if *sizes != (1..=1) => {
             let hold_spaces = matches!(tokenizer, Tokenizer::Pattern(_));
-            let counter = Ngrams::new(sizes.clone(), hold_spaces, Sieve::default(), numbers);
+            let counter = Ngrams::new(sizes.clone(), hold_spaces, TermFilter::default(), numbers);
             counted(counter, &settings, bytes)
         }
         Grams::Words { .. } | Grams::Chars { .. } => {
-            counted(Terms::new(Sieve::default(), numbers), &settings, bytes)
+            counted(Terms::new(TermFilter::default(), numbers), &settings, bytes)
         }
         Grams::WordChars { sizes } => counted(WordChars::new(sizes.clone(), numbers), &settings, bytes),
     };

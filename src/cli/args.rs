@@ -11,7 +11,7 @@ use crate::settings::{
     AnalyzerKind, Binary, Bm25, DecodeError, Df, Dtype, FeatureKind, NgramSizes, Norm, SettingsBuilder,
     StripAccents, TokenizerKind, WeightKind,
 };
-use bowline_workers::hashing::MOST_FEATURES;
+use bowline_workers::hashing::MAX_FEATURES;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -125,7 +125,7 @@ pub struct EmbedArgs {
     pub vocabulary: Option<PathBuf>,
 
     /// Number of buckets, with --features hashed (scikit-learn: n_features) [default: 1048576]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_FEATURES as i64), help_heading = "Columns")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_FEATURES as i64), help_heading = "Columns")]
     pub n_features: Option<u32>,
 
     /// Count all terms positively, with --features hashed (scikit-learn: alternate_sign=False)

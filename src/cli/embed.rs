@@ -17,7 +17,7 @@ use crate::run::run;
 use crate::settings::{Base, Settings, SettingsBuilder, name};
 use crate::word_list;
 use anyhow::{Context as _, Result};
-use bowline_workers::distress::hold_crashed_threads;
+use bowline_workers::crash::hold_crashed_threads;
 use nix::sys::prctl::set_timerslack;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;

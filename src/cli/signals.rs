@@ -3,7 +3,7 @@
 
 use super::hints::SIGNALLED;
 use crate::cancel::Cancel;
-use bowline_workers::distress::{guard_maps, is_ignored};
+use bowline_workers::crash::{guard_maps, is_ignored};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use bowline_workers::protocol::Batch;
 /// Documents in the largest batch.
 const LARGEST: usize = 256;
 
-/// Cuts `documents` rows into batches for `workers` workers. Every row is in exactly one batch, in order.
+/// ChunkBoundary `documents` rows into batches for `workers` workers. Every row is in exactly one batch, in order.
 pub fn cut(documents: usize, workers: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut first = 0;

@@ -7,7 +7,7 @@ use super::RunError;
 use crate::event::Event;
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
-use bowline_workers::recorder::{Distress, Recorder};
+use bowline_workers::heartbeat::{Crash, Heartbeats};
 use bowline_workers::worker::Worker;
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;
@@ -97,7 +97,7 @@ pub struct Supervision<'a> {
     /// Counts the processes that the kernel has killed for want of memory.
     pub kills_for_memory: &'a dyn Fn() -> u64,
     /// Lines of the workers.
-    pub recorder: Recorder,
+    pub heartbeats: Heartbeats,
     /// Number of workers hired so far, in the whole run.
     pub hired: WorkerId,
     /// Time that was taken to start them.
@@ -317,11 +317,11 @@ impl Crew {
     /// What ended the worker at a desk.
     fn cause(&mut self, index: usize, end: End, supervision: &Supervision) -> DeathCause {
         let desk = &self.desks[index];
-        let distress = supervision.recorder.position(index).distress;
+        let crash = supervision.heartbeats.position(index).crash;
         match end {
             _ if desk.timed_out => DeathCause::TimedOut,
             End::Signalled(signal)
-                if distress == Some(Distress::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
+                if crash == Some(Crash::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
             {
                 DeathCause::OutOfMemory
             }
@@ -351,11 +351,11 @@ impl Crew {
             let (Some(worker), false, false) = (desk.worker, desk.ended, desk.in_flight.is_empty()) else {
                 continue;
             };
-            let position = supervision.recorder.position(index);
+            let position = supervision.heartbeats.position(index);
             if supervision.pool.holds_crashed()
-                && let Some(distress) = position.distress
+                && let Some(crash) = position.crash
             {
-                return Err(RunError::Crashed(distress, position.document));
+                return Err(RunError::Crashed(crash, position.document));
             }
             if position.steps != desk.steps {
                 desk.steps = position.steps;

@@ -16,7 +16,7 @@ use bowline_workers::plan::{
     Container, Files, MergedTerm, MergedTerms, Numbering, Plan, SegmentPlan, ValueSettings,
 };
 use bowline_workers::protocol::{Layout, Report, Task};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const TASK_CELLS: u64 = 128 << 10;
 
 /// How many workers may be lost in a row, without a task that was done in between.
-const MOST_ATTEMPTS: u32 = 20;
+const MAX_ATTEMPTS: u32 = 20;
 
 /// What the columns of the matrix are.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +172,7 @@ impl Finish {
             files,
             container: job.container,
         };
-        supervision.recorder.clear();
+        supervision.heartbeats.clear();
         let (vocabulary, lines, crew) = (Vocabulary::default(), Lines::default(), Crew::new(supervision));
         Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew, store: store.clone() })
     }
@@ -426,7 +426,7 @@ impl Finish {
     ) -> Result<Vec<(Task, Report)>, RunError> {
         let mut work = FinishWork {
             plan: self.plan.clone(),
-            recorder: supervision.recorder.clone(),
+            heartbeats: supervision.heartbeats.clone(),
             queue: tasks,
             reports: Vec::new(),
             attempts: 0,
@@ -503,7 +503,7 @@ fn broken(task: Task, report: Report) -> RunError {
 /// Tasks of which each may be done by any worker, and again.
 struct FinishWork {
     plan: Arc<Plan>,
-    recorder: Recorder,
+    heartbeats: Heartbeats,
     queue: VecDeque<Task>,
     reports: Vec<(Task, Report)>,
     attempts: u32,
@@ -512,7 +512,7 @@ struct FinishWork {
 
 impl Work for FinishWork {
     fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        Ok(Worker::finishing(self.plan.clone(), self.recorder.pen(desk)))
+        Ok(Worker::finishing(self.plan.clone(), self.heartbeats.heartbeat(desk)))
     }
 
     fn is_pending(&self) -> bool {
@@ -540,11 +540,11 @@ impl Work for FinishWork {
         self.store.check().map_err(RunError::LostMap)?;
         self.attempts += 1;
         match death.cause {
-            _ if self.attempts <= MOST_ATTEMPTS => {
+            _ if self.attempts <= MAX_ATTEMPTS => {
                 self.returned(tasks);
                 Ok(())
             }
-            DeathCause::Outside => Err(RunError::KilledAgain(MOST_ATTEMPTS)),
+            DeathCause::Outside => Err(RunError::KilledAgain(MAX_ATTEMPTS)),
             DeathCause::OutOfMemory => Err(RunError::NoMemoryToFinish),
             cause => Err(RunError::Broken(format!("{cause:?} while finishing"))),
         }

@@ -31,7 +31,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Cuts the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
+    /// ChunkBoundary the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
     /// segments are sorted.
     pub fn cut(plan: &Plan, wanted: usize) -> Self {
         let longest = plan.segments.iter().max_by_key(|segment| segment.sorted.len());

@@ -22,7 +22,7 @@ use crate::pool::PoolError;
 use bowline_workers::absence::Absence;
 use bowline_workers::failure::Failure;
 use bowline_workers::mapped::is_full;
-use bowline_workers::recorder::Distress;
+use bowline_workers::heartbeat::Crash;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,7 +58,7 @@ pub enum RunError {
     Stuck(Option<u64>),
     /// A worker crashed, where that is the end of all.
     #[error("{}", last_words(*.0))]
-    Crashed(Distress, Option<u64>),
+    Crashed(Crash, Option<u64>),
     /// A task failed for a reason that no retry mends.
     #[error("a worker could not go on: {0}")]
     Broken(String),
@@ -172,11 +172,11 @@ impl RunError {
 }
 
 /// What a crash that could not be survived was, as a document's cause is worded where it is.
-fn last_words(distress: Distress) -> String {
-    match distress {
-        Distress::OutOfMemory => Failure::OutOfMemory.to_string(),
-        Distress::Exit => "its worker ended the program".to_owned(),
-        Distress::Signal(signal) => Failure::Killed(signal).to_string(),
+fn last_words(crash: Crash) -> String {
+    match crash {
+        Crash::OutOfMemory => Failure::OutOfMemory.to_string(),
+        Crash::Exit => "its worker ended the program".to_owned(),
+        Crash::Signal(signal) => Failure::Killed(signal).to_string(),
     }
 }
 

@@ -10,11 +10,11 @@ use super::{RunError, batches, system};
 use crate::event::{Event, Phase};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
-use bowline_workers::gate::Gates;
+use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::segment::{Key, Record, Segment, SegmentWriter};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -24,10 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often the same document may be held by a worker that something outside kills.
-const MOST_KILLS: u32 = 20;
+const MAX_KILLS: u32 = 20;
 
 /// How many workers may die without a document in hand.
-const MOST_IDLE_DEATHS: u32 = 100;
+const MAX_IDLE_DEATHS: u32 = 100;
 
 /// What to tally, and within which limits.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ pub struct TallyJob {
     /// Where segments and tables lie.
     pub store: Store,
     /// How many reads there may be at a time.
-    pub gates: Gates,
+    pub read_limits: ReadLimits,
     /// How many documents may be condemned before the run gives up.
     pub max_crashes: usize,
 }
@@ -93,7 +93,7 @@ pub fn tally(
     let mut work = TallyWork {
         job,
         checkpoint,
-        recorder: supervision.recorder.clone(),
+        heartbeats: supervision.heartbeats.clone(),
         queue: batches.iter().flat_map(|batch| uncounted(batch, &is_counted)).collect(),
         suspects: VecDeque::new(),
         delayed: Vec::new(),
@@ -125,7 +125,7 @@ pub fn tally(
 struct TallyWork<'a> {
     job: &'a TallyJob,
     checkpoint: Option<Checkpoint>,
-    recorder: Recorder,
+    heartbeats: Heartbeats,
     queue: VecDeque<Batch>,
     /// Single documents whose worker died, to be done again alone.
     suspects: VecDeque<Batch>,
@@ -216,8 +216,8 @@ impl TallyWork<'_> {
     fn killed(&mut self, rest: Batch, row: usize, death: Death) -> Result<(), RunError> {
         let kills = self.kills.entry(row).or_default();
         *kills += 1;
-        if *kills > MOST_KILLS {
-            return Err(RunError::KilledAgain(MOST_KILLS));
+        if *kills > MAX_KILLS {
+            return Err(RunError::KilledAgain(MAX_KILLS));
         }
         let due = death.at + Duration::from_millis((1 << (*kills - 1).min(6)) - 1);
         // What is done alone is one document, and nothing comes after it.
@@ -323,10 +323,10 @@ impl Work for TallyWork<'_> {
         self.segments.iter().for_each(|segment| segment.inherit(false));
         self.segment_of_desk[desk] = self.segments.len();
         self.segments.push(writer.segment());
-        let pen = self.recorder.pen(desk);
-        let gate = self.job.gates.gate(desk, &pen).map_err(RunError::NoPermits)?;
+        let heartbeat = self.heartbeats.heartbeat(desk);
+        let read_limit = self.job.read_limits.read_limit(desk, &heartbeat).map_err(RunError::NoPermits)?;
         let documents = self.job.documents.clone();
-        Ok(Worker::tallying(Tally::new(&self.job.settings, documents, gate, writer, pen)))
+        Ok(Worker::tallying(Tally::new(&self.job.settings, documents, read_limit, writer, heartbeat)))
     }
 
     fn due(&self) -> Option<Instant> {
@@ -396,7 +396,7 @@ impl Work for TallyWork<'_> {
         self.returned(tasks);
         let Task::Tally(batch) = first else { return Ok(()) };
         let rest = Batch { start: self.uncommitted(number, &batch), ..batch };
-        let held = self.recorder.position(desk).document;
+        let held = self.heartbeats.position(desk).document;
         let held = held.and_then(|held| (rest.start..rest.end).find(|&o| row(&rest, o) as u64 == held));
         if let Some(held) = held {
             // What lies before it was committed and is spoiled.
@@ -404,7 +404,7 @@ impl Work for TallyWork<'_> {
             return self.held(Batch { start: held, ..rest }, death);
         }
         self.idle_deaths += 1;
-        if self.idle_deaths > MOST_IDLE_DEATHS {
+        if self.idle_deaths > MAX_IDLE_DEATHS {
             return Err(RunError::Broken(format!("workers die between documents ({:?})", death.cause)));
         }
         match death.alone && rest.start < rest.end {
@@ -415,7 +415,7 @@ impl Work for TallyWork<'_> {
     }
 
     fn done(&self) -> (u64, u64) {
-        let (documents, bytes) = self.recorder.done();
+        let (documents, bytes) = self.heartbeats.done();
         (self.counted.0 + documents, self.counted.1 + bytes)
     }
 }

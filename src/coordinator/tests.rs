@@ -12,13 +12,13 @@ use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
-use bowline_workers::gate::Gates;
-use bowline_workers::lexicon::Sieve;
+use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files, Norm, ValueSettings, Weight};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::reader::{ReadSettings, WINDOW};
-use bowline_workers::recorder::{Distress, Recorder};
+use bowline_workers::heartbeat::{Crash, Heartbeats};
 use bowline_workers::row;
 use bowline_workers::segment::term_at;
 use bowline_workers::tally::{Features, TallySettings};
@@ -115,7 +115,7 @@ impl Play {
             documents: Arc::new(documents),
             settings: settings(self.lexicon_bytes),
             store: Store::new(self.memory, Some(folder.path().to_owned())),
-            gates: Gates::default(),
+            read_limits: ReadLimits::default(),
             max_crashes: self.max_crashes,
         };
         let world = World::at_rest();
@@ -132,7 +132,7 @@ impl Play {
             events: &mut events,
             now: &|| world.now.get(),
             kills_for_memory: &|| world.kills_for_memory.get(),
-            recorder: Recorder::new(self.workers).expect("a recorder"),
+            heartbeats: Heartbeats::new(self.workers).expect("a heartbeats"),
             hired: 0,
             starting: Duration::ZERO,
             messages: 0,
@@ -154,7 +154,7 @@ fn settings(lexicon_bytes: usize) -> TallySettings {
     TallySettings {
         reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
         text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
-        sieve: Sieve::default(),
+        term_filter: TermFilter::default(),
         features: Features::Vocabulary,
         lexicon_bytes,
         worker_memory: u64::MAX,
@@ -239,8 +239,8 @@ fn a_death_alone_condemns_the_document_and_names_its_cause() {
     let fates = [
         (Fate::Dies(SEGV), Failure::Killed(11)),
         (Fate::Dies(End::Exited(7)), Failure::Exited(7)),
-        (Fate::Notes(Distress::OutOfMemory, End::Signalled(6)), Failure::OutOfMemory),
-        (Fate::Notes(Distress::Signal(6), End::Signalled(6)), Failure::Killed(6)),
+        (Fate::Notes(Crash::OutOfMemory, End::Signalled(6)), Failure::OutOfMemory),
+        (Fate::Notes(Crash::Signal(6), End::Signalled(6)), Failure::Killed(6)),
         (Fate::IsKilledForMemory, Failure::OutOfMemory),
         (Fate::Holds, Failure::TimedOut),
     ];
@@ -435,8 +435,8 @@ fn what_no_retry_mends_ends_the_run() {
 #[test]
 fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
     let threads = Play { is_shared: true, ..play(2) };
-    let crashed = threads.error(at(3, 1, Fate::Notes(Distress::Signal(11), SEGV)));
-    assert!(matches!(crashed, RunError::Crashed(Distress::Signal(11), Some(3))), "{crashed}");
+    let crashed = threads.error(at(3, 1, Fate::Notes(Crash::Signal(11), SEGV)));
+    assert!(matches!(crashed, RunError::Crashed(Crash::Signal(11), Some(3))), "{crashed}");
     let stuck = threads.error(at(3, ALWAYS, Fate::Holds));
     assert!(matches!(stuck, RunError::Stuck(Some(3))), "{stuck}");
 }

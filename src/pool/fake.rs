@@ -4,7 +4,7 @@
 
 use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::protocol::{Batch, Report, Task};
-use bowline_workers::recorder::Distress;
+use bowline_workers::heartbeat::Crash;
 use bowline_workers::worker::Worker;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -36,7 +36,7 @@ pub enum Fate {
     /// It dies before it has taken the document up.
     DiesIdle(End),
     /// It notes this, and dies.
-    Notes(Distress, End),
+    Notes(Crash, End),
     /// The kernel kills it for want of memory.
     IsKilledForMemory,
     /// It spoils its records where they contain this text, and dies.
@@ -125,7 +125,7 @@ impl<'a> FakePool<'a> {
         let fate = (self.script)(Moment { worker: id, task, row });
         let holds = !matches!(fate, Fate::Performs | Fate::Reports(_) | Fate::DiesIdle(_) | Fate::Waits);
         if let (Some(row), true, false) = (row, holds, *has_begun) {
-            worker.pen().begin(row);
+            worker.heartbeat().begin(row);
         }
         *has_begun = holds;
         *is_stopped = matches!(fate, Fate::Stops);
@@ -136,8 +136,8 @@ impl<'a> FakePool<'a> {
                 return Turn::Reported(report);
             }
             Fate::Dies(end) | Fate::DiesIdle(end) => return Turn::Ended(end),
-            Fate::Notes(distress, end) => {
-                worker.pen().note(distress);
+            Fate::Notes(crash, end) => {
+                worker.heartbeat().note(crash);
                 // A thread that crashes stands still.
                 return if self.is_shared { Turn::Idle } else { Turn::Ended(end) };
             }
@@ -149,7 +149,7 @@ impl<'a> FakePool<'a> {
                 worker.descriptors().into_iter().for_each(|file| spoil(file, text));
                 return Turn::Ended(end);
             }
-            Fate::Moves => worker.pen().step(),
+            Fate::Moves => worker.heartbeat().step(),
             Fate::JobStops(time) => self.world.pass(time),
             Fate::Holds | Fate::Waits | Fate::Stops => {}
         }

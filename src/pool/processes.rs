@@ -10,7 +10,7 @@
 use super::limits::limit_data;
 use super::sandbox::{Refusal, Sandbox};
 use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
-use bowline_workers::distress::forget_earlier_handler;
+use bowline_workers::crash::forget_earlier_handler;
 use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::serve::{ProcessLink, serve};
 use bowline_workers::worker::Worker;
@@ -109,7 +109,7 @@ impl Processes {
 }
 
 /// How often a first process may be stopped or killed from outside.
-const MOST_TRIES: usize = 20;
+const MAX_TRIES: usize = 20;
 
 /// Has a first process enter the sandbox, and returns what was refused. Only a try shows what a container forbids. If no try
 /// is left alone, nothing is known to be refused: the workers themselves report it then.
@@ -117,7 +117,7 @@ fn try_out(sandbox: &mut Sandbox) -> Result<Result<(), Refusal>, PoolError> {
     if sandbox.is_open() {
         return Ok(Ok(()));
     }
-    for _ in 0..MOST_TRIES {
+    for _ in 0..MAX_TRIES {
         if let Some(tried) = try_once(sandbox)? {
             return Ok(tried);
         }

@@ -6,7 +6,7 @@ use super::{
     Settings, StopWordList, StripAccents, Text, TokenizerKind, Values, WeightKind, kinds,
 };
 use bowline_workers::analyzer::pattern::TokenPattern;
-use bowline_workers::hashing::MOST_FEATURES;
+use bowline_workers::hashing::MAX_FEATURES;
 use serde::Serialize;
 use std::fmt;
 
@@ -474,7 +474,7 @@ impl Settings {
     pub fn check(&self) -> Result<()> {
         self.check_numbers()?;
         self.text.analysis()?;
-        self.text.sieve().map(drop)
+        self.text.term_filter().map(drop)
     }
 
     fn check_numbers(&self) -> Result<()> {
@@ -482,9 +482,9 @@ impl Settings {
         let invalid = |setting, what: String| SettingsError::Invalid(setting, what);
         text.ngrams.checked().map_err(|error| invalid(Setting::Ngrams, error))?;
         let is_hashed = columns.features == FeatureKind::Hashed;
-        let is_count = |count: u32| (1..=MOST_FEATURES).contains(&count);
+        let is_count = |count: u32| (1..=MAX_FEATURES).contains(&count);
         if !columns.n_features.is_none_or(is_count) {
-            return Err(invalid(Setting::NFeatures, format!("from 1 to {MOST_FEATURES}")));
+            return Err(invalid(Setting::NFeatures, format!("from 1 to {MAX_FEATURES}")));
         }
         if columns.n_features.is_some() != is_hashed {
             return Err(invalid(Setting::NFeatures, "only where features are hashed".to_owned()));

@@ -19,7 +19,7 @@ use bowline_workers::analyzer::stop_words::StopWords;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
-use bowline_workers::lexicon::Sieve;
+use bowline_workers::lexicon::TermFilter;
 use bowline_workers::plan::{Bm25Tf, ValueSettings, Weight};
 use bowline_workers::reader::{ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,7 @@ impl Text {
     ///
     /// # Errors
     /// A language without a stemmer or a list of stop words.
-    pub fn sieve(&self) -> Result<Sieve, SettingsError> {
+    pub fn term_filter(&self) -> Result<TermFilter, SettingsError> {
         let stop_words = match &self.stop_words {
             None => None,
             Some(StopWordList::Language(language)) => {
@@ -184,7 +184,7 @@ impl Text {
         };
         let stemmer = self.stem.as_deref().map(Stemmer::new).transpose();
         let stemmer = stemmer.map_err(invalid(Setting::Stem))?;
-        Ok(Sieve { stop_words: stop_words.map(Arc::new), stemmer: stemmer.map(Arc::new) })
+        Ok(TermFilter { stop_words: stop_words.map(Arc::new), stemmer: stemmer.map(Arc::new) })
     }
 }
 
@@ -255,7 +255,7 @@ fn invalid<E: std::fmt::Display>(setting: Setting) -> impl Fn(E) -> SettingsErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bowline_workers::analyzer::pieces::Piece;
+    use bowline_workers::analyzer::chunks::Chunk;
     use bowline_workers::analyzer::{Analyzer, Span, TermSink, stop_words};
 
     /// The terms of a text.
@@ -289,15 +289,15 @@ mod tests {
                 stop_words::languages().flat_map(|language| accents.map(|accents| (language, accents)))
             {
                 let text = text(language, tokenizer, accents);
-                let (settings, sieve) = (text.analysis().unwrap(), text.sieve().unwrap());
+                let (settings, term_filter) = (text.analysis().unwrap(), text.term_filter().unwrap());
                 let mut analyzer = Analyzer::new(&settings);
                 let mut dropped = 0;
                 for word in stop_words::list_of(language).unwrap() {
                     let mut found = Found::default();
-                    analyzer.analyze(&mut word.as_bytes().to_vec(), Piece::WHOLE, &mut found).unwrap();
+                    analyzer.analyze(&mut word.as_bytes().to_vec(), Chunk::WHOLE, &mut found).unwrap();
                     // A word that is broken up, or of which only a part is a token, can't be dropped.
                     if found.0 == [settings.normalised(word).into_bytes()] {
-                        let kept = sieve.sift(&found.0[0]);
+                        let kept = term_filter.filtered(&found.0[0]);
                         assert_eq!(kept, None, "{language} {tokenizer:?} {accents:?} {word}");
                         dropped += 1;
                     }

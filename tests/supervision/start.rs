@@ -143,7 +143,7 @@ fn calls_that_are_forbidden_are_done_without_or_named() {
     }
     let memory = any(libc::SYS_memfd_create);
     let run = dir.embed_to("refused", &[]).refusing(&[memory], Errno::ENOSYS).run().expect(1);
-    assert_eq!(run.line(), "mapping the recorder: memfd_create: Function not implemented");
+    assert_eq!(run.line(), "mapping the heartbeats: memfd_create: Function not implemented");
     let pairs = any(libc::SYS_socketpair);
     let run = dir.embed_to("refused", &[]).refusing(&[pairs], Errno::EPERM).run().expect(1);
     assert!(run.line().starts_with("opening a "), "{}", run.line());

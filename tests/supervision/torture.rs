@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const TIMEOUT: &str = "2";
 
 /// Workers that are killed in one run, at most: a document may be held by twenty that are.
-const MOST_KILLS: u64 = 15;
+const MAX_KILLS: u64 = 15;
 
 /// Ways to count, each of them another path through the program.
 const WAYS: [&[&str]; 10] = [
@@ -302,7 +302,7 @@ fn disturb(run: &mut Running, random: &mut Random, interruptions: &mut usize, de
         let open = processes::descriptors(run.pid());
         assert!(open < 40 + 4 * 13, "the coordinator has {open} descriptors");
         match random.below(20) {
-            0..12 if kills < MOST_KILLS => {
+            0..12 if kills < MAX_KILLS => {
                 if let Some(worker) = random.pick(&workers) {
                     let is_killed = u64::from(kill(worker, Signal::SIGKILL).is_ok());
                     kills += is_killed;

@@ -5,13 +5,13 @@
 
 use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
-use bowline_workers::analyzer::pieces::Piece;
+use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
-use bowline_workers::gate::Gate;
+use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::hashing::{Buckets, murmur3};
-use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, Sieve, Terms, WordChars};
+use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
     Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan,
@@ -19,7 +19,7 @@ use bowline_workers::plan::{
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
 use bowline_workers::reader::{ReadSettings, WINDOW};
-use bowline_workers::recorder::Recorder;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes of the corpus that are used.
-const MOST_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 
 fn main() {
     let (documents, bytes) = (corpus().len(), total());
@@ -64,7 +64,7 @@ fn files() -> &'static (Vec<PathBuf>, Vec<Vec<u8>>) {
                 bytes += text.len();
                 documents.push(text);
                 paths.push(path);
-                if bytes > MOST_BYTES {
+                if bytes > MAX_BYTES {
                     break;
                 }
             }
@@ -140,7 +140,7 @@ fn rows<C: Counter>(bencher: Bencher, settings: &TextSettings, counter: impl Fn(
             buffer.clear();
             buffer.extend_from_slice(document);
             counter.begin_document();
-            analyzer.analyze(&mut buffer, Piece::WHOLE, &mut counter).expect("it is UTF-8");
+            analyzer.analyze(&mut buffer, Chunk::WHOLE, &mut counter).expect("it is UTF-8");
             let (row, numbers) = counter.finish_document();
             cells += row.postings().len();
             if let Numbers::Local(ids) = numbers {
@@ -161,17 +161,17 @@ fn buckets() -> Numbers {
 
 #[divan::bench]
 fn rows_of_words(bencher: Bencher) {
-    rows(bencher, &words(1..=1), || Terms::new(Sieve::default(), local()));
+    rows(bencher, &words(1..=1), || Terms::new(TermFilter::default(), local()));
 }
 
 #[divan::bench]
 fn rows_of_hashed_words(bencher: Bencher) {
-    rows(bencher, &words(1..=1), || Terms::new(Sieve::default(), buckets()));
+    rows(bencher, &words(1..=1), || Terms::new(TermFilter::default(), buckets()));
 }
 
 #[divan::bench]
 fn rows_of_ngrams_1_2(bencher: Bencher) {
-    rows(bencher, &words(1..=2), || Ngrams::new(1..=2, false, Sieve::default(), local()));
+    rows(bencher, &words(1..=2), || Ngrams::new(1..=2, false, TermFilter::default(), local()));
 }
 
 #[divan::bench]
@@ -181,7 +181,7 @@ fn rows_of_char_wb_3_5(bencher: Bencher) {
 
 #[divan::bench]
 fn rows_of_char_3_3(bencher: Bencher) {
-    rows(bencher, &settings(Grams::Chars { sizes: 3..=3 }), || Terms::new(Sieve::default(), local()));
+    rows(bencher, &settings(Grams::Chars { sizes: 3..=3 }), || Terms::new(TermFilter::default(), local()));
 }
 
 #[divan::bench]
@@ -207,17 +207,17 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let settings = TallySettings {
             reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window: WINDOW },
             text: words(1..=1),
-            sieve: Sieve::default(),
+            term_filter: TermFilter::default(),
             features: Features::Vocabulary,
             lexicon_bytes: usize::MAX,
             worker_memory: u64::MAX,
         };
-        let recorder = Recorder::new(SEGMENTS).expect("a recorder");
+        let heartbeats = Heartbeats::new(SEGMENTS).expect("a heartbeats");
         let rows = documents.len();
         let tallied = |part: usize| {
             let writer = SegmentWriter::new(1 << 30, &Store::unlimited()).expect("a segment");
             let segment = writer.segment();
-            let tally = Tally::new(&settings, documents.clone(), Gate::default(), writer, recorder.pen(part));
+            let tally = Tally::new(&settings, documents.clone(), ReadLimit::default(), writer, heartbeats.heartbeat(part));
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
             let end = (last - first) as u32;
             let batch = Batch { id: part as u32, first_row: first as u64, start: 0, end };
@@ -280,7 +280,7 @@ fn counts() -> Arc<Plan> {
 
 /// A worker of the second generation.
 fn finisher(plan: &Arc<Plan>) -> Worker {
-    Worker::finishing(plan.clone(), Recorder::new(1).expect("a recorder").pen(0))
+    Worker::finishing(plan.clone(), Heartbeats::new(1).expect("a heartbeats").heartbeat(0))
 }
 
 fn sort_all(worker: &mut Worker) {

@@ -1,10 +1,10 @@
 //! Why a document that was read has no term: a hint for the user whose corpus has none at all.
 //!
-//! Only documents without a term are looked at twice, and only if they were read in one piece, so it costs next to nothing.
+//! Only documents without a term are looked at twice, and only if they were read in one chunk, so it costs next to nothing.
 
-use crate::analyzer::pieces::Piece;
+use crate::analyzer::chunks::Chunk;
 use crate::analyzer::{Analyzer, Grams, Span, TermSink, Tokenizer};
-use crate::lexicon::Sieve;
+use crate::lexicon::TermFilter;
 
 /// Why a document has no term.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,7 +45,7 @@ impl Absence {
     }
 
     /// Why `text` has no term. It is the text of a whole document, as `analyzer` has left it, and is used as a buffer again.
-    pub(crate) fn of(text: &mut Vec<u8>, analyzer: &mut Analyzer, sieve: &Sieve) -> Self {
+    pub(crate) fn of(text: &mut Vec<u8>, analyzer: &mut Analyzer, term_filter: &TermFilter) -> Self {
         let shown = String::from_utf8_lossy(text);
         if shown.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
             return Absence::Empty;
@@ -53,9 +53,9 @@ impl Absence {
         let Grams::Words { tokenizer, .. } = analyzer.grams() else { return Absence::FewerThanNgram };
         let has_pattern = matches!(tokenizer, Tokenizer::Pattern(_));
         let has_character = shown.chars().any(char::is_alphanumeric);
-        let mut words = Words { sieve, all: 0, kept: 0 };
+        let mut words = Words { term_filter, all: 0, kept: 0 };
         // It was analyzed before: what fails now has not failed then.
-        let _ = analyzer.analyze(text, Piece::WHOLE, &mut words);
+        let _ = analyzer.analyze(text, Chunk::WHOLE, &mut words);
         match words {
             Words { all: 0, .. } if has_pattern => Absence::NoMatch,
             Words { all: 0, .. } if has_character => Absence::ShortWords,
@@ -68,7 +68,7 @@ impl Absence {
 
 /// Counts words, and those that are no stop words.
 struct Words<'a> {
-    sieve: &'a Sieve,
+    term_filter: &'a TermFilter,
     all: u64,
     kept: u64,
 }
@@ -77,7 +77,7 @@ impl TermSink for Words<'_> {
     fn terms(&mut self, text: &[u8], spans: &[Span]) {
         for &[start, end] in spans {
             self.all += 1;
-            self.kept += self.sieve.sift(&text[start as usize..end as usize]).is_some() as u64;
+            self.kept += self.term_filter.filtered(&text[start as usize..end as usize]).is_some() as u64;
         }
     }
 }
@@ -100,7 +100,7 @@ mod tests {
             grams,
         };
         let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
-        let sieve = Sieve { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };
+        let term_filter = TermFilter { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };
         let pattern = Tokenizer::Pattern(Arc::new(TokenPattern::new("x+").unwrap()));
         for (text, settings, absence) in [
             (" \n\t", words(Tokenizer::Words, 1..=1), Absence::Empty),
@@ -114,7 +114,7 @@ mod tests {
             let mut analyzer = Analyzer::new(&settings);
             // As often as there are such documents: one leaves nothing for the next.
             for _ in 0..3 {
-                assert_eq!(Absence::of(&mut text.into(), &mut analyzer, &sieve), absence, "{text:?}");
+                assert_eq!(Absence::of(&mut text.into(), &mut analyzer, &term_filter), absence, "{text:?}");
             }
             assert_eq!(Absence::decode(absence.encode()), Some(absence));
         }

@@ -68,7 +68,7 @@ pub enum Failure {
     OutOfMemory,
     /// The token pattern went back and forth too often on it.
     TooManySteps,
-    /// More than 2 GiB of it can't be cut, and so not be read a piece at a time.
+    /// More than 2 GiB of it can't be cut, and so not be read a chunk at a time.
     Unbroken,
 }
 

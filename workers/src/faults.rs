@@ -86,7 +86,7 @@ fn scribble() {
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
-        // The recorder takes a page, and a segment more, unless memory is next to none.
+        // The heartbeats takes a page, and a segment more, unless memory is next to none.
         if end - start == 1 << 12 {
             pages += 1;
         } else {

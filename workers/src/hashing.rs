@@ -2,12 +2,12 @@
 //! `MurmurHash3.cpp`), as scikit-learn's `FeatureHasher` takes them.
 
 /// The most buckets there can be, as in scikit-learn: a bucket and its sign fit in 32 bits, with numbers to spare.
-pub const MOST_FEATURES: u32 = i32::MAX as u32 - 1;
+pub const MAX_FEATURES: u32 = i32::MAX as u32 - 1;
 
 /// How terms fall into buckets.
 #[derive(Clone, Copy, Debug)]
 pub struct Buckets {
-    /// Number of columns, from 1 to [`MOST_FEATURES`].
+    /// Number of columns, from 1 to [`MAX_FEATURES`].
     pub n_features: u32,
     /// Whether half of the terms count negatively, so that collisions cancel out on the average.
     pub alternate_sign: bool,

@@ -12,7 +12,7 @@
 //!
 //! A reservation is not enough where a file system writes changed blocks elsewhere (btrfs, zfs, bcachefs), where a disk
 //! fails, or where the system commits no more memory: the kernel raises SIGBUS then. For that, every map is registered
-//! (`ranges`), and the handler (`distress::guard_maps`) notes the loss in a word that all processes share. A worker ends
+//! (`ranges`), and the handler (`crash::guard_maps`) notes the loss in a word that all processes share. A worker ends
 //! with the signal, or stands still. In the coordinator a map of zeroes takes the place of the lost one, so that it goes
 //! on to the next [`Store::check`], which returns the error. Nothing is checked where tables are read and written.
 
@@ -37,10 +37,10 @@ use std::sync::{Arc, OnceLock};
 /// Where maps lie: in memory up to a budget, in unnamed files of a scratch directory beyond it. Clones share the
 /// budget. Only the coordinator makes maps.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Shelves>);
+pub struct Store(Arc<Budget>);
 
 #[derive(Debug)]
-struct Shelves {
+struct Budget {
     /// Bytes of memory that are not given out.
     memory: AtomicU64,
     /// Bytes of addresses that no log in a file has; `u64::MAX` where there is no limit.
@@ -71,7 +71,7 @@ impl Store {
     /// The same, where logs in files may take `addresses` bytes of this process's addresses in all (`ulimit -v`).
     pub fn bounded(memory: u64, scratch: Option<PathBuf>, addresses: u64) -> Self {
         let [memory, addresses, on_disk] = [memory, addresses, 0].map(AtomicU64::new);
-        Store(Arc::new(Shelves { memory, addresses, scratch, on_disk, losses: OnceLock::new() }))
+        Store(Arc::new(Budget { memory, addresses, scratch, on_disk, losses: OnceLock::new() }))
     }
 
     /// Returns an error if a map of this store was lost: then no value that was read from its maps may be used.
@@ -819,7 +819,7 @@ mod tests {
 
     #[test]
     fn a_map_that_loses_its_file_is_an_error_of_its_store() {
-        crate::distress::guard_maps().unwrap();
+        crate::crash::guard_maps().unwrap();
         for lost in [kind::TABLE, kind::LOG, kind::MEMORY] {
             let [store, other] = [0, 1].map(|_| Store::new(0, Some(PathBuf::from("/scratch"))));
             let (file, map) = map_of_file();
@@ -847,7 +847,7 @@ mod tests {
     #[test]
     #[ignore = "ends the process: the test below runs it"]
     fn ends_by_a_map_that_is_not_registered() {
-        crate::distress::guard_maps().unwrap();
+        crate::crash::guard_maps().unwrap();
         let (file, map) = map_of_file();
         file.set_len(0).unwrap();
         // SAFETY: the address is within the map. The process does not survive it.

@@ -1,13 +1,13 @@
-//! Documents read: a small one at once, a larger one through a window, a piece after the other, so that it need not fit
+//! Documents read: a small one at once, a larger one through a window, a chunk after the other, so that it need not fit
 //! in memory.
 //!
 //! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
 
 use crate::analyzer::decode::{byte_order_mark, with_nul};
-use crate::analyzer::pieces::{Cuts, LONGEST, Piece};
+use crate::analyzer::chunks::{ChunkBoundary, LONGEST, Chunk};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
-use crate::gate::Gate;
+use crate::read_limit::ReadLimit;
 use crate::opener::Opener;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
@@ -22,7 +22,7 @@ pub struct ReadSettings {
     pub max_bytes: u64,
     /// Whether a file with a NUL in its first 8 KiB is text all the same.
     pub embed_binary: bool,
-    /// A larger file is read in pieces of about this size: [`WINDOW`], but in tests.
+    /// A larger file is read in chunks of about this size: [`WINDOW`], but in tests.
     pub window: usize,
 }
 
@@ -47,8 +47,8 @@ const AT_ONCE: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Reader {
     settings: ReadSettings,
-    cuts: Cuts,
-    gate: Gate,
+    chunk_boundary: ChunkBoundary,
+    read_limit: ReadLimit,
     opener: Opener,
     /// Opens the documents that are fetched ahead, which may lie in other folders.
     ahead: Opener,
@@ -63,17 +63,17 @@ const AHEAD: usize = 8;
 const EAGER: u32 = 64;
 
 impl Reader {
-    /// A reader of files that `settings` let through, which are cut at `cuts`; each read goes through `gate`.
-    pub(crate) fn new(settings: ReadSettings, cuts: Cuts, gate: Gate) -> Self {
-        Reader { settings, cuts, gate, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
+    /// A reader of files that `settings` let through, which are cut at `chunk_boundary`; each read goes through `read_limit`.
+    pub(crate) fn new(settings: ReadSettings, chunk_boundary: ChunkBoundary, read_limit: ReadLimit) -> Self {
+        Reader { settings, chunk_boundary, read_limit, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
     }
 
-    /// The open file that its gate needs, if it does.
+    /// The open file that its read_limit needs, if it does.
     pub(crate) fn gate_file(&self) -> Option<&File> {
-        self.gate.file()
+        self.read_limit.file()
     }
 
-    /// Opens document `row` and replaces `text` with its first piece. Nothing but a regular file is ever read from.
+    /// Opens document `row` and replaces `text` with its first chunk. Nothing but a regular file is ever read from.
     ///
     /// # Errors
     /// Why the document can't be read or is no text, and what was known of its file by then.
@@ -86,11 +86,11 @@ impl Reader {
         if text.capacity() > KEPT_BUFFER {
             *text = Vec::new();
         }
-        let permit = self.gate.enter().map_err(|errno| (Source::default(), errno.into()))?;
+        let permit = self.read_limit.enter().map_err(|errno| (Source::default(), errno.into()))?;
         let began = Instant::now();
-        let reading = open(&mut self.opener, documents, row, self.settings, self.cuts, text);
+        let reading = open(&mut self.opener, documents, row, self.settings, self.chunk_boundary, text);
         drop(permit);
-        if self.gate.is_bounded() {
+        if self.read_limit.is_bounded() {
             return reading;
         }
         // From memory it takes a few microseconds, and a quarter of one for each KiB.
@@ -104,24 +104,24 @@ impl Reader {
         reading
     }
 
-    /// Replaces `text` with the next piece of a document; there must be one. It is as long as the window, or longer if it
+    /// Replaces `text` with the next chunk of a document; there must be one. It is as long as the window, or longer if it
     /// can't be cut there.
     ///
     /// # Errors
     /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
     pub(crate) fn next(&self, reading: &mut Reading, text: &mut Vec<u8>) -> Result<(), Failure> {
-        let _permit = self.gate.enter()?;
+        let _permit = self.read_limit.enter()?;
         reading.next(text)
     }
 }
 
-/// Opens document `row` and reads its first piece.
+/// Opens document `row` and reads its first chunk.
 fn open(
     opener: &mut Opener,
     documents: &Documents,
     row: usize,
     settings: ReadSettings,
-    cuts: Cuts,
+    chunk_boundary: ChunkBoundary,
     text: &mut Vec<u8>,
 ) -> Result<Reading, (Source, Failure)> {
     let unknown = |errno: Errno| (Source::default(), errno.into());
@@ -134,14 +134,14 @@ fn open(
     if source.bytes > settings.max_bytes {
         return Err((source, Failure::TooLarge(source.bytes)));
     }
-    let window = if cuts == Cuts::Nowhere { LONGEST } else { settings.window };
+    let window = if chunk_boundary == ChunkBoundary::Nowhere { LONGEST } else { settings.window };
     let size = if stat.st_blocks == 0 { Size::Claimed } else { Size::True };
     let mut reading = Reading {
         source,
-        piece: Piece::WHOLE,
+        chunk: Chunk::WHOLE,
         file,
         settings: ReadSettings { window, ..settings },
-        cuts,
+        chunk_boundary,
         stated: source,
         size,
         taken: 0,
@@ -170,11 +170,11 @@ enum Size {
 pub(crate) struct Reading {
     /// What was known of its file when it was opened; if its size is made up, with the bytes read so far for it.
     pub(crate) source: Source,
-    /// The piece at hand.
-    pub(crate) piece: Piece,
+    /// The chunk at hand.
+    pub(crate) chunk: Chunk,
     file: File,
     settings: ReadSettings,
-    cuts: Cuts,
+    chunk_boundary: ChunkBoundary,
     /// What the system says of the file.
     stated: Source,
     size: Size,
@@ -182,7 +182,7 @@ pub(crate) struct Reading {
     taken: u64,
     /// Whether those are all.
     has_ended: bool,
-    /// Those of them behind the piece at hand, with which the next one begins.
+    /// Those of them behind the chunk at hand, with which the next one begins.
     rest: Vec<u8>,
 }
 
@@ -192,7 +192,7 @@ impl Reading {
         self.size != Size::MadeUp
     }
 
-    /// As [`Reader::next`], without its gate.
+    /// As [`Reader::next`], without its read_limit.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
         let mut is_beginning = self.taken == 0;
         let offset = self.taken - self.rest.len() as u64;
@@ -204,12 +204,12 @@ impl Reading {
                 self.check_beginning(&text[..filled])?;
                 is_beginning = false;
             }
-            let cut = if self.has_ended { Some(filled) } else { self.cuts.last(&text[..filled]) };
+            let cut = if self.has_ended { Some(filled) } else { self.chunk_boundary.last(&text[..filled]) };
             if let Some(cut) = cut {
                 self.rest.clear();
                 self.rest.extend_from_slice(&text[cut..filled]);
                 text.truncate(cut);
-                self.piece = Piece { offset, is_last: self.has_ended };
+                self.chunk = Chunk { offset, is_last: self.has_ended };
                 return Ok(());
             }
             if room == LONGEST {
@@ -350,30 +350,30 @@ mod tests {
         let mut documents = Documents::new();
         documents.add_root(None, Vec::new());
         documents.add(file.path().as_os_str().as_bytes());
-        Reader::new(settings, Cuts::BehindSpaces, Gate::default()).begin(&documents, 0, text)
+        Reader::new(settings, ChunkBoundary::BehindSpaces, ReadLimit::default()).begin(&documents, 0, text)
     }
 
-    /// The pieces of a file, from what was left in the buffer on.
-    fn pieces(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    /// The chunks of a file, from what was left in the buffer on.
+    fn chunks(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let mut text = b"what was there before".to_vec();
         let mut reading = begin(&file(content), SETTINGS, &mut text).expect("it can be read");
-        let mut pieces = vec![(reading.piece.offset, text.clone())];
-        while !reading.piece.is_last {
+        let mut chunks = vec![(reading.chunk.offset, text.clone())];
+        while !reading.chunk.is_last {
             reading.next(&mut text).expect("more of it");
-            pieces.push((reading.piece.offset, text.clone()));
+            chunks.push((reading.chunk.offset, text.clone()));
         }
-        pieces
+        chunks
     }
 
     #[test]
     fn pieces_are_as_long_as_the_window_or_end_where_they_can() {
         let expect = |text: &[u8], lengths: &[usize]| {
-            let pieces = pieces(text);
-            assert_eq!(pieces.iter().map(|(_, piece)| piece.len()).collect::<Vec<_>>(), lengths, "{text:?}");
+            let chunks = chunks(text);
+            assert_eq!(chunks.iter().map(|(_, chunk)| chunk.len()).collect::<Vec<_>>(), lengths, "{text:?}");
             let mut end = 0;
-            for (offset, piece) in &pieces {
-                assert_eq!((*offset, &text[end..][..piece.len()]), (end as u64, piece.as_slice()));
-                end += piece.len();
+            for (offset, chunk) in &chunks {
+                assert_eq!((*offset, &text[end..][..chunk.len()]), (end as u64, chunk.as_slice()));
+                end += chunk.len();
             }
             assert_eq!(end, text.len());
         };
@@ -394,7 +394,7 @@ mod tests {
         documents.add_root(None, Vec::new());
         documents.add(b"/no/such/file");
         documents.add(b"/dev/null");
-        let mut reader = Reader::new(SETTINGS, Cuts::BehindSpaces, Gate::default());
+        let mut reader = Reader::new(SETTINGS, ChunkBoundary::BehindSpaces, ReadLimit::default());
         let mut failure = |row| reader.begin(&documents, row, &mut Vec::new()).err();
         assert_eq!(failure(0), Some((Source::default(), Failure::Vanished)));
         assert_eq!(failure(1), Some((Source::default(), Failure::NotAFile)));
@@ -405,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_file_whose_size_is_made_up_is_read_to_its_end() {
-        // Sizes of 0 and 4096; one that gives all to its first read; one of many pieces.
+        // Sizes of 0 and 4096; one that gives all to its first read; one of many chunks.
         let paths = [
             "/proc/version",
             "/sys/kernel/mm/transparent_hugepage/enabled",
@@ -420,13 +420,13 @@ mod tests {
                 documents.add_root(None, Vec::new());
                 documents.add(path.as_bytes());
                 let settings = ReadSettings { window, ..SETTINGS };
-                let mut reader = Reader::new(settings, Cuts::BehindSpaces, Gate::default());
+                let mut reader = Reader::new(settings, ChunkBoundary::BehindSpaces, ReadLimit::default());
                 let mut text = b"what was there before".to_vec();
                 let mut reading = reader.begin(&documents, 0, &mut text).expect("it can be read");
                 let mut whole = text.clone();
-                while !reading.piece.is_last {
+                while !reading.chunk.is_last {
                     reader.next(&mut reading, &mut text).expect("more of it");
-                    assert_eq!(reading.piece.offset, whole.len() as u64, "{path}");
+                    assert_eq!(reading.chunk.offset, whole.len() as u64, "{path}");
                     whole.extend_from_slice(&text);
                 }
                 assert!(whole == expected, "{path} by {window}");
@@ -436,7 +436,7 @@ mod tests {
                     "{path}"
                 );
                 let little = ReadSettings { max_bytes: expected.len() as u64 - 1, ..settings };
-                let mut reader = Reader::new(little, Cuts::Nowhere, Gate::default());
+                let mut reader = Reader::new(little, ChunkBoundary::Nowhere, ReadLimit::default());
                 let failure =
                     reader.begin(&documents, 0, &mut text).map(|_| ()).expect_err("larger than it may be").1;
                 let is_refused =
@@ -480,7 +480,7 @@ mod tests {
             change(&mut file);
             assert_eq!(reading.next(&mut text), Err(Failure::Changed), "{what}");
             let anew = begin(&file, SETTINGS, &mut text).expect("it can be read again");
-            assert_eq!(anew.piece.offset, 0);
+            assert_eq!(anew.chunk.offset, 0);
             fs::remove_file(file.path()).unwrap();
         }
     }

@@ -1,21 +1,21 @@
-//! The first half of a worker's work: documents to records. Each document is read and tokenised once, a piece after the
+//! The first half of a worker's work: documents to records. Each document is read and tokenised once, a chunk after the
 //! other; its row goes to the segment, its new terms with it.
 //!
 //! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
 
 use crate::absence::Absence;
-use crate::analyzer::pieces::Piece;
+use crate::analyzer::chunks::Chunk;
 use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
 use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
-use crate::gate::Gate;
+use crate::read_limit::ReadLimit;
 use crate::hashing::Buckets;
-use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, Sieve, Terms, WordChars};
+use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars};
 use crate::protocol::{Batch, Report};
 use crate::reader::{ReadSettings, Reader};
-use crate::recorder::Pen;
+use crate::heartbeat::Heartbeat;
 use crate::row;
 use crate::segment::{AppendError, Key, Outcome, SegmentWriter};
 use std::cell::Cell;
@@ -44,7 +44,7 @@ pub struct TallySettings {
     /// How text becomes terms.
     pub text: TextSettings,
     /// What becomes of words before they are terms.
-    pub sieve: Sieve,
+    pub term_filter: TermFilter,
     /// What terms are numbered by.
     pub features: Features,
     /// Bytes a worker's lexicon may take before the worker retires, or empties it if its numbers are not its own.
@@ -64,16 +64,16 @@ pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
     analyzer: Analyzer,
-    sieve: Sieve,
+    term_filter: TermFilter,
     counter: AnyCounter,
     /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
     is_cache: bool,
     lexicon_bytes: usize,
     worker_memory: u64,
     segment: SegmentWriter,
-    pen: Pen,
+    heartbeat: Heartbeat,
     text: Vec<u8>,
-    /// Whether the last document was read in one piece.
+    /// Whether the last document was read in one chunk.
     is_whole: bool,
     words: Vec<u32>,
     pairs: Vec<u64>,
@@ -93,24 +93,24 @@ impl AnyCounter {
             Features::Hashed(buckets) => Numbers::Buckets(*buckets),
             Features::Fixed(vocabulary) => Numbers::Fixed(vocabulary.clone()),
         };
-        let sieve = settings.sieve.clone();
+        let term_filter = settings.term_filter.clone();
         match &settings.text.grams {
             Grams::Words { tokenizer, sizes } if *sizes != (1..=1) => {
                 let hold_spaces = matches!(tokenizer, Tokenizer::Pattern(_));
-                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), hold_spaces, sieve, numbers))
+                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), hold_spaces, term_filter, numbers))
             }
-            Grams::Words { .. } => AnyCounter::Terms(Terms::new(sieve, numbers)),
-            Grams::Chars { .. } => AnyCounter::Terms(Terms::new(Sieve::default(), numbers)),
+            Grams::Words { .. } => AnyCounter::Terms(Terms::new(term_filter, numbers)),
+            Grams::Chars { .. } => AnyCounter::Terms(Terms::new(TermFilter::default(), numbers)),
             Grams::WordChars { sizes } => AnyCounter::WordChars(WordChars::new(sizes.clone(), numbers)),
         }
     }
 
-    /// Counts the terms of a document's next piece.
-    fn count(&mut self, analyzer: &mut Analyzer, text: &mut Vec<u8>, piece: Piece) -> Result<(), Failure> {
+    /// Counts the terms of a document's next chunk.
+    fn count(&mut self, analyzer: &mut Analyzer, text: &mut Vec<u8>, chunk: Chunk) -> Result<(), Failure> {
         match self {
-            AnyCounter::Terms(counter) => analyzer.analyze(text, piece, counter),
-            AnyCounter::Ngrams(counter) => analyzer.analyze(text, piece, counter),
-            AnyCounter::WordChars(counter) => analyzer.analyze(text, piece, counter),
+            AnyCounter::Terms(counter) => analyzer.analyze(text, chunk, counter),
+            AnyCounter::Ngrams(counter) => analyzer.analyze(text, chunk, counter),
+            AnyCounter::WordChars(counter) => analyzer.analyze(text, chunk, counter),
         }
     }
 
@@ -134,28 +134,28 @@ pub fn is_in_document() -> bool {
 }
 
 impl Tally {
-    /// A desk with an empty lexicon, which reads through `gate`, appends to `segment` and writes `pen`'s line.
+    /// A desk with an empty lexicon, which reads through `read_limit`, appends to `segment` and writes `heartbeat`'s line.
     pub fn new(
         settings: &TallySettings,
         documents: Arc<Documents>,
-        gate: Gate,
+        read_limit: ReadLimit,
         segment: SegmentWriter,
-        pen: Pen,
+        heartbeat: Heartbeat,
     ) -> Self {
         let is_cache = !matches!(settings.features, Features::Vocabulary);
         let most = if is_cache { CACHE_BYTES } else { usize::MAX };
         let analyzer = Analyzer::new(&settings.text);
         Tally {
             documents,
-            reader: Reader::new(settings.reading, analyzer.cuts(), gate),
+            reader: Reader::new(settings.reading, analyzer.chunk_boundary(), read_limit),
             analyzer,
-            sieve: settings.sieve.clone(),
+            term_filter: settings.term_filter.clone(),
             counter: AnyCounter::new(settings),
             is_cache,
             lexicon_bytes: settings.lexicon_bytes.min(most),
             worker_memory: settings.worker_memory,
             segment,
-            pen,
+            heartbeat,
             text: Vec::new(),
             is_whole: false,
             words: Vec::new(),
@@ -169,8 +169,8 @@ impl Tally {
     }
 
     /// Who notes what happens to the worker.
-    pub(crate) fn pen(&self) -> &Pen {
-        &self.pen
+    pub(crate) fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
     }
 
     /// The scratch file that records go to, if they do.
@@ -179,7 +179,7 @@ impl Tally {
     }
 
     /// The file that reads are bounded by, if they are.
-    pub(crate) fn gate(&self) -> Option<&File> {
+    pub(crate) fn read_limit(&self) -> Option<&File> {
         self.reader.gate_file()
     }
 
@@ -192,7 +192,7 @@ impl Tally {
     pub(crate) fn batch(&mut self, batch: Batch) -> Report {
         for ordinal in batch.start..batch.end {
             let row = batch.first_row + ordinal as u64;
-            self.pen.begin(row);
+            self.heartbeat.begin(row);
             let key = Key { batch: batch.id, ordinal };
             IN_DOCUMENT.set(true);
             let read = catch_unwind(AssertUnwindSafe(|| self.read_and_count(row as usize)));
@@ -213,7 +213,7 @@ impl Tally {
                 }
                 Err(AppendError::Full) => return Report::Retired { next: ordinal },
             }
-            self.pen.end(bytes);
+            self.heartbeat.end(bytes);
             if panicked || !self.has_memory() {
                 return Report::Retired { next: ordinal + 1 };
             }
@@ -223,34 +223,34 @@ impl Tally {
 
     /// Counts document `row`; a second time if the failure may pass.
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        match self.count_pieces(row) {
+        match self.count_chunks(row) {
             Err((_, failure)) if failure.may_pass() => {
                 if failure != Failure::Changed {
                     thread::sleep(SECOND_TRY);
                 }
-                self.count_pieces(row)
+                self.count_chunks(row)
             }
             counted => counted,
         }
     }
 
-    /// Counts the terms of document `row`, from its first piece on. What was counted of it before is forgotten.
-    fn count_pieces(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let Tally { reader, documents, analyzer, counter, text, pen, is_whole, .. } = self;
+    /// Counts the terms of document `row`, from its first chunk on. What was counted of it before is forgotten.
+    fn count_chunks(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
+        let Tally { reader, documents, analyzer, counter, text, heartbeat, is_whole, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
         #[cfg(feature = "faults")]
         faults::act(text).map_err(|errno| (reading.source, errno.into()))?;
         counter.get().begin_document();
         loop {
-            counter.count(analyzer, text, reading.piece).map_err(|failure| (reading.source, failure))?;
-            if reading.piece.is_last {
-                *is_whole = reading.piece == Piece::WHOLE;
+            counter.count(analyzer, text, reading.chunk).map_err(|failure| (reading.source, failure))?;
+            if reading.chunk.is_last {
+                *is_whole = reading.chunk == Chunk::WHOLE;
                 return Ok(reading.source);
             }
             reader.next(&mut reading, text).map_err(|failure| (reading.source, failure))?;
-            // A file without a size may never end: it has the time of one piece for all of them.
+            // A file without a size may never end: it has the time of one chunk for all of them.
             if reading.has_size() {
-                pen.reach(reading.piece.offset);
+                heartbeat.reach(reading.chunk.offset);
             }
         }
     }
@@ -260,8 +260,8 @@ impl Tally {
         let may_repeat = counter.may_repeat();
         let (row, numbers) = counter.finish_document();
         let absence = match row.tokens {
-            // The text is that of the last piece.
-            0 if self.is_whole => Absence::of(&mut self.text, &mut self.analyzer, &self.sieve).encode(),
+            // The text is that of the last chunk.
+            0 if self.is_whole => Absence::of(&mut self.text, &mut self.analyzer, &self.term_filter).encode(),
             _ => 0,
         };
         self.words.clear();
@@ -360,7 +360,7 @@ mod tests {
     use crate::analyzer::stems::Stemmer;
     use crate::analyzer::stop_words::StopWords;
     use crate::mapped::Store;
-    use crate::recorder::Recorder;
+    use crate::heartbeat::Heartbeats;
     use crate::segment::term_at;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -407,7 +407,7 @@ mod tests {
         TallySettings {
             reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window },
             text,
-            sieve: Sieve::default(),
+            term_filter: TermFilter::default(),
             features: Features::Vocabulary,
             lexicon_bytes: usize::MAX,
             worker_memory: u64::MAX,
@@ -430,8 +430,8 @@ mod tests {
     }
 
     /// The records of these files, tallied one after the other by one worker.
-    fn tallied(files: &[&NamedTempFile], settings: &TallySettings, recorder: &Recorder) -> Vec<Recorded> {
-        tallied_after(|_| (), files, settings, recorder)
+    fn tallied(files: &[&NamedTempFile], settings: &TallySettings, heartbeats: &Heartbeats) -> Vec<Recorded> {
+        tallied_after(|_| (), files, settings, heartbeats)
     }
 
     /// As `tallied`, by a worker to which something has happened before.
@@ -439,14 +439,14 @@ mod tests {
         before: impl FnOnce(&mut Tally),
         files: &[&NamedTempFile],
         settings: &TallySettings,
-        recorder: &Recorder,
+        heartbeats: &Heartbeats,
     ) -> Vec<Recorded> {
         let mut documents = Documents::new();
         documents.add_root(None, Vec::new());
         files.iter().for_each(|file| documents.add(file.path().as_os_str().as_bytes()));
         let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
         let segment = writer.segment();
-        let mut tally = Tally::new(settings, Arc::new(documents), Gate::default(), writer, recorder.pen(0));
+        let mut tally = Tally::new(settings, Arc::new(documents), ReadLimit::default(), writer, heartbeats.heartbeat(0));
         before(&mut tally);
         let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
         assert_eq!(tally.batch(batch), Report::Tallied);
@@ -587,15 +587,15 @@ mod tests {
                 streamed.features = Features::Hashed(Buckets { n_features: 50, alternate_sign: true });
             }
             if sifted {
-                streamed.sieve.stop_words = Some(Arc::new(["the", "42"].into_iter().collect::<StopWords>()));
-                streamed.sieve.stemmer = Stemmer::new("english").ok().map(Arc::new);
+                streamed.term_filter.stop_words = Some(Arc::new(["the", "42"].into_iter().collect::<StopWords>()));
+                streamed.term_filter.stemmer = Stemmer::new("english").ok().map(Arc::new);
             }
             let mut whole = streamed.clone();
             whole.reading.window = usize::MAX;
-            let recorder = Recorder::new(1).unwrap();
+            let heartbeats = Heartbeats::new(1).unwrap();
             let files: Vec<_> = contents.iter().map(|content| file(content)).collect();
             let files: Vec<_> = files.iter().collect();
-            prop_assert_eq!(tallied(&files, &streamed, &recorder), tallied(&files, &whole, &recorder));
+            prop_assert_eq!(tallied(&files, &streamed, &heartbeats), tallied(&files, &whole, &heartbeats));
         }
     }
 
@@ -608,9 +608,9 @@ mod tests {
         );
         for sizes in [1..=1, 1..=2] {
             let settings = settings(words(sizes, Tokenizer::Words), 16);
-            let recorder = Recorder::new(1).unwrap();
-            let clean = tallied(&[&first, &last], &settings, &recorder);
-            let mut found = tallied(&[&first, &bad, &last], &settings, &recorder);
+            let heartbeats = Heartbeats::new(1).unwrap();
+            let clean = tallied(&[&first, &last], &settings, &heartbeats);
+            let mut found = tallied(&[&first, &bad, &last], &settings, &heartbeats);
             let failed = found.remove(1);
             assert_eq!(found, clean);
             assert_eq!((failed.failure, failed.bytes), (Some(Failure::InvalidUtf8(200)), 201));
@@ -621,35 +621,35 @@ mod tests {
     /// As after a file that changed while it was read.
     #[test]
     fn a_document_that_is_begun_anew_counts_once() {
-        let (large, recorder) = (file(&b"one two, two three ".repeat(20)), Recorder::new(1).unwrap());
+        let (large, heartbeats) = (file(&b"one two, two three ".repeat(20)), Heartbeats::new(1).unwrap());
         let grams = [Grams::Chars { sizes: 1..=4 }, Grams::WordChars { sizes: 2..=3 }];
         let texts = grams.map(|grams| TextSettings { grams, ..words(1..=1, Tokenizer::Words) });
         for text in [words(1..=1, Tokenizer::Words), words(1..=3, Tokenizer::Words)].into_iter().chain(texts)
         {
             let settings = settings(text, 50);
-            let clean = tallied(&[&large], &settings, &recorder);
+            let clean = tallied(&[&large], &settings, &heartbeats);
             let stop = |tally: &mut Tally| {
                 let Tally { reader, documents, analyzer, counter, text, .. } = tally;
-                let reading = reader.begin(documents, 0, text).expect("a first piece");
-                assert!(!reading.piece.is_last);
+                let reading = reader.begin(documents, 0, text).expect("a first chunk");
+                assert!(!reading.chunk.is_last);
                 counter.get().begin_document();
-                counter.count(analyzer, text, reading.piece).expect("it is UTF-8");
+                counter.count(analyzer, text, reading.chunk).expect("it is UTF-8");
             };
-            assert_eq!(tallied_after(stop, &[&large], &settings, &recorder), clean);
+            assert_eq!(tallied_after(stop, &[&large], &settings, &heartbeats), clean);
         }
     }
 
     #[test]
     fn progress_within_a_document_is_noted_and_counted_once() {
-        let recorder = Recorder::new(1).unwrap();
+        let heartbeats = Heartbeats::new(1).unwrap();
         let large = file(&b"word ".repeat(20));
         let steps = |window: usize| {
-            recorder.clear();
-            tallied(&[&large, &large], &settings(words(1..=1, Tokenizer::Words), window), &recorder);
-            assert_eq!(recorder.done(), (2, 200));
-            recorder.position(0).steps
+            heartbeats.clear();
+            tallied(&[&large, &large], &settings(words(1..=1, Tokenizer::Words), window), &heartbeats);
+            assert_eq!(heartbeats.done(), (2, 200));
+            heartbeats.position(0).steps
         };
-        // A piece is four words, and behind all but the last of each document there is a step.
+        // A chunk is four words, and behind all but the last of each document there is a step.
         assert_eq!((steps(100), steps(25)), (4, 4 + 2 * 4));
     }
 }

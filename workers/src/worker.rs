@@ -3,12 +3,12 @@
 //! It knows its desk: the documents and a segment of its own, or the plan of the second half. It does not know the
 //! mode, the other workers or what remains to be done, and it never prints, forks or retries.
 
-use crate::distress::Noting;
+use crate::crash::Noting;
 use crate::emit;
 use crate::lines;
 use crate::plan::Plan;
 use crate::protocol::{Report, Task, Usage};
-use crate::recorder::Pen;
+use crate::heartbeat::Heartbeat;
 use crate::tally::Tally;
 use crate::vocabulary;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -27,7 +27,7 @@ enum Desk {
     /// Documents to records.
     Tally(Box<Tally>),
     /// Records to the output.
-    Finish(Arc<Plan>, Pen),
+    Finish(Arc<Plan>, Heartbeat),
 }
 
 impl Worker {
@@ -37,15 +37,15 @@ impl Worker {
     }
 
     /// A worker of the second generation.
-    pub fn finishing(plan: Arc<Plan>, pen: Pen) -> Self {
-        Worker { desk: Desk::Finish(plan, pen), retired: false }
+    pub fn finishing(plan: Arc<Plan>, heartbeat: Heartbeat) -> Self {
+        Worker { desk: Desk::Finish(plan, heartbeat), retired: false }
     }
 
-    /// The worker's line of the flight recorder.
-    pub fn pen(&self) -> &Pen {
+    /// The worker's line of the flight heartbeats.
+    pub fn heartbeat(&self) -> &Heartbeat {
         match &self.desk {
-            Desk::Tally(tally) => tally.pen(),
-            Desk::Finish(_, pen) => pen,
+            Desk::Tally(tally) => tally.heartbeat(),
+            Desk::Finish(_, heartbeat) => heartbeat,
         }
     }
 
@@ -58,11 +58,11 @@ impl Worker {
         }
     }
 
-    /// Has the distress of this thread noted in the worker's line of the flight recorder.
+    /// Has the crash of this thread noted in the worker's line of the flight heartbeats.
     pub(crate) fn note_distress(&self) -> Noting {
         Noting::with(match &self.desk {
-            Desk::Tally(tally) => tally.pen().clone(),
-            Desk::Finish(_, pen) => pen.clone(),
+            Desk::Tally(tally) => tally.heartbeat().clone(),
+            Desk::Finish(_, heartbeat) => heartbeat.clone(),
         })
     }
 
@@ -72,7 +72,7 @@ impl Worker {
             Desk::Tally(tally) => {
                 let directories = tally.documents().directories().map(|directory| directory.as_raw_fd());
                 let files =
-                    [tally.scratch(), tally.gate()].into_iter().flatten().map(|file| file.as_raw_fd());
+                    [tally.scratch(), tally.read_limit()].into_iter().flatten().map(|file| file.as_raw_fd());
                 directories.chain(files).collect()
             }
             Desk::Finish(plan, _) => {
@@ -93,8 +93,8 @@ impl Worker {
                 self.retired = matches!(report, Report::Retired { .. });
                 report
             }
-            (task, Desk::Finish(plan, pen)) => {
-                pen.step();
+            (task, Desk::Finish(plan, heartbeat)) => {
+                heartbeat.step();
                 finish(plan, task)
             }
             (_, Desk::Tally(_)) => Report::Broken { errno: 0 },

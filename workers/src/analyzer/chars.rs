@@ -2,10 +2,10 @@
 //! `_char_wb_ngrams` (`sklearn.feature_extraction.text`) count them.
 //!
 //! Each analyzer is two steps, because its n-grams are ranges of a text that the first step writes: `Overlap::join`
-//! (which is `collapse_spaces` for a text in one piece) then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams
+//! (which is `collapse_spaces` for a text in one chunk) then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams
 //! count characters; in ASCII those are bytes.
 
-use super::pieces::Piece;
+use super::chunks::Chunk;
 use std::ops::Range;
 
 /// White space as Python's `str.isspace` and `\s` have it: Unicode's, and the four separators of ASCII.
@@ -14,7 +14,7 @@ pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
 }
 
-/// What one piece of a text leaves to the next: n-grams and runs of white space go across the cut.
+/// What one chunk of a text leaves to the next: n-grams and runs of white space go across the cut.
 #[derive(Default, Debug)]
 pub(crate) struct Overlap {
     /// The text's last characters, with spaces collapsed, then white space that may go on.
@@ -24,18 +24,18 @@ pub(crate) struct Overlap {
 }
 
 impl Overlap {
-    /// Replaces `out` with what the n-grams of up to `max` characters that end in the piece `text` are found in: some
-    /// characters from before it, then the piece, all with spaces collapsed. Returns how many bytes of `out` were there
-    /// before. White space at the end is left to the next piece.
-    pub(crate) fn join(&mut self, text: &mut String, max: usize, piece: Piece, out: &mut String) -> usize {
+    /// Replaces `out` with what the n-grams of up to `max` characters that end in the chunk `text` are found in: some
+    /// characters from before it, then the chunk, all with spaces collapsed. Returns how many bytes of `out` were there
+    /// before. White space at the end is left to the next chunk.
+    pub(crate) fn join(&mut self, text: &mut String, max: usize, chunk: Chunk, out: &mut String) -> usize {
         let Overlap { end, passed } = self;
-        if piece.offset == 0 {
+        if chunk.offset == 0 {
             end.clear();
             *passed = 0;
         }
         text.insert_str(0, end);
         end.clear();
-        if !piece.is_last {
+        if !chunk.is_last {
             let length = text.trim_end_matches(is_space).len();
             // Two are as good as more: they become one space.
             end.extend(text[length..].chars().take(2));

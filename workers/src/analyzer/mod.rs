@@ -1,5 +1,5 @@
 //! Text to terms. Owns the order of work (decode, lower, take accents off, find the terms) and the settings of it, and
-//! says where a text may be cut into pieces; hands each term to a [`TermSink`] and never asks what becomes of it.
+//! says where a text may be cut into chunks; hands each term to a [`TermSink`] and never asks what becomes of it.
 
 pub mod accents;
 pub mod characters;
@@ -8,7 +8,7 @@ pub mod classes;
 pub mod decode;
 mod edges;
 pub mod pattern;
-pub mod pieces;
+pub mod chunks;
 pub(crate) mod segmenter;
 mod sink;
 pub mod stems;
@@ -23,14 +23,14 @@ use chars::{Overlap, char_ngrams, pad_words};
 use classes::Kernel;
 use decode::{DecodeError, InvalidUtf8};
 use pattern::{TokenPattern, TooManySteps};
-use pieces::{Cuts, LONGEST, Piece};
+use chunks::{ChunkBoundary, LONGEST, Chunk};
 use segmenter::UnicodeWords;
 use sink::Grouped;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use words::Words;
 
-/// Lets a text pass that is no longer than a piece may be.
+/// Lets a text pass that is no longer than a chunk may be.
 fn bounded(text: &[u8]) -> Result<(), Failure> {
     if text.len() <= LONGEST { Ok(()) } else { Err(Failure::Unbroken) }
 }
@@ -130,32 +130,32 @@ impl Analyzer {
         &self.settings.grams
     }
 
-    /// Where a document may be cut into pieces.
-    pub(crate) fn cuts(&self) -> Cuts {
+    /// Where a document may be cut into chunks.
+    pub(crate) fn chunk_boundary(&self) -> ChunkBoundary {
         match &self.settings.grams {
-            Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => Cuts::BehindSeparators,
+            Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => ChunkBoundary::BehindSeparators,
             // A pattern may see anything.
-            Grams::Words { tokenizer: Tokenizer::Pattern(_), .. } => Cuts::Nowhere,
-            Grams::Words { tokenizer: Tokenizer::Unicode, .. } => Cuts::BetweenSegments,
-            Grams::WordChars { .. } => Cuts::BehindSpaces,
+            Grams::Words { tokenizer: Tokenizer::Pattern(_), .. } => ChunkBoundary::Nowhere,
+            Grams::Words { tokenizer: Tokenizer::Unicode, .. } => ChunkBoundary::BetweenSegments,
+            Grams::WordChars { .. } => ChunkBoundary::BehindSpaces,
         }
     }
 
-    /// Hands the terms of a document's next piece to `sink`, in order. A document begins with a piece at offset 0 and is
-    /// cut as `Analyzer::cuts` allows. `bytes` are the piece; they are used as a buffer.
+    /// Hands the terms of a document's next chunk to `sink`, in order. A document begins with a chunk at offset 0 and is
+    /// cut as `Analyzer::chunk_boundary` allows. `bytes` are the chunk; they are used as a buffer.
     ///
     /// # Errors
-    /// If the bytes are no text and the settings are strict, a pattern takes too many steps, or the piece is too long.
+    /// If the bytes are no text and the settings are strict, a pattern takes too many steps, or the chunk is too long.
     /// Terms of the document that were handed on by then mean nothing.
     pub fn analyze(
         &mut self,
         bytes: &mut Vec<u8>,
-        piece: Piece,
+        chunk: Chunk,
         sink: &mut impl TermSink,
     ) -> Result<(), Failure> {
         let Analyzer { settings, words, segmenter, overlap, spare, lowered, text } = self;
         decode::decode(bytes, settings.decode_error, spare)
-            .map_err(|InvalidUtf8(at)| Failure::InvalidUtf8(piece.offset + at))?;
+            .map_err(|InvalidUtf8(at)| Failure::InvalidUtf8(chunk.offset + at))?;
         bounded(bytes)?;
         if let (Grams::Words { tokenizer: Tokenizer::Words, .. }, None) =
             (&settings.grams, settings.strip_accents)
@@ -164,12 +164,12 @@ impl Analyzer {
             return Ok(());
         }
         normalise(settings, bytes, lowered, text);
-        // Bytes of the text that were found in with the piece before.
+        // Bytes of the text that were found in with the chunk before.
         let mut passed = 0;
         match &settings.grams {
             Grams::Words { .. } => {}
             Grams::Chars { sizes } => {
-                passed = overlap.join(text, *sizes.end(), piece, lowered);
+                passed = overlap.join(text, *sizes.end(), chunk, lowered);
                 std::mem::swap(text, lowered);
             }
             Grams::WordChars { .. } => {

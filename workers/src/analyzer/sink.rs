@@ -52,7 +52,7 @@ impl<'a, S: TermSink> Grouped<'a, S> {
     }
 }
 
-/// A place in a piece of a text, which is no longer than [`LONGEST`](super::pieces::LONGEST).
+/// A place in a chunk of a text, which is no longer than [`LONGEST`](super::chunks::LONGEST).
 #[inline]
 pub(super) fn offset(place: usize) -> u32 {
     debug_assert!(u32::try_from(place).is_ok());

@@ -19,7 +19,7 @@ mod word_chars;
 
 pub use counter::Counter;
 pub use ngrams::Ngrams;
-pub use numbers::{FixedVocabulary, LocalIds, Numbers, Sieve};
+pub use numbers::{FixedVocabulary, LocalIds, Numbers, TermFilter};
 pub(crate) use pages::prefetch;
 pub use row::{Posting, Row};
 pub use terms::Terms;

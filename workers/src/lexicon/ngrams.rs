@@ -9,7 +9,7 @@
 
 use super::counter::Counter;
 use super::nodes::Nodes;
-use super::numbers::{Numbers, Sieve};
+use super::numbers::{Numbers, TermFilter};
 use super::pairs::Pairs;
 use super::row::{Row, STOPPED, Stamp};
 use super::slots::Slots;
@@ -37,7 +37,7 @@ pub struct Ngrams {
 
 /// The distinct words.
 struct Words {
-    sieve: Sieve,
+    term_filter: TermFilter,
     /// Words as they are found -> id, or [`STOPPED`].
     slots: Slots,
     /// Where each word's bytes lie in the arena.
@@ -55,10 +55,10 @@ impl Words {
 
     /// Adds the ids of the words of `text` to `ids`, stop words left out. New ones get the ids that follow.
     fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>) {
-        let Words { sieve, slots, places, arena, stems } = self;
+        let Words { term_filter, slots, places, arena, stems } = self;
         slots.look_up(text, spans, |[start, end], entry, is_new| {
             if is_new {
-                entry.number = match sieve.sift(&text[start as usize..end as usize]) {
+                entry.number = match term_filter.filtered(&text[start as usize..end as usize]) {
                     None => STOPPED,
                     Some(term) => {
                         let known = stems.get(&*term).copied();
@@ -66,7 +66,7 @@ impl Words {
                             let id = places.len() as u32;
                             places.push((arena.len() as u64, term.len() as u32));
                             arena.extend_from_slice(&term);
-                            if sieve.stemmer.is_some() {
+                            if term_filter.stemmer.is_some() {
                                 stems.insert(term.into_owned().into_boxed_slice(), id);
                             }
                             id
@@ -91,7 +91,7 @@ impl Ngrams {
     pub fn new(
         sizes: RangeInclusive<usize>,
         tokens_hold_spaces: bool,
-        sieve: Sieve,
+        term_filter: TermFilter,
         numbers: Numbers,
     ) -> Self {
         let (places, arena, stems) = (Vec::new(), Vec::new(), HashMap::new());
@@ -101,7 +101,7 @@ impl Ngrams {
             sizes,
             tokens_hold_spaces,
             numbers,
-            words: Words { sieve, slots: Slots::new(), places, arena, stems },
+            words: Words { term_filter, slots: Slots::new(), places, arena, stems },
             spellings: HashMap::new(),
             nodes: Nodes::default(),
             spelled: Vec::new(),
@@ -264,7 +264,7 @@ mod tests {
         ) {
             let most = least + more;
             let mut ngrams =
-                Ngrams::new(least..=most, true, Sieve::default(), Numbers::Local(LocalIds::default()));
+                Ngrams::new(least..=most, true, TermFilter::default(), Numbers::Local(LocalIds::default()));
             for tokens in &documents {
                 let mut expected: BTreeMap<String, u32> = BTreeMap::new();
                 for size in least..=most {

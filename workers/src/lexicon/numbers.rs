@@ -84,16 +84,16 @@ impl Numbers {
 
 /// What becomes of a word before it is a term.
 #[derive(Clone, Default)]
-pub struct Sieve {
+pub struct TermFilter {
     /// Words that are no terms.
     pub stop_words: Option<Arc<StopWords>>,
-    /// Cuts a word to its stem.
+    /// ChunkBoundary a word to its stem.
     pub stemmer: Option<Arc<Stemmer>>,
 }
 
-impl Sieve {
+impl TermFilter {
     /// The term that `word` counts as; nothing for a stop word.
-    pub fn sift<'a>(&self, word: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    pub fn filtered<'a>(&self, word: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         if self.stop_words.as_ref().is_some_and(|stop_words| stop_words.contains(word)) {
             return None;
         }
@@ -109,7 +109,7 @@ impl Sieve {
 
 /// Numbers words after sifting them; words of one stem get one number.
 pub(crate) struct SiftedNumbers {
-    sieve: Sieve,
+    term_filter: TermFilter,
     /// What gives the numbers.
     pub(crate) numbers: Numbers,
     /// Numbers of stems.
@@ -117,17 +117,17 @@ pub(crate) struct SiftedNumbers {
 }
 
 impl SiftedNumbers {
-    /// Numbers `numbers` gives to what `sieve` lets through.
-    pub(crate) fn new(sieve: Sieve, numbers: Numbers) -> Self {
-        SiftedNumbers { sieve, numbers, stems: HashMap::new() }
+    /// Numbers `numbers` gives to what `term_filter` lets through.
+    pub(crate) fn new(term_filter: TermFilter, numbers: Numbers) -> Self {
+        SiftedNumbers { term_filter, numbers, stems: HashMap::new() }
     }
 
     /// The number of `word`, which was not asked for before.
     #[cold]
     #[inline(never)]
     pub(crate) fn number(&mut self, word: &[u8]) -> u32 {
-        let Some(term) = self.sieve.sift(word) else { return STOPPED };
-        if self.sieve.stemmer.is_none() {
+        let Some(term) = self.term_filter.filtered(word) else { return STOPPED };
+        if self.term_filter.stemmer.is_none() {
             return self.numbers.number(&term);
         }
         if let Some(&number) = self.stems.get(&*term) {
@@ -140,7 +140,7 @@ impl SiftedNumbers {
 
     /// Whether several words may get one number.
     pub(crate) fn may_share(&self) -> bool {
-        self.sieve.stemmer.is_some()
+        self.term_filter.stemmer.is_some()
     }
 
     /// Bytes that the stems take, about.

@@ -1,7 +1,7 @@
 //! Zeroed private memory for large tables, on huge pages where the system gives them: a table of megabytes is probed
 //! at random, and each probe of an ordinary page would first miss in the processor's table of pages.
 
-use crate::distress;
+use crate::crash;
 use bytemuck::Pod;
 use memmap2::MmapMut;
 use std::alloc::{Layout, handle_alloc_error};
@@ -27,7 +27,7 @@ impl<T: Pod> Pages<T> {
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>()).max(1);
         let map = MmapMut::map_anon(bytes).unwrap_or_else(|_| {
-            distress::note_out_of_memory();
+            crash::note_out_of_memory();
             handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<T>()))
         });
         // Hints: without huge pages everything works, slower. A table's pages are all written soon, but looked at first:

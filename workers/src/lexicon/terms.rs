@@ -2,7 +2,7 @@
 //! row, so that a repeated term costs one probe and no search.
 
 use super::counter::Counter;
-use super::numbers::{Numbers, Sieve, SiftedNumbers};
+use super::numbers::{Numbers, TermFilter, SiftedNumbers};
 use super::row::{Row, Stamp};
 use super::slots::Slots;
 use crate::analyzer::{Span, TermSink};
@@ -17,10 +17,10 @@ pub struct Terms {
 
 impl Terms {
     /// A counter without terms.
-    pub fn new(sieve: Sieve, numbers: Numbers) -> Self {
+    pub fn new(term_filter: TermFilter, numbers: Numbers) -> Self {
         Terms {
             slots: Slots::new(),
-            numbers: SiftedNumbers::new(sieve, numbers),
+            numbers: SiftedNumbers::new(term_filter, numbers),
             stamp: Stamp::default(),
             row: Row::default(),
         }
@@ -76,7 +76,7 @@ mod tests {
     use std::collections::HashMap;
 
     fn counter() -> Terms {
-        Terms::new(Sieve::default(), Numbers::Local(LocalIds::default()))
+        Terms::new(TermFilter::default(), Numbers::Local(LocalIds::default()))
     }
 
     fn give(terms: &mut Terms, term: &[u8]) {

@@ -17,7 +17,7 @@ use std::ops::Range;
 pub use python::PatternError;
 
 /// Steps of the backtracking engine for one token.
-const MOST_STEPS: usize = 10_000_000;
+const MAX_STEPS: usize = 10_000_000;
 
 /// A document on which a pattern takes more steps than it may.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,7 +62,7 @@ impl TokenPattern {
             return Err(PatternError::Groups(groups));
         }
         let compile = |pattern: &str, not_empty: bool| {
-            RegexBuilder::new(pattern).backtrack_limit(MOST_STEPS).find_not_empty(not_empty).build()
+            RegexBuilder::new(pattern).backtrack_limit(MAX_STEPS).find_not_empty(not_empty).build()
         };
         let not_empty = match compile(&format!(r"\G(?:{exact})"), true) {
             Ok(regex) => Some(regex),

@@ -1,11 +1,11 @@
-//! The gate that every read of a document goes through: how many reads there may be at a time, in all workers together
+//! The read_limit that every read of a document goes through: how many reads there may be at a time, in all workers together
 //! (`--max-reads`), and how much later each of them begins (`--read-latency`, for measurements).
 //!
 //! A semaphore whose permits nobody can leak: a permit is the lock on one byte of a file in memory, held by the worker's
 //! own open file description (`F_OFD_SETLK`, fcntl(2)). So it is the same between processes and between threads, and the
 //! kernel frees it when its holder is no more, however that ended. Who waits for one holds nothing: there is no circle.
 
-use crate::recorder::Pen;
+use crate::heartbeat::Heartbeat;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -17,16 +17,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The gates of all workers of a run: made by the coordinator, one for each worker.
+/// The read_limits of all workers of a run: made by the coordinator, one for each worker.
 #[derive(Clone, Debug, Default)]
-pub struct Gates {
+pub struct ReadLimits {
     /// Permits, and the file whose bytes they are.
     permits: Option<(u32, Arc<File>)>,
     latency: Duration,
 }
 
-impl Gates {
-    /// Gates that let `max_reads` reads through at a time, or any number, each of them `latency` later.
+impl ReadLimits {
+    /// ReadLimits that let `max_reads` reads through at a time, or any number, each of them `latency` later.
     ///
     /// # Errors
     /// The system's, if there is no memory or no descriptor for the permits.
@@ -37,30 +37,30 @@ impl Gates {
             }
             None => None,
         };
-        Ok(Gates { permits, latency })
+        Ok(ReadLimits { permits, latency })
     }
 
-    /// The gate of the worker at `desk`, who writes that line while it waits.
+    /// The read_limit of the worker at `desk`, who writes that line while it waits.
     ///
     /// # Errors
     /// The system's, if there is no descriptor left.
-    pub fn gate(&self, desk: usize, pen: &Pen) -> io::Result<Gate> {
+    pub fn read_limit(&self, desk: usize, heartbeat: &Heartbeat) -> io::Result<ReadLimit> {
         let permits = match &self.permits {
             Some((permits, file)) => {
                 // Opened anew: a description of its own, so that locks are between workers.
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 let file = File::options().read(true).write(true).open(path)?;
-                Some(Permits { number: *permits, first: desk as u32 % permits, file, pen: pen.clone() })
+                Some(Permits { number: *permits, first: desk as u32 % permits, file, heartbeat: heartbeat.clone() })
             }
             None => None,
         };
-        Ok(Gate { permits, latency: self.latency })
+        Ok(ReadLimit { permits, latency: self.latency })
     }
 }
 
-/// One worker's gate. The default one is wide open.
+/// One worker's read_limit. The default one is wide open.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct ReadLimit {
     permits: Option<Permits>,
     latency: Duration,
 }
@@ -71,7 +71,7 @@ struct Permits {
     /// The one to try first: where there are enough, nobody meets anybody.
     first: u32,
     file: File,
-    pen: Pen,
+    heartbeat: Heartbeat,
 }
 
 /// Leave to read, until dropped.
@@ -79,7 +79,7 @@ struct Permits {
 #[must_use]
 pub struct Permit<'a>(Option<(&'a Permits, u32)>);
 
-impl Gate {
+impl ReadLimit {
     /// Waits until one more may read. A worker that waits has no document at hand: the time is not its document's fault.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Permits {
                 Err(errno) => return Err(errno),
             }
         }
-        let _pause = self.pen.pause();
+        let _pause = self.heartbeat.pause();
         loop {
             match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&byte(self.first, libc::F_WRLCK))) {
                 Ok(_) => return Ok(self.first),
@@ -150,23 +150,23 @@ fn byte(number: u32, kind: libc::c_int) -> libc::flock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::Recorder;
+    use crate::heartbeat::Heartbeats;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::time::Instant;
 
     #[test]
     fn no_more_are_within_than_there_are_permits() {
-        let recorder = Recorder::new(7).unwrap();
+        let heartbeats = Heartbeats::new(7).unwrap();
         for permits in [1, 2, 3, 10] {
-            let gates = Gates::new(Some(permits), Duration::from_micros(200)).unwrap();
+            let read_limits = ReadLimits::new(Some(permits), Duration::from_micros(200)).unwrap();
             let within = AtomicU32::new(0);
             thread::scope(|scope| {
                 for desk in 0..7 {
-                    let gate = gates.gate(desk, &recorder.pen(desk)).unwrap();
+                    let read_limit = read_limits.read_limit(desk, &heartbeats.heartbeat(desk)).unwrap();
                     let within = &within;
                     scope.spawn(move || {
                         for _ in 0..30 {
-                            let permit = gate.enter().unwrap();
+                            let permit = read_limit.enter().unwrap();
                             let others = within.fetch_add(1, Ordering::SeqCst);
                             assert!(others < permits, "{others} others, of {permits} permits");
                             thread::sleep(Duration::from_micros(200));
@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn every_permit_can_be_had_at_once_and_the_next_waits() {
-        let recorder = Recorder::new(7).unwrap();
+        let heartbeats = Heartbeats::new(7).unwrap();
         for permits in 1..7 {
-            let gates = Gates::new(Some(permits), Duration::ZERO).unwrap();
-            let gates: Vec<Gate> =
-                (0..7).map(|desk| gates.gate(desk, &recorder.pen(desk)).unwrap()).collect();
-            let (last, holders) = gates.split_last().unwrap();
+            let read_limits = ReadLimits::new(Some(permits), Duration::ZERO).unwrap();
+            let read_limits: Vec<ReadLimit> =
+                (0..7).map(|desk| read_limits.read_limit(desk, &heartbeats.heartbeat(desk)).unwrap()).collect();
+            let (last, holders) = read_limits.split_last().unwrap();
             let mut held: Vec<Permit<'_>> =
-                holders.iter().take(permits as usize).map(|gate| gate.enter().unwrap()).collect();
+                holders.iter().take(permits as usize).map(|read_limit| read_limit.enter().unwrap()).collect();
             let entered = AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(|| {
@@ -206,16 +206,16 @@ mod tests {
 
     #[test]
     fn a_worker_that_waits_has_no_document_at_hand_and_gets_what_a_lost_one_held() {
-        let recorder = Recorder::new(2).unwrap();
-        let gates = Gates::new(Some(1), Duration::ZERO).unwrap();
-        let (held, waiting) = (recorder.pen(0), recorder.pen(1));
-        let holder = gates.gate(0, &held).unwrap();
+        let heartbeats = Heartbeats::new(2).unwrap();
+        let read_limits = ReadLimits::new(Some(1), Duration::ZERO).unwrap();
+        let (held, waiting) = (heartbeats.heartbeat(0), heartbeats.heartbeat(1));
+        let holder = read_limits.read_limit(0, &held).unwrap();
         std::mem::forget(holder.enter().unwrap());
-        let gate = gates.gate(1, &waiting).unwrap();
+        let read_limit = read_limits.read_limit(1, &waiting).unwrap();
         waiting.begin(7);
-        let waiter = thread::spawn(move || gate.enter().map(drop));
+        let waiter = thread::spawn(move || read_limit.enter().map(drop));
         let began = Instant::now();
-        while recorder.position(1).document.is_some() {
+        while heartbeats.position(1).document.is_some() {
             assert!(began.elapsed() < Duration::from_secs(10), "it waits");
             thread::sleep(Duration::from_millis(1));
         }
@@ -223,15 +223,15 @@ mod tests {
         // What remains of a holder that has died with its permit: a description that is closed.
         drop(holder);
         waiter.join().unwrap().unwrap();
-        assert_eq!(recorder.position(1).document, Some(7));
+        assert_eq!(heartbeats.position(1).document, Some(7));
     }
 
     #[test]
     fn latency_is_waited_for() {
-        let gate =
-            Gates::new(None, Duration::from_millis(20)).unwrap().gate(0, &Recorder::new(1).unwrap().pen(0));
+        let read_limit =
+            ReadLimits::new(None, Duration::from_millis(20)).unwrap().read_limit(0, &Heartbeats::new(1).unwrap().heartbeat(0));
         let began = Instant::now();
-        drop(gate.unwrap().enter().unwrap());
+        drop(read_limit.unwrap().enter().unwrap());
         assert!(began.elapsed() >= Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! The flight recorder: one cache line a worker in shared memory, written by the worker while it works and read by
+//! The flight heartbeats: one cache line a worker in shared memory, written by the worker while it works and read by
 //! the coordinator at any time.
 //!
 //! It survives any death, costs a store, and says which document a dead worker held, how far the run is, and
@@ -19,7 +19,7 @@ const BYTES_AT_HAND: usize = 5;
 
 /// The lines of all desks.
 #[derive(Clone, Debug)]
-pub struct Recorder(Table<AtomicU64>);
+pub struct Heartbeats(Table<AtomicU64>);
 
 /// How far a worker is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -33,12 +33,12 @@ pub struct Position {
     /// Bytes of them, and of the document at hand so far.
     pub(crate) bytes_done: u64,
     /// What has happened to it with this document at hand.
-    pub distress: Option<Distress>,
+    pub crash: Option<Crash>,
 }
 
 /// What a worker can say of its own end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Distress {
+pub enum Crash {
     /// It asked for memory and did not get it.
     OutOfMemory,
     /// It was about to end the process.
@@ -47,40 +47,40 @@ pub enum Distress {
     Signal(i32),
 }
 
-impl Distress {
+impl Crash {
     fn encode(self) -> u64 {
         match self {
-            Distress::OutOfMemory => 1,
-            Distress::Exit => 2,
-            Distress::Signal(signal) => 3 + signal as u64,
+            Crash::OutOfMemory => 1,
+            Crash::Exit => 2,
+            Crash::Signal(signal) => 3 + signal as u64,
         }
     }
 
     fn decode(word: u64) -> Option<Self> {
         Some(match word {
             0 => return None,
-            1 => Distress::OutOfMemory,
-            2 => Distress::Exit,
-            signal => Distress::Signal((signal - 3) as i32),
+            1 => Crash::OutOfMemory,
+            2 => Crash::Exit,
+            signal => Crash::Signal((signal - 3) as i32),
         })
     }
 }
 
-impl Recorder {
-    /// A recorder for `desks` workers at a time.
+impl Heartbeats {
+    /// A heartbeats for `desks` workers at a time.
     ///
     /// # Errors
     /// The system's, if there is no memory or no descriptor for the map.
     pub fn new(desks: usize) -> io::Result<Self> {
-        Table::new(desks * LINE, &Store::unlimited()).map(Recorder)
+        Table::new(desks * LINE, &Store::unlimited()).map(Heartbeats)
     }
 
     /// The line of one desk, for the worker that begins there: it holds no document yet.
-    pub fn pen(&self, desk: usize) -> Pen {
+    pub fn heartbeat(&self, desk: usize) -> Heartbeat {
         for field in [DOCUMENT, DISTRESS, BYTES_AT_HAND] {
             self.0[desk * LINE + field].store(0, Ordering::Relaxed);
         }
-        Pen { table: self.0.clone(), line: desk * LINE }
+        Heartbeat { table: self.0.clone(), line: desk * LINE }
     }
 
     /// Where the worker at `desk` is.
@@ -91,7 +91,7 @@ impl Recorder {
             steps: get(STEPS),
             documents_done: get(DOCUMENTS_DONE),
             bytes_done: get(BYTES_DONE) + get(BYTES_AT_HAND),
-            distress: Distress::decode(get(DISTRESS)),
+            crash: Crash::decode(get(DISTRESS)),
         }
     }
 
@@ -112,12 +112,12 @@ impl Recorder {
 
 /// What a worker writes its line with. The only writer of that line, so plain loads and stores will do.
 #[derive(Clone, Debug)]
-pub struct Pen {
+pub struct Heartbeat {
     table: Table<AtomicU64>,
     line: usize,
 }
 
-impl Pen {
+impl Heartbeat {
     fn add(&self, field: usize, amount: u64) {
         let word = &self.table[self.line + field];
         word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
@@ -131,18 +131,18 @@ impl Pen {
     }
 
     /// Something has happened to the worker. The first word counts: an abort follows from a failed allocation.
-    pub fn note(&self, distress: Distress) {
+    pub fn note(&self, crash: Crash) {
         let word = &self.table[self.line + DISTRESS];
         // One writer, so nothing comes between; a handler of a signal may be that writer.
         if word.load(Ordering::Relaxed) == 0 {
-            word.store(distress.encode(), Ordering::Relaxed);
+            word.store(crash.encode(), Ordering::Relaxed);
         }
     }
 
     /// The worker waits for others, with no document at hand until the pause is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
         let document = self.table[self.line + DOCUMENT].swap(0, Ordering::Relaxed);
-        Pause { pen: self, document }
+        Pause { heartbeat: self, document }
     }
 
     /// The worker moves.
@@ -169,14 +169,14 @@ impl Pen {
 /// A time in which a worker has no document at hand.
 #[derive(Debug)]
 pub(crate) struct Pause<'a> {
-    pen: &'a Pen,
+    heartbeat: &'a Heartbeat,
     document: u64,
 }
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        self.pen.table[self.pen.line + DOCUMENT].store(self.document, Ordering::Relaxed);
-        self.pen.add(STEPS, 1);
+        self.heartbeat.table[self.heartbeat.line + DOCUMENT].store(self.document, Ordering::Relaxed);
+        self.heartbeat.add(STEPS, 1);
     }
 }
 
@@ -186,45 +186,45 @@ mod tests {
 
     #[test]
     fn a_line_a_desk() {
-        let recorder = Recorder::new(2).unwrap();
-        let pen = recorder.pen(1);
-        pen.begin(0);
-        assert_eq!(recorder.position(1).document, Some(0));
-        assert_eq!(recorder.position(0), Position::default());
-        pen.end(100);
-        pen.begin(5);
-        assert_eq!(recorder.done(), (1, 100));
-        assert_eq!(recorder.position(1).steps, 3);
-        pen.note(Distress::OutOfMemory);
-        pen.note(Distress::Signal(6));
-        assert_eq!(recorder.position(1).distress, Some(Distress::OutOfMemory));
-        pen.begin(6);
-        assert_eq!(recorder.position(1).distress, None, "of the document before");
-        pen.note(Distress::Signal(11));
-        assert_eq!(recorder.position(1).distress, Some(Distress::Signal(11)));
-        recorder.clear();
-        assert_eq!(recorder.done(), (0, 0));
+        let heartbeats = Heartbeats::new(2).unwrap();
+        let heartbeat = heartbeats.heartbeat(1);
+        heartbeat.begin(0);
+        assert_eq!(heartbeats.position(1).document, Some(0));
+        assert_eq!(heartbeats.position(0), Position::default());
+        heartbeat.end(100);
+        heartbeat.begin(5);
+        assert_eq!(heartbeats.done(), (1, 100));
+        assert_eq!(heartbeats.position(1).steps, 3);
+        heartbeat.note(Crash::OutOfMemory);
+        heartbeat.note(Crash::Signal(6));
+        assert_eq!(heartbeats.position(1).crash, Some(Crash::OutOfMemory));
+        heartbeat.begin(6);
+        assert_eq!(heartbeats.position(1).crash, None, "of the document before");
+        heartbeat.note(Crash::Signal(11));
+        assert_eq!(heartbeats.position(1).crash, Some(Crash::Signal(11)));
+        heartbeats.clear();
+        assert_eq!(heartbeats.done(), (0, 0));
     }
 
     #[test]
     fn bytes_of_the_document_at_hand_count_once() {
-        let recorder = Recorder::new(2).unwrap();
-        let pen = recorder.pen(0);
-        pen.begin(0);
-        pen.end(5);
-        pen.begin(1);
-        let steps = recorder.position(0).steps;
+        let heartbeats = Heartbeats::new(2).unwrap();
+        let heartbeat = heartbeats.heartbeat(0);
+        heartbeat.begin(0);
+        heartbeat.end(5);
+        heartbeat.begin(1);
+        let steps = heartbeats.position(0).steps;
         for (bytes, done) in [(100, 105), (200, 205), (0, 5), (100, 105)] {
-            pen.reach(bytes);
-            assert_eq!(recorder.done(), (1, done));
+            heartbeat.reach(bytes);
+            assert_eq!(heartbeats.done(), (1, done));
         }
-        assert_eq!(recorder.position(0).steps, steps + 4);
+        assert_eq!(heartbeats.position(0).steps, steps + 4);
         // The worker dies, and its document is done elsewhere.
-        let pen = recorder.pen(0);
-        assert_eq!(recorder.done(), (1, 5));
-        pen.begin(1);
-        pen.reach(100);
-        pen.end(300);
-        assert_eq!(recorder.done(), (2, 305));
+        let heartbeat = heartbeats.heartbeat(0);
+        assert_eq!(heartbeats.done(), (1, 5));
+        heartbeat.begin(1);
+        heartbeat.reach(100);
+        heartbeat.end(300);
+        assert_eq!(heartbeats.done(), (2, 305));
     }
 }

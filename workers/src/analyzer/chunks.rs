@@ -1,4 +1,4 @@
-//! Texts in pieces: where a text may be cut so that the terms of its pieces, one piece after the other, are the terms
+//! Texts in chunks: where a text may be cut so that the terms of its chunks, one chunk after the other, are the terms
 //! of the whole.
 //!
 //! A cut lies behind an ASCII byte, so it parts no character, and no sequence that fails to be one. That byte is neither
@@ -7,27 +7,27 @@
 
 use super::characters::Properties;
 
-/// Bytes that a piece has at most, before and after it was decoded and normalised: what is counted from its beginning
+/// Bytes that a chunk has at most, before and after it was decoded and normalised: what is counted from its beginning
 /// fits in 32 bits, even after a word of it was lowered, which makes three bytes of two.
 pub(crate) const LONGEST: usize = 2 << 30;
 
-/// A piece of a document.
+/// A chunk of a document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Piece {
+pub struct Chunk {
     /// Bytes of the document before it.
     pub(crate) offset: u64,
     /// Whether nothing comes after it.
     pub(crate) is_last: bool,
 }
 
-impl Piece {
-    /// A document in one piece.
-    pub const WHOLE: Piece = Piece { offset: 0, is_last: true };
+impl Chunk {
+    /// A document in one chunk.
+    pub const WHOLE: Chunk = Chunk { offset: 0, is_last: true };
 }
 
 /// Where a text may be cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cuts {
+pub(crate) enum ChunkBoundary {
     /// Nowhere.
     Nowhere,
     /// Behind ASCII that belongs to no word.
@@ -39,11 +39,11 @@ pub(crate) enum Cuts {
     BetweenSegments,
 }
 
-impl Cuts {
+impl ChunkBoundary {
     /// The last place within `text` where it may be cut. Neither of the two parts is empty.
     pub(crate) fn last(self, text: &[u8]) -> Option<usize> {
         match self {
-            Cuts::Nowhere => None,
+            ChunkBoundary::Nowhere => None,
             _ => (1..text.len()).rev().find(|&at| self.allow(text[at - 1], text[at])),
         }
     }
@@ -51,13 +51,13 @@ impl Cuts {
     fn allow(self, before: u8, after: u8) -> bool {
         let is_space = matches!(before, b'\t'..=b'\r' | b' ');
         match self {
-            Cuts::Nowhere => false,
-            Cuts::BehindSeparators => {
+            ChunkBoundary::Nowhere => false,
+            ChunkBoundary::BehindSeparators => {
                 let properties = Properties::of(before as u32);
                 before.is_ascii() && !properties.is_word() && !properties.is_case_ignorable()
             }
-            Cuts::BehindSpaces => is_space,
-            Cuts::BetweenSegments => before == b'\n' || is_space && after.is_ascii_graphic(),
+            ChunkBoundary::BehindSpaces => is_space,
+            ChunkBoundary::BetweenSegments => before == b'\n' || is_space && after.is_ascii_graphic(),
         }
     }
 }
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_last_cut() {
-        let last = |cuts: Cuts, text: &str| cuts.last(text.as_bytes());
+        let last = |chunk_boundary: ChunkBoundary, text: &str| chunk_boundary.last(text.as_bytes());
         for (text, separators, spaces, segments) in [
             ("", None, None, None),
             ("word", None, None, None),
@@ -85,18 +85,18 @@ mod tests {
             ("слово слово", Some(11), Some(11), None),
         ] {
             let found = (
-                last(Cuts::BehindSeparators, text),
-                last(Cuts::BehindSpaces, text),
-                last(Cuts::BetweenSegments, text),
+                last(ChunkBoundary::BehindSeparators, text),
+                last(ChunkBoundary::BehindSpaces, text),
+                last(ChunkBoundary::BetweenSegments, text),
             );
             assert_eq!(found, (separators, spaces, segments), "{text:?}");
-            assert_eq!(last(Cuts::Nowhere, text), None);
+            assert_eq!(last(ChunkBoundary::Nowhere, text), None);
         }
     }
 
     #[test]
     fn no_final_sigma_looks_across_a_separator() {
-        for byte in (0..0x80).filter(|&byte| Cuts::BehindSeparators.allow(byte, b'x')) {
+        for byte in (0..0x80).filter(|&byte| ChunkBoundary::BehindSeparators.allow(byte, b'x')) {
             let (byte, text) = (byte as char, format!("ΑΣ{}ΣΒ", byte as char));
             assert_eq!(text.to_lowercase(), format!("ας{byte}σβ"), "{byte:?}");
         }

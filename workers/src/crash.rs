@@ -1,4 +1,4 @@
-//! Last words: what ends a worker is noted in its line of the flight recorder.
+//! Last words: what ends a worker is noted in its line of the flight heartbeats.
 //!
 //! An allocation that fails is no panic in Rust: the process aborts. The allocator's note tells such a death from a
 //! crash, and a document that needs too much memory from one that has found a fault. Where workers are threads, a crash
@@ -10,7 +10,7 @@
 #![expect(unsafe_code, reason = "a global allocator, and handlers of signals")]
 
 use crate::mapped::LostMap;
-use crate::recorder::{Distress, Pen};
+use crate::heartbeat::{Crash, Heartbeat};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -28,21 +28,21 @@ pub struct NotingAllocator;
 
 thread_local! {
     /// Where this thread notes. It needs neither a constructor nor a destructor: it may be asked for at any time.
-    static PEN: Cell<*const Pen> = const { Cell::new(null()) };
+    static PEN: Cell<*const Heartbeat> = const { Cell::new(null()) };
 }
 
-/// While it lives, its thread notes its distress.
+/// While it lives, its thread notes its crash.
 pub(crate) struct Noting {
     /// Where `PEN` points to. Only here is it dropped, and it bounds this to its thread.
-    pen: *mut Pen,
+    heartbeat: *mut Heartbeat,
 }
 
 impl Noting {
-    /// From now on this thread notes its distress with `pen`.
-    pub(crate) fn with(pen: Pen) -> Self {
-        let pen = Box::into_raw(Box::new(pen));
-        PEN.set(pen);
-        Noting { pen }
+    /// From now on this thread notes its crash with `heartbeat`.
+    pub(crate) fn with(heartbeat: Heartbeat) -> Self {
+        let heartbeat = Box::into_raw(Box::new(heartbeat));
+        PEN.set(heartbeat);
+        Noting { heartbeat }
     }
 }
 
@@ -50,27 +50,27 @@ impl Drop for Noting {
     fn drop(&mut self) {
         PEN.set(null());
         // SAFETY: it comes from a box, and nobody points to it any more: handlers of this thread's signals look at `PEN`.
-        drop(unsafe { Box::from_raw(self.pen) });
+        drop(unsafe { Box::from_raw(self.heartbeat) });
     }
 }
 
 /// Notes it, if this thread is a worker.
-fn note(distress: Distress) -> bool {
-    let pen = PEN.get();
+fn note(crash: Crash) -> bool {
+    let heartbeat = PEN.get();
     // SAFETY: null, or the box of a `Noting` of this thread, which sets it to null before it drops it.
-    let pen = unsafe { pen.as_ref() };
-    pen.inspect(|pen| pen.note(distress)).is_some()
+    let heartbeat = unsafe { heartbeat.as_ref() };
+    heartbeat.inspect(|heartbeat| heartbeat.note(crash)).is_some()
 }
 
 /// Notes that this thread has failed to get memory.
 pub(crate) fn note_out_of_memory() {
     // What follows would ask for memory, too, and hold the locks of whoever writes backtraces.
-    if note(Distress::OutOfMemory) && HOLDS.load(Ordering::Relaxed) {
+    if note(Crash::OutOfMemory) && HOLDS.load(Ordering::Relaxed) {
         stand_still();
     }
 }
 
-/// Whether threads in distress stand still.
+/// Whether threads in crash stand still.
 static HOLDS: AtomicBool = AtomicBool::new(false);
 
 /// From now on a worker's thread that crashes, or ends the process, notes it and does nothing more.
@@ -134,7 +134,7 @@ extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context
             return;
         }
     }
-    if HOLDS.load(Ordering::Relaxed) && note(Distress::Signal(signal)) {
+    if HOLDS.load(Ordering::Relaxed) && note(Crash::Signal(signal)) {
         stand_still();
     }
     match EARLIER.get().filter(|_| !FORGETS_EARLIER.load(Ordering::Relaxed)) {
@@ -167,7 +167,7 @@ pub fn is_ignored(signal: libc::c_int) -> bool {
 }
 
 extern "C" fn crashed(signal: libc::c_int) {
-    if note(Distress::Signal(signal)) {
+    if note(Crash::Signal(signal)) {
         stand_still();
     }
     // Not a worker's: back to what happens to any program, when the instruction is tried again.
@@ -179,7 +179,7 @@ extern "C" fn crashed(signal: libc::c_int) {
 }
 
 extern "C" fn ended() {
-    if note(Distress::Exit) {
+    if note(Crash::Exit) {
         stand_still();
     }
 }
@@ -228,16 +228,16 @@ unsafe impl GlobalAlloc for NotingAllocator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recorder::Recorder;
+    use crate::heartbeat::Heartbeats;
 
     #[test]
     fn a_thread_notes_while_it_is_a_worker() {
-        let recorder = Recorder::new(1).unwrap();
-        assert!(!note(Distress::Exit), "no worker yet");
-        let noting = Noting::with(recorder.pen(0));
-        assert!(note(Distress::OutOfMemory));
+        let heartbeats = Heartbeats::new(1).unwrap();
+        assert!(!note(Crash::Exit), "no worker yet");
+        let noting = Noting::with(heartbeats.heartbeat(0));
+        assert!(note(Crash::OutOfMemory));
         drop(noting);
-        assert!(!note(Distress::Exit), "no worker any more");
-        assert_eq!(recorder.position(0).distress, Some(Distress::OutOfMemory));
+        assert!(!note(Crash::Exit), "no worker any more");
+        assert_eq!(heartbeats.position(0).crash, Some(Crash::OutOfMemory));
     }
 }
