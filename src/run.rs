@@ -313,7 +313,7 @@ impl Phases<'_> {
             now: &Instant::now,
             kills_for_memory: &kills_for_memory,
             heartbeats: Heartbeats::new(workers).context("mapping the heartbeats")?,
-            hired: 0,
+            started: 0,
             starting: Duration::ZERO,
             messages: 0,
         };
@@ -328,12 +328,12 @@ impl Phases<'_> {
         let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
         // Whatever else went wrong may come of it.
         tally_job.store.check()?;
-        let Supervision { hired, starting, messages, .. } = supervision;
+        let Supervision { started, starting, messages, .. } = supervision;
         // The pool goes first: what its workers still hold must not outlive the output.
         let mut done = done.map_err(|error| named(error, corpus))?;
         done.summary.sandbox = pool.confinement();
         Ok(Done {
-            summary: Summary { workers, workers_started: hired.into(), starting, messages, ..done.summary },
+            summary: Summary { workers, workers_started: started.into(), starting, messages, ..done.summary },
             ..done
         })
     }

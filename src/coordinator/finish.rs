@@ -1,7 +1,7 @@
 //! The second half of a run: a new generation of workers, which inherits every segment, sorts the terms and writes
 //! the rows. All of its tasks may be done twice without harm, so a dead worker's are simply done again.
 
-use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
+use super::supervisor::{Supervisor, Death, DeathCause, Job, Supervision, Work};
 use super::merge::Vocabulary;
 use super::tally::Tallied;
 use super::{RunError, system};
@@ -80,7 +80,7 @@ pub struct Finish {
     vocabulary: Vocabulary,
     /// Bytes of the lines of each chunk of terms and of documents, in order.
     lines: Lines,
-    crew: Crew,
+    supervisor: Supervisor,
     store: Store,
 }
 
@@ -173,8 +173,8 @@ impl Finish {
             container: job.container,
         };
         supervision.heartbeats.clear();
-        let (vocabulary, lines, crew) = (Vocabulary::default(), Lines::default(), Crew::new(supervision));
-        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, crew, store: store.clone() })
+        let (vocabulary, lines, supervisor) = (Vocabulary::default(), Lines::default(), Supervisor::new(supervision));
+        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, supervisor, store: store.clone() })
     }
 
     /// Numbers the columns, finds their idf, and lays out rows and lines.
@@ -340,7 +340,7 @@ impl Finish {
         };
         tasks.extend(self.line_tasks(offsets(&self.lines.terms), offsets(&self.lines.documents)));
         let reports = self.perform(tasks, supervision)?;
-        self.crew.dismiss(supervision)?;
+        self.supervisor.shut_down(supervision)?;
         let (mut indices, mut data) = (Hasher::new(), Hasher::new());
         let index_size = if layout.wide { 8 } else { 4 };
         for (task, report) in reports {
@@ -434,7 +434,7 @@ impl Finish {
         };
         // What was made of a lost table is of no use to workers, and what they die of is not their doing.
         self.store.check().map_err(RunError::LostMap)?;
-        let done = self.crew.run(supervision, &mut work);
+        let done = self.supervisor.run(supervision, &mut work);
         self.store.check().map_err(RunError::LostMap)?;
         done?;
         work.reports.sort_unstable_by_key(|(task, _)| start(task));
@@ -511,8 +511,8 @@ struct FinishWork {
 }
 
 impl Work for FinishWork {
-    fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
-        Ok(Worker::finishing(self.plan.clone(), self.heartbeats.heartbeat(desk)))
+    fn new_worker(&mut self, slot: usize) -> Result<Worker, RunError> {
+        Ok(Worker::finishing(self.plan.clone(), self.heartbeats.heartbeat(slot)))
     }
 
     fn is_pending(&self) -> bool {

@@ -1,11 +1,11 @@
 //! The phases of a run and the supervision of its workers.
 //!
-//! `crew` keeps workers busy and tells of their deaths; `tally` decides what a death means for documents; `finish`
+//! `supervisor` keeps workers busy and tells of their deaths; `tally` decides what a death means for documents; `finish`
 //! sorts, merges and emits. What happens is told as [`Event`](crate::event::Event)s to a callback: nothing here knows a screen.
 
 mod batches;
 mod checkpoint;
-mod crew;
+mod supervisor;
 mod finish;
 mod merge;
 mod tally;
@@ -13,7 +13,7 @@ mod tally;
 mod tests;
 
 pub use checkpoint::Checkpoint;
-pub use crew::Supervision;
+pub use supervisor::Supervision;
 pub use finish::{Columns, Finish, FinishJob, IdfSource, Merged};
 pub use tally::{TallyJob, Totals, tally};
 

@@ -5,7 +5,7 @@
 //! set of failed documents does not depend on the number of workers. A SIGKILL from outside condemns nobody.
 
 use super::checkpoint::{Checkpoint, Earlier};
-use super::crew::{Crew, Death, DeathCause, Job, Supervision, Work};
+use super::supervisor::{Supervisor, Death, DeathCause, Job, Supervision, Work};
 use super::{RunError, batches, system};
 use crate::event::{Event, Phase};
 use bowline_workers::documents::Documents;
@@ -101,21 +101,21 @@ pub fn tally(
         segments: earlier.iter().map(|earlier| earlier.segment.clone()).collect(),
         earlier,
         share: job.store.memory_share(supervision.workers),
-        segment_of_desk: vec![0; supervision.workers],
+        segment_of_slot: vec![0; supervision.workers],
         condemned: BTreeMap::new(),
         kills: BTreeMap::new(),
         idle_deaths: 0,
         is_spoiled: false,
     };
-    let mut crew = Crew::new(supervision);
-    let mut done = crew.run(supervision, &mut work);
+    let mut supervisor = Supervisor::new(supervision);
+    let mut done = supervisor.run(supervision, &mut work);
     while done.is_ok() && work.requeue_spoiled(&batches) {
-        done = crew.run(supervision, &mut work);
+        done = supervisor.run(supervision, &mut work);
     }
     // What workers die of that have lost a map is no fault of a document's.
     job.store.check().map_err(RunError::LostMap)?;
     done?;
-    crew.dismiss(supervision)?;
+    supervisor.shut_down(supervision)?;
     work.segments.iter().for_each(|segment| segment.inherit(true));
     let collected = work.collect(&batches);
     job.store.check().map_err(RunError::LostMap)?;
@@ -138,7 +138,7 @@ struct TallyWork<'a> {
     segments: Vec<Segment>,
     /// Bytes of memory that a segment is to have.
     share: usize,
-    segment_of_desk: Vec<usize>,
+    segment_of_slot: Vec<usize>,
     condemned: BTreeMap<usize, Failure>,
     /// How often something outside killed the worker that held a row.
     kills: BTreeMap<usize, u32>,
@@ -313,7 +313,7 @@ impl TallyWork<'_> {
 }
 
 impl Work for TallyWork<'_> {
-    fn hire(&mut self, desk: usize) -> Result<Worker, RunError> {
+    fn new_worker(&mut self, slot: usize) -> Result<Worker, RunError> {
         let store = &self.job.store;
         let writer = match &mut self.checkpoint {
             Some(checkpoint) => checkpoint.segment().and_then(|file| SegmentWriter::new_in(file, store)),
@@ -321,10 +321,10 @@ impl Work for TallyWork<'_> {
         };
         let writer = writer.map_err(|error| self.no_segment(error))?;
         self.segments.iter().for_each(|segment| segment.inherit(false));
-        self.segment_of_desk[desk] = self.segments.len();
+        self.segment_of_slot[slot] = self.segments.len();
         self.segments.push(writer.segment());
-        let heartbeat = self.heartbeats.heartbeat(desk);
-        let read_limit = self.job.read_limits.read_limit(desk, &heartbeat).map_err(RunError::NoPermits)?;
+        let heartbeat = self.heartbeats.heartbeat(slot);
+        let read_limit = self.job.read_limits.read_limit(slot, &heartbeat).map_err(RunError::NoPermits)?;
         let documents = self.job.documents.clone();
         Ok(Worker::tallying(Tally::new(&self.job.settings, documents, read_limit, writer, heartbeat)))
     }
@@ -353,11 +353,11 @@ impl Work for TallyWork<'_> {
         self.queue.pop_front().map(|batch| Job { task: Task::Tally(batch), alone: false })
     }
 
-    fn reported(&mut self, desk: usize, task: Task, report: Report) -> Result<(), RunError> {
+    fn reported(&mut self, slot: usize, task: Task, report: Report) -> Result<(), RunError> {
         match (task, report) {
             (Task::Tally(_), Report::Tallied) => Ok(()),
             (Task::Tally(batch), Report::Retired { next }) => {
-                let segment = &self.segments[self.segment_of_desk[desk]];
+                let segment = &self.segments[self.segment_of_slot[slot]];
                 segment.close();
                 if segment.bytes().is_empty() {
                     if segment.is_in_file() {
@@ -385,9 +385,9 @@ impl Work for TallyWork<'_> {
         }
     }
 
-    fn lost(&mut self, desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+    fn lost(&mut self, slot: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
         self.job.store.check().map_err(RunError::LostMap)?;
-        let number = self.segment_of_desk[desk];
+        let number = self.segment_of_slot[slot];
         self.is_spoiled |= !self.segments[number].seal();
         if tasks.is_empty() {
             return Ok(());
@@ -396,7 +396,7 @@ impl Work for TallyWork<'_> {
         self.returned(tasks);
         let Task::Tally(batch) = first else { return Ok(()) };
         let rest = Batch { start: self.uncommitted(number, &batch), ..batch };
-        let held = self.heartbeats.position(desk).document;
+        let held = self.heartbeats.position(slot).document;
         let held = held.and_then(|held| (rest.start..rest.end).find(|&o| row(&rest, o) as u64 == held));
         if let Some(held) = held {
             // What lies before it was committed and is spoiled.

@@ -1,7 +1,7 @@
 //! What a run makes of deaths, stops and silences, over a fake pool and a clock that moves by itself. Each test says
 //! what happens to whom, and what comes of it.
 
-use super::crew::Supervision;
+use super::supervisor::Supervision;
 use super::tally::{Tallied, TallyJob, tally};
 use super::{Columns, Finish, FinishJob, IdfSource, RunError};
 use crate::event::Event;
@@ -133,13 +133,13 @@ impl Play {
             now: &|| world.now.get(),
             kills_for_memory: &|| world.kills_for_memory.get(),
             heartbeats: Heartbeats::new(self.workers).expect("a heartbeats"),
-            hired: 0,
+            started: 0,
             starting: Duration::ZERO,
             messages: 0,
         };
         let tallied = tally(&job, None, &mut supervision)?;
         let result = then(tallied, &job, &mut supervision)?;
-        let (started, took) = (supervision.hired, world.now.get() - began);
+        let (started, took) = (supervision.started, world.now.get() - began);
         Ok((result, Counters { lost, started, took }))
     }
 

@@ -17,7 +17,7 @@ const BYTES_DONE: usize = 3;
 const DISTRESS: usize = 4;
 const BYTES_AT_HAND: usize = 5;
 
-/// The lines of all desks.
+/// The lines of all slots.
 #[derive(Clone, Debug)]
 pub struct Heartbeats(Table<AtomicU64>);
 
@@ -28,7 +28,7 @@ pub struct Position {
     pub document: Option<u64>,
     /// Goes up with everything that the worker does.
     pub steps: u64,
-    /// Documents finished at this desk, in this phase.
+    /// Documents finished at this slot, in this phase.
     pub(crate) documents_done: u64,
     /// Bytes of them, and of the document at hand so far.
     pub(crate) bytes_done: u64,
@@ -67,25 +67,25 @@ impl Crash {
 }
 
 impl Heartbeats {
-    /// A heartbeats for `desks` workers at a time.
+    /// A heartbeats for `slots` workers at a time.
     ///
     /// # Errors
     /// The system's, if there is no memory or no descriptor for the map.
-    pub fn new(desks: usize) -> io::Result<Self> {
-        Table::new(desks * LINE, &Store::unlimited()).map(Heartbeats)
+    pub fn new(slots: usize) -> io::Result<Self> {
+        Table::new(slots * LINE, &Store::unlimited()).map(Heartbeats)
     }
 
-    /// The line of one desk, for the worker that begins there: it holds no document yet.
-    pub fn heartbeat(&self, desk: usize) -> Heartbeat {
+    /// The line of one slot, for the worker that begins there: it holds no document yet.
+    pub fn heartbeat(&self, slot: usize) -> Heartbeat {
         for field in [DOCUMENT, DISTRESS, BYTES_AT_HAND] {
-            self.0[desk * LINE + field].store(0, Ordering::Relaxed);
+            self.0[slot * LINE + field].store(0, Ordering::Relaxed);
         }
-        Heartbeat { table: self.0.clone(), line: desk * LINE }
+        Heartbeat { table: self.0.clone(), line: slot * LINE }
     }
 
-    /// Where the worker at `desk` is.
-    pub fn position(&self, desk: usize) -> Position {
-        let get = |field: usize| self.0[desk * LINE + field].load(Ordering::Relaxed);
+    /// Where the worker at `slot` is.
+    pub fn position(&self, slot: usize) -> Position {
+        let get = |field: usize| self.0[slot * LINE + field].load(Ordering::Relaxed);
         Position {
             document: get(DOCUMENT).checked_sub(1),
             steps: get(STEPS),
@@ -95,10 +95,10 @@ impl Heartbeats {
         }
     }
 
-    /// Documents and bytes done at all desks.
+    /// Documents and bytes done at all slots.
     pub fn done(&self) -> (u64, u64) {
         (0..self.0.len() / LINE)
-            .map(|desk| self.position(desk))
+            .map(|slot| self.position(slot))
             .fold((0, 0), |(documents, bytes), position| {
                 (documents + position.documents_done, bytes + position.bytes_done)
             })

@@ -40,17 +40,17 @@ impl ReadLimits {
         Ok(ReadLimits { permits, latency })
     }
 
-    /// The read_limit of the worker at `desk`, who writes that line while it waits.
+    /// The read_limit of the worker at `slot`, who writes that line while it waits.
     ///
     /// # Errors
     /// The system's, if there is no descriptor left.
-    pub fn read_limit(&self, desk: usize, heartbeat: &Heartbeat) -> io::Result<ReadLimit> {
+    pub fn read_limit(&self, slot: usize, heartbeat: &Heartbeat) -> io::Result<ReadLimit> {
         let permits = match &self.permits {
             Some((permits, file)) => {
                 // Opened anew: a description of its own, so that locks are between workers.
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 let file = File::options().read(true).write(true).open(path)?;
-                Some(Permits { number: *permits, first: desk as u32 % permits, file, heartbeat: heartbeat.clone() })
+                Some(Permits { number: *permits, first: slot as u32 % permits, file, heartbeat: heartbeat.clone() })
             }
             None => None,
         };
@@ -161,8 +161,8 @@ mod tests {
             let read_limits = ReadLimits::new(Some(permits), Duration::from_micros(200)).unwrap();
             let within = AtomicU32::new(0);
             thread::scope(|scope| {
-                for desk in 0..7 {
-                    let read_limit = read_limits.read_limit(desk, &heartbeats.heartbeat(desk)).unwrap();
+                for slot in 0..7 {
+                    let read_limit = read_limits.read_limit(slot, &heartbeats.heartbeat(slot)).unwrap();
                     let within = &within;
                     scope.spawn(move || {
                         for _ in 0..30 {
@@ -185,7 +185,7 @@ mod tests {
         for permits in 1..7 {
             let read_limits = ReadLimits::new(Some(permits), Duration::ZERO).unwrap();
             let read_limits: Vec<ReadLimit> =
-                (0..7).map(|desk| read_limits.read_limit(desk, &heartbeats.heartbeat(desk)).unwrap()).collect();
+                (0..7).map(|slot| read_limits.read_limit(slot, &heartbeats.heartbeat(slot)).unwrap()).collect();
             let (last, holders) = read_limits.split_last().unwrap();
             let mut held: Vec<Permit<'_>> =
                 holders.iter().take(permits as usize).map(|read_limit| read_limit.enter().unwrap()).collect();

@@ -59,7 +59,7 @@ const SECOND_TRY: Duration = Duration::from_millis(10);
 /// Bytes that a lexicon may take where it is only a cache: a few million terms.
 const CACHE_BYTES: usize = 192 << 20;
 
-/// A worker's desk for the tally.
+/// A worker's slot for the tally.
 pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
@@ -134,7 +134,7 @@ pub fn is_in_document() -> bool {
 }
 
 impl Tally {
-    /// A desk with an empty lexicon, which reads through `read_limit`, appends to `segment` and writes `heartbeat`'s line.
+    /// A slot with an empty lexicon, which reads through `read_limit`, appends to `segment` and writes `heartbeat`'s line.
     pub fn new(
         settings: &TallySettings,
         documents: Arc<Documents>,

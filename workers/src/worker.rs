@@ -1,6 +1,6 @@
 //! The worker: a task in, a report out. The one engine under all modes.
 //!
-//! It knows its desk: the documents and a segment of its own, or the plan of the second half. It does not know the
+//! It knows its slot: the documents and a segment of its own, or the plan of the second half. It does not know the
 //! mode, the other workers or what remains to be done, and it never prints, forks or retries.
 
 use crate::crash::Noting;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// A worker of the first or the second generation.
 pub struct Worker {
-    desk: Desk,
+    slot: Desk,
     /// It has said so, and takes no further task.
     retired: bool,
 }
@@ -33,17 +33,17 @@ enum Desk {
 impl Worker {
     /// A worker of the first generation.
     pub fn tallying(tally: Tally) -> Self {
-        Worker { desk: Desk::Tally(Box::new(tally)), retired: false }
+        Worker { slot: Desk::Tally(Box::new(tally)), retired: false }
     }
 
     /// A worker of the second generation.
     pub fn finishing(plan: Arc<Plan>, heartbeat: Heartbeat) -> Self {
-        Worker { desk: Desk::Finish(plan, heartbeat), retired: false }
+        Worker { slot: Desk::Finish(plan, heartbeat), retired: false }
     }
 
     /// The worker's line of the flight heartbeats.
     pub fn heartbeat(&self) -> &Heartbeat {
-        match &self.desk {
+        match &self.slot {
             Desk::Tally(tally) => tally.heartbeat(),
             Desk::Finish(_, heartbeat) => heartbeat,
         }
@@ -52,7 +52,7 @@ impl Worker {
     /// Bytes of private memory that a process of its own may take; none if it reads no documents, and so holds
     /// nothing that is not bounded already.
     pub fn memory(&self) -> Option<u64> {
-        match &self.desk {
+        match &self.slot {
             Desk::Tally(tally) => Some(tally.memory()),
             Desk::Finish(..) => None,
         }
@@ -60,7 +60,7 @@ impl Worker {
 
     /// Has the crash of this thread noted in the worker's line of the flight heartbeats.
     pub(crate) fn note_distress(&self) -> Noting {
-        Noting::with(match &self.desk {
+        Noting::with(match &self.slot {
             Desk::Tally(tally) => tally.heartbeat().clone(),
             Desk::Finish(_, heartbeat) => heartbeat.clone(),
         })
@@ -68,7 +68,7 @@ impl Worker {
 
     /// The open files that this worker needs: a process of its own may close all others.
     pub fn descriptors(&self) -> Vec<RawFd> {
-        match &self.desk {
+        match &self.slot {
             Desk::Tally(tally) => {
                 let directories = tally.documents().directories().map(|directory| directory.as_raw_fd());
                 let files =
@@ -85,7 +85,7 @@ impl Worker {
 
     /// Does what the task says.
     pub fn perform(&mut self, task: Task) -> Report {
-        match (task, &mut self.desk) {
+        match (task, &mut self.slot) {
             (Task::Leave, _) => Report::Left(usage()),
             (Task::Tally(batch), _) if self.retired => Report::Retired { next: batch.start },
             (Task::Tally(batch), Desk::Tally(tally)) => {

@@ -1,6 +1,6 @@
-//! The crew: a fixed number of desks, a worker at each, kept busy until the work is done.
+//! The supervisor: a fixed number of slots, a worker at each, kept busy until the work is done.
 //!
-//! Owns who is at which desk and what is in flight; hires, hands out tasks, notices deaths and workers that move no
+//! Owns who is at which slot and what is in flight; starts, hands out tasks, notices deaths and workers that move no
 //! more. What the tasks are, and what a death means, the [`Work`] says.
 
 use super::RunError;
@@ -21,20 +21,20 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// A longer time between two looks at the clocks means that the coordinator was stopped itself.
 const SUSPICIOUS_GAP: Duration = Duration::from_secs(1);
 
-/// Something that a crew does.
+/// Something that a supervisor does.
 pub trait Work {
-    /// A worker for a desk.
-    fn hire(&mut self, desk: usize) -> Result<Worker, RunError>;
+    /// A worker for a slot.
+    fn new_worker(&mut self, slot: usize) -> Result<Worker, RunError>;
     /// Whether there is a task to hand out.
     fn is_pending(&self) -> bool;
     /// The next task. A worker that is `fresh` has done nothing yet, and has nothing else to do.
     fn next(&mut self, fresh: bool) -> Option<Job>;
     /// A task is done.
-    fn reported(&mut self, desk: usize, task: Task, report: Report) -> Result<(), RunError>;
+    fn reported(&mut self, slot: usize, task: Task, report: Report) -> Result<(), RunError>;
     /// Tasks that were handed out and never begun.
     fn returned(&mut self, tasks: Vec<Task>);
-    /// The worker at a desk has died with tasks in flight, in their order.
-    fn lost(&mut self, desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError>;
+    /// The worker at a slot has died with tasks in flight, in their order.
+    fn lost(&mut self, slot: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError>;
     /// How much is done, for progress: units and bytes.
     fn done(&self) -> (u64, u64);
     /// The time at which the next task that is held back becomes pending, if there is such a task.
@@ -80,11 +80,11 @@ pub enum DeathCause {
     Outside,
 }
 
-/// What a crew is run under.
+/// What a supervisor is run under.
 pub struct Supervision<'a> {
     /// Where workers live.
     pub pool: &'a mut dyn WorkerPool,
-    /// Number of desks.
+    /// Number of slots.
     pub workers: usize,
     /// How long a worker may make no progress.
     pub patience: Duration,
@@ -98,8 +98,8 @@ pub struct Supervision<'a> {
     pub kills_for_memory: &'a dyn Fn() -> u64,
     /// Lines of the workers.
     pub heartbeats: Heartbeats,
-    /// Number of workers hired so far, in the whole run.
-    pub hired: WorkerId,
+    /// Number of workers started so far, in the whole run.
+    pub started: WorkerId,
     /// Time that was taken to start them.
     pub starting: Duration,
     /// Messages that went to and came from them.
@@ -107,12 +107,12 @@ pub struct Supervision<'a> {
 }
 
 impl Supervision<'_> {
-    /// Hires a worker and tells its number.
+    /// Starts a worker and tells its number.
     fn start(&mut self, worker: Worker) -> Result<WorkerId, PoolError> {
-        let (id, began) = (self.hired, (self.now)());
+        let (id, began) = (self.started, (self.now)());
         self.pool.start(id, worker)?;
         self.starting += (self.now)().saturating_duration_since(began);
-        self.hired += 1;
+        self.started += 1;
         Ok(id)
     }
 
@@ -131,7 +131,7 @@ impl Supervision<'_> {
     }
 }
 
-struct Desk {
+struct WorkerSlot {
     worker: Option<WorkerId>,
     in_flight: VecDeque<Task>,
     /// The worker has been given nothing yet.
@@ -146,20 +146,20 @@ struct Desk {
     moved: Instant,
 }
 
-/// Workers at their desks.
-pub struct Crew {
-    desks: Vec<Desk>,
+/// Workers at their slots.
+pub struct Supervisor {
+    slots: Vec<WorkerSlot>,
     /// When the clocks were last looked at.
     looked: Instant,
     /// Processes that the kernel had killed for want of memory when it was last asked.
     killed_for_memory: u64,
 }
 
-impl Crew {
-    /// Empty desks, as many as the supervision says.
+impl Supervisor {
+    /// Empty slots, as many as the supervision says.
     pub fn new(supervision: &Supervision) -> Self {
         let now = (supervision.now)();
-        let desk = || Desk {
+        let slot = || WorkerSlot {
             worker: None,
             in_flight: VecDeque::new(),
             fresh: true,
@@ -169,8 +169,8 @@ impl Crew {
             steps: 0,
             moved: now,
         };
-        let desks = (0..supervision.workers).map(|_| desk()).collect();
-        Crew { desks, looked: now, killed_for_memory: (supervision.kills_for_memory)() }
+        let slots = (0..supervision.workers).map(|_| slot()).collect();
+        Supervisor { slots, looked: now, killed_for_memory: (supervision.kills_for_memory)() }
     }
 
     /// Does all of `work`.
@@ -182,12 +182,12 @@ impl Crew {
             work.release((supervision.now)());
             // A task each before anybody gets a second one: there may be few.
             for in_flight in 1..=IN_FLIGHT {
-                for desk in 0..self.desks.len() {
-                    self.hand_out(desk, in_flight, supervision, work)?;
+                for slot in 0..self.slots.len() {
+                    self.hand_out(slot, in_flight, supervision, work)?;
                 }
             }
             let due = work.due();
-            if due.is_none() && self.desks.iter().all(|desk| desk.in_flight.is_empty()) {
+            if due.is_none() && self.slots.iter().all(|slot| slot.in_flight.is_empty()) {
                 return Ok(());
             }
             for event in supervision.wait(due)? {
@@ -204,24 +204,24 @@ impl Crew {
     ///
     /// # Errors
     /// The pool's failures.
-    pub fn dismiss(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
-        for desk in &mut self.desks {
-            if let Some(worker) = desk.worker {
+    pub fn shut_down(&mut self, supervision: &mut Supervision) -> Result<(), RunError> {
+        for slot in &mut self.slots {
+            if let Some(worker) = slot.worker {
                 supervision.send(worker, Task::Leave);
-                desk.in_flight.push_back(Task::Leave);
-                desk.moved = (supervision.now)();
+                slot.in_flight.push_back(Task::Leave);
+                slot.moved = (supervision.now)();
             }
         }
-        while self.desks.iter().any(|desk| desk.worker.is_some()) {
+        while self.slots.iter().any(|slot| slot.worker.is_some()) {
             for event in supervision.wait(None)? {
                 let (worker, usage) = match event {
                     PoolEvent::Reported(worker, Report::Left(usage)) => (worker, Some(usage)),
                     PoolEvent::Reported(..) => continue,
                     PoolEvent::Ended(worker, _) => (worker, None),
                 };
-                let Some(desk) = self.desk_of(worker) else { continue };
-                self.desks[desk].worker = None;
-                self.desks[desk].in_flight.clear();
+                let Some(slot) = self.desk_of(worker) else { continue };
+                self.slots[slot].worker = None;
+                self.slots[slot].in_flight.clear();
                 if let Some(usage) = usage {
                     (supervision.events)(Event::WorkerLeft(usage));
                 }
@@ -233,10 +233,10 @@ impl Crew {
     }
 
     fn desk_of(&self, worker: WorkerId) -> Option<usize> {
-        self.desks.iter().position(|desk| desk.worker == Some(worker))
+        self.slots.iter().position(|slot| slot.worker == Some(worker))
     }
 
-    /// Gives the worker at a desk tasks until it has `most`.
+    /// Gives the worker at a slot tasks until it has `most`.
     fn hand_out(
         &mut self,
         index: usize,
@@ -244,35 +244,35 @@ impl Crew {
         supervision: &mut Supervision,
         work: &mut dyn Work,
     ) -> Result<(), RunError> {
-        let is_full = self.desks.iter().all(|desk| desk.worker.is_some());
-        let desk = &mut self.desks[index];
-        while desk.in_flight.len() < most && !desk.alone {
-            if desk.worker.is_none() {
+        let is_full = self.slots.iter().all(|slot| slot.worker.is_some());
+        let slot = &mut self.slots[index];
+        while slot.in_flight.len() < most && !slot.alone {
+            if slot.worker.is_none() {
                 if !work.is_pending() {
                     return Ok(());
                 }
-                desk.worker = Some(supervision.start(work.hire(index)?)?);
-                desk.fresh = true;
-                desk.timed_out = false;
-                desk.ended = false;
+                slot.worker = Some(supervision.start(work.new_worker(index)?)?);
+                slot.fresh = true;
+                slot.timed_out = false;
+                slot.ended = false;
             }
-            let Some(worker) = desk.worker else { return Ok(()) };
-            let Some(job) = work.next(desk.fresh) else {
-                if is_full && !desk.fresh && desk.in_flight.is_empty() && work.is_pending() {
-                    // What is left is for a fresh worker, and there is no desk for one.
+            let Some(worker) = slot.worker else { return Ok(()) };
+            let Some(job) = work.next(slot.fresh) else {
+                if is_full && !slot.fresh && slot.in_flight.is_empty() && work.is_pending() {
+                    // What is left is for a fresh worker, and there is no slot for one.
                     supervision.send(worker, Task::Leave);
-                    desk.worker = None;
+                    slot.worker = None;
                     continue;
                 }
                 return Ok(());
             };
-            if desk.in_flight.is_empty() {
-                desk.moved = (supervision.now)();
+            if slot.in_flight.is_empty() {
+                slot.moved = (supervision.now)();
             }
             supervision.send(worker, job.task);
-            desk.in_flight.push_back(job.task);
-            desk.fresh = false;
-            desk.alone = job.alone;
+            slot.in_flight.push_back(job.task);
+            slot.fresh = false;
+            slot.alone = job.alone;
         }
         Ok(())
     }
@@ -289,37 +289,37 @@ impl Crew {
         }
         // A worker that was sent home is nobody's concern any more.
         let Some(index) = self.desk_of(worker) else { return Ok(()) };
-        let desk = &mut self.desks[index];
+        let slot = &mut self.slots[index];
         match event {
             PoolEvent::Reported(_, report) => {
-                let Some(task) = desk.in_flight.pop_front() else { return Ok(()) };
-                desk.alone = false;
-                desk.moved = (supervision.now)();
+                let Some(task) = slot.in_flight.pop_front() else { return Ok(()) };
+                slot.alone = false;
+                slot.moved = (supervision.now)();
                 if matches!(report, Report::Retired { .. }) {
                     supervision.send(worker, Task::Leave);
-                    desk.worker = None;
-                    work.returned(desk.in_flight.drain(..).collect());
+                    slot.worker = None;
+                    work.returned(slot.in_flight.drain(..).collect());
                 }
                 work.reported(index, task, report)
             }
             PoolEvent::Ended(_, end) => {
                 let cause = self.cause(index, end, supervision);
-                let desk = &mut self.desks[index];
-                let death = Death { cause, alone: std::mem::take(&mut desk.alone), at: (supervision.now)() };
-                desk.worker = None;
-                let tasks = desk.in_flight.drain(..).collect();
+                let slot = &mut self.slots[index];
+                let death = Death { cause, alone: std::mem::take(&mut slot.alone), at: (supervision.now)() };
+                slot.worker = None;
+                let tasks = slot.in_flight.drain(..).collect();
                 (supervision.events)(Event::WorkerLost);
                 work.lost(index, tasks, death)
             }
         }
     }
 
-    /// What ended the worker at a desk.
+    /// What ended the worker at a slot.
     fn cause(&mut self, index: usize, end: End, supervision: &Supervision) -> DeathCause {
-        let desk = &self.desks[index];
+        let slot = &self.slots[index];
         let crash = supervision.heartbeats.position(index).crash;
         match end {
-            _ if desk.timed_out => DeathCause::TimedOut,
+            _ if slot.timed_out => DeathCause::TimedOut,
             End::Signalled(signal)
                 if crash == Some(Crash::OutOfMemory) && signal == Signal::SIGABRT as i32 =>
             {
@@ -328,7 +328,7 @@ impl Crew {
             End::Signalled(signal) if signal == Signal::SIGKILL as i32 => {
                 let kills = (supervision.kills_for_memory)();
                 let before = std::mem::replace(&mut self.killed_for_memory, kills);
-                match kills > before && !desk.ended {
+                match kills > before && !slot.ended {
                     true => DeathCause::OutOfMemory,
                     false => DeathCause::Outside,
                 }
@@ -343,12 +343,12 @@ impl Crew {
         let now = (supervision.now)();
         let gap = now.saturating_duration_since(self.looked);
         self.looked = now;
-        for (index, desk) in self.desks.iter_mut().enumerate() {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
             if gap > SUSPICIOUS_GAP {
                 // The whole job was stopped: no time has passed for its workers.
-                desk.moved = now.min(desk.moved + gap);
+                slot.moved = now.min(slot.moved + gap);
             }
-            let (Some(worker), false, false) = (desk.worker, desk.ended, desk.in_flight.is_empty()) else {
+            let (Some(worker), false, false) = (slot.worker, slot.ended, slot.in_flight.is_empty()) else {
                 continue;
             };
             let position = supervision.heartbeats.position(index);
@@ -357,18 +357,18 @@ impl Crew {
             {
                 return Err(RunError::Crashed(crash, position.document));
             }
-            if position.steps != desk.steps {
-                desk.steps = position.steps;
-                desk.moved = now;
-            } else if now.saturating_duration_since(desk.moved) > supervision.patience {
+            if position.steps != slot.steps {
+                slot.steps = position.steps;
+                slot.moved = now;
+            } else if now.saturating_duration_since(slot.moved) > supervision.patience {
                 // A worker that somebody has stopped is no fault of its document's. One without a document may work
                 // on something large: it doesn't hang.
                 let is_stopped = supervision.pool.is_stopped(worker);
                 if !is_stopped && position.document.is_none() {
                     continue;
                 }
-                desk.timed_out = !is_stopped;
-                desk.ended = true;
+                slot.timed_out = !is_stopped;
+                slot.ended = true;
                 match supervision.pool.end(worker) {
                     Err(PoolError::CannotEnd) => return Err(RunError::Stuck(position.document)),
                     ended => ended?,
