@@ -1,12 +1,12 @@
 //! `bowline bench`: what is said of threads and processes, measured on a corpus of the user's.
 //!
 //! A suite measures one part of the story and says what it found, as tables, figures and claims ([`crate::results`]); `terminal`,
-//! `page` and the JSON file show that without knowing any suite. `contest` runs `embed` in fresh processes, `team` lets
+//! `page` and the JSON file show that without knowing any suite. `comparison` runs `embed` in fresh processes, `worker_group` lets
 //! workers of one kind do one small thing, `python` has the other side. This process stays single-threaded but for the
 //! teams of threads, since it forks.
 
 use crate::arguments::{BenchArgs, SuiteChoice};
-use crate::contest::{Contest, Contestant, Run};
+use crate::comparison::{Comparison, Contender, Run};
 use crate::python::Python;
 use crate::results::{BenchReport, Claim, CorpusFacts, Holds, Machine, Suite};
 use crate::terminal::in_words;
@@ -57,7 +57,7 @@ impl Runner<'_> {
 pub struct Bench<'a> {
     pub runner: &'a Runner<'a>,
     pub corpus: &'a [PathBuf],
-    pub contest: Contest<'a>,
+    pub comparison: Comparison<'a>,
     /// The corpus, as the walk finds it.
     pub documents: Corpus,
     pub facts: CorpusFacts,
@@ -150,15 +150,15 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let documents = corpus::discover(&source, &walk);
     cancel::check(interrupted)?;
     let documents = documents?;
-    let (contest, first) = Contest::new(&runner, &args.corpus)?;
+    let (comparison, first) = Comparison::new(&runner, &args.corpus)?;
     if let Some(&most) = args.workers.iter().flatten().max() {
         // What can't be had is better known now than when other suites are over.
-        contest.run(&Contestant::new("processes", most), None)?;
+        comparison.run(&Contender::new("processes", most), None)?;
     }
     let bench = Bench {
         runner: &runner,
         corpus: &args.corpus,
-        contest,
+        comparison,
         documents,
         facts: facts(&args.corpus, &first),
         runs: args.runs.unwrap_or(RUNS),

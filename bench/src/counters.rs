@@ -7,7 +7,7 @@ use crate::bench::{Bench, listed, rotated};
 use crate::python::{Counted, Python};
 use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use crate::sync::{Lock, LockKind};
-use crate::team::{self, KINDS, Kind};
+use crate::worker_group::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::{self, Store};
 use std::hint::black_box;
@@ -100,7 +100,7 @@ fn count(way: Way, kind: Kind, workers: usize, updates: u64) -> Result<Count> {
             Way::Own => (0..each).for_each(|_| add_one(own)),
         }
     };
-    let seconds = team::run(kind, workers, &work)?;
+    let seconds = worker_group::run(kind, workers, &work)?;
     let value = counters.iter().map(|counter| counter.load(Ordering::Acquire)).sum();
     Ok(Count { seconds, truth: each * workers as u64, value })
 }

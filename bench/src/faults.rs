@@ -2,9 +2,9 @@
 //! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
 
 use crate::bench::{Bench, Scratch};
-use crate::child::{Ended, Watch};
-use crate::contest::{Contest, Contestant, PARALLEL, RunReport, first_difference};
-use crate::family::{children, signal_thread, worker_threads};
+use crate::process::{Ended, Watch};
+use crate::comparison::{Comparison, Contender, PARALLEL, RunReport, first_difference};
+use crate::process_tree::{children, signal_thread, worker_threads};
 use crate::python::Crash;
 use crate::results::{Claim, Column, Holds, Suite, Table};
 use anyhow::{Context as _, Result};
@@ -120,7 +120,7 @@ enum Delivered {
 }
 
 impl Delivered {
-    fn told(&self) -> String {
+    fn display(&self) -> String {
         match self {
             Delivered::All => "everything, the same bytes".to_owned(),
             Delivered::AllBut(cause) => format!("everything but the document, named: {cause}"),
@@ -144,10 +144,10 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     if cfg!(feature = "faults") {
         corpus.push(planted.path().to_owned());
     }
-    let (contest, _) = Contest::new(bench.runner, &corpus)?;
+    let (comparison, _) = Comparison::new(bench.runner, &corpus)?;
     let mut outcomes = Vec::new();
     for (fault, mode) in faults() {
-        outcomes.push(suffer(bench, &contest, &planted, fault, mode)?);
+        outcomes.push(inject(bench, &comparison, &planted, fault, mode)?);
         bench.runner.step();
     }
     let mut tables = vec![table(&outcomes)];
@@ -186,16 +186,16 @@ pub fn run(bench: &Bench) -> Result<Suite> {
 }
 
 /// One fault, in runs that take longer until it hits: how soon a run counts its first documents is the machine's affair.
-fn suffer(
+fn inject(
     bench: &Bench,
-    contest: &Contest,
+    comparison: &Comparison,
     planted: &Scratch,
     fault: Fault,
     mode: &'static str,
 ) -> Result<Outcome> {
     let mut patience = 1;
     loop {
-        let outcome = attempt(bench, contest, planted, fault, mode, patience)?;
+        let outcome = attempt(bench, comparison, planted, fault, mode, patience)?;
         if outcome.delivered != Delivered::Missed || patience >= MAX_PATIENCE {
             return Ok(outcome);
         }
@@ -206,7 +206,7 @@ fn suffer(
 /// One run with one fault, `patience` times as long as need be, and hit as much later.
 fn attempt(
     bench: &Bench,
-    contest: &Contest,
+    comparison: &Comparison,
     planted: &Scratch,
     fault: Fault,
     mode: &'static str,
@@ -217,13 +217,13 @@ fn attempt(
     let documents = bench.facts.documents.clamp(1, 1 << 30) as u32;
     let latency = (DELAY * patience * WORKERS / documents).min(LONGEST_LATENCY);
     let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);
-    let slow = Contestant::new(mode, WORKERS).with(&["--read-latency", &latency]);
+    let slow = Contender::new(mode, WORKERS).with(&["--read-latency", &latency]);
     // A run that is hit, and whether it was.
-    let hit = |contestant: &Contestant, victims: Victims| -> Result<(Ended, bool)> {
+    let hit = |contender: &Contender, victims: Victims| -> Result<(Ended, bool)> {
         let mut killer = Killer { victims, after: HIT_AFTER * patience, first_seen: None, has_hit: false };
         let mut look = |pid| killer.look(pid);
         let watch = Watch { every: Duration::from_millis(5), with: &mut look };
-        let ended = contest.embed(contestant, &output, &report, Some(watch))?;
+        let ended = comparison.embed(contender, &output, &report, Some(watch))?;
         Ok((ended, killer.has_hit))
     };
     let (ended, has_hit) = match fault {
@@ -237,7 +237,7 @@ fn attempt(
             if was_over {
                 remove_output(&output)?;
             }
-            let ended = contest.embed(&resuming, &output, &report, None)?;
+            let ended = comparison.embed(&resuming, &output, &report, None)?;
             // One that began anew would deliver the same.
             let has_resumed = RunReport::read(&report).is_ok_and(|report| report.resumed > 0);
             (Ended { seconds: killed.seconds + ended.seconds, ..ended }, !was_over && has_resumed)
@@ -246,13 +246,13 @@ fn attempt(
             let document = planted.path().join("fault.txt");
             fs::write(&document, format!("bowline-fault: {what}\nwords"))?;
             let limits = ["--document-timeout", "1", "--worker-memory", "96M"];
-            let ended = contest.embed(&Contestant::new(mode, WORKERS).with(&limits), &output, &report, None);
+            let ended = comparison.embed(&Contender::new(mode, WORKERS).with(&limits), &output, &report, None);
             fs::write(&document, "\0")?;
             (ended?, true)
         }
     };
     let delivered = match has_hit {
-        true => delivered(&contest.reference(), &output, &ended)?,
+        true => delivered(&comparison.reference(), &output, &ended)?,
         false => Delivered::Missed,
     };
     Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
@@ -348,7 +348,7 @@ fn table(outcomes: &[Outcome]) -> Table {
         vec![
             outcome.fault.name().into(),
             outcome.mode.into(),
-            outcome.delivered.told().into(),
+            outcome.delivered.display().into(),
             outcome.code.as_str().into(),
             outcome.seconds.into(),
         ]
@@ -398,9 +398,9 @@ fn pool_claim(outcomes: &[Outcome], python: &[PoolCrash]) -> Claim {
     let ours = outcomes.iter().find(|o| o.mode == "processes" && o.fault == Fault::WorkerKilled);
     let theirs = python
         .iter()
-        .map(|PoolCrash { program, pool, crash, .. }| format!("{pool} of {program}: {}", crash.told()));
+        .map(|PoolCrash { program, pool, crash, .. }| format!("{pool} of {program}: {}", crash.display()));
     let theirs: Vec<_> = theirs.collect();
-    let told = ours.map(|outcome| outcome.delivered.told()).unwrap_or_default();
+    let told = ours.map(|outcome| outcome.delivered.display()).unwrap_or_default();
     Claim {
         claim: CLAIMS[1],
         holds: match ours.map(|outcome| &outcome.delivered) {
@@ -421,7 +421,7 @@ fn python_table(python: Vec<PoolCrash>) -> Table {
     let delivering = python.iter().filter(|found| matches!(found.crash, Crash::Delivers(_))).count();
     let all = python.len();
     let rows = python.into_iter().map(|found| {
-        vec![found.program.into(), found.pool.into(), found.crash.told().into(), found.seconds.into()]
+        vec![found.program.into(), found.pool.into(), found.crash.display().into(), found.seconds.into()]
     });
     Table {
         name: "python_faults",

@@ -2,11 +2,11 @@
 //! bounds the reads in flight; and the files are read from the disk, not from memory.
 
 use crate::bench::{Bench, counted, listed};
-use crate::contest::{Contestant, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
+use crate::comparison::{Contender, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
 use crate::locks;
 use crate::python::{self, Python, Sample, Times, Way};
 use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
-use crate::team::Kind;
+use crate::worker_group::Kind;
 use anyhow::Result;
 use bowline::corpus::Corpus;
 use bowline_workers::opener::Opener;
@@ -43,13 +43,13 @@ fn workers(bench: &Bench) -> Vec<u32> {
     bench.workers_or([1, 2, 4, 8].iter().map(|times| times * bench.cores).collect())
 }
 
-fn waiting(bench: &Bench) -> Vec<Contestant> {
+fn waiting(bench: &Bench) -> Vec<Contender> {
     let latency = milliseconds(latency(bench));
     all_modes(&workers(bench)).into_iter().map(|all| all.with(&["--read-latency", &latency])).collect()
 }
 
 /// As many workers as pay, and fewer reads at a time.
-fn bounded(bench: &Bench) -> Vec<Contestant> {
+fn bounded(bench: &Bench) -> Vec<Contender> {
     let latency = milliseconds(latency(bench));
     let most = workers(bench).into_iter().max().unwrap_or(1);
     let permits = [most, most.div_ceil(2), most.div_ceil(4), 1];
@@ -58,20 +58,20 @@ fn bounded(bench: &Bench) -> Vec<Contestant> {
     let several = PARALLEL.into_iter().flat_map(|mode| permits.iter().map(move |n| (mode, n.to_string())));
     several
         .map(|(mode, permits)| {
-            Contestant::new(mode, most).with(&["--read-latency", &latency, "--max-reads", &permits])
+            Contender::new(mode, most).with(&["--read-latency", &latency, "--max-reads", &permits])
         })
         .collect()
 }
 
-fn cold(bench: &Bench) -> Vec<Contestant> {
+fn cold(bench: &Bench) -> Vec<Contender> {
     all_modes(&bench.workers_or(vec![1, bench.cores, 4 * bench.cores]))
 }
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    let contestants = waiting(bench).len() + bounded(bench).len() + cold(bench).len();
+    let contenders = waiting(bench).len() + bounded(bench).len() + cold(bench).len();
     let ways = python::ways(&workers(bench)).len();
-    u64::from(bench.slow_runs) * contestants as u64 + (bench.pythons.len().min(1) * ways) as u64
+    u64::from(bench.slow_runs) * contenders as u64 + (bench.pythons.len().min(1) * ways) as u64
 }
 
 /// What it finds.
@@ -80,15 +80,15 @@ pub fn steps(bench: &Bench) -> u64 {
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let rounds = bench.slow_runs;
-    let contestants = waiting(bench);
-    let delayed = Delayed { bench, runs: bench.contest.rounds(&contestants, rounds, || {})?, contestants };
-    let contestants = bounded(bench);
-    let runs = bench.contest.rounds(&contestants, rounds, || {})?;
-    let limited = Limited { bench, runs, most: most_within(&contestants)?, contestants };
+    let contenders = waiting(bench);
+    let delayed = Delayed { bench, runs: bench.comparison.rounds(&contenders, rounds, || {})?, contenders };
+    let contenders = bounded(bench);
+    let runs = bench.comparison.rounds(&contenders, rounds, || {})?;
+    let limited = Limited { bench, runs, most: most_within(&contenders)?, contenders };
     sync();
-    let contestants = cold(bench);
-    let runs = bench.contest.rounds(&contestants, rounds, || forget(&bench.documents))?;
-    let cold = Cold { contestants, runs };
+    let contenders = cold(bench);
+    let runs = bench.comparison.rounds(&contenders, rounds, || forget(&bench.documents))?;
+    let cold = Cold { contenders, runs };
     let python = match bench.pythons.first() {
         Some(program) => {
             let sample =
@@ -119,20 +119,20 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     })
 }
 
-/// How many workers were within the gates of each contestant at a time, at most: other workers, at the same gates, whose
+/// How many workers were within the gates of each contender at a time, at most: other workers, at the same gates, whose
 /// number within is counted.
-fn most_within(contestants: &[Contestant]) -> Result<Vec<u64>> {
-    let at_gates = |contestant: &Contestant| {
-        let kind = if contestant.mode == "threads" { Kind::Threads } else { Kind::Processes };
+fn most_within(contenders: &[Contender]) -> Result<Vec<u64>> {
+    let at_gates = |contender: &Contender| {
+        let kind = if contender.mode == "threads" { Kind::Threads } else { Kind::Processes };
         let (rounds, stay) = AT_GATES;
-        Ok(locks::at_gates(kind, contestant.workers as usize, permits(contestant), rounds, stay)?.most)
+        Ok(locks::at_gates(kind, contender.workers as usize, permits(contender), rounds, stay)?.most)
     };
-    contestants.iter().map(at_gates).collect()
+    contenders.iter().map(at_gates).collect()
 }
 
-/// The permits to read of a contestant: its last option.
-fn permits(contestant: &Contestant) -> u32 {
-    contestant.options.last().and_then(|option| option.parse().ok()).unwrap_or(1)
+/// The permits to read of a contender: its last option.
+fn permits(contender: &Contender) -> u32 {
+    contender.options.last().and_then(|option| option.parse().ok()).unwrap_or(1)
 }
 
 /// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
@@ -152,8 +152,8 @@ fn timed(more: &[(&'static str, &'static str, usize)]) -> Vec<Column> {
     Column::all(&[&first, more].concat())
 }
 
-fn cells(contestant: &Contestant, seconds: &Spread) -> Vec<Cell> {
-    vec![contestant.mode.into(), u64::from(contestant.workers).into(), seconds.clone().into()]
+fn cells(contender: &Contender, seconds: &Spread) -> Vec<Cell> {
+    vec![contender.mode.into(), u64::from(contender.workers).into(), seconds.clone().into()]
 }
 
 /// The median seconds of one worker inline, which comes first.
@@ -164,22 +164,22 @@ fn base(runs: &[Vec<Run>]) -> f64 {
 /// Runs in which each read is delayed.
 struct Delayed<'a> {
     bench: &'a Bench<'a>,
-    contestants: Vec<Contestant>,
+    contenders: Vec<Contender>,
     runs: Vec<Vec<Run>>,
 }
 
 impl Delayed<'_> {
-    fn rows(&self) -> impl Iterator<Item = (&Contestant, Spread)> {
-        self.contestants
+    fn rows(&self) -> impl Iterator<Item = (&Contender, Spread)> {
+        self.contenders
             .iter()
             .zip(&self.runs)
-            .map(|(contestant, runs)| (contestant, spread(runs, |run| run.seconds)))
+            .map(|(contender, runs)| (contender, spread(runs, |run| run.seconds)))
     }
 
     /// The most workers and their speed-up, of a mode.
     fn most(&self, mode: &str) -> (u32, f64) {
-        let rows = self.rows().filter(|(contestant, _)| contestant.mode == mode);
-        rows.map(|(contestant, seconds)| (contestant.workers, base(&self.runs) / seconds.median))
+        let rows = self.rows().filter(|(contender, _)| contender.mode == mode);
+        rows.map(|(contender, seconds)| (contender.workers, base(&self.runs) / seconds.median))
             .max_by_key(|&(workers, _)| workers)
             .unwrap_or((1, 1.0))
     }
@@ -205,9 +205,9 @@ impl Delayed<'_> {
     }
 
     fn table(&self) -> Table {
-        let rows = self.rows().map(|(contestant, seconds)| {
+        let rows = self.rows().map(|(contender, seconds)| {
             let gain = base(&self.runs) / seconds.median;
-            cells(contestant, &seconds).into_iter().chain([gain.into()]).collect()
+            cells(contender, &seconds).into_iter().chain([gain.into()]).collect()
         });
         Table {
             name: "latency",
@@ -222,8 +222,8 @@ impl Delayed<'_> {
         let series = PARALLEL.map(|mode| {
             Series::measured(
                 mode,
-                self.rows().filter(|(contestant, _)| contestant.mode == mode).map(|(contestant, seconds)| {
-                    Point::at(contestant.workers.into(), &seconds.gain_on(base(&self.runs)))
+                self.rows().filter(|(contender, _)| contender.mode == mode).map(|(contender, seconds)| {
+                    Point::at(contender.workers.into(), &seconds.gain_on(base(&self.runs)))
                 }),
             )
         });
@@ -258,7 +258,7 @@ impl Delayed<'_> {
 /// Runs in which fewer may read at a time than there are workers.
 struct Limited<'a> {
     bench: &'a Bench<'a>,
-    contestants: Vec<Contestant>,
+    contenders: Vec<Contender>,
     runs: Vec<Vec<Run>>,
     /// How many were within the gates at a time, at most.
     most: Vec<u64>,
@@ -266,7 +266,7 @@ struct Limited<'a> {
 
 /// A way with fewer reads at a time than workers.
 struct LimitedRow<'a> {
-    contestant: &'a Contestant,
+    contender: &'a Contender,
     permits: u64,
     seconds: Spread,
     /// What so many delayed reads at a time take at least.
@@ -277,18 +277,18 @@ struct LimitedRow<'a> {
 impl Limited<'_> {
     fn rows(&self) -> impl Iterator<Item = LimitedRow<'_>> {
         let delays = latency(self.bench).as_secs_f64() * self.bench.facts.documents as f64;
-        let all = self.contestants.iter().zip(&self.runs).zip(&self.most);
-        all.map(move |((contestant, runs), &most)| {
-            let permits = permits(contestant).into();
+        let all = self.contenders.iter().zip(&self.runs).zip(&self.most);
+        all.map(move |((contender, runs), &most)| {
+            let permits = permits(contender).into();
             let seconds = spread(runs, |run| run.seconds);
-            LimitedRow { contestant, permits, seconds, least: delays / permits as f64, most }
+            LimitedRow { contender, permits, seconds, least: delays / permits as f64, most }
         })
     }
 
     fn table(&self) -> Table {
         let rows = self.rows().map(|row| {
             let more = [row.permits.into(), row.least.into(), row.most.into()];
-            cells(row.contestant, &row.seconds).into_iter().chain(more).collect()
+            cells(row.contender, &row.seconds).into_iter().chain(more).collect()
         });
         Table {
             name: "max_reads",
@@ -320,21 +320,21 @@ impl Limited<'_> {
             Series::measured(
                 mode,
                 self.rows()
-                    .filter(|row| row.contestant.mode == mode)
+                    .filter(|row| row.contender.mode == mode)
                     .map(|row| Point::bar(row.permits.to_string(), &row.seconds)),
             )
         });
         let least = Series::ideal(
             "delays alone",
             self.rows()
-                .filter(|row| row.contestant.mode == "threads")
+                .filter(|row| row.contender.mode == "threads")
                 .map(|row| Point::bar(row.permits.to_string(), &Spread::of(vec![row.least]))),
         );
         Figure {
             name: "max_reads",
             title: format!(
                 "{}, fewer reads at a time",
-                counted(self.contestants[0].workers, "worker", "workers")
+                counted(self.contenders[0].workers, "worker", "workers")
             ),
             kind: FigureKind::Bars,
             x_label: "--max-reads".to_owned(),
@@ -359,23 +359,23 @@ impl Limited<'_> {
 
 /// Runs with the files dropped from the page cache.
 struct Cold {
-    contestants: Vec<Contestant>,
+    contenders: Vec<Contender>,
     runs: Vec<Vec<Run>>,
 }
 
 impl Cold {
     /// Contestants with their seconds, and the millions of bytes that came from a disk.
-    fn rows(&self) -> impl Iterator<Item = (&Contestant, Spread, f64)> {
-        self.contestants.iter().zip(&self.runs).map(|(contestant, runs)| {
+    fn rows(&self) -> impl Iterator<Item = (&Contender, Spread, f64)> {
+        self.contenders.iter().zip(&self.runs).map(|(contender, runs)| {
             let read = spread(runs, |run| run.usage.bytes_read as f64 / 1e6).median;
-            (contestant, spread(runs, |run| run.seconds), read)
+            (contender, spread(runs, |run| run.seconds), read)
         })
     }
 
     fn table(&self) -> Table {
-        let rows = self.rows().map(|(contestant, seconds, read)| {
+        let rows = self.rows().map(|(contender, seconds, read)| {
             let gain = base(&self.runs) / seconds.median;
-            cells(contestant, &seconds).into_iter().chain([gain.into(), read.into()]).collect()
+            cells(contender, &seconds).into_iter().chain([gain.into(), read.into()]).collect()
         });
         Table {
             name: "cold",
@@ -389,10 +389,10 @@ impl Cold {
     fn found(&self) -> String {
         let corpus = self.runs[0][0].report.bytes as f64 / 1e6;
         let least_read = self.rows().map(|(_, _, read)| read).fold(f64::INFINITY, f64::min);
-        let most = self.contestants.iter().map(|contestant| contestant.workers).max().unwrap_or(1);
+        let most = self.contenders.iter().map(|contender| contender.workers).max().unwrap_or(1);
         let runs = PARALLEL.map(|mode| {
-            let is_it = |contestant: &Contestant| contestant.mode == mode && contestant.workers == most;
-            self.contestants.iter().position(is_it).map(|number| &self.runs[number])
+            let is_it = |contender: &Contender| contender.mode == mode && contender.workers == most;
+            self.contenders.iter().position(is_it).map(|number| &self.runs[number])
         });
         match runs {
             [Some(threads), Some(processes)] if least_read > corpus / 2.0 => format!(
@@ -414,7 +414,7 @@ impl Cold {
             kind: FigureKind::Bars,
             x_label: String::new(),
             y_label: "seconds".to_owned(),
-            series: seconds_by_workers(self.rows().map(|(contestant, seconds, _)| (contestant, seconds))),
+            series: seconds_by_workers(self.rows().map(|(contender, seconds, _)| (contender, seconds))),
             found: self.found(),
         }
     }

@@ -6,7 +6,7 @@ use crate::counters::add_one;
 use crate::python::{Cost, Python};
 use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use crate::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
-use crate::team::{self, KINDS, Kind};
+use crate::worker_group::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::read_limit::{Gate, ReadLimits};
 use bowline_workers::mapped::{self, Store};
@@ -138,7 +138,7 @@ fn measure(means: Means, kind: Kind, workers: usize, rounds: u64) -> Result<f64>
 fn locked(lock_kind: LockKind, kind: Kind, workers: usize, each: u64) -> Result<f64> {
     let (lock, words) = (Lock::new(lock_kind)?, Words::new()?);
     let depth = if lock_kind == LockKind::Reentrant { 2 } else { 1 };
-    let seconds = team::run(kind, workers, &|_| {
+    let seconds = worker_group::run(kind, workers, &|_| {
         for _ in 0..each {
             (0..depth).for_each(|_| lock.lock());
             add_one(&words.0[0]);
@@ -190,7 +190,7 @@ fn bounded(
 ) -> Result<Bounded> {
     let words = Words::new()?;
     let (within, most, count) = (&words.0[0], &words.0[1], &words.0[2]);
-    let seconds = team::run(kind, workers, &|number| {
+    let seconds = worker_group::run(kind, workers, &|number| {
         for _ in 0..each {
             enter(number, &|| {
                 most.fetch_max(within.fetch_add(1, Ordering::AcqRel) + 1, Ordering::AcqRel);
@@ -210,7 +210,7 @@ fn bounded(
 fn handed_over(kind: Kind, workers: usize, each: u64) -> Result<f64> {
     let (there, back, words) = (Event::new()?, Event::new()?, Words::new()?);
     let (written, wrong) = (&words.0[0], &words.0[1]);
-    let seconds = team::run(kind, workers, &|number| {
+    let seconds = worker_group::run(kind, workers, &|number| {
         for round in 1..=each {
             match (workers, number) {
                 (1, _) => {
@@ -261,7 +261,7 @@ fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
         changed.notify_all();
         lock.unlock();
     };
-    let seconds = team::run(kind, workers, &|number| {
+    let seconds = worker_group::run(kind, workers, &|number| {
         for item in 1..=each {
             if number == 0 {
                 put(item);
@@ -506,8 +506,8 @@ fn permit_after_death(kind: Kind) -> Result<Taken> {
         }
     })?;
     let waiter = gates.gate(1, &heartbeats.heartbeat(1)).context("making a permit")?;
-    let waiting = team::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
-    Ok(if team::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
+    let waiting = worker_group::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
+    Ok(if worker_group::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
 }
 
 /// Lets somebody take something and die.
@@ -517,7 +517,7 @@ fn die(kind: Kind, take: &(dyn Fn() + Sync)) -> Result<()> {
             thread::scope(|scope| scope.spawn(take).join()).map_err(|_| anyhow::anyhow!("a thread panicked"))
         }
         Kind::Processes => {
-            let child = team::start_process(|| {
+            let child = worker_group::start_process(|| {
                 take();
                 let _ = raise(Signal::SIGKILL);
             })?;
@@ -536,7 +536,7 @@ fn death_table(losses: &[Loss]) -> Table {
         Taken::No => "held for ever: who waits for it hangs",
     };
     let rows =
-        losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), told(loss.taken).into()]);
+        losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), display(loss.taken).into()]);
     let of = |are_stuck: bool| {
         let of_processes = losses.iter().filter(|loss| loss.kind == Kind::Processes);
         let all = of_processes.filter(|loss| (loss.taken == Taken::No) == are_stuck);

@@ -4,10 +4,10 @@
 
 mod arguments;
 mod bench;
-mod child;
-mod contest;
+mod process;
+mod comparison;
 mod counters;
-mod family;
+mod process_tree;
 mod faults;
 mod generate;
 mod io;
@@ -20,7 +20,7 @@ mod python;
 mod results;
 mod scaling;
 mod sync;
-mod team;
+mod worker_group;
 mod terminal;
 
 use arguments::{BenchProgram, Command};

@@ -1,9 +1,9 @@
 //! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
 
 use crate::bench::{Bench, counted, rotated};
-use crate::child::Watch;
-use crate::contest::{Contest, Contestant, all_modes};
-use crate::family::{MemoryUse, memory_of_family};
+use crate::process::Watch;
+use crate::comparison::{Comparison, Contender, all_modes};
+use crate::process_tree::{MemoryUse, memory_of_family};
 use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;
 use nix::unistd::Pid;
@@ -18,17 +18,17 @@ const EVERY: Duration = Duration::from_millis(3);
 /// Runs at most, until one is looked at.
 const TRIES: u32 = 5;
 
-fn contestants(bench: &Bench) -> Vec<Contestant> {
+fn contenders(bench: &Bench) -> Vec<Contender> {
     all_modes(&bench.workers_or(vec![1, 2, 4, 8, bench.cores]))
 }
 
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
-    u64::from(bench.slow_runs) * contestants(bench).len() as u64
+    u64::from(bench.slow_runs) * contenders(bench).len() as u64
 }
 
 struct Row<'a> {
-    contestant: &'a Contestant,
+    contender: &'a Contender,
     /// Most bytes at a time, in millions.
     proportional: Spread,
     unique: Spread,
@@ -39,16 +39,16 @@ struct Row<'a> {
 /// # Errors
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
-    let contestants = contestants(bench);
-    let mut peaks = vec![Vec::new(); contestants.len()];
-    for number in rotated(bench.slow_runs, contestants.len()) {
-        peaks[number].push(peak(&bench.contest, &contestants[number])?);
+    let contenders = contenders(bench);
+    let mut peaks = vec![Vec::new(); contenders.len()];
+    for number in rotated(bench.slow_runs, contenders.len()) {
+        peaks[number].push(peak(&bench.comparison, &contenders[number])?);
     }
     let spread = |peaks: &[MemoryUse], bytes: fn(&MemoryUse) -> u64| {
         Spread::of(peaks.iter().map(|peak| bytes(peak) as f64 / 1e6).collect())
     };
-    let rows = contestants.iter().zip(&peaks).map(|(contestant, peaks)| Row {
-        contestant,
+    let rows = contenders.iter().zip(&peaks).map(|(contender, peaks)| Row {
+        contender,
         proportional: spread(peaks, |peak| peak.proportional),
         unique: spread(peaks, |peak| peak.unique),
     });
@@ -71,7 +71,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
 }
 
 /// The most that a run takes; nothing, if a few runs were over before they were looked at.
-fn peak(contest: &Contest, contestant: &Contestant) -> Result<MemoryUse> {
+fn peak(comparison: &Comparison, contender: &Contender) -> Result<MemoryUse> {
     let mut peak = MemoryUse::default();
     for _ in 0..TRIES {
         let mut look = |pid: Pid| {
@@ -79,7 +79,7 @@ fn peak(contest: &Contest, contestant: &Contestant) -> Result<MemoryUse> {
             peak.proportional = peak.proportional.max(now.proportional);
             peak.unique = peak.unique.max(now.unique);
         };
-        contest.run(contestant, Some(Watch { every: EVERY, with: &mut look }))?;
+        comparison.run(contender, Some(Watch { every: EVERY, with: &mut look }))?;
         if peak.proportional > 0 {
             break;
         }
@@ -90,10 +90,10 @@ fn peak(contest: &Contest, contestant: &Contestant) -> Result<MemoryUse> {
 fn table(rows: &[Row], found: &str) -> Table {
     let one = rows[0].proportional.median;
     let cells = rows.iter().map(|row| {
-        let workers = row.contestant.workers;
+        let workers = row.contender.workers;
         let more = (row.proportional.median - one) / f64::from(workers.max(2) - 1);
         vec![
-            row.contestant.mode.into(),
+            row.contender.mode.into(),
             u64::from(workers).into(),
             row.proportional.clone().into(),
             row.unique.clone().into(),
@@ -116,11 +116,11 @@ fn table(rows: &[Row], found: &str) -> Table {
 }
 
 fn of<'a>(rows: &'a [Row<'a>], mode: &'static str) -> impl Iterator<Item = &'a Row<'a>> {
-    rows.iter().filter(move |row| row.contestant.mode == mode)
+    rows.iter().filter(move |row| row.contender.mode == mode)
 }
 
 fn claim(rows: &[Row]) -> Claim {
-    let most = |mode| of(rows, mode).max_by_key(|row| row.contestant.workers).unwrap_or(&rows[0]);
+    let most = |mode| of(rows, mode).max_by_key(|row| row.contender.workers).unwrap_or(&rows[0]);
     let (threads, processes) = (most("threads"), most("processes"));
     let ratio = processes.proportional.median / threads.proportional.median;
     let holds = match ratio {
@@ -132,20 +132,20 @@ fn claim(rows: &[Row]) -> Claim {
     };
     let why = format!(
         "{} processes take {:.0} MB at their peak, as many threads {:.0} MB, one worker {:.0} MB. Rows lie in maps that all share, and a fork copies only what is written: what is dear is a lexicon for each worker, in either mode.",
-        processes.contestant.workers,
+        processes.contender.workers,
         processes.proportional.median,
         threads.proportional.median,
         rows[0].proportional.median
     );
     let brief = format!(
         "{} processes take {ratio:.2} times the memory of as many threads",
-        processes.contestant.workers
+        processes.contender.workers
     );
     Claim { claim: CLAIMS[0], holds, why, brief: Some(brief) }
 }
 
 fn figure(rows: &[Row], found: &str) -> Figure {
-    let point = |row: &Row, spread: &Spread| Point::at(row.contestant.workers.into(), spread);
+    let point = |row: &Row, spread: &Spread| Point::at(row.contender.workers.into(), spread);
     Figure {
         name: "memory",
         title: "Peak memory of all processes".to_owned(),

@@ -5,7 +5,7 @@
 //! beside bowline is its speed-up and its rate; starting it takes a part of the time that is the greater, the less there is.
 
 use crate::bench::{Runner, Scratch, rotated};
-use crate::child::{self, Ended};
+use crate::process::{self, Ended};
 use crate::results::Spread;
 use anyhow::{Context as _, Result, bail};
 use bowline::corpus::{Corpus, display_path};
@@ -101,7 +101,7 @@ pub enum Crash {
 
 impl Crash {
     /// As it is told.
-    pub fn told(&self) -> String {
+    pub fn display(&self) -> String {
         match self {
             Crash::Hangs => format!("hangs: ended after {} s", HANGS.as_secs()),
             Crash::Ends => "nothing: the program is dead".to_owned(),
@@ -371,7 +371,7 @@ impl Python {
         let mut command = Command::new(self.program);
         // Nothing is written beside the script.
         command.arg("-B").arg(&script).arg(&out).args(arguments);
-        let ended = child::run(&mut command, runner.interrupted, Some(limit), None)?;
+        let ended = process::run(&mut command, runner.interrupted, Some(limit), None)?;
         let result = ended.status.filter(|status| status.success()).and_then(|_| read(&out));
         // The next one must not find it.
         let _ = fs::remove_file(&out);

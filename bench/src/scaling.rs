@@ -1,8 +1,8 @@
 //! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
 
 use crate::bench::{Bench, counted, listed};
-use crate::contest::{
-    Contest, Contestant, PARALLEL, Run, all_modes, comparison, ratios, seconds_by_workers, spread,
+use crate::comparison::{
+    Comparison, Contender, PARALLEL, Run, all_modes, comparison, ratios, seconds_by_workers, spread,
 };
 use crate::python::{self, Sample, Times, Way};
 use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
@@ -27,11 +27,11 @@ const TINY_DOCUMENTS: usize = 64;
 /// More rounds of these: they are short.
 const TINY_ROUNDS: u32 = 4;
 
-fn contestants(bench: &Bench) -> Vec<Contestant> {
+fn contenders(bench: &Bench) -> Vec<Contender> {
     let workers = bench.workers_or(bench.up_to_cores());
     let most = workers.iter().copied().max().unwrap_or(1);
     let mut all = all_modes(&workers);
-    all.push(Contestant::new("processes", most).with(&["--sandbox", "off"]));
+    all.push(Contender::new("processes", most).with(&["--sandbox", "off"]));
     all
 }
 
@@ -42,7 +42,7 @@ fn python_ways(bench: &Bench) -> Vec<(Way, u32)> {
 /// Runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     let python = bench.pythons.len() as u64 * python_ways(bench).len() as u64 * u64::from(bench.slow_runs);
-    u64::from(bench.runs * (1 + TINY_ROUNDS)) * contestants(bench).len() as u64 + python
+    u64::from(bench.runs * (1 + TINY_ROUNDS)) * contenders(bench).len() as u64 + python
 }
 
 /// What it finds.
@@ -50,15 +50,15 @@ pub fn steps(bench: &Bench) -> u64 {
 /// # Errors
 /// If a run fails, or outputs differ.
 pub fn run(bench: &Bench) -> Result<Suite> {
-    let contestants = contestants(bench);
-    let runs = bench.contest.rounds(&contestants, bench.runs, || {})?;
-    let tiny = tiny(bench, &contestants)?;
-    let all: Vec<_> = contestants
+    let contenders = contenders(bench);
+    let runs = bench.comparison.rounds(&contenders, bench.runs, || {})?;
+    let tiny = tiny(bench, &contenders)?;
+    let all: Vec<_> = contenders
         .iter()
         .zip(runs)
         .zip(tiny)
-        .map(|((contestant, runs), tiny)| Row {
-            contestant,
+        .map(|((contender, runs), tiny)| Row {
+            contender,
             seconds: spread(&runs, |run| run.seconds),
             tiny: spread(&tiny, |run| run.seconds * 1000.0),
             tiny_runs: tiny,
@@ -82,17 +82,17 @@ pub fn run(bench: &Bench) -> Result<Suite> {
 }
 
 /// The same ways, on a corpus of next to nothing.
-fn tiny(bench: &Bench, contestants: &[Contestant]) -> Result<Vec<Vec<Run>>> {
+fn tiny(bench: &Bench, contenders: &[Contender]) -> Result<Vec<Vec<Run>>> {
     let corpus = bench.runner.scratch.beneath("tiny")?;
     for number in 0..TINY_DOCUMENTS {
         fs::write(corpus.path().join(format!("{number:02}.txt")), "word")?;
     }
-    let (contest, _) = Contest::new(bench.runner, &[corpus.path().to_owned()])?;
-    contest.rounds(contestants, bench.runs * TINY_ROUNDS, || {})
+    let (comparison, _) = Comparison::new(bench.runner, &[corpus.path().to_owned()])?;
+    comparison.rounds(contenders, bench.runs * TINY_ROUNDS, || {})
 }
 
 struct Row<'a> {
-    contestant: &'a Contestant,
+    contender: &'a Contender,
     runs: Vec<Run>,
     seconds: Spread,
     /// Runs on next to nothing.
@@ -103,14 +103,14 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn name(&self) -> Cell {
-        match self.contestant.options.is_empty() {
-            true => self.contestant.mode.into(),
-            false => format!("{}, no sandbox", self.contestant.mode).into(),
+        match self.contender.options.is_empty() {
+            true => self.contender.mode.into(),
+            false => format!("{}, no sandbox", self.contender.mode).into(),
         }
     }
 
     fn workers(&self) -> Cell {
-        u64::from(self.contestant.workers).into()
+        u64::from(self.contender.workers).into()
     }
 
     /// Milliseconds of each of [`PHASES`].
@@ -136,23 +136,23 @@ impl Rows<'_> {
 
     /// The speed-up in percent of what so many workers could give on so many cores.
     fn of_ideal(&self, row: &Row) -> f64 {
-        100.0 * self.speed_up(row) / f64::from(row.contestant.workers.min(self.cores))
+        100.0 * self.speed_up(row) / f64::from(row.contender.workers.min(self.cores))
     }
 
     /// The speed-up in percent of the number of workers.
     fn efficiency(&self, row: &Row) -> f64 {
-        100.0 * self.speed_up(row) / f64::from(row.contestant.workers)
+        100.0 * self.speed_up(row) / f64::from(row.contender.workers)
     }
 
     fn of(&self, mode: &str) -> impl Iterator<Item = &Row<'_>> {
-        self.all.iter().filter(move |row| row.contestant.mode == mode && row.contestant.options.is_empty())
+        self.all.iter().filter(move |row| row.contender.mode == mode && row.contender.options.is_empty())
     }
 
     /// The row of a mode with as many workers as there are cores, or with the most below, or else with the fewest.
     fn at_cores(&self, mode: &str) -> &Row<'_> {
-        let fits = |row: &&Row| row.contestant.workers <= self.cores.max(1);
-        let most = self.of(mode).filter(fits).max_by_key(|row| row.contestant.workers);
-        most.or_else(|| self.of(mode).min_by_key(|row| row.contestant.workers)).unwrap_or(&self.all[0])
+        let fits = |row: &&Row| row.contender.workers <= self.cores.max(1);
+        let most = self.of(mode).filter(fits).max_by_key(|row| row.contender.workers);
+        most.or_else(|| self.of(mode).min_by_key(|row| row.contender.workers)).unwrap_or(&self.all[0])
     }
 
     fn times(&self) -> Table {
@@ -184,9 +184,9 @@ impl Rows<'_> {
             rows: rows.collect(),
             found: format!(
                 "Over one worker, {} gain {:.2} times and {} {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms by threads, {:.1} ms by processes.",
-                counted(threads.contestant.workers, "thread", "threads"),
+                counted(threads.contender.workers, "thread", "threads"),
                 self.speed_up(threads),
-                counted(processes.contestant.workers, "process", "processes"),
+                counted(processes.contender.workers, "process", "processes"),
                 self.speed_up(processes),
                 self.comparison(),
                 threads.tiny.median,
@@ -229,7 +229,7 @@ impl Rows<'_> {
             rows: rows.collect(),
             found: format!(
                 "Speed-up by phase, {}: {}. Two generations of workers are started, one that counts and one that merges and writes.",
-                counted(self.at_cores("processes").contestant.workers, "process", "processes"),
+                counted(self.at_cores("processes").contender.workers, "process", "processes"),
                 if gains.is_empty() { "none takes a millisecond".to_owned() } else { listed(&gains) }
             ),
         }
@@ -237,7 +237,7 @@ impl Rows<'_> {
 
     /// Where a way stays behind an even share of what one worker takes, in words.
     fn losses(&self, row: &Row) -> String {
-        let share = f64::from(row.contestant.workers.min(self.cores));
+        let share = f64::from(row.contender.workers.min(self.cores));
         let mut losses: Vec<_> = PHASES
             .iter()
             .zip(row.phases())
@@ -283,7 +283,7 @@ impl Rows<'_> {
             rows: rows.collect(),
             found: format!(
                 "With {}, processes take {:.3} s of processor time and {:.0} page faults, threads {:.3} s and {:.0}, one worker inline {:.3} s and {:.0}. Messages are small: documents, rows and terms lie in shared maps.",
-                counted(processes.contestant.workers, "worker", "workers"),
+                counted(processes.contender.workers, "worker", "workers"),
                 cpu(processes),
                 faults(processes),
                 cpu(threads),
@@ -299,10 +299,10 @@ impl Rows<'_> {
         let measured = PARALLEL.map(|mode| {
             Series::measured(
                 mode,
-                self.of(mode).map(|row| Point::at(row.contestant.workers.into(), &row.seconds.gain_on(base))),
+                self.of(mode).map(|row| Point::at(row.contender.workers.into(), &row.seconds.gain_on(base))),
             )
         });
-        let workers: Vec<u32> = self.of("processes").map(|row| row.contestant.workers).collect();
+        let workers: Vec<u32> = self.of("processes").map(|row| row.contender.workers).collect();
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
         Figure {
             name: "speed_up",
@@ -313,9 +313,9 @@ impl Rows<'_> {
             series: measured.into_iter().chain([ideal(&workers, self.cores)]).collect(),
             found: format!(
                 "{} reach {:.0} % of the ideal and {} {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
-                counted(threads.contestant.workers, "thread", "threads"),
+                counted(threads.contender.workers, "thread", "threads"),
                 self.of_ideal(threads),
-                counted(processes.contestant.workers, "process", "processes"),
+                counted(processes.contender.workers, "process", "processes"),
                 self.of_ideal(processes)
             ),
         }
@@ -328,10 +328,10 @@ impl Rows<'_> {
             kind: FigureKind::Bars,
             x_label: String::new(),
             y_label: "seconds".to_owned(),
-            series: seconds_by_workers(self.all.iter().map(|row| (row.contestant, row.seconds.clone()))),
+            series: seconds_by_workers(self.all.iter().map(|row| (row.contender, row.seconds.clone()))),
             found: format!(
                 "Medians, with the fastest and the slowest run. With {}, {}.",
-                counted(self.at_cores("processes").contestant.workers, "worker", "workers"),
+                counted(self.at_cores("processes").contender.workers, "worker", "workers"),
                 self.comparison()
             ),
         }
@@ -339,7 +339,7 @@ impl Rows<'_> {
 
     fn claims(&self, python: &Beside) -> Vec<Claim> {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
-        let workers = processes.contestant.workers;
+        let workers = processes.contender.workers;
         let of_ideal = self.of_ideal(processes);
         let gains = |row: &Row| self.speed_up(row) > 1.2;
         let (cpu_bound, because) = match (gains(threads), gains(processes)) {
@@ -376,7 +376,7 @@ impl Rows<'_> {
                     "{} of bowline's: {:.2} times as fast as one worker{}. {because}",
                     counted(workers, "thread", "threads"),
                     self.speed_up(threads),
-                    python.told(Way::Threads),
+                    python.display(Way::Threads),
                 ),
                 brief: Some(format!(
                     "on {} with {} threads are {:.2} times and processes {:.2} times as fast as one worker",
@@ -393,7 +393,7 @@ impl Rows<'_> {
                     "{} of bowline's: {:.2} times as fast as one worker{}, {of_ideal:.0} % of linear. {}",
                     counted(workers, "process", "processes"),
                     self.speed_up(processes),
-                    python.told(Way::Processes),
+                    python.display(Way::Processes),
                     self.losses(processes),
                 ),
                 brief: None,
@@ -484,7 +484,7 @@ impl<'a> Beside<'a> {
     }
 
     /// The best speed-ups by a way of all Pythons, in words.
-    fn told(&self, way: Way) -> String {
+    fn display(&self, way: Way) -> String {
         let gains = self.all.iter().map(|python| {
             format!("{:.2} in {}", self.best_gain(python, way, |times| &times.seconds), python.program)
         });
@@ -548,11 +548,11 @@ impl<'a> Beside<'a> {
 
     fn figure(&self) -> Figure {
         let bar = |workers: u32, gain: &Spread| Point::bar(counted(workers, "worker", "workers"), gain);
-        let measured = |row: &&Row| self.ways.contains(&(Way::Processes, row.contestant.workers));
+        let measured = |row: &&Row| self.ways.contains(&(Way::Processes, row.contender.workers));
         let base = self.rows.all[0].seconds.median;
         let ours = PARALLEL.map(|mode| {
             let of_mode = self.rows.of(mode).filter(measured);
-            let bars = of_mode.map(|row| bar(row.contestant.workers, &row.seconds.gain_on(base)));
+            let bars = of_mode.map(|row| bar(row.contender.workers, &row.seconds.gain_on(base)));
             Series::measured(format!("bowline, {mode}"), bars)
         });
         let theirs = self.all.iter().flat_map(|times| {

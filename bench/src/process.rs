@@ -104,7 +104,7 @@ pub fn run(
     let before = FamilyUsage::so_far();
     let began = Instant::now();
     let child = command.spawn().with_context(|| format!("{:?}: cannot be started", command.get_program()))?;
-    let mut family = Family { child, is_over: false };
+    let mut family = ProcessTree { child, is_over: false };
     let mut pipe = family.child.stderr.take().context("standard error is a pipe")?;
     let mut stderr = Vec::new();
     let pid = family.pid();
@@ -143,13 +143,13 @@ pub fn run(
 }
 
 /// A program and what it has started: ended when dropped.
-struct Family {
+struct ProcessTree {
     child: Child,
     /// Nobody is left to be ended.
     is_over: bool,
 }
 
-impl Family {
+impl ProcessTree {
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id() as i32)
     }
@@ -161,7 +161,7 @@ impl Family {
     }
 }
 
-impl Drop for Family {
+impl Drop for ProcessTree {
     fn drop(&mut self) {
         if self.is_over {
             return;

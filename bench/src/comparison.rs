@@ -2,7 +2,7 @@
 //! have the same bytes.
 
 use crate::bench::{Runner, Scratch, counted, rotated};
-use crate::child::{self, Ended, FamilyUsage, Watch};
+use crate::process::{self, Ended, FamilyUsage, Watch};
 use crate::results::{Point, Series, Spread};
 use anyhow::{Context as _, Result, bail};
 use bowline::cli::bench_program::MEASURED;
@@ -23,7 +23,7 @@ const PIECE: usize = 256 << 10;
 
 /// A way to run the same work.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Contestant {
+pub struct Contender {
     /// As `--mode` names it.
     pub mode: &'static str,
     /// Number of workers.
@@ -32,10 +32,10 @@ pub struct Contestant {
     pub options: Vec<String>,
 }
 
-impl Contestant {
+impl Contender {
     /// A mode with so many workers.
     pub fn new(mode: &'static str, workers: u32) -> Self {
-        Contestant { mode, workers, options: Vec::new() }
+        Contender { mode, workers, options: Vec::new() }
     }
 
     /// With further options.
@@ -49,10 +49,10 @@ impl Contestant {
 pub const PARALLEL: [&str; 2] = ["threads", "processes"];
 
 /// One worker inline, then threads and processes by number of workers.
-pub fn all_modes(workers: &[u32]) -> Vec<Contestant> {
+pub fn all_modes(workers: &[u32]) -> Vec<Contender> {
     let several =
-        PARALLEL.into_iter().flat_map(|mode| workers.iter().map(move |&n| Contestant::new(mode, n)));
-    std::iter::once(Contestant::new("inline", 1)).chain(several).collect()
+        PARALLEL.into_iter().flat_map(|mode| workers.iter().map(move |&n| Contender::new(mode, n)));
+    std::iter::once(Contender::new("inline", 1)).chain(several).collect()
 }
 
 /// What a run told of itself (`--report`).
@@ -150,7 +150,7 @@ pub fn comparison(processes: &[Run], threads: &[Run]) -> String {
 }
 
 /// Bars of the seconds that ways take, in groups by number of workers: one worker inline beside the others that are one.
-pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contestant, Spread)>) -> Vec<Series> {
+pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contender, Spread)>) -> Vec<Series> {
     let ways: Vec<_> = ways.filter(|(way, _)| way.options.is_empty()).collect();
     let has_one = ways.iter().any(|(way, _)| way.mode != "inline" && way.workers == 1);
     let bars = |mode: &'static str| {
@@ -162,7 +162,7 @@ pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contestant, Spread
 }
 
 /// The same corpus, embedded again and again.
-pub struct Contest<'a> {
+pub struct Comparison<'a> {
     runner: &'a Runner<'a>,
     /// The bowline that is measured.
     program: OsString,
@@ -171,50 +171,50 @@ pub struct Contest<'a> {
     reference: Scratch,
 }
 
-impl<'a> Contest<'a> {
+impl<'a> Comparison<'a> {
     /// Embeds `corpus` once, which is the reference and brings it into memory.
     ///
     /// # Errors
     /// If that can't be done.
     pub fn new(runner: &'a Runner<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
         let reference = runner.scratch.beneath("reference")?;
-        let contest = Contest { runner, program: measured_program()?, corpus: corpus.to_vec(), reference };
-        let output = contest.reference.path().join("output");
-        let run = contest.finished(&Contestant::new("inline", 1), &output, None)?;
-        Ok((contest, run))
+        let comparison = Comparison { runner, program: measured_program()?, corpus: corpus.to_vec(), reference };
+        let output = comparison.reference.path().join("output");
+        let run = comparison.finished(&Contender::new("inline", 1), &output, None)?;
+        Ok((comparison, run))
     }
 
-    /// Lets all contestants run `rounds` times, each once a round, with a different one first in each. `before` is called
+    /// Lets all contenders run `rounds` times, each once a round, with a different one first in each. `before` is called
     /// before each run.
     ///
     /// # Errors
     /// If a run can't finish, or an output differs from the reference.
     pub fn rounds(
         &self,
-        contestants: &[Contestant],
+        contenders: &[Contender],
         rounds: u32,
         before: impl Fn(),
     ) -> Result<Vec<Vec<Run>>> {
-        let mut runs = vec![Vec::new(); contestants.len()];
-        for number in rotated(rounds, contestants.len()) {
+        let mut runs = vec![Vec::new(); contenders.len()];
+        for number in rotated(rounds, contenders.len()) {
             before();
-            runs[number].push(self.run(&contestants[number], None)?);
+            runs[number].push(self.run(&contenders[number], None)?);
         }
         Ok(runs)
     }
 
-    /// One run of a contestant.
+    /// One run of a contender.
     ///
     /// # Errors
     /// If it can't finish, or its output differs from the reference.
-    pub fn run(&self, contestant: &Contestant, watch: Option<Watch>) -> Result<Run> {
+    pub fn run(&self, contender: &Contender, watch: Option<Watch>) -> Result<Run> {
         let output = self.runner.scratch.path().join("output");
-        let run = self.finished(contestant, &output, watch)?;
+        let run = self.finished(contender, &output, watch)?;
         if let Some(file) = first_difference(&self.reference.path().join("output"), &output)? {
             bail!(
                 "{file} differs between inline and {} with {} workers: no table (did the corpus change meanwhile?)",
-                contestant.mode,
-                contestant.workers
+                contender.mode,
+                contender.workers
             );
         }
         remove_output(&output)?;
@@ -222,16 +222,16 @@ impl<'a> Contest<'a> {
         Ok(run)
     }
 
-    fn finished(&self, contestant: &Contestant, output: &Path, watch: Option<Watch>) -> Result<Run> {
+    fn finished(&self, contender: &Contender, output: &Path, watch: Option<Watch>) -> Result<Run> {
         let report = self.runner.scratch.path().join("report.json");
-        let ended = self.embed(contestant, output, &report, watch)?;
+        let ended = self.embed(contender, output, &report, watch)?;
         // 3: some documents could not be read or decoded, in every mode alike.
         if !matches!(ended.status.and_then(|status| status.code()), Some(0 | 3)) {
-            bail!("a run with --mode {} failed: {}", contestant.mode, ended.stderr);
+            bail!("a run with --mode {} failed: {}", contender.mode, ended.stderr);
         }
         let report = RunReport::read(&report)?;
-        if report.workers != contestant.workers {
-            let (had, wanted) = (report.workers, contestant.workers);
+        if report.workers != contender.workers {
+            let (had, wanted) = (report.workers, contender.workers);
             bail!(
                 "only {had} workers can be had, not {wanted}: --workers names what is to be measured (ulimit -n)"
             );
@@ -245,23 +245,23 @@ impl<'a> Contest<'a> {
     /// If it can't be started, or this program is to end.
     pub fn embed(
         &self,
-        contestant: &Contestant,
+        contender: &Contender,
         output: &Path,
         report: &Path,
         watch: Option<Watch>,
     ) -> Result<Ended> {
         let mut command = Command::new(&self.program);
         command
-            .args(["embed", "--progress", "never", "--mode", contestant.mode, "--workers"])
-            .arg(contestant.workers.to_string())
-            .args(&contestant.options)
+            .args(["embed", "--progress", "never", "--mode", contender.mode, "--workers"])
+            .arg(contender.workers.to_string())
+            .args(&contender.options)
             .arg("--report")
             .arg(report)
             .arg("--output")
             .arg(output)
             .arg("--")
             .args(&self.corpus);
-        child::run(&mut command, self.runner.interrupted, Some(LIMIT), watch)
+        process::run(&mut command, self.runner.interrupted, Some(LIMIT), watch)
     }
 
     /// Where the reference is.

@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// No team takes longer, unless something is stuck.
+/// No worker_group takes longer, unless something is stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Lets `workers` workers do `work`, each with its number, and tells the seconds from their common start to the end of the
