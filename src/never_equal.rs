@@ -32,7 +32,11 @@ impl NeverEqual {
     ///
     /// # Errors
     /// If the settings are wrong.
-    pub fn among<'a>(terms: impl Iterator<Item = &'a str>, text: &Text, term_filter: &TermFilter) -> Result<Self> {
+    pub fn among<'a>(
+        terms: impl Iterator<Item = &'a str>,
+        text: &Text,
+        term_filter: &TermFilter,
+    ) -> Result<Self> {
         let mut checker = Checker::new(text)?;
         let mut never = NeverEqual::default();
         let has_pattern = text.analyzer == AnalyzerKind::Word && !checker.is_default;

@@ -22,10 +22,10 @@ use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, Wor
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
-use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Files};
-use bowline_workers::heartbeat::Heartbeats;
+use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;

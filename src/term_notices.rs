@@ -19,7 +19,11 @@ use std::path::Path;
 ///
 /// # Errors
 /// If the settings are wrong.
-pub fn never_equal(settings: &Settings, model: Option<&Model>, term_filter: &TermFilter) -> Result<Vec<Notice>> {
+pub fn never_equal(
+    settings: &Settings,
+    model: Option<&Model>,
+    term_filter: &TermFilter,
+) -> Result<Vec<Notice>> {
     let (text, mut notices) = (&settings.text, Vec::new());
     match &text.stop_words {
         Some(StopWordList::Given { words: list }) if list.is_empty() => {

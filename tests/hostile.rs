@@ -494,7 +494,7 @@ fn patterns_that_grow_beyond_all_bounds_are_refused() {
             "corpus",
         ]);
         let finished = finished.run().expect(2);
-        assert!(finished.line().starts_with("manifest.json: token_pattern: "), "{}", finished.stderr);
+        assert!(finished.line().starts_with("--token-pattern: "), "{}", finished.stderr);
         assert!(finished.stderr.len() < 300 && finished.took < Duration::from_secs(5), "{}", finished.stderr);
         assert_eq!(dir.entries(), ["corpus"]);
     }

@@ -7,12 +7,12 @@ use bowline::pool::{
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
-use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::{ReadSettings, WINDOW};
-use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -77,8 +77,8 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
     documents.add(document.as_os_str().as_bytes());
     let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
     let (segment, heartbeat) = (writer.segment(), heartbeats.heartbeat(0));
-    let gate = ReadLimits::default().gate(0, &heartbeat).expect("an open gate");
-    (Worker::tallying(Tally::new(&settings, Arc::new(documents), gate, writer, heartbeat)), segment)
+    let read_limit = ReadLimits::default().read_limit(0, &heartbeat).expect("an open read_limit");
+    (Worker::tallying(Tally::new(&settings, Arc::new(documents), read_limit, writer, heartbeat)), segment)
 }
 
 type Starter<'a> = &'a dyn Fn(&Heartbeats) -> (Worker, Segment);

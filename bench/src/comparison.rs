@@ -50,8 +50,7 @@ pub const PARALLEL: [&str; 2] = ["threads", "processes"];
 
 /// One worker inline, then threads and processes by number of workers.
 pub fn all_modes(workers: &[u32]) -> Vec<Contender> {
-    let several =
-        PARALLEL.into_iter().flat_map(|mode| workers.iter().map(move |&n| Contender::new(mode, n)));
+    let several = PARALLEL.into_iter().flat_map(|mode| workers.iter().map(move |&n| Contender::new(mode, n)));
     std::iter::once(Contender::new("inline", 1)).chain(several).collect()
 }
 
@@ -178,7 +177,8 @@ impl<'a> Comparison<'a> {
     /// If that can't be done.
     pub fn new(runner: &'a Runner<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
         let reference = runner.scratch.beneath("reference")?;
-        let comparison = Comparison { runner, program: measured_program()?, corpus: corpus.to_vec(), reference };
+        let comparison =
+            Comparison { runner, program: measured_program()?, corpus: corpus.to_vec(), reference };
         let output = comparison.reference.path().join("output");
         let run = comparison.finished(&Contender::new("inline", 1), &output, None)?;
         Ok((comparison, run))
@@ -189,12 +189,7 @@ impl<'a> Comparison<'a> {
     ///
     /// # Errors
     /// If a run can't finish, or an output differs from the reference.
-    pub fn rounds(
-        &self,
-        contenders: &[Contender],
-        rounds: u32,
-        before: impl Fn(),
-    ) -> Result<Vec<Vec<Run>>> {
+    pub fn rounds(&self, contenders: &[Contender], rounds: u32, before: impl Fn()) -> Result<Vec<Vec<Run>>> {
         let mut runs = vec![Vec::new(); contenders.len()];
         for number in rotated(rounds, contenders.len()) {
             before();

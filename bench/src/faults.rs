@@ -2,8 +2,8 @@
 //! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
 
 use crate::bench::{Bench, Scratch};
-use crate::process::{Ended, Watch};
 use crate::comparison::{Comparison, Contender, PARALLEL, RunReport, first_difference};
+use crate::process::{Ended, Watch};
 use crate::process_tree::{children, signal_thread, worker_threads};
 use crate::python::Crash;
 use crate::results::{Claim, Column, Holds, Suite, Table};
@@ -246,7 +246,8 @@ fn attempt(
             let document = planted.path().join("fault.txt");
             fs::write(&document, format!("bowline-fault: {what}\nwords"))?;
             let limits = ["--document-timeout", "1", "--worker-memory", "96M"];
-            let ended = comparison.embed(&Contender::new(mode, WORKERS).with(&limits), &output, &report, None);
+            let ended =
+                comparison.embed(&Contender::new(mode, WORKERS).with(&limits), &output, &report, None);
             fs::write(&document, "\0")?;
             (ended?, true)
         }

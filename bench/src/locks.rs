@@ -8,9 +8,9 @@ use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Sp
 use crate::sync::{Condition, Event, Lock, LockKind, Semaphore, Taken};
 use crate::worker_group::{self, KINDS, Kind};
 use anyhow::{Context as _, Result, bail, ensure};
-use bowline_workers::read_limit::{Gate, ReadLimits};
-use bowline_workers::mapped::{self, Store};
 use bowline_workers::heartbeat::Heartbeats;
+use bowline_workers::mapped::{self, Store};
+use bowline_workers::read_limit::{ReadLimit, ReadLimits};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,19 +158,19 @@ pub struct Bounded {
     pub most: u64,
 }
 
-/// Lets `workers` workers go through gates as `--max-reads` has them, each so many times, and stay within for `stay`.
+/// Lets `workers` workers go through read_limits as `--max-reads` has them, each so many times, and stay within for `stay`.
 ///
 /// # Errors
 /// If the system has no room for them.
 pub fn at_gates(kind: Kind, workers: usize, permits: u32, each: u64, stay: Duration) -> Result<Bounded> {
     let heartbeats = Heartbeats::new(workers).context("mapping the heartbeats")?;
-    let gates = ReadLimits::new(Some(permits), Duration::ZERO).context("making permits")?;
-    let gates: Vec<_> = (0..workers)
-        .map(|desk| gates.gate(desk, &heartbeats.heartbeat(desk)))
+    let read_limits = ReadLimits::new(Some(permits), Duration::ZERO).context("making permits")?;
+    let read_limits: Vec<_> = (0..workers)
+        .map(|slot| read_limits.read_limit(slot, &heartbeats.heartbeat(slot)))
         .collect::<Result<_, _>>()
         .context("making permits")?;
     bounded(kind, workers, each, stay, &|number, within| {
-        let permit = gates[number].enter();
+        let permit = read_limits[number].enter();
         assert!(permit.is_ok(), "the system has room for a lock");
         within();
     })
@@ -496,17 +496,18 @@ fn deaths() -> Result<Vec<Loss>> {
 /// Whether a permit to read is free when its holder is dead.
 fn permit_after_death(kind: Kind) -> Result<Taken> {
     let heartbeats = Heartbeats::new(2).context("mapping the heartbeats")?;
-    let gates = ReadLimits::new(Some(1), Duration::ZERO).context("making permits")?;
-    // As with workers, only the holder has its gate open. A thread that dies drops it, a process leaves it as it is.
+    let read_limits = ReadLimits::new(Some(1), Duration::ZERO).context("making permits")?;
+    // As with workers, only the holder has its read_limit open. A thread that dies drops it, a process leaves it as it is.
     die(kind, &|| {
-        let gate = gates.gate(0, &heartbeats.heartbeat(0));
-        std::mem::forget(gate.as_ref().map(Gate::enter));
+        let read_limit = read_limits.read_limit(0, &heartbeats.heartbeat(0));
+        std::mem::forget(read_limit.as_ref().map(ReadLimit::enter));
         if kind == Kind::Processes {
-            std::mem::forget(gate);
+            std::mem::forget(read_limit);
         }
     })?;
-    let waiter = gates.gate(1, &heartbeats.heartbeat(1)).context("making a permit")?;
-    let waiting = worker_group::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
+    let waiter = read_limits.read_limit(1, &heartbeats.heartbeat(1)).context("making a permit")?;
+    let waiting =
+        worker_group::start_process(|| assert!(waiter.enter().is_ok(), "the system has room for a lock"))?;
     Ok(if worker_group::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
 }
 
@@ -536,7 +537,7 @@ fn death_table(losses: &[Loss]) -> Table {
         Taken::No => "held for ever: who waits for it hangs",
     };
     let rows =
-        losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), display(loss.taken).into()]);
+        losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), told(loss.taken).into()]);
     let of = |are_stuck: bool| {
         let of_processes = losses.iter().filter(|loss| loss.kind == Kind::Processes);
         let all = of_processes.filter(|loss| (loss.taken == Taken::No) == are_stuck);

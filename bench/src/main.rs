@@ -4,10 +4,8 @@
 
 mod arguments;
 mod bench;
-mod process;
 mod comparison;
 mod counters;
-mod process_tree;
 mod faults;
 mod generate;
 mod io;
@@ -16,12 +14,14 @@ mod machine;
 mod memory;
 mod page;
 mod plot;
+mod process;
+mod process_tree;
 mod python;
 mod results;
 mod scaling;
 mod sync;
-mod worker_group;
 mod terminal;
+mod worker_group;
 
 use arguments::{BenchProgram, Command};
 use bowline::cli::{self, exit, reference, signals};

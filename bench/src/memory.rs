@@ -1,8 +1,8 @@
 //! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
 
 use crate::bench::{Bench, counted, rotated};
-use crate::process::Watch;
 use crate::comparison::{Comparison, Contender, all_modes};
+use crate::process::Watch;
 use crate::process_tree::{MemoryUse, memory_of_family};
 use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;

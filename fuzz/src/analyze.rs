@@ -6,9 +6,9 @@
 use bowline_workers::analyzer::accents::{self, StripAccents};
 use bowline_workers::analyzer::characters::Properties;
 use bowline_workers::analyzer::chars::is_space;
+use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
-use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::{Analyzer, Grams, PADDING, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::failure::Failure;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};

@@ -1,8 +1,8 @@
 //! The second half of a run: a new generation of workers, which inherits every segment, sorts the terms and writes
 //! the rows. All of its tasks may be done twice without harm, so a dead worker's are simply done again.
 
-use super::supervisor::{Supervisor, Death, DeathCause, Job, Supervision, Work};
 use super::merge::Vocabulary;
+use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::tally::Tallied;
 use super::{RunError, system};
 use crate::event::{Event, Phase};
@@ -10,13 +10,13 @@ use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::idf::Idf;
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
     Container, Files, MergedTerm, MergedTerms, Numbering, Plan, SegmentPlan, ValueSettings,
 };
 use bowline_workers::protocol::{Layout, Report, Task};
-use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::collections::{BTreeMap, VecDeque};
@@ -173,7 +173,8 @@ impl Finish {
             container: job.container,
         };
         supervision.heartbeats.clear();
-        let (vocabulary, lines, supervisor) = (Vocabulary::default(), Lines::default(), Supervisor::new(supervision));
+        let (vocabulary, lines, supervisor) =
+            (Vocabulary::default(), Lines::default(), Supervisor::new(supervision));
         Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, supervisor, store: store.clone() })
     }
 

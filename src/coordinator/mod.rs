@@ -5,24 +5,24 @@
 
 mod batches;
 mod checkpoint;
-mod supervisor;
 mod finish;
 mod merge;
+mod supervisor;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use checkpoint::Checkpoint;
-pub use supervisor::Supervision;
 pub use finish::{Columns, Finish, FinishJob, IdfSource, Merged};
+pub use supervisor::Supervision;
 pub use tally::{TallyJob, Totals, tally};
 
 use crate::error::ErrorKind;
 use crate::pool::PoolError;
 use bowline_workers::absence::Absence;
 use bowline_workers::failure::Failure;
-use bowline_workers::mapped::is_full;
 use bowline_workers::heartbeat::Crash;
+use bowline_workers::mapped::is_full;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

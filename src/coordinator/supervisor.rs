@@ -6,8 +6,8 @@
 use super::RunError;
 use crate::event::Event;
 use crate::pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
-use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
 use bowline_workers::heartbeat::{Crash, Heartbeats};
+use bowline_workers::protocol::{IN_FLIGHT, Report, Task};
 use bowline_workers::worker::Worker;
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;

@@ -5,16 +5,16 @@
 //! set of failed documents does not depend on the number of workers. A SIGKILL from outside condemns nobody.
 
 use super::checkpoint::{Checkpoint, Earlier};
-use super::supervisor::{Supervisor, Death, DeathCause, Job, Supervision, Work};
+use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::{RunError, batches, system};
 use crate::event::{Event, Phase};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
-use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
 use bowline_workers::protocol::{Batch, Report, Task};
-use bowline_workers::heartbeat::Heartbeats;
+use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::segment::{Key, Record, Segment, SegmentWriter};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;

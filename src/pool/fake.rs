@@ -3,8 +3,8 @@
 //! worker makes progress.
 
 use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
-use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::heartbeat::Crash;
+use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::worker::Worker;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};

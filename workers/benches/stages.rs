@@ -3,14 +3,14 @@
 //! The corpus is read once, up to a limit; every run takes each document in a buffer of its own, as the worker does
 //! after reading it.
 
+use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
-use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
-use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::hashing::{Buckets, murmur3};
+use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
@@ -18,8 +18,8 @@ use bowline_workers::plan::{
     ValueSettings, Weight,
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
+use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::reader::{ReadSettings, WINDOW};
-use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -217,7 +217,13 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let tallied = |part: usize| {
             let writer = SegmentWriter::new(1 << 30, &Store::unlimited()).expect("a segment");
             let segment = writer.segment();
-            let tally = Tally::new(&settings, documents.clone(), ReadLimit::default(), writer, heartbeats.heartbeat(part));
+            let tally = Tally::new(
+                &settings,
+                documents.clone(),
+                ReadLimit::default(),
+                writer,
+                heartbeats.heartbeat(part),
+            );
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
             let end = (last - first) as u32;
             let batch = Batch { id: part as u32, first_row: first as u64, start: 0, end };

@@ -100,7 +100,8 @@ mod tests {
             grams,
         };
         let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
-        let term_filter = TermFilter { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };
+        let term_filter =
+            TermFilter { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };
         let pattern = Tokenizer::Pattern(Arc::new(TokenPattern::new("x+").unwrap()));
         for (text, settings, absence) in [
             (" \n\t", words(Tokenizer::Words, 1..=1), Absence::Empty),

@@ -9,8 +9,8 @@
 
 #![expect(unsafe_code, reason = "a global allocator, and handlers of signals")]
 
-use crate::mapped::LostMap;
 use crate::heartbeat::{Crash, Heartbeat};
+use crate::mapped::LostMap;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -837,7 +837,7 @@ mod tests {
                 assert_eq!([0, 1, 600].map(|n| words[n].load(Ordering::Relaxed)), [0, 9, 0]);
             }
             let error = store.check().unwrap_err().to_string();
-            let option = if lost == kind::MEMORY { "(--memory " } else { "in /scratch" };
+            let option = if lost == kind::MEMORY { "commits no more memory" } else { "in /scratch" };
             assert!(error.contains(option), "{error}");
             beside.atomics::<AtomicU64>(1)[0].store(1, Ordering::Relaxed);
             assert!(other.check().is_ok(), "another store has lost nothing");

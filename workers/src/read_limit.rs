@@ -50,7 +50,12 @@ impl ReadLimits {
                 // Opened anew: a description of its own, so that locks are between workers.
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 let file = File::options().read(true).write(true).open(path)?;
-                Some(Permits { number: *permits, first: slot as u32 % permits, file, heartbeat: heartbeat.clone() })
+                Some(Permits {
+                    number: *permits,
+                    first: slot as u32 % permits,
+                    file,
+                    heartbeat: heartbeat.clone(),
+                })
             }
             None => None,
         };
@@ -184,8 +189,9 @@ mod tests {
         let heartbeats = Heartbeats::new(7).unwrap();
         for permits in 1..7 {
             let read_limits = ReadLimits::new(Some(permits), Duration::ZERO).unwrap();
-            let read_limits: Vec<ReadLimit> =
-                (0..7).map(|slot| read_limits.read_limit(slot, &heartbeats.heartbeat(slot)).unwrap()).collect();
+            let read_limits: Vec<ReadLimit> = (0..7)
+                .map(|slot| read_limits.read_limit(slot, &heartbeats.heartbeat(slot)).unwrap())
+                .collect();
             let (last, holders) = read_limits.split_last().unwrap();
             let mut held: Vec<Permit<'_>> =
                 holders.iter().take(permits as usize).map(|read_limit| read_limit.enter().unwrap()).collect();
@@ -228,8 +234,9 @@ mod tests {
 
     #[test]
     fn latency_is_waited_for() {
-        let read_limit =
-            ReadLimits::new(None, Duration::from_millis(20)).unwrap().read_limit(0, &Heartbeats::new(1).unwrap().heartbeat(0));
+        let read_limit = ReadLimits::new(None, Duration::from_millis(20))
+            .unwrap()
+            .read_limit(0, &Heartbeats::new(1).unwrap().heartbeat(0));
         let began = Instant::now();
         drop(read_limit.unwrap().enter().unwrap());
         assert!(began.elapsed() >= Duration::from_millis(20));

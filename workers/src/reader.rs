@@ -3,12 +3,12 @@
 //!
 //! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
 
+use crate::analyzer::chunks::{Chunk, ChunkBoundary, LONGEST};
 use crate::analyzer::decode::{byte_order_mark, with_nul};
-use crate::analyzer::chunks::{ChunkBoundary, LONGEST, Chunk};
 use crate::documents::{Documents, Source, is_regular};
 use crate::failure::Failure;
-use crate::read_limit::ReadLimit;
 use crate::opener::Opener;
+use crate::read_limit::ReadLimit;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
@@ -65,7 +65,14 @@ const EAGER: u32 = 64;
 impl Reader {
     /// A reader of files that `settings` let through, which are cut at `chunk_boundary`; each read goes through `read_limit`.
     pub(crate) fn new(settings: ReadSettings, chunk_boundary: ChunkBoundary, read_limit: ReadLimit) -> Self {
-        Reader { settings, chunk_boundary, read_limit, opener: Opener::default(), ahead: Opener::default(), eager: 0 }
+        Reader {
+            settings,
+            chunk_boundary,
+            read_limit,
+            opener: Opener::default(),
+            ahead: Opener::default(),
+            eager: 0,
+        }
     }
 
     /// The open file that its read_limit needs, if it does.

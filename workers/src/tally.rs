@@ -10,12 +10,14 @@ use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
-use crate::read_limit::ReadLimit;
 use crate::hashing::Buckets;
-use crate::lexicon::{Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars};
-use crate::protocol::{Batch, Report};
-use crate::reader::{ReadSettings, Reader};
 use crate::heartbeat::Heartbeat;
+use crate::lexicon::{
+    Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars,
+};
+use crate::protocol::{Batch, Report};
+use crate::read_limit::ReadLimit;
+use crate::reader::{ReadSettings, Reader};
 use crate::row;
 use crate::segment::{AppendError, Key, Outcome, SegmentWriter};
 use std::cell::Cell;
@@ -359,8 +361,8 @@ mod tests {
     use crate::analyzer::pattern::TokenPattern;
     use crate::analyzer::stems::Stemmer;
     use crate::analyzer::stop_words::StopWords;
-    use crate::mapped::Store;
     use crate::heartbeat::Heartbeats;
+    use crate::mapped::Store;
     use crate::segment::term_at;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -446,7 +448,8 @@ mod tests {
         files.iter().for_each(|file| documents.add(file.path().as_os_str().as_bytes()));
         let writer = SegmentWriter::new(1 << 20, &Store::unlimited()).expect("a segment");
         let segment = writer.segment();
-        let mut tally = Tally::new(settings, Arc::new(documents), ReadLimit::default(), writer, heartbeats.heartbeat(0));
+        let mut tally =
+            Tally::new(settings, Arc::new(documents), ReadLimit::default(), writer, heartbeats.heartbeat(0));
         before(&mut tally);
         let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
         assert_eq!(tally.batch(batch), Report::Tallied);

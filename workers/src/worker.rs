@@ -5,10 +5,10 @@
 
 use crate::crash::Noting;
 use crate::emit;
+use crate::heartbeat::Heartbeat;
 use crate::lines;
 use crate::plan::Plan;
 use crate::protocol::{Report, Task, Usage};
-use crate::heartbeat::Heartbeat;
 use crate::tally::Tally;
 use crate::vocabulary;
 use nix::sys::resource::{UsageWho, getrusage};

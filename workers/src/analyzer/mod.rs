@@ -4,11 +4,11 @@
 pub mod accents;
 pub mod characters;
 pub mod chars;
+pub mod chunks;
 pub mod classes;
 pub mod decode;
 mod edges;
 pub mod pattern;
-pub mod chunks;
 pub(crate) mod segmenter;
 mod sink;
 pub mod stems;
@@ -20,10 +20,10 @@ pub use sink::{PADDING, Span, TermSink};
 use crate::failure::Failure;
 use accents::StripAccents;
 use chars::{Overlap, char_ngrams, pad_words};
+use chunks::{Chunk, ChunkBoundary, LONGEST};
 use classes::Kernel;
 use decode::{DecodeError, InvalidUtf8};
 use pattern::{TokenPattern, TooManySteps};
-use chunks::{ChunkBoundary, LONGEST, Chunk};
 use segmenter::UnicodeWords;
 use sink::Grouped;
 use std::ops::{Range, RangeInclusive};
@@ -133,7 +133,9 @@ impl Analyzer {
     /// Where a document may be cut into chunks.
     pub(crate) fn chunk_boundary(&self) -> ChunkBoundary {
         match &self.settings.grams {
-            Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => ChunkBoundary::BehindSeparators,
+            Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => {
+                ChunkBoundary::BehindSeparators
+            }
             // A pattern may see anything.
             Grams::Words { tokenizer: Tokenizer::Pattern(_), .. } => ChunkBoundary::Nowhere,
             Grams::Words { tokenizer: Tokenizer::Unicode, .. } => ChunkBoundary::BetweenSegments,

@@ -2,7 +2,7 @@
 //! row, so that a repeated term costs one probe and no search.
 
 use super::counter::Counter;
-use super::numbers::{Numbers, TermFilter, SiftedNumbers};
+use super::numbers::{Numbers, SiftedNumbers, TermFilter};
 use super::row::{Row, Stamp};
 use super::slots::Slots;
 use crate::analyzer::{Span, TermSink};
