@@ -72,6 +72,8 @@ struct Resolved<'a> {
     /// Bytes of memory for segments and tables, and of addresses for those in scratch files.
     maps: u64,
     addresses: u64,
+    /// Bytes of memory that a worker may sort terms in.
+    run_bytes: usize,
 }
 
 impl<'a> Resolved<'a> {
@@ -116,8 +118,9 @@ impl<'a> Resolved<'a> {
             let text = format!("{workers} workers, not {cores}: there is no memory for more");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
         }
-        let MemoryShares { maps, addresses, .. } = memory;
-        Ok(Resolved { settings, model, tally, finish, workers, maps, addresses })
+        let MemoryShares { maps, addresses, worker, .. } = memory;
+        let run_bytes = (worker / 2) as usize;
+        Ok(Resolved { settings, model, tally, finish, workers, maps, addresses, run_bytes })
     }
 }
 
@@ -324,6 +327,7 @@ impl Phases<'_> {
             read_limits: ReadLimits::new(options.max_reads, options.read_latency)
                 .context("making the permits to read")?,
             max_crashes: options.max_crashes,
+            run_bytes: resolved.run_bytes,
         };
         let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
         // Whatever else went wrong may come of it.
@@ -421,8 +425,8 @@ fn counts(totals: &Totals, rows: u64, merged: &Merged, mean_length: f64) -> Coun
 fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &Merged) -> Result<()> {
     if let Some(buckets) = job.settings.columns.buckets() {
         if job.sink.hash_terms {
-            let named = finish.terms().map(|(bytes, term)| (buckets.bucket(bytes), bytes, term));
-            output.write(HASH_TERMS, |out| write_hash_terms(out, named))?;
+            let terms = finish.terms_of_buckets(buckets).context("mapping the terms of buckets")?;
+            output.write(HASH_TERMS, |out| write_hash_terms(out, terms.iter()))?;
         }
         if job.settings.values.idf().is_some() {
             output.write(IDF, |out| write_idf(out, merged.columns, finish.idf()))?;

@@ -12,6 +12,7 @@ mod identity;
 mod inspect;
 mod large;
 mod lists;
+mod memory;
 mod reads;
 mod reference;
 mod supervision;

@@ -150,7 +150,7 @@ fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
     let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {
         pool.start(id, start(&heartbeats).0).expect("a worker");
-        [DOCUMENT, Task::Sort { segment: 0 }, Task::Leave].into_iter().for_each(|task| pool.send(id, task));
+        [DOCUMENT, Task::Sort { run: 0 }, Task::Leave].into_iter().for_each(|task| pool.send(id, task));
     }
     let mut reports = [Vec::new(), Vec::new()];
     while reports.iter().flatten().filter(|report| matches!(report, Report::Left(_))).count() < 2 {

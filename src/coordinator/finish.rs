@@ -14,9 +14,10 @@ use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::idf::Idf;
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
-    Container, Files, MergedTerm, MergedTerms, Numbering, Plan, SegmentPlan, ValueSettings,
+    Container, Files, MergedTerm, MergedTerms, Numbering, Plan, Run, RunRange, SegmentPlan, ValueSettings,
 };
 use bowline_workers::protocol::{Layout, Report, Task};
+use bowline_workers::segment::Segment;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::collections::{BTreeMap, VecDeque};
@@ -124,7 +125,8 @@ impl Finish {
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
         let Tallied { segments, places, lengths, condemned, totals } = tallied;
-        let ids: usize = segments.iter().map(|(_, ids, _)| ids).sum();
+        let of_segment = |(_, runs): &(_, Vec<RunRange>)| runs.last().map_or(0, |run| run.ids.end);
+        let ids: usize = segments.iter().map(of_segment).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
             Columns::Terms(pruning) => (Numbering::LocalIds, ids, Some(pruning)),
@@ -139,10 +141,7 @@ impl Finish {
             Some(pruning) => pruning.max_features.is_some(),
             None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
-        let segments = segments
-            .into_iter()
-            .map(|(segment, ids, bytes)| SegmentPlan::new(segment, ids, bytes, counts_occurrences, store));
-        let segments: Vec<SegmentPlan> = segments.collect::<Result<_, _>>().map_err(&mapping)?;
+        let (segments, runs) = segments_and_runs(segments, counts_occurrences, store).map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
             None => 0.0..=f64::INFINITY,
@@ -157,6 +156,7 @@ impl Finish {
             documents,
             condemned,
             segments,
+            runs,
             places,
             numbering,
             kept,
@@ -194,7 +194,8 @@ impl Finish {
             Columns::Terms(pruning) => {
                 let found = self.merge_terms(supervision)?;
                 if let Some(most) = pruning.max_features {
-                    self.vocabulary.keep_most_frequent(most as u64, &self.plan);
+                    let kept = self.vocabulary.keep_most_frequent(most as u64, &self.plan, &self.store);
+                    kept.map_err(system("mapping the ranks of terms"))?;
                 }
                 // Where every document has failed, the list of the causes is the result.
                 if self.vocabulary.is_empty() && self.plan.embedded > 0 {
@@ -231,7 +232,7 @@ impl Finish {
 
     /// Sorts every segment's terms and merges them, and tells how many terms there are.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
-        let tasks = (0..self.plan.segments.len() as u32).map(|segment| Task::Sort { segment });
+        let tasks = (0..self.plan.runs.len() as u32).map(|run| Task::Sort { run });
         self.perform(tasks.collect(), supervision)?;
         self.vocabulary = Vocabulary::cut(&self.plan, PARTS * supervision.workers);
         let tasks = self.vocabulary.parts().iter().map(|part| Task::Merge {
@@ -397,6 +398,35 @@ impl Finish {
         self.vocabulary.terms(&self.plan).map(|term| (self.plan.term(&term), term))
     }
 
+    /// The terms of each bucket, in order of their bytes, with bucket and sign as `Buckets::bucket` returns them; buckets in
+    /// their order. The terms are sorted by their buckets in two tables of the run's store, by counting.
+    ///
+    /// # Errors
+    /// The system's, if there is no room for the tables.
+    pub fn terms_of_buckets(&self, buckets: Buckets) -> io::Result<TermsOfBuckets<'_>> {
+        let places = || self.vocabulary.places();
+        let bucket = |place: usize| buckets.bucket(self.plan.term(&self.plan.terms.get(place)));
+        let ends: Table<AtomicU64> = Table::new(buckets.n_features as usize + 1, &self.store)?;
+        let after = |bucket: u32| &ends[(bucket >> 1) as usize + 1];
+        let add = |number: &AtomicU64| number.fetch_add(1, Ordering::Relaxed);
+        places().for_each(|place| _ = add(after(bucket(place))));
+        let mut terms = 0;
+        for end in ends.iter() {
+            terms += end.load(Ordering::Relaxed);
+            end.store(terms, Ordering::Relaxed);
+        }
+        let sorted: Table<AtomicU64> = Table::new(terms as usize, &self.store)?;
+        for place in places() {
+            // Each bucket's start moves to its end, which is the start of the next one.
+            let at = add(&ends[(bucket(place) >> 1) as usize]);
+            // Beyond the end only where a table was lost.
+            if let Some(slot) = sorted.get(at as usize) {
+                slot.store(place as u64, Ordering::Relaxed);
+            }
+        }
+        Ok(TermsOfBuckets { plan: &self.plan, buckets, ends, sorted })
+    }
+
     /// Rows cut so that each task writes about as many cells.
     fn emit_tasks(&self, layout: Layout) -> impl Iterator<Item = Task> {
         let rows = self.plan.places.len() as u64;
@@ -450,6 +480,51 @@ impl Finish {
     }
 }
 
+/// Named buckets' terms, sorted by their buckets.
+pub struct TermsOfBuckets<'a> {
+    plan: &'a Plan,
+    buckets: Buckets,
+    /// Where the terms of each bucket end.
+    ends: Table<AtomicU64>,
+    /// Places in the plan's terms.
+    sorted: Table<AtomicU64>,
+}
+
+impl TermsOfBuckets<'_> {
+    /// The terms of each bucket.
+    pub fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (u32, &[u8], MergedTerm)> + Clone> {
+        let ends = self.ends.iter().take(self.buckets.n_features as usize);
+        let mut first = 0;
+        ends.map(move |end| {
+            let end = end.load(Ordering::Relaxed) as usize;
+            let places = self.sorted.get(first..end).unwrap_or_default();
+            first = end;
+            places.iter().map(|place| {
+                let term = self.plan.terms.get(place.load(Ordering::Relaxed) as usize);
+                let bytes = self.plan.term(&term);
+                (self.buckets.bucket(bytes), bytes, term)
+            })
+        })
+    }
+}
+
+/// The plans of all segments, and of their runs.
+fn segments_and_runs(
+    tallied: Vec<(Segment, Vec<RunRange>)>,
+    counts_occurrences: bool,
+    store: &Store,
+) -> io::Result<(Vec<SegmentPlan>, Vec<Run>)> {
+    let (mut segments, mut runs) = (Vec::with_capacity(tallied.len()), Vec::new());
+    for (number, (segment, ranges)) in tallied.into_iter().enumerate() {
+        let ids = ranges.last().map_or(0, |range| range.ids.end);
+        for range in ranges {
+            runs.push(Run::new(number, range, counts_occurrences, store)?);
+        }
+        segments.push(SegmentPlan::new(segment, ids, store)?);
+    }
+    Ok((segments, runs))
+}
+
 /// Terms a document, on the average: of the corpus that idf is from.
 fn mean_length(idf: &IdfSource, tokens: u64, embedded: u64) -> f64 {
     match idf {
@@ -480,7 +555,7 @@ fn idf_table(
 /// What tasks of one kind are ordered by.
 fn start(task: &Task) -> u64 {
     match *task {
-        Task::Sort { segment } => segment as u64,
+        Task::Sort { run } => run as u64,
         Task::Merge { low, .. } | Task::Number { low, .. } => low,
         Task::CountColumns { first, .. }
         | Task::Measure { first, .. }

@@ -3,13 +3,17 @@
 //! Pruning follows scikit-learn's `CountVectorizer`: first by document frequency, which the merging workers do, then the
 //! most frequent ones of the rest; between equals the lesser term stays (scikit-learn leaves that to its sorting).
 
-use bowline_workers::plan::{MergedTerm, NO_COLUMN, Plan, prefix};
-use std::cmp::Reverse;
+use bowline_workers::mapped::{Store, Table};
+use bowline_workers::plan::{MergedTerm, NO_COLUMN, Plan, Run, prefix};
+use std::io;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Terms of a chunk that is written in one go, at most.
 const CHUNK: u64 = 64 << 10;
+
+/// Terms that are looked at to cut the alphabet.
+const SAMPLE: usize = 4096;
 
 /// A part of the alphabet: the terms whose prefix (`plan::prefix`) is in a range.
 #[derive(Clone, Debug)]
@@ -31,13 +35,14 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// ChunkBoundary the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
-    /// segments are sorted.
+    /// Cuts the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
+    /// runs are sorted.
     pub fn cut(plan: &Plan, wanted: usize) -> Self {
-        let longest = plan.segments.iter().max_by_key(|segment| segment.sorted.len());
-        let terms = longest.map_or(0, |segment| segment.sorted.len());
+        let terms: usize = plan.runs.iter().map(|run| run.sorted.len()).sum();
         let parts = wanted.min(terms / 1024).max(1);
-        let border = |part: usize| longest.map_or(0, |segment| prefix(segment.text(part * terms / parts)));
+        let mut sample = sample(plan, terms);
+        sample.sort_unstable();
+        let border = |part: usize| sample.get(part * sample.len() / parts).copied().unwrap_or(0);
         // Each part begins where no other does: its tasks are told apart by that.
         let mut borders: Vec<u64> = (1..parts).map(border).filter(|&border| border > 0).collect();
         borders.dedup();
@@ -46,7 +51,7 @@ impl Vocabulary {
         let (mut low, mut first) = (0, 0);
         let part = |high| {
             let part = Part { prefixes: low..high, first, kept: 0 };
-            first += plan.segments.iter().map(|s| s.ranks(&part.prefixes).len() as u64).sum::<u64>();
+            first += plan.runs.iter().map(|run| run.ranks(&part.prefixes).len() as u64).sum::<u64>();
             low = high;
             part
         };
@@ -86,9 +91,14 @@ impl Vocabulary {
         })
     }
 
+    /// Where the terms are in the plan's, in column order.
+    pub fn places(&self) -> impl Iterator<Item = usize> {
+        self.chunks.iter().cloned().flatten().map(|place| place as usize)
+    }
+
     /// The terms, in column order.
     pub fn terms<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = MergedTerm> + 'a {
-        self.chunks.iter().cloned().flatten().map(|index| plan.terms.get(index as usize))
+        self.places().map(|place| plan.terms.get(place))
     }
 
     /// The column of the first term of each part; the same for all of them once the plan's tables hold columns.
@@ -101,31 +111,40 @@ impl Vocabulary {
     }
 
     /// Keeps the `most` terms with the highest number of occurrences: moves them to the front of the plan's terms, and
-    /// puts their columns in the segments' tables of merged terms.
-    pub fn keep_most_frequent(&mut self, most: u64, plan: &Plan) {
+    /// puts their columns in the runs' tables of merged terms. A table of `store` has a number for each term; beside it, no
+    /// memory depends on their number.
+    ///
+    /// # Errors
+    /// The system's, if there is no room for the table.
+    pub fn keep_most_frequent(&mut self, most: u64, plan: &Plan, store: &Store) -> io::Result<()> {
         if self.len() <= most {
-            return;
+            return Ok(());
         }
-        let occurrences: Vec<u64> = self.terms(plan).map(|term| term.occurrences).collect();
-        let mut ranked: Vec<u32> = (0..occurrences.len() as u32).collect();
-        ranked.sort_unstable_by_key(|&column| (Reverse(occurrences[column as usize]), column));
-        let mut renumbered = vec![NO_COLUMN; occurrences.len()];
-        ranked[..most as usize].iter().for_each(|&column| renumbered[column as usize] = 0);
-        let kept = renumbered.iter_mut().filter(|column| **column != NO_COLUMN);
-        kept.zip(0..).for_each(|(column, number)| *column = number);
+        let (least, mut ties) = self.least_of_most_frequent(most, plan);
+        let renumbered: Table<AtomicU32> = Table::new(self.len() as usize, store)?;
+        let mut kept = 0;
+        for (term, column) in self.terms(plan).zip(&*renumbered) {
+            let is_tie = term.occurrences == least && ties > 0;
+            ties -= u64::from(is_tie);
+            let is_kept = is_tie || term.occurrences > least;
+            column.store(if is_kept { kept } else { NO_COLUMN }, Ordering::Relaxed);
+            kept += u32::from(is_kept);
+        }
         for (part, base) in self.parts.iter().zip(self.bases()) {
-            for segment in &plan.segments {
-                for place in &segment.merged[segment.ranks(&part.prefixes)] {
+            for run in &plan.runs {
+                for place in &run.merged[run.ranks(&part.prefixes)] {
                     let old = place.load(Ordering::Relaxed);
                     if old != NO_COLUMN {
                         // Beyond the end only where the table was lost.
-                        let new = renumbered.get(base as usize + old as usize).copied();
-                        place.store(new.unwrap_or(NO_COLUMN), Ordering::Relaxed);
+                        let new = renumbered.get(base as usize + old as usize);
+                        let new = new.map_or(NO_COLUMN, |new| new.load(Ordering::Relaxed));
+                        place.store(new, Ordering::Relaxed);
                     }
                 }
             }
         }
-        for (term, &column) in self.terms(plan).zip(&renumbered) {
+        for (term, column) in self.terms(plan).zip(&*renumbered) {
+            let column = column.load(Ordering::Relaxed);
             if column != NO_COLUMN {
                 // Never behind the place it is read from.
                 plan.terms.set(column as usize, term);
@@ -133,7 +152,39 @@ impl Vocabulary {
         }
         self.parts.iter_mut().for_each(|part| part.kept = 0);
         self.chunks = chunks(0..most).collect();
+        Ok(())
     }
+
+    /// How often the last of the `most` most frequent terms occurs, and how many terms that occur as often are among them.
+    /// Finds the number 16 bits at a time, from the highest: a pass over all terms counts those with each value of the next
+    /// 16 bits.
+    fn least_of_most_frequent(&self, most: u64, plan: &Plan) -> (u64, u64) {
+        let (mut found, mut wanted) = (0, most);
+        for shift in [48, 32, 16, 0] {
+            let mut terms = vec![0; 1 << 16];
+            let known = |occurrences: u64| occurrences.checked_shr(shift + 16).unwrap_or(0);
+            let alike = self.terms(plan).filter(|term| known(term.occurrences) == known(found));
+            alike.for_each(|term| terms[(term.occurrences >> shift) as usize & 0xFFFF] += 1);
+            let mut value = terms.len() - 1;
+            // Of a lost table, there may be fewer.
+            while value > 0 && terms[value] < wanted {
+                wanted -= terms[value];
+                value -= 1;
+            }
+            found |= (value as u64) << shift;
+        }
+        (found, wanted)
+    }
+}
+
+/// Prefixes of about [`SAMPLE`] of `terms` terms, from all runs alike.
+fn sample(plan: &Plan, terms: usize) -> Vec<u64> {
+    let step = (terms / SAMPLE).max(1);
+    let of_run = |run: &Run| {
+        let ranks = (step / 2..run.sorted.len()).step_by(step);
+        ranks.map(|rank| prefix(run.text(rank))).collect::<Vec<_>>()
+    };
+    plan.runs.iter().flat_map(of_run).collect()
 }
 
 fn chunks(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {

@@ -13,6 +13,7 @@ use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
+use bowline_workers::plan::RunRange;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::segment::{Key, Record, Segment, SegmentWriter};
@@ -42,13 +43,36 @@ pub struct TallyJob {
     pub read_limits: ReadLimits,
     /// How many documents may be condemned before the run gives up.
     pub max_crashes: usize,
+    /// Bytes of memory that sorting terms may take in a worker.
+    pub run_bytes: usize,
+}
+
+/// Adds a record to the last run, or to a new one if that would cost more than `bytes`.
+fn add_to_runs(runs: &mut Vec<RunRange>, record: &Record, bytes: usize) {
+    let (ids, of_terms) = (record.new_terms() as usize, record.term_bytes());
+    if ids == 0 {
+        return;
+    }
+    let of_record =
+        |first: usize| RunRange { start: record.offset(), ids: first..first + ids, bytes: of_terms };
+    match runs.last_mut() {
+        Some(run) if run.cost() + of_record(run.ids.end).cost() <= bytes => {
+            run.ids.end += ids;
+            run.bytes += of_terms;
+        }
+        Some(run) => {
+            let next = of_record(run.ids.end);
+            runs.push(next);
+        }
+        None => runs.push(of_record(0)),
+    }
 }
 
 /// All documents' records.
 #[derive(Debug)]
 pub struct Tallied {
-    /// The segments, by number, with the number of local ids in each and the bytes of their terms.
-    pub segments: Vec<(Segment, usize, usize)>,
+    /// The segments, by number, with the runs that the terms of each are sorted in.
+    pub segments: Vec<(Segment, Vec<RunRange>)>,
     /// The record of each row.
     pub places: Places,
     /// The number of stored cells of each row's record, and one element more.
@@ -288,10 +312,9 @@ impl TallyWork<'_> {
             earlier.records().for_each(|(row, record)| accept(number, row, record));
         }
         for (number, segment) in self.segments.iter().enumerate() {
-            let (mut ids, mut bytes) = (0, 0);
+            let mut runs = Vec::new();
             for record in segment.records() {
-                ids += record.new_terms() as usize;
-                bytes += record.term_bytes();
+                add_to_runs(&mut runs, &record, self.job.run_bytes);
                 let Key { batch, ordinal } = record.key();
                 // The keys of earlier runs mean something else.
                 let batch = batches.get(batch as usize).filter(|_| number >= self.earlier.len());
@@ -299,7 +322,7 @@ impl TallyWork<'_> {
                     accept(number, row(batch, ordinal), record);
                 }
             }
-            segments.push((segment.clone(), ids, bytes));
+            segments.push((segment.clone(), runs));
         }
         if accepted + self.condemned.len() != rows {
             let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);

@@ -50,6 +50,8 @@ struct Play {
     lexicon_bytes: usize,
     /// Bytes of rows that lie in memory, and not in files.
     memory: u64,
+    /// Bytes of memory that terms are sorted in.
+    run_bytes: usize,
     is_shared: bool,
     signal: Arc<AtomicUsize>,
 }
@@ -78,6 +80,7 @@ fn play(workers: usize) -> Play {
         max_crashes: 100,
         lexicon_bytes: usize::MAX,
         memory: 64 << 20,
+        run_bytes: usize::MAX,
         is_shared: false,
         signal: Arc::new(AtomicUsize::new(0)),
     }
@@ -117,6 +120,7 @@ impl Play {
             store: Store::new(self.memory, Some(folder.path().to_owned())),
             read_limits: ReadLimits::default(),
             max_crashes: self.max_crashes,
+            run_bytes: self.run_bytes,
         };
         let world = World::at_rest();
         let began = world.now.get();
@@ -443,10 +447,20 @@ fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
 
 /// The bytes of the matrix, the documents' lines and the terms', and how many workers were lost.
 fn finished(script: impl FnMut(Moment) -> Fate) -> Result<([Vec<u8>; 3], usize), RunError> {
+    let pruning = Pruning { min_df: Df::Documents(2), max_df: Df::Share(1.0), max_features: None };
+    let (bytes, counters) = written(&play(2), pruning, script)?;
+    Ok((bytes, counters.lost))
+}
+
+/// What `play` writes, where columns are terms.
+fn written(
+    play: &Play,
+    pruning: Pruning,
+    script: impl FnMut(Moment) -> Fate,
+) -> Result<([Vec<u8>; 3], Counters), RunError> {
     let files = [(); 3].map(|()| tempfile::tempfile().expect("a file"));
     let finish = |tallied, job: &TallyJob, supervision: &mut Supervision| {
         let [matrix, lines, terms] = files.each_ref().map(|file| file.try_clone().expect("a descriptor"));
-        let pruning = Pruning { min_df: Df::Documents(2), max_df: Df::Share(1.0), max_features: None };
         let values = ValueSettings { weight: Weight::Count, norm: Norm::None, dtype: Dtype::I32 };
         let finish_job = FinishJob {
             columns: Columns::Terms(pruning),
@@ -459,17 +473,38 @@ fn finished(script: impl FnMut(Moment) -> Fate) -> Result<([Vec<u8>; 3], usize),
         let (documents, store) = (job.documents.clone(), &job.store);
         let mut finish = Finish::new(tallied, documents, finish_job, outputs, store, supervision)?;
         let merged = finish.merge(supervision)?;
-        assert_eq!((merged.columns, merged.nonzeros), (8, 2 * ROWS));
+        if pruning.max_features.is_none() && pruning.min_df == Df::Documents(2) {
+            assert_eq!((merged.columns, merged.nonzeros), (8, 2 * ROWS));
+        }
         let (columns, data) = (merged.columns, 4 * merged.nonzeros);
         finish.emit(Layout { indices: 0, data, columns, wide: false }, supervision)
     };
-    let (_, counters) = play(2).run_and(script, finish)?;
+    let (_, counters) = play.run_and(script, finish)?;
     let bytes = files.map(|file| {
         let mut bytes = vec![0; file.metadata().expect("a file").len() as usize];
         file.read_exact_at(&mut bytes, 0).expect("a readable file");
         bytes
     });
-    Ok((bytes, counters.lost))
+    Ok((bytes, counters))
+}
+
+/// Whether terms are sorted in one run a segment or in a hundred, and wherever tables lie.
+#[test]
+fn runs_of_any_size_give_the_same_bytes() {
+    for max_features in [None, Some(1), Some(3), Some(40)] {
+        let pruning = Pruning { min_df: Df::Documents(1), max_df: Df::Share(1.0), max_features };
+        let of = |run_bytes, memory, workers| {
+            let play = Play { run_bytes, memory, ..play(workers) };
+            // The lines of documents have the folder's name.
+            let ([matrix, _, terms], _) = written(&play, pruning, |_| Fate::Performs).expect("a whole run");
+            [matrix, terms]
+        };
+        let whole = of(usize::MAX, 64 << 20, 1);
+        assert!(whole.iter().all(|bytes| !bytes.is_empty()));
+        for (run_bytes, memory, workers) in [(0, 64 << 20, 1), (0, 0, 3), (100, 64 << 20, 2), (500, 0, 2)] {
+            assert!(of(run_bytes, memory, workers) == whole, "{max_features:?} {run_bytes} {memory}");
+        }
+    }
 }
 
 #[test]

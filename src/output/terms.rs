@@ -3,7 +3,8 @@
 
 use bowline_workers::lines::{TermLine, write_line};
 use bowline_workers::plan::MergedTerm;
-use serde::Serialize;
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
 /// A term and its document frequency.
@@ -26,9 +27,25 @@ pub fn write_vocabulary<'a>(
 
 /// A line of `hash_terms.jsonl`.
 #[derive(Serialize)]
-struct BucketLine<'a> {
+struct BucketLine<T> {
     column: u32,
-    terms: Vec<BucketTerm<'a>>,
+    terms: T,
+}
+
+/// The terms of a bucket: written one after the other, however many there are.
+struct BucketTerms<I>(I);
+
+impl<'a, I: Iterator<Item = (u32, &'a [u8], MergedTerm)> + Clone> Serialize for BucketTerms<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut terms = serializer.serialize_seq(None)?;
+        for (bucket, bytes, term) in self.0.clone() {
+            let sign = if bucket & 1 == 1 { -1 } else { 1 };
+            let named = std::str::from_utf8(bytes).map_err(S::Error::custom)?;
+            let (count, df) = (term.occurrences, term.documents as u64);
+            terms.serialize_element(&BucketTerm { term: named, sign, count, df })?;
+        }
+        terms.end()
+    }
 }
 
 /// A term that fell in a bucket.
@@ -40,28 +57,19 @@ struct BucketTerm<'a> {
     df: u64,
 }
 
-/// Writes a line for each bucket that has terms, in column order. Each of `terms` comes with its bucket and sign, as
-/// `Buckets::bucket` tells them; they are in order of their bytes.
+/// Writes a line for each bucket that has terms. `buckets` returns their terms in column order; each term comes with its bucket
+/// and sign, as `Buckets::bucket` returns them.
 ///
 /// # Errors
 /// The writer's, and one if a term is no UTF-8, which no analyzer makes.
-pub fn write_hash_terms<'a>(
-    out: &mut dyn Write,
-    terms: impl Iterator<Item = (u32, &'a [u8], MergedTerm)>,
-) -> io::Result<()> {
-    let mut terms: Vec<(u32, &[u8], MergedTerm)> = terms.collect();
-    terms.sort_by_key(|(bucket, ..)| bucket >> 1);
-    for bucket in terms.chunk_by(|a, b| a.0 >> 1 == b.0 >> 1) {
-        let named = bucket.iter().map(|&(bucket, bytes, term)| {
-            let sign = if bucket & 1 == 1 { -1 } else { 1 };
-            Ok(BucketTerm { term: text(bytes)?, sign, count: term.occurrences, df: term.documents as u64 })
-        });
-        let line = BucketLine { column: bucket[0].0 >> 1, terms: named.collect::<io::Result<_>>()? };
-        write_line(&mut *out, &line)?;
+pub fn write_hash_terms<'a, I>(out: &mut dyn Write, buckets: impl Iterator<Item = I>) -> io::Result<()>
+where
+    I: Iterator<Item = (u32, &'a [u8], MergedTerm)> + Clone,
+{
+    for terms in buckets {
+        if let Some((bucket, ..)) = terms.clone().next() {
+            write_line(&mut *out, &BucketLine { column: bucket >> 1, terms: BucketTerms(terms) })?;
+        }
     }
     Ok(())
-}
-
-fn text(term: &[u8]) -> io::Result<&str> {
-    std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -100,6 +100,17 @@ pub fn has_lock(pid: Pid) -> bool {
         .any(|text| text.contains("lock:"))
 }
 
+/// Bytes of memory that a process holds, which can't be dropped or written to a file: private memory, and its part of memory
+/// files. None if the process is gone, or may not be looked at.
+pub fn held(pid: Pid) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kib = |field: &str| -> Option<u64> {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(field))?;
+        line.trim().trim_end_matches("kB").trim().parse().ok()
+    };
+    Some((kib("Pss_Anon:")? + kib("Pss_Shmem:")?) << 10)
+}
+
 /// What the descriptors of a process lead to.
 pub fn open_files(pid: Pid) -> Vec<String> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();

@@ -14,8 +14,8 @@ use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
-    Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan,
-    ValueSettings, Weight,
+    Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, Run, RunRange,
+    SegmentPlan, ValueSettings, Weight,
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
@@ -240,7 +240,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     let rows = documents.len();
     let places = Places::new(rows, &Store::unlimited()).expect("places");
     let indptr: Table<AtomicU64> = Table::new(rows + 1, &Store::unlimited()).expect("offsets");
-    let (mut all_ids, mut nonzeros) = (0, 0);
+    let (mut all_ids, mut nonzeros, mut runs) = (0, 0, Vec::new());
     let segments = segments.iter().enumerate().map(|(number, segment)| {
         let (mut ids, mut bytes) = (0, 0);
         for record in segment.records() {
@@ -251,7 +251,9 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
             indptr[row + 1].store(record.nonzeros() as u64, Ordering::Relaxed);
         }
         all_ids += ids;
-        SegmentPlan::new(segment.clone(), ids, bytes, false, &Store::unlimited()).expect("tables")
+        let range = RunRange { start: 0, ids: 0..ids, bytes };
+        runs.push(Run::new(number, range, false, &Store::unlimited()).expect("tables"));
+        SegmentPlan::new(segment.clone(), ids, &Store::unlimited()).expect("a table")
     });
     let segments: Vec<SegmentPlan> = segments.collect();
     for offset in indptr.iter() {
@@ -263,6 +265,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         documents: documents.clone(),
         condemned: Default::default(),
         segments,
+        runs,
         places,
         numbering: Numbering::LocalIds,
         kept: 1.0..=f64::INFINITY,
@@ -290,8 +293,8 @@ fn finisher(plan: &Arc<Plan>) -> Worker {
 }
 
 fn sort_all(worker: &mut Worker) {
-    for segment in 0..SEGMENTS as u32 {
-        assert_eq!(worker.perform(Task::Sort { segment }), Report::Done);
+    for run in 0..SEGMENTS as u32 {
+        assert_eq!(worker.perform(Task::Sort { run }), Report::Done);
     }
 }
 

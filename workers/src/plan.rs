@@ -27,6 +27,8 @@ pub struct Plan {
     pub condemned: BTreeMap<usize, Failure>,
     /// Segments by number.
     pub segments: Vec<SegmentPlan>,
+    /// The runs of all segments, in order. None where numbers are columns.
+    pub runs: Vec<Run>,
     /// Where each row's record is.
     pub places: Places,
     /// What the numbers in the records' rows are.
@@ -81,38 +83,72 @@ pub enum Numbering {
     LocalIdsOfBuckets(Buckets),
 }
 
-/// One segment, its terms in order, and its columns.
+/// One segment, and its columns.
 #[derive(Debug)]
 pub struct SegmentPlan {
     /// The records.
     pub(crate) segment: Segment,
-    /// Filled by the task that sorts the segment; empty where numbers are columns.
-    pub sorted: SortedTerms,
-    /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
-    /// together. Committed when the segment is sorted.
-    pub(crate) texts: Arc<Log>,
-    /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
-    pub merged: Table<AtomicU32>,
     /// Column of each local id, or [`NO_COLUMN`]: only for those that occur. Empty where numbers are columns.
     pub columns: Table<AtomicU32>,
 }
 
 impl SegmentPlan {
-    /// Tables for a segment with `ids` local ids, of terms that take `bytes` bytes.
+    /// A table for a segment with `ids` local ids.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for it.
+    pub fn new(segment: Segment, ids: usize, store: &Store) -> io::Result<Self> {
+        Ok(SegmentPlan { segment, columns: Table::new(ids, store)? })
+    }
+}
+
+/// Consecutive records of a segment whose new terms are sorted in one go: as many as a worker has memory for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRange {
+    /// Where the first of the records begins.
+    pub start: usize,
+    /// The local ids of their new terms.
+    pub ids: Range<usize>,
+    /// Bytes of these terms, as `segment::push_term` writes them.
+    pub bytes: usize,
+}
+
+impl RunRange {
+    /// Bytes of memory that sorting a term takes beside its text: a key, its place, and two counts.
+    const BYTES_PER_TERM: usize = 36;
+
+    /// Bytes of memory that sorting its terms takes, about.
+    pub fn cost(&self) -> usize {
+        self.bytes + self.ids.len() * Self::BYTES_PER_TERM
+    }
+}
+
+/// A run: sorted terms of a segment. No two runs of a segment have a term in common.
+#[derive(Debug)]
+pub struct Run {
+    /// The segment's number.
+    pub(crate) segment: usize,
+    /// Which of its terms they are.
+    pub(crate) range: RunRange,
+    /// Filled by the task that sorts the run.
+    pub sorted: SortedTerms,
+    /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
+    /// together. Committed when the run is sorted.
+    pub(crate) texts: Arc<Log>,
+    /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
+    pub merged: Table<AtomicU32>,
+}
+
+impl Run {
+    /// Tables for the terms in `range` of segment `segment`.
     ///
     /// # Errors
     /// The system's, if there is no memory for them.
-    pub fn new(
-        segment: Segment,
-        ids: usize,
-        bytes: usize,
-        counts_occurrences: bool,
-        store: &Store,
-    ) -> io::Result<Self> {
+    pub fn new(segment: usize, range: RunRange, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let ids = range.ids.len();
         let sorted = SortedTerms::new(ids, counts_occurrences, store)?;
-        let texts = Arc::new(Log::new(bytes, store)?);
-        let (merged, columns) = (Table::new(ids, store)?, Table::new(ids, store)?);
-        Ok(SegmentPlan { segment, sorted, texts, merged, columns })
+        let texts = Arc::new(Log::new(range.bytes, store)?);
+        Ok(Run { segment, range, sorted, texts, merged: Table::new(ids, store)? })
     }
 
     /// The bytes of the sorted term of rank `rank`.
@@ -302,8 +338,8 @@ impl Plan {
 
     /// The bytes of a merged term.
     pub fn term(&self, term: &MergedTerm) -> &[u8] {
-        let segment = self.segments.get(term.segment as usize);
-        segment.and_then(|plan| term_at(plan.texts.committed(), term.offset as usize)).unwrap_or_default()
+        let run = self.runs.get(term.run as usize);
+        run.and_then(|run| term_at(run.texts.committed(), term.offset as usize)).unwrap_or_default()
     }
 }
 
@@ -319,8 +355,8 @@ pub struct MergedTerms {
 /// A term of the vocabulary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MergedTerm {
-    /// The segment that holds its bytes.
-    pub(crate) segment: u32,
+    /// The run that holds its bytes.
+    pub(crate) run: u32,
     /// Where they are in its texts, for `segment::term_at`.
     pub(crate) offset: u64,
     /// In how many documents it occurs.
@@ -342,7 +378,7 @@ impl MergedTerms {
 
     /// Sets term `index`.
     pub fn set(&self, index: usize, term: MergedTerm) {
-        let place = (term.segment as u64) << PLACE_BITS | term.offset;
+        let place = (term.run as u64) << PLACE_BITS | term.offset;
         self.places[index].store(place, Ordering::Relaxed);
         self.documents[index].store(term.documents, Ordering::Relaxed);
         if let Some(occurrences) = self.occurrences.get(index) {
@@ -354,7 +390,7 @@ impl MergedTerms {
     pub fn get(&self, index: usize) -> MergedTerm {
         let place = self.places[index].load(Ordering::Relaxed);
         MergedTerm {
-            segment: (place >> PLACE_BITS) as u32,
+            run: (place >> PLACE_BITS) as u32,
             offset: place & ((1 << PLACE_BITS) - 1),
             documents: self.documents[index].load(Ordering::Relaxed),
             occurrences: self.occurrences.get(index).map_or(0, |count| count.load(Ordering::Relaxed)),

@@ -22,12 +22,12 @@ pub const IN_FLIGHT: usize = 2;
 pub enum Task {
     /// Count the terms of documents and record them, a record each.
     Tally(Batch),
-    /// Sort a segment's terms and count the documents of each.
+    /// Sort a run's terms and count the documents of each.
     Sort {
-        /// The segment's number.
-        segment: u32,
+        /// The run's number.
+        run: u32,
     },
-    /// Merge the terms of all segments whose prefix is from `low` up to, not including, `high`.
+    /// Merge the terms of all runs whose prefix is from `low` up to, not including, `high`.
     Merge {
         /// Least prefix.
         low: u64,
@@ -254,7 +254,7 @@ mod tests {
         };
         let tasks = [
             Task::Tally(batch),
-            Task::Sort { segment: u32::MAX },
+            Task::Sort { run: u32::MAX },
             Task::Merge { low: u64::MAX, high: u64::MAX, first: u64::MAX },
             Task::Number { low: u64::MAX, high: u64::MAX, base: u32::MAX },
             Task::Terms { first: u64::MAX, last: u64::MAX, column: u64::MAX, offset: Some(u64::MAX) },

@@ -167,13 +167,21 @@ impl Segment {
 
     /// The committed records, in order. Ends at the first that makes no sense, as after a wild write.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        records(self.bytes())
+        self.records_from(0)
+    }
+
+    /// The same from the record on that begins at `start`.
+    pub(crate) fn records_from(&self, start: usize) -> impl Iterator<Item = Record<'_>> {
+        records_from(self.bytes(), start)
     }
 }
 
 /// The records in a segment's bytes, in order, up to the first that makes no sense.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    let mut at = 0;
+    records_from(bytes, 0)
+}
+
+fn records_from(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Record<'_>> {
     std::iter::from_fn(move || {
         let record = Record::at(bytes, at)?;
         at += record.header.size as usize;

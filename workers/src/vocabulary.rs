@@ -1,59 +1,62 @@
-//! The segments' terms become one vocabulary: each segment's are sorted, then each part of the alphabet is merged over
-//! all segments, then local ids are numbered. All three run in parallel.
+//! The segments' terms become one vocabulary: each run of a segment's terms is sorted, then each part of the alphabet is
+//! merged over all runs, then local ids are numbered. All three run in parallel.
 //!
 //! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace: the result depends on the
 //! terms and their counts only, not on which segment a term came from. Byte order is code point order, which is how
 //! scikit-learn sorts its vocabulary.
 
 use crate::lexicon::prefetch;
-use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SortedTerm, Weight, prefix};
+use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, Run, SortedTerm, Weight, prefix};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Sorts the terms of segment `number` into its tables. A term that occurs in no accepted row is left out.
+/// Sorts the terms of run `number` into its tables. A term that occurs in no accepted row is left out.
 ///
 /// # Errors
 /// If another worker of this process has begun with it and not finished, or the disk is full.
 pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
-    let segment = &plan.segments[number];
-    if !segment.texts.committed().is_empty() {
+    let run = &plan.runs[number];
+    if !run.texts.committed().is_empty() {
         // By a worker that died before it could say so.
         return Ok(());
     }
-    let mut writer = segment.texts.writer().ok_or(io::ErrorKind::ResourceBusy)?;
+    let mut writer = run.texts.writer().ok_or(io::ErrorKind::ResourceBusy)?;
     // Together they lie nearer than between the rows.
-    let bytes = segment.segment.bytes();
+    let segment = &plan.segments[run.segment].segment;
     let (mut texts, mut starts) = (Vec::new(), Vec::new());
-    for offset in segment.segment.records().flat_map(|record| record.term_offsets()) {
+    let records = segment.records_from(run.range.start);
+    for offset in records.flat_map(|record| record.term_offsets()).take(run.range.ids.len()) {
         starts.push(texts.len());
-        push_term(&mut texts, term(bytes, offset));
+        push_term(&mut texts, term(segment.bytes(), offset));
     }
-    let counts = Counts::of(plan, number, starts.len());
+    let counts = Counts::of(plan, run);
 
     let occurring = (0..starts.len() as u32).filter(|&id| counts.documents[id as usize] > 0);
     let mut terms: Vec<(u64, u32)> = occurring.map(|id| (0, id)).collect();
     let text = |id: u32| term(&texts, starts[id as usize]);
     sort_from(0, &mut terms, &text);
-    segment.sorted.expect(terms.len());
+    run.sorted.expect(terms.len());
     for (rank, &(_, id)) in terms.iter().enumerate() {
         if let Some(&(_, later)) = terms.get(rank + AHEAD) {
             prefetch(&texts, starts[later as usize]);
         }
         let sorted = SortedTerm {
             offset: writer.len() as u64,
-            id,
+            id: run.range.ids.start as u32 + id,
             documents: counts.documents[id as usize],
             occurrences: counts.occurrences.get(id as usize).copied().unwrap_or(0),
         };
-        segment.sorted.set(rank, sorted);
+        run.sorted.set(rank, sorted);
         let start = starts[id as usize];
         writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
-    segment.sorted.set_len(terms.len());
+    run.sorted.set_len(terms.len());
     writer.commit()
 }
 
@@ -82,7 +85,7 @@ fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> 
     }
 }
 
-/// What is counted of each local id.
+/// What is counted of each term of a run.
 struct Counts {
     documents: Vec<u32>,
     /// Empty if the plan doesn't ask for them.
@@ -90,16 +93,19 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(plan: &Plan, number: usize, ids: usize) -> Self {
-        let occurrences = if plan.counts_occurrences { vec![0; ids] } else { Vec::new() };
-        let mut counts = Counts { documents: vec![0; ids], occurrences };
+    fn of(plan: &Plan, run: &Run) -> Self {
+        let ids = &run.range.ids;
+        let occurrences = if plan.counts_occurrences { vec![0; ids.len()] } else { Vec::new() };
+        let mut counts = Counts { documents: vec![0; ids.len()], occurrences };
         let binary = plan.values.weight == Weight::Binary;
-        for record in accepted(plan, number) {
+        for record in accepted(plan, run) {
             for (id, count) in row::pairs(record.row()) {
-                if let Some(documents) = counts.documents.get_mut(id as usize) {
+                // Below the first id it wraps round, and is beyond the last one.
+                let id = (id as usize).wrapping_sub(ids.start);
+                if let Some(documents) = counts.documents.get_mut(id) {
                     *documents += 1;
                 }
-                if let Some(occurrences) = counts.occurrences.get_mut(id as usize) {
+                if let Some(occurrences) = counts.occurrences.get_mut(id) {
                     *occurrences += if binary { 1 } else { count as u64 };
                 }
             }
@@ -108,11 +114,13 @@ impl Counts {
     }
 }
 
-/// The accepted records of segment `number`.
-fn accepted(plan: &Plan, number: usize) -> impl Iterator<Item = Record<'_>> {
-    let bytes = plan.segments[number].segment.bytes();
+/// The accepted records that may have terms of a run: those of its segment that are not before it.
+fn accepted<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = Record<'a>> {
+    let bytes = plan.segments[run.segment].segment.bytes();
     (0..plan.places.len()).filter_map(move |row| match plan.places.get(row) {
-        Some((segment, offset)) if segment == number => Record::at(bytes, offset),
+        Some((segment, offset)) if segment == run.segment && offset >= run.range.start => {
+            Record::at(bytes, offset)
+        }
         _ => None,
     })
 }
@@ -121,63 +129,89 @@ fn term(bytes: &[u8], offset: usize) -> &[u8] {
     term_at(bytes, offset).unwrap_or_default()
 }
 
-/// A sorted term of one segment, on its way into the vocabulary.
-#[derive(Clone, Copy)]
-struct Candidate {
+/// The first term of a run that is not merged yet.
+struct Head<'a> {
     prefix: u64,
-    segment: u32,
-    rank: u32,
+    text: &'a [u8],
+    run: usize,
+    rank: usize,
+    /// The ranks of the run's part end here.
+    end: usize,
 }
 
-impl Candidate {
-    fn bytes<'a>(&self, plan: &'a Plan) -> &'a [u8] {
-        plan.segments[self.segment as usize].text(self.rank as usize)
+impl<'a> Head<'a> {
+    fn new(plan: &'a Plan, run: usize, rank: usize, end: usize) -> Option<Self> {
+        let text = (rank < end).then(|| plan.runs[run].text(rank))?;
+        Some(Head { prefix: prefix(text), text, run, rank, end })
     }
 
-    fn compare(&self, other: &Self, plan: &Plan) -> Ordering {
-        self.prefix.cmp(&other.prefix).then_with(|| self.bytes(plan).cmp(other.bytes(plan)))
+    /// The term behind it in its run.
+    fn next(&self, plan: &'a Plan) -> Option<Self> {
+        Head::new(plan, self.run, self.rank + 1, self.end)
+    }
+
+    fn key(&self) -> (u64, &'a [u8], usize) {
+        (self.prefix, self.text, self.run)
     }
 }
 
-/// Merges the terms with these prefixes over all segments: those that enough documents have become the plan's terms
-/// from `first` on. Returns how many there were, and how many of them were kept.
+// The greatest of a heap is the least term, of the first run between equals.
+impl Ord for Head<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.key().cmp(&self.key())
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head<'_> {}
+
+/// Merges the terms with these prefixes over all runs: those that enough documents have become the plan's terms from
+/// `first` on. Returns how many there were, and how many of them were kept. A heap holds the first term of each run that is
+/// not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs only.
 pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
-    let mut candidates = Vec::new();
-    for (number, segment) in plan.segments.iter().enumerate() {
-        candidates.extend(segment.ranks(&prefixes).map(|rank| Candidate {
-            prefix: prefix(segment.text(rank)),
-            segment: number as u32,
-            rank: rank as u32,
-        }));
-    }
-    // The standard library's stable sort finds the runs that are sorted already and merges them (Peters and Hass,
-    // driftsort, 2024): one run a segment.
-    candidates.sort_by(|a, b| a.compare(b, plan));
+    let heads = plan.runs.iter().enumerate().filter_map(|(number, run)| {
+        let ranks = run.ranks(&prefixes);
+        Head::new(plan, number, ranks.start, ranks.end)
+    });
+    let mut heads: BinaryHeap<Head> = heads.collect();
     let (mut found, mut kept) = (0, 0);
-    for same in candidates.chunk_by(|a, b| a.compare(b, plan).is_eq()) {
-        let sorted = |candidate: &Candidate| {
-            plan.segments[candidate.segment as usize].sorted.get(candidate.rank as usize)
-        };
-        let mut merged = MergedTerm {
-            segment: same[0].segment,
-            offset: sorted(&same[0]).offset,
-            documents: 0,
-            occurrences: 0,
-        };
-        for term in same.iter().map(sorted) {
+    // The runs that have the term at hand, and its rank in each.
+    let mut same: Vec<(usize, usize)> = Vec::with_capacity(heads.len());
+    while let Some(least) = heads.peek() {
+        let (key, text, run, rank) = (least.prefix, least.text, least.run, least.rank);
+        let term = plan.runs[run].sorted.get(rank);
+        let mut merged = MergedTerm { run: run as u32, offset: term.offset, documents: 0, occurrences: 0 };
+        same.clear();
+        while let Some(mut head) = heads.peek_mut().filter(|head| head.prefix == key && head.text == text) {
+            let term = plan.runs[head.run].sorted.get(head.rank);
             merged.documents += term.documents;
             merged.occurrences += term.occurrences;
+            same.push((head.run, head.rank));
+            match head.next(plan) {
+                Some(next) => *head = next,
+                None => _ = PeekMut::pop(head),
+            }
         }
         found += 1;
         let is_kept = plan.kept.contains(&(merged.documents as f64));
         let number = match plan.numbering {
             _ if !is_kept => NO_COLUMN,
-            Numbering::LocalIdsOfBuckets(buckets) => buckets.bucket(plan.term(&merged)),
+            Numbering::LocalIdsOfBuckets(buckets) => buckets.bucket(text),
             Numbering::LocalIds | Numbering::Columns => kept as u32,
         };
-        for candidate in same {
-            let segment = &plan.segments[candidate.segment as usize];
-            segment.merged[candidate.rank as usize].store(number, Relaxed);
+        for &(run, rank) in &same {
+            plan.runs[run].merged[rank].store(number, Relaxed);
         }
         if is_kept {
             plan.terms.set(first + kept as usize, merged);
@@ -189,13 +223,14 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
 
 /// Gives the local ids of the terms with these prefixes their columns: `base` and the term's place in its part.
 pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
-    for segment in &plan.segments {
-        for rank in segment.ranks(&prefixes) {
-            let number = match segment.merged[rank].load(Relaxed) {
+    for run in &plan.runs {
+        let columns = &plan.segments[run.segment].columns;
+        for rank in run.ranks(&prefixes) {
+            let number = match run.merged[rank].load(Relaxed) {
                 NO_COLUMN => NO_COLUMN,
                 place => base + place,
             };
-            segment.columns[segment.sorted.get(rank).id as usize].store(number, Relaxed);
+            columns[run.sorted.get(rank).id as usize].store(number, Relaxed);
         }
     }
 }

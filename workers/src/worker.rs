@@ -104,12 +104,10 @@ impl Worker {
 
 /// Does a task of the second half.
 fn finish(plan: &Plan, task: Task) -> Report {
-    let has = |segment: u32| (segment as usize) < plan.segments.len();
+    let has = |run: u32| (run as usize) < plan.runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
-        Task::Sort { segment } if has(segment) => {
-            vocabulary::sort(plan, segment as usize).map(|()| Report::Done)
-        }
+        Task::Sort { run } if has(run) => vocabulary::sort(plan, run as usize).map(|()| Report::Done),
         Task::Merge { low, high, first } => {
             let (found, kept) = vocabulary::merge(plan, low..high, first as usize);
             Ok(Report::Merged { found, kept })

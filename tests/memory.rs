@@ -1,0 +1,39 @@
+//! `--memory` holds in every phase: what a run and its workers hold, which nothing but its end can free, is sampled while it
+//! goes on. A peak between two samples is missed: then the test passes.
+
+use crate::support::{Dir, assert_same_bytes, processes};
+
+/// Distinct terms of the corpus: more than any phase has memory for at once.
+const TERMS: usize = 2_000_000;
+
+/// What a run may hold, with what a program and two workers take beside their budget.
+const MOST: u64 = 110 << 20;
+
+#[test]
+fn terms_beyond_memory_are_sorted_and_merged_within_it() {
+    let text = |file: usize| -> String {
+        // In no order, and with one prefix that is longer than the numbers that terms are compared by.
+        (0..TERMS / 20)
+            .map(|term| format!("oneprefix{:08}\n", (term * 7_919 + file * (TERMS / 20)) % TERMS))
+            .collect()
+    };
+    let files: Vec<_> = (0..20).map(|file| (format!("{file}.txt"), text(file))).collect();
+    let dir = Dir::with_corpus(&files);
+    for options in
+        [&[][..], &["--max-features", "10"], &["--features", "hashed", "--hash-terms", "--n-features", "999"]]
+    {
+        let roomy = ["--worker-memory", "1G", "--mode", "inline", "--force"];
+        dir.embed_to("roomy", &[options, &roomy].concat()).run().expect(0);
+        let little = ["--memory", "64M", "--worker-memory", "32M", "--workers", "2", "--force"];
+        let mut run = dir.embed_to("little", &[options, &little].concat()).start();
+        let mut held = Vec::new();
+        while !run.is_over() {
+            let family = run.children().into_iter().chain([run.pid()]);
+            held.push(family.filter_map(processes::held).sum::<u64>());
+        }
+        run.wait().expect(0);
+        assert_same_bytes(&dir.output("roomy"), &dir.output("little"), &options.join(" "));
+        let most = held.iter().max().copied().unwrap_or(0);
+        assert!(most < MOST, "{options:?}: {} MiB held", most >> 20);
+    }
+}
