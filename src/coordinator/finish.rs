@@ -232,6 +232,8 @@ impl Finish {
 
     /// Sorts every segment's terms and merges them, and tells how many terms there are.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
+        let tasks = (0..self.plan.segments.len() as u32).map(|segment| Task::Count { segment });
+        self.perform(tasks.collect(), supervision)?;
         let tasks = (0..self.plan.runs.len() as u32).map(|run| Task::Sort { run });
         self.perform(tasks.collect(), supervision)?;
         self.vocabulary = Vocabulary::cut(&self.plan, PARTS * supervision.workers);
@@ -520,7 +522,7 @@ fn segments_and_runs(
         for range in ranges {
             runs.push(Run::new(number, range, counts_occurrences, store)?);
         }
-        segments.push(SegmentPlan::new(segment, ids, store)?);
+        segments.push(SegmentPlan::new(segment, ids, counts_occurrences, store)?);
     }
     Ok((segments, runs))
 }
@@ -555,6 +557,7 @@ fn idf_table(
 /// What tasks of one kind are ordered by.
 fn start(task: &Task) -> u64 {
     match *task {
+        Task::Count { segment } => segment as u64,
         Task::Sort { run } => run as u64,
         Task::Merge { low, .. } | Task::Number { low, .. } => low,
         Task::CountColumns { first, .. }

@@ -253,7 +253,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         all_ids += ids;
         let range = RunRange { start: 0, ids: 0..ids, bytes };
         runs.push(Run::new(number, range, false, &Store::unlimited()).expect("tables"));
-        SegmentPlan::new(segment.clone(), ids, &Store::unlimited()).expect("a table")
+        SegmentPlan::new(segment.clone(), ids, false, &Store::unlimited()).expect("a table")
     });
     let segments: Vec<SegmentPlan> = segments.collect();
     for offset in indptr.iter() {
@@ -293,6 +293,9 @@ fn finisher(plan: &Arc<Plan>) -> Worker {
 }
 
 fn sort_all(worker: &mut Worker) {
+    for segment in 0..SEGMENTS as u32 {
+        assert_eq!(worker.perform(Task::Count { segment }), Report::Done);
+    }
     for run in 0..SEGMENTS as u32 {
         assert_eq!(worker.perform(Task::Sort { run }), Report::Done);
     }

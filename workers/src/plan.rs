@@ -88,17 +88,21 @@ pub enum Numbering {
 pub struct SegmentPlan {
     /// The records.
     pub(crate) segment: Segment,
-    /// Column of each local id, or [`NO_COLUMN`]: only for those that occur. Empty where numbers are columns.
+    /// Until local ids are numbered, in how many accepted documents each occurs; then its column, or [`NO_COLUMN`], if it
+    /// occurs. Empty where numbers are columns.
     pub columns: Table<AtomicU32>,
+    /// How often each local id occurs in accepted documents. Empty if that is not counted.
+    pub(crate) occurrences: Table<AtomicU64>,
 }
 
 impl SegmentPlan {
-    /// A table for a segment with `ids` local ids.
+    /// Tables for a segment with `ids` local ids.
     ///
     /// # Errors
-    /// The system's, if there is no memory for it.
-    pub fn new(segment: Segment, ids: usize, store: &Store) -> io::Result<Self> {
-        Ok(SegmentPlan { segment, columns: Table::new(ids, store)? })
+    /// The system's, if there is no memory for them.
+    pub fn new(segment: Segment, ids: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let occurrences = Table::new(if counts_occurrences { ids } else { 0 }, store)?;
+        Ok(SegmentPlan { segment, columns: Table::new(ids, store)?, occurrences })
     }
 }
 
@@ -114,8 +118,8 @@ pub struct RunRange {
 }
 
 impl RunRange {
-    /// Bytes of memory that sorting a term takes beside its text: a key, its place, and two counts.
-    const BYTES_PER_TERM: usize = 36;
+    /// Bytes of memory that sorting a term takes beside its text: a key and its place.
+    const BYTES_PER_TERM: usize = 24;
 
     /// Bytes of memory that sorting its terms takes, about.
     pub fn cost(&self) -> usize {

@@ -22,7 +22,12 @@ pub const IN_FLIGHT: usize = 2;
 pub enum Task {
     /// Count the terms of documents and record them, a record each.
     Tally(Batch),
-    /// Sort a run's terms and count the documents of each.
+    /// Count the documents of a segment's local ids.
+    Count {
+        /// The segment's number.
+        segment: u32,
+    },
+    /// Sort a run's terms.
     Sort {
         /// The run's number.
         run: u32,
@@ -254,6 +259,7 @@ mod tests {
         };
         let tasks = [
             Task::Tally(batch),
+            Task::Count { segment: u32::MAX },
             Task::Sort { run: u32::MAX },
             Task::Merge { low: u64::MAX, high: u64::MAX, first: u64::MAX },
             Task::Number { low: u64::MAX, high: u64::MAX, base: u32::MAX },

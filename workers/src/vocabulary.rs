@@ -6,7 +6,7 @@
 //! scikit-learn sorts its vocabulary.
 
 use crate::lexicon::prefetch;
-use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, Run, SortedTerm, Weight, prefix};
+use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SegmentPlan, SortedTerm, Weight, prefix};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
 use std::cmp::Ordering;
@@ -16,7 +16,32 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Sorts the terms of run `number` into its tables. A term that occurs in no accepted row is left out.
+/// Counts the documents of each local id of segment `number`, and where the plan asks for it how often it occurs. Only this
+/// task writes to the segment's tables, so it may be done again.
+pub(crate) fn count(plan: &Plan, number: usize) {
+    let SegmentPlan { segment, columns, occurrences } = &plan.segments[number];
+    columns.iter().for_each(|documents| documents.store(0, Relaxed));
+    occurrences.iter().for_each(|count| count.store(0, Relaxed));
+    let is_binary = plan.values.weight == Weight::Binary;
+    let accepted = (0..plan.places.len()).filter_map(|row| match plan.places.get(row) {
+        Some((segment, offset)) if segment == number => Some(offset),
+        _ => None,
+    });
+    for record in accepted.filter_map(|offset| Record::at(segment.bytes(), offset)) {
+        for (id, count) in row::pairs(record.row()) {
+            if let Some(documents) = columns.get(id as usize) {
+                documents.store(documents.load(Relaxed) + 1, Relaxed);
+            }
+            if let Some(occurrences) = occurrences.get(id as usize) {
+                let count = if is_binary { 1 } else { count as u64 };
+                occurrences.store(occurrences.load(Relaxed) + count, Relaxed);
+            }
+        }
+    }
+}
+
+/// Sorts the terms of run `number` into its tables. The documents of its segment's ids are
+/// counted. A term that occurs in no accepted row is left out.
 ///
 /// # Errors
 /// If another worker of this process has begun with it and not finished, or the disk is full.
@@ -35,9 +60,9 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
         starts.push(texts.len());
         push_term(&mut texts, term(segment.bytes(), offset));
     }
-    let counts = Counts::of(plan, run);
-
-    let occurring = (0..starts.len() as u32).filter(|&id| counts.documents[id as usize] > 0);
+    let SegmentPlan { columns, occurrences, .. } = &plan.segments[run.segment];
+    let documents = &columns[run.range.ids.clone()];
+    let occurring = (0..starts.len() as u32).filter(|&id| documents[id as usize].load(Relaxed) > 0);
     let mut terms: Vec<(u64, u32)> = occurring.map(|id| (0, id)).collect();
     let text = |id: u32| term(&texts, starts[id as usize]);
     sort_from(0, &mut terms, &text);
@@ -46,11 +71,12 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
         if let Some(&(_, later)) = terms.get(rank + AHEAD) {
             prefetch(&texts, starts[later as usize]);
         }
+        let of_segment = run.range.ids.start + id as usize;
         let sorted = SortedTerm {
             offset: writer.len() as u64,
-            id: run.range.ids.start as u32 + id,
-            documents: counts.documents[id as usize],
-            occurrences: counts.occurrences.get(id as usize).copied().unwrap_or(0),
+            id: of_segment as u32,
+            documents: documents[id as usize].load(Relaxed),
+            occurrences: occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed)),
         };
         run.sorted.set(rank, sorted);
         let start = starts[id as usize];
@@ -83,46 +109,6 @@ fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> 
             same.sort_unstable_by_key(|&(_, id)| text(id));
         }
     }
-}
-
-/// What is counted of each term of a run.
-struct Counts {
-    documents: Vec<u32>,
-    /// Empty if the plan doesn't ask for them.
-    occurrences: Vec<u64>,
-}
-
-impl Counts {
-    fn of(plan: &Plan, run: &Run) -> Self {
-        let ids = &run.range.ids;
-        let occurrences = if plan.counts_occurrences { vec![0; ids.len()] } else { Vec::new() };
-        let mut counts = Counts { documents: vec![0; ids.len()], occurrences };
-        let binary = plan.values.weight == Weight::Binary;
-        for record in accepted(plan, run) {
-            for (id, count) in row::pairs(record.row()) {
-                // Below the first id it wraps round, and is beyond the last one.
-                let id = (id as usize).wrapping_sub(ids.start);
-                if let Some(documents) = counts.documents.get_mut(id) {
-                    *documents += 1;
-                }
-                if let Some(occurrences) = counts.occurrences.get_mut(id) {
-                    *occurrences += if binary { 1 } else { count as u64 };
-                }
-            }
-        }
-        counts
-    }
-}
-
-/// The accepted records that may have terms of a run: those of its segment that are not before it.
-fn accepted<'a>(plan: &'a Plan, run: &'a Run) -> impl Iterator<Item = Record<'a>> {
-    let bytes = plan.segments[run.segment].segment.bytes();
-    (0..plan.places.len()).filter_map(move |row| match plan.places.get(row) {
-        Some((segment, offset)) if segment == run.segment && offset >= run.range.start => {
-            Record::at(bytes, offset)
-        }
-        _ => None,
-    })
 }
 
 fn term(bytes: &[u8], offset: usize) -> &[u8] {

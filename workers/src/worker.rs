@@ -107,6 +107,10 @@ fn finish(plan: &Plan, task: Task) -> Report {
     let has = |run: u32| (run as usize) < plan.runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
+        Task::Count { segment } if (segment as usize) < plan.segments.len() => {
+            vocabulary::count(plan, segment as usize);
+            Ok(Report::Done)
+        }
         Task::Sort { run } if has(run) => vocabulary::sort(plan, run as usize).map(|()| Report::Done),
         Task::Merge { low, high, first } => {
             let (found, kept) = vocabulary::merge(plan, low..high, first as usize);
@@ -135,7 +139,9 @@ fn finish(plan: &Plan, task: Task) -> Report {
             lines(lines::write_documents(plan, first..last, offset))
         }
         Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout),
-        Task::Sort { .. } | Task::Tally(_) | Task::Leave => Ok(Report::Broken { errno: 0 }),
+        Task::Count { .. } | Task::Sort { .. } | Task::Tally(_) | Task::Leave => {
+            Ok(Report::Broken { errno: 0 })
+        }
     };
     done.unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) })
 }
