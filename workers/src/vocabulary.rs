@@ -1,9 +1,9 @@
-//! The segments' terms become one vocabulary: each segment's are sorted, then each part of the alphabet is merged over
-//! all segments, then local ids are numbered. All three run in parallel.
+//! Merges the terms of all segments into one vocabulary. First each segment's terms are sorted, then each range of
+//! prefixes is merged over all segments, then local ids get their columns. All three steps run in parallel.
 //!
-//! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace: the result depends on the
-//! terms and their counts only, not on which segment a term came from. Byte order is code point order, which is how
-//! scikit-learn sorts its vocabulary.
+//! Only accepted rows count, so a record that another worker replaced has no effect: the result depends only on the
+//! terms and their counts, not on the segment of a term. Byte order is code point order, which is how scikit-learn sorts
+//! its vocabulary.
 
 use crate::lexicon::prefetch;
 use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SortedTerm, Weight, prefix};
@@ -14,18 +14,18 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Sorts the terms of segment `number` into its tables. A term that occurs in no accepted row is left out.
+/// Sorts the terms of segment `number` into its tables. Omits terms that occur in no accepted row.
 ///
 /// # Errors
-/// If another worker of this process has begun with it and not finished, or the disk is full.
+/// If another worker of this process has begun this segment and not finished, or if the disk is full.
 pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     let segment = &plan.segments[number];
     if !segment.texts.committed().is_empty() {
-        // By a worker that died before it could say so.
+        // A worker sorted it and died before its report.
         return Ok(());
     }
     let mut writer = segment.texts.writer().ok_or(io::ErrorKind::ResourceBusy)?;
-    // Together they lie nearer than between the rows.
+    // A copy of the terms alone is denser in memory than the terms between the rows.
     let bytes = segment.segment.bytes();
     let (mut texts, mut starts) = (Vec::new(), Vec::new());
     for offset in segment.segment.records().flat_map(|record| record.term_offsets()) {
@@ -57,15 +57,15 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     writer.commit()
 }
 
-/// How far ahead bytes are asked for that lie anywhere.
+/// How many elements ahead bytes at random places are prefetched.
 const AHEAD: usize = 8;
 
-/// Bytes of terms that are compared eight at a time.
+/// Maximum number of bytes of a term that are compared eight at a time.
 const DEEPEST: usize = 64;
 
-/// Sorts terms that are equal in their first `depth` bytes: by the next eight as a number, then those that are equal in
-/// these, too, by what follows (Bentley and Sedgewick, Fast Algorithms for Sorting and Searching Strings, 1997, with
-/// eight bytes for a letter). The numbers that come with the ids are for its own use.
+/// Sorts terms that are equal in their first `depth` bytes: by the next eight bytes as a number, then recursively terms
+/// with equal numbers (Bentley and Sedgewick, Fast Algorithms for Sorting and Searching Strings, 1997, with
+/// eight bytes for a letter). The numbers beside the ids are scratch space.
 fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> &'a [u8]) {
     for (key, id) in terms.iter_mut() {
         *key = prefix(text(*id).get(depth..).unwrap_or_default());
@@ -76,16 +76,16 @@ fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> 
         if next < DEEPEST && same.iter().any(|&(_, id)| text(id).len() > next) {
             sort_from(next, same, text);
         } else {
-            // Giants, or terms that differ in zeroes at their ends.
+            // Very long terms, or terms that differ only in zeroes at their ends.
             same.sort_unstable_by_key(|&(_, id)| text(id));
         }
     }
 }
 
-/// What is counted of each local id.
+/// The counts of each local id.
 struct Counts {
     documents: Vec<u32>,
-    /// Empty if the plan doesn't ask for them.
+    /// Empty if the plan does not count occurrences.
     occurrences: Vec<u64>,
 }
 
@@ -121,7 +121,7 @@ fn term(bytes: &[u8], offset: usize) -> &[u8] {
     term_at(bytes, offset).unwrap_or_default()
 }
 
-/// A sorted term of one segment, on its way into the vocabulary.
+/// A sorted term of one segment, to be merged.
 #[derive(Clone, Copy)]
 struct Candidate {
     prefix: u64,
@@ -139,8 +139,8 @@ impl Candidate {
     }
 }
 
-/// Merges the terms with these prefixes over all segments: those that enough documents have become the plan's terms
-/// from `first` on. Returns how many there were, and how many of them were kept.
+/// Merges the terms with these prefixes over all segments. Terms whose document frequency is within the limits become
+/// the plan's terms from index `first` on. Returns the number of distinct terms and the number of kept terms.
 pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
     let mut candidates = Vec::new();
     for (number, segment) in plan.segments.iter().enumerate() {
@@ -150,8 +150,8 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
             rank: rank as u32,
         }));
     }
-    // The standard library's stable sort finds the runs that are sorted already and merges them (Peters and Hass,
-    // driftsort, 2024): one run a segment.
+    // The standard library's stable sort detects sorted runs and merges them (Peters and Hass, driftsort, 2024). Each
+    // segment is one run.
     candidates.sort_by(|a, b| a.compare(b, plan));
     let (mut found, mut kept) = (0, 0);
     for same in candidates.chunk_by(|a, b| a.compare(b, plan).is_eq()) {
@@ -187,7 +187,7 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
     (found, kept)
 }
 
-/// Gives the local ids of the terms with these prefixes their columns: `base` and the term's place in its part.
+/// Sets the columns of the local ids of the terms with these prefixes: `base` plus the term's place in its part.
 pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
     for segment in &plan.segments {
         for rank in segment.ranks(&prefixes) {
