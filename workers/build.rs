@@ -1,4 +1,4 @@
-//! Writes the table of character properties that the word analyzer looks up: one `i32` a code point in two
+//! Writes the table of character properties that the word analyzer looks up: one `i32` for each code point, in two
 //! stages. Sources: general categories from `unicode-general-category`, case mappings from the standard library.
 //! `analyzer/characters.rs` explains the layout and checks it against both sources in its tests.
 
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use unicode_general_category::{GeneralCategory as G, get_general_category};
 
-/// Code points a block of the second stage.
+/// Code points of a block of the second stage.
 const BLOCK: usize = 128;
 
 fn is_word(c: char) -> bool {
@@ -25,7 +25,7 @@ fn is_word(c: char) -> bool {
         )
 }
 
-/// Whether a capital sigma that ends `text` is lowered to a final one: shows how the standard library sees the
+/// Whether a capital sigma that ends `text` is lowered to a final one. This shows how the standard library classifies the
 /// character before it.
 fn ends_final(text: String) -> bool {
     text.to_lowercase().ends_with('ς')
@@ -35,7 +35,7 @@ fn entry(code: u32) -> i32 {
     let Some(c) = char::from_u32(code) else { return 0 };
     let cased = ends_final(format!("{c}Σ"));
     let ignorable = !cased && ends_final(format!("a{c}Σ"));
-    // U+0130 is the only character that lowers to two: its delta leads to the first, `i`.
+    // U+0130 is the only character that lowers to two. Its difference leads to the first, `i`.
     let lower = c.to_lowercase().next().expect("a lower case form is never empty");
     let delta = lower as i32 - code as i32;
     delta << 3 | (ignorable as i32) << 2 | (cased as i32) << 1 | is_word(c) as i32

@@ -1,4 +1,5 @@
-//! Any bytes under any text settings: terms are parts of the text, those of the definition, and are counted right.
+//! Any bytes under any text settings: terms are parts of the text, equal the definition's terms, and are counted
+//! correctly.
 //!
 //! Four bytes choose the settings; the rest is the document. The definitions are scikit-learn's, one character after
 //! the other.
@@ -16,7 +17,7 @@ use bowline_workers::segment::{term_at, term_size};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Terms as they come.
+/// Collects the terms in order.
 #[derive(Default)]
 struct Collected(Vec<String>);
 
@@ -31,7 +32,7 @@ impl TermSink for Collected {
 }
 
 thread_local! {
-    /// Patterns of each engine. To compile them takes longer than anything else here.
+    /// A pattern for each case of the engines. Compiling them takes longer than anything else here.
     static PATTERNS: [Arc<TokenPattern>; 3] = [r"\b\w+\b", r"(?<!\w)\w[\w ]*", r"\w*|\W"]
         .map(|pattern| Arc::new(TokenPattern::new(pattern).expect("a pattern")));
 }
@@ -65,7 +66,7 @@ fn settings([decoding, accents, what, size]: [u8; 4]) -> TextSettings {
     }
 }
 
-/// What the document is as text, by the standard library.
+/// The text of the document, by the standard library.
 fn text(bytes: &[u8], settings: &TextSettings) -> Result<String, Failure> {
     let text = match (settings.decode_error, std::str::from_utf8(bytes)) {
         (_, Ok(text)) => text.to_owned(),
@@ -80,7 +81,7 @@ fn text(bytes: &[u8], settings: &TextSettings) -> Result<String, Failure> {
     Ok(stripped)
 }
 
-/// The terms that the analyzer must hand on, where that is easily said.
+/// The terms that the analyzer must pass on, where the definition is simple.
 fn expected(text: &str, grams: &Grams) -> Option<Vec<String>> {
     Some(match grams {
         Grams::Words { tokenizer: Tokenizer::Words, .. } => text
@@ -103,7 +104,7 @@ fn expected(text: &str, grams: &Grams) -> Option<Vec<String>> {
     })
 }
 
-/// The n-grams that are counted of the terms that were handed on.
+/// The n-grams that must be counted for these terms.
 fn grams(terms: &[String], grams: &Grams) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let mut count = |gram: String| *counts.entry(gram).or_default() += 1;
@@ -117,7 +118,7 @@ fn grams(terms: &[String], grams: &Grams) -> BTreeMap<String, u64> {
                 let word: Vec<char> = word.chars().collect();
                 for size in sizes.clone() {
                     word.windows(size.min(word.len())).for_each(|gram| count(gram.iter().collect()));
-                    // A word is counted whole once, however short it is.
+                    // A word shorter than an n-gram is counted whole, once.
                     if size >= word.len() {
                         break;
                     }

@@ -1,8 +1,8 @@
-//! The bodies of the fuzz targets: one file for each thing that reads what others may have written, with one function
-//! `run`, which panics where something is wrong. libFuzzer calls it with what it makes up (`fuzz_targets/`), and
-//! `tests/seeds.rs` with what lies in `seeds/`, in every `make test`.
+//! The bodies of the fuzz targets: one file for each reader of data that another program may have written. Each has one
+//! function `run`, which panics if it finds a fault. libFuzzer calls it with generated inputs (`fuzz_targets/`), and
+//! `tests/seeds.rs` with the files in `seeds/`, in every `make test`.
 //!
-//! An input is text where it can be, so that seeds can be read: several parts of it are parted by a NUL.
+//! Inputs are text where possible, so that seeds can be read. A NUL separates the parts of an input.
 
 pub mod analyze;
 mod files;

@@ -1,4 +1,4 @@
-//! Any manifest: it is refused, or what is written of it is read as the same.
+//! Any manifest: it is rejected, or it is the same after it is written and read again.
 
 use bowline::ManifestFile;
 

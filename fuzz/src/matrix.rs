@@ -1,7 +1,7 @@
-//! Any output, read back: an error or an answer.
+//! Any output, read back: the result is an error or an answer, never a panic.
 //!
-//! The parts: `manifest.json`, `documents.jsonl`, `vocabulary.jsonl`, and the matrix, which is taken as npz and as npy. In
-//! an npz the checksums are set right first, or else hardly an input would come further.
+//! The parts: `manifest.json`, `documents.jsonl`, `vocabulary.jsonl`, and the matrix, which is read as npz and as npy.
+//! The checksums of an npz are corrected first, since otherwise few inputs would get past them.
 
 use super::files::{Files, parts};
 use bowline::Output;
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
         files.write("vocabulary.jsonl", vocabulary);
         files.write("matrix.npy", matrix);
         let mut matrix = matrix.to_vec();
-        // What is no archive stays as it is.
+        // Bytes that are not an archive stay as they are.
         let _ = set_checksums_right(&mut matrix);
         files.write("matrix.npz", &matrix);
         match Output::open(Path::new(&files.path(""))) {
@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// Puts the checksum of each member of a zip archive where its directory and its local header have it.
+/// Corrects the checksum of each member of a zip archive, in the directory and in the local header.
 fn set_checksums_right(archive: &mut [u8]) -> Option<()> {
     let number = |archive: &[u8], at: usize, bytes: usize| {
         let field = archive.get(at..at.checked_add(bytes)?)?;

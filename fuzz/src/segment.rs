@@ -1,20 +1,20 @@
-//! Any bytes as a segment's, as a worker leaves them that wrote where it should not: no record reaches beyond them.
+//! Any bytes as a segment, as after a wild write of a worker: no record extends beyond them.
 //!
-//! Two bytes tell where to look for a record beside the beginning; the rest are the segment. It is also recovered from a
-//! file, with all checksums set right: what a later run takes over makes sense.
+//! Two bytes are an offset to look for a record, in addition to the beginning; the rest is the segment. The segment is
+//! also recovered from a file, with all checksums corrected: the records that a later run takes over must be valid.
 
 use bowline_workers::mapped::Store;
 use bowline_workers::row;
 use bowline_workers::segment::{Record, Segment, records, term_at};
 use std::io::Write as _;
 
-/// Where a record's size lies in it.
+/// The offset of a record's size in the record.
 const SIZE: usize = 48;
 
-/// Reads the records of one segment. Tells how many of them were recovered, by columns and by local ids together.
+/// Reads the records of one segment. Returns how many of them were recovered, by columns and by local ids together.
 pub fn run(data: &[u8]) -> usize {
     let Some((&place, rest)) = data.split_first_chunk() else { return 0 };
-    // A map begins with a page, so with a multiple of 8.
+    // A map begins at a page, so its address is a multiple of 8.
     let mut words = vec![0u64; rest.len().div_ceil(8)];
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
     bytes[..rest.len()].copy_from_slice(rest);
@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) -> usize {
     [None, Some(1000)].into_iter().map(|columns| recover(with_checksums(bytes), columns)).sum()
 }
 
-/// The bytes with the right checksum in each record.
+/// The bytes with each record's checksum corrected.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let mut mended = bytes.to_vec();
     for record in records(bytes) {
@@ -45,8 +45,8 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     mended
 }
 
-/// Recovers a segment of these bytes: its rows' numbers are columns, or local ids that were given out by then. Tells how many
-/// records it has.
+/// Recovers a segment of these bytes and checks that its rows' numbers are columns, or local ids of earlier terms.
+/// Returns the number of its records.
 fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(&bytes).expect("room for it");
@@ -62,7 +62,7 @@ fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
     segment.records().count()
 }
 
-/// Asks a record for all it has.
+/// Calls all accessors of a record.
 fn look(bytes: &[u8], record: Record) {
     assert!(record.row().len() * 4 <= bytes.len() && record.term_bytes() <= bytes.len());
     assert!(row::pairs(record.row()).count() <= record.row().len());

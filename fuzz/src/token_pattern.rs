@@ -1,10 +1,10 @@
-//! Any pattern on any text: it compiles or is refused in one line, and its tokens are parts of the text.
+//! Any pattern on any text: it compiles or is rejected with one line, and its tokens are parts of the text.
 //!
-//! The pattern, a NUL, the text.
+//! An input is the pattern, a NUL, the text.
 
 use bowline_workers::analyzer::pattern::TokenPattern;
 
-/// Characters of the text: a pattern that goes back and forth takes all the steps it may for each of its tokens.
+/// Maximum characters of the text: a backtracking pattern may use all of its steps for each token.
 const LONGEST: usize = 64;
 
 /// Finds the tokens of one text.
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
         }
     };
     let mut tokens = 0;
-    // That it takes too many steps is an answer.
+    // Too many steps are a valid result.
     let _ = pattern.find(&text, &mut |token| {
         assert!(text.get(token.clone()).is_some(), "{token:?} is no part of {text:?}");
         tokens += 1;

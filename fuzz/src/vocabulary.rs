@@ -1,7 +1,7 @@
-//! Any `--vocabulary`, a file of terms or an earlier output: the run refuses it, or goes through with it.
+//! Any `--vocabulary`, a file of terms or an earlier output: the run rejects it or succeeds with it.
 //!
-//! The parts: `manifest.json`, `vocabulary.jsonl` and `idf.npy` of an earlier output. The second one is taken as a file of
-//! terms, too.
+//! The parts: `manifest.json`, `vocabulary.jsonl` and `idf.npy` of an earlier output. The second part is also used as a
+//! file of terms.
 
 use super::files::{Files, parts};
 use bowline::{
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// A run that takes `given` for its vocabulary.
+/// A run with `given` as its vocabulary.
 fn embed_with(files: &Files, given: &str) {
     let model = match Model::read(Path::new(&files.path(given)), true, &Cancel::new()) {
         Ok(model) => model,

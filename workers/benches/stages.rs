@@ -1,6 +1,6 @@
-//! What each stage of a worker's work costs, in memory, on one core: `make bench-stages CORPUS=...`.
+//! Measures each stage of a worker's work, in memory, on one core: `make bench-stages CORPUS=...`.
 //!
-//! The corpus is read once, up to a limit; every run takes each document in a buffer of its own, as the worker does
+//! Reads the corpus once, up to a limit. Every run takes each document in its own buffer, as the worker does
 //! after reading it.
 
 use bowline_workers::analyzer::chunks::Chunk;
@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Bytes of the corpus that are used.
+/// Maximum bytes of the corpus that are used: 32 MiB.
 const MAX_BYTES: usize = 32 << 20;
 
 fn main() {
@@ -77,7 +77,7 @@ fn total() -> usize {
     corpus().iter().map(Vec::len).sum()
 }
 
-/// Runs `each` for every document, in a buffer that it may use.
+/// Runs `each` for every document, in a buffer that `each` may overwrite.
 fn over(bencher: Bencher, mut each: impl FnMut(&mut Vec<u8>)) {
     let mut buffer = Vec::new();
     bencher.counter(BytesCount::new(total())).bench_local(|| {
@@ -103,7 +103,7 @@ fn classify(bencher: Bencher, kernel: Kernel) {
     });
 }
 
-/// Looks at the terms and forgets them.
+/// Reads the terms and discards them.
 struct Seen(u64);
 
 impl TermSink for Seen {
@@ -129,7 +129,7 @@ fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
     settings(Grams::Words { tokenizer: Tokenizer::Words, sizes })
 }
 
-/// From bytes to rows, the whole way; the lexicon starts empty each time.
+/// The whole path from bytes to rows. The lexicon is empty at the start of each run.
 fn rows<C: Counter>(bencher: Bencher, settings: &TextSettings, counter: impl Fn() -> C) {
     let mut analyzer = Analyzer::new(settings);
     let mut buffer = Vec::new();
@@ -234,7 +234,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
     })
 }
 
-/// A plan with nothing sorted yet.
+/// A plan without sorted terms.
 fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     let (documents, segments) = segments();
     let rows = documents.len();
@@ -312,7 +312,7 @@ fn local_terms() -> ItemsCount {
     ItemsCount::new(counts().segments.iter().map(|segment| segment.columns.len()).sum::<usize>())
 }
 
-/// Local terms of two segments, sorted.
+/// Sorts the local terms of two segments.
 #[divan::bench]
 fn sort(bencher: Bencher) {
     bencher.counter(local_terms()).with_inputs(|| finisher(&counts())).bench_local_values(|mut worker| {
@@ -321,7 +321,7 @@ fn sort(bencher: Bencher) {
     });
 }
 
-/// Sorted terms of two segments, merged and numbered.
+/// Merges and numbers the sorted terms of two segments.
 #[divan::bench]
 fn merge(bencher: Bencher) {
     let sorted = || {
@@ -336,7 +336,7 @@ fn merge(bencher: Bencher) {
     });
 }
 
-/// All rows, written to a file in memory or on disk, wherever temporary files are.
+/// Writes all rows to a file in the directory of temporary files, in memory or on disk.
 fn emit(bencher: Bencher, plan: &Arc<Plan>) {
     let mut worker = finisher(plan);
     sort_all(&mut worker);

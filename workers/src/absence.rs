@@ -1,29 +1,29 @@
-//! Why a document that was read has no term: a hint for the user whose corpus has none at all.
+//! The reason why a document that was read has no term: a hint for a user whose corpus has no term at all.
 //!
-//! Only documents without a term are looked at twice, and only if they were read in one chunk, so it costs next to nothing.
+//! Analyzes only documents without a term a second time, and only if they were read in one chunk, so the cost is small.
 
 use crate::analyzer::chunks::Chunk;
 use crate::analyzer::{Analyzer, Grams, Span, TermSink, Tokenizer};
 use crate::lexicon::TermFilter;
 
-/// Why a document has no term.
+/// A reason why a document has no term.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Absence {
-    /// It has no byte, or nothing but white space.
+    /// The document is empty, or contains only white space and NULs.
     Empty,
-    /// It has no letter and no digit.
+    /// It contains no letter and no digit.
     NoWord,
-    /// Its words have one character each, and the default pattern asks for two.
+    /// Its words have one character each, and the default pattern requires two.
     ShortWords,
     /// The token pattern matches nothing.
     NoMatch,
     /// All its words are stop words.
     StopWords,
-    /// It has fewer words, or characters, than an n-gram.
+    /// It has fewer words, or characters, than the smallest n-gram.
     FewerThanNgram,
 }
 
-/// All of them, in the order of their numbers from 1.
+/// All reasons, in the order of their numbers from 1.
 const ALL: [Absence; 6] = [
     Absence::Empty,
     Absence::NoWord,
@@ -34,17 +34,18 @@ const ALL: [Absence; 6] = [
 ];
 
 impl Absence {
-    /// A number for a record, from 1.
+    /// The reason's number in a record, from 1.
     pub(crate) fn encode(self) -> u32 {
         self as u32 + 1
     }
 
-    /// The reason of a record's number; nothing for one that means none.
+    /// The reason with that number in a record; `None` if there is none.
     pub fn decode(number: u32) -> Option<Self> {
         ALL.get((number as usize).checked_sub(1)?).copied()
     }
 
-    /// Why `text` has no term. It is the text of a whole document, as `analyzer` has left it, and is used as a buffer again.
+    /// The reason why `text` has no term. `text` is the text of a whole document as `analyzer` left it; it is
+    /// overwritten.
     pub(crate) fn of(text: &mut Vec<u8>, analyzer: &mut Analyzer, term_filter: &TermFilter) -> Self {
         let shown = String::from_utf8_lossy(text);
         if shown.trim_matches(|c: char| c.is_whitespace() || c == '\0').is_empty() {
@@ -54,7 +55,7 @@ impl Absence {
         let has_pattern = matches!(tokenizer, Tokenizer::Pattern(_));
         let has_character = shown.chars().any(char::is_alphanumeric);
         let mut words = Words { term_filter, all: 0, kept: 0 };
-        // It was analyzed before: what fails now has not failed then.
+        // The text was analyzed before without an error, so an error is not possible now.
         let _ = analyzer.analyze(text, Chunk::WHOLE, &mut words);
         match words {
             Words { all: 0, .. } if has_pattern => Absence::NoMatch,
@@ -66,7 +67,7 @@ impl Absence {
     }
 }
 
-/// Counts words, and those that are no stop words.
+/// Counts all words, and the words that are not stop words.
 struct Words<'a> {
     term_filter: &'a TermFilter,
     all: u64,
@@ -113,7 +114,7 @@ mod tests {
             ("cat", settings(Grams::Chars { sizes: 9..=9 }), Absence::FewerThanNgram),
         ] {
             let mut analyzer = Analyzer::new(&settings);
-            // As often as there are such documents: one leaves nothing for the next.
+            // Repeated, because one document must leave no state for the next.
             for _ in 0..3 {
                 assert_eq!(Absence::of(&mut text.into(), &mut analyzer, &term_filter), absence, "{text:?}");
             }

@@ -1,11 +1,11 @@
-//! Last words: what ends a worker is noted in its line of the flight heartbeats.
+//! Notes the cause of a worker's death in its heartbeat line.
 //!
-//! An allocation that fails is no panic in Rust: the process aborts. The allocator's note tells such a death from a
-//! crash, and a document that needs too much memory from one that has found a fault. Where workers are threads, a crash
-//! of one would end the process before anybody could say which document it was: there the thread that crashes notes it
-//! and stands still, and the coordinator ends the run.
+//! A failed allocation is not a panic in Rust: the process aborts. The allocator's note distinguishes such an abort
+//! from a crash, that is, a document that needs too much memory from a document that triggers a fault. Where workers
+//! are threads, a crash of one thread would end the process before the document could be reported. There the crashing
+//! thread notes the crash and stops, and the coordinator ends the run.
 //!
-//! SIGBUS at an address of a shared map is no crash: the map was lost ([`guard_maps`]).
+//! SIGBUS at an address of a shared map is not a crash: the map was lost ([`guard_maps`]).
 
 #![expect(unsafe_code, reason = "a global allocator, and handlers of signals")]
 
@@ -23,22 +23,22 @@ use std::ptr::null;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The system's allocator, with a note of each allocation that fails.
+/// The system's allocator, which also notes each failed allocation.
 pub struct NotingAllocator;
 
 thread_local! {
-    /// Where this thread notes. It needs neither a constructor nor a destructor: it may be asked for at any time.
+    /// The heartbeat of this thread. It has neither constructor nor destructor, so a handler may read it at any time.
     static PEN: Cell<*const Heartbeat> = const { Cell::new(null()) };
 }
 
-/// While it lives, its thread notes its crash.
+/// While this value exists, its thread notes its crashes.
 pub(crate) struct Noting {
-    /// Where `PEN` points to. Only here is it dropped, and it bounds this to its thread.
+    /// The pointer that `PEN` holds. Only this type drops it. A raw pointer also keeps this value on its thread.
     heartbeat: *mut Heartbeat,
 }
 
 impl Noting {
-    /// From now on this thread notes its crash with `heartbeat`.
+    /// Starts to note crashes of this thread with `heartbeat`.
     pub(crate) fn with(heartbeat: Heartbeat) -> Self {
         let heartbeat = Box::into_raw(Box::new(heartbeat));
         PEN.set(heartbeat);
@@ -49,12 +49,12 @@ impl Noting {
 impl Drop for Noting {
     fn drop(&mut self) {
         PEN.set(null());
-        // SAFETY: it comes from a box, and nobody points to it any more: handlers of this thread's signals look at `PEN`.
+        // SAFETY: it comes from a box, and no pointer to it is left: handlers of this thread's signals read `PEN`.
         drop(unsafe { Box::from_raw(self.heartbeat) });
     }
 }
 
-/// Notes it, if this thread is a worker.
+/// Notes a crash if this thread is a worker. Returns whether it is.
 fn note(crash: Crash) -> bool {
     let heartbeat = PEN.get();
     // SAFETY: null, or the box of a `Noting` of this thread, which sets it to null before it drops it.
@@ -62,27 +62,27 @@ fn note(crash: Crash) -> bool {
     heartbeat.inspect(|heartbeat| heartbeat.note(crash)).is_some()
 }
 
-/// Notes that this thread has failed to get memory.
+/// Notes that an allocation of this thread failed.
 pub(crate) fn note_out_of_memory() {
-    // What follows would ask for memory, too, and hold the locks of whoever writes backtraces.
+    // The code after this would allocate, too, and hold the lock for backtraces.
     if note(Crash::OutOfMemory) && HOLDS.load(Ordering::Relaxed) {
         stand_still();
     }
 }
 
-/// Whether threads in crash stand still.
+/// Whether crashed threads stop instead of ending the process.
 static HOLDS: AtomicBool = AtomicBool::new(false);
 
-/// From now on a worker's thread that crashes, or ends the process, notes it and does nothing more.
+/// From now on a worker thread that crashes, or ends the process, notes the crash and then stops.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn hold_crashed_threads() -> io::Result<()> {
-    // The standard library has given each of its threads a stack for handlers.
+    // The standard library gives each of its threads a stack for handlers.
     let action = SigAction::new(SigHandler::Handler(crashed), SaFlags::SA_ONSTACK, SigSet::empty());
     guard_maps()?;
     for signal in [Signal::SIGSEGV, Signal::SIGABRT, Signal::SIGILL, Signal::SIGFPE] {
-        // SAFETY: the handler calls only what may be called in one (signal-safety(7)): stores to a map, `pause`.
+        // SAFETY: the handler only makes calls that a handler may make (signal-safety(7)): stores to a map, `pause`.
         unsafe { sigaction(signal, &action) }?;
     }
     HOLDS.store(true, Ordering::Relaxed);
@@ -93,35 +93,35 @@ pub fn hold_crashed_threads() -> io::Result<()> {
     }
 }
 
-/// What SIGBUS did before [`guard_maps`], or why that failed. Until this is set, the system's default.
+/// The action for SIGBUS before [`guard_maps`], or the error of that call. The system's default until it is set.
 static EARLIER: OnceLock<Result<SigHandler, Errno>> = OnceLock::new();
 
-/// Whether SIGBUS is never given to [`EARLIER`].
+/// Whether SIGBUS is never passed on to [`EARLIER`].
 static FORGETS_EARLIER: AtomicBool = AtomicBool::new(false);
 
-/// From now on SIGBUS at an address of a map of a [`Store`](crate::mapped::Store) is noted in that store, which returns it
-/// as an error. A thread that is a worker ends by it, or stands still. Any other one goes on with a map of zeroes. For all
-/// other addresses nothing changes.
+/// From now on SIGBUS at an address of a map of a [`Store`](crate::mapped::Store) is noted in that store, which returns
+/// it as an error. A worker process ends with the signal, and a worker thread stops. Any other thread continues with a
+/// map of zeroes. SIGBUS at all other addresses works as before.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn guard_maps() -> io::Result<()> {
     let flags = SaFlags::SA_ONSTACK | SaFlags::SA_SIGINFO;
     let action = SigAction::new(SigHandler::SigAction(bus_error), flags, SigSet::empty());
     let earlier = EARLIER.get_or_init(|| {
-        // SAFETY: the handler calls only what may be called in one (signal-safety(7)): atomics and system calls.
+        // SAFETY: the handler only makes calls that a handler may make (signal-safety(7)): atomics and system calls.
         unsafe { sigaction(Signal::SIGBUS, &action) }.map(|earlier| earlier.handler())
     });
     earlier.as_ref().map(|_| ()).map_err(|&errno| errno.into())
 }
 
-/// From now on SIGBUS at any other address ends this process without a word.
+/// From now on SIGBUS at any other address ends this process without a message.
 pub fn forget_earlier_handler() {
     FORGETS_EARLIER.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel passes a description of the signal, whose address is set for the code that is asked for below.
+    // SAFETY: the kernel passes a description of the signal. Its address is set for the code that is compared below.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
     let lost = if code == libc::BUS_ADRERR { LostMap::at(address) } else { None };
     if let Some(lost) = lost
@@ -140,10 +140,11 @@ extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context
     match EARLIER.get().filter(|_| !FORGETS_EARLIER.load(Ordering::Relaxed)) {
         Some(Ok(SigHandler::Handler(handler))) => handler(signal),
         Some(Ok(SigHandler::SigAction(handler))) => handler(signal, info, context),
-        // What the kernel raises can't be ignored.
+        // A signal that the kernel raises cannot be ignored.
         Some(Ok(SigHandler::SigIgn)) if code <= 0 => {}
         _ => {
-            // SAFETY: all may be called in a handler. What the kernel has raised comes again when the instruction is tried again.
+            // SAFETY: a handler may make all these calls. A signal that the kernel raised comes again when the
+            // instruction is retried.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
                 if code <= 0 && libc::raise(signal) != 0 {
@@ -158,7 +159,8 @@ extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context
 /// Whether this process ignores the signal of that number.
 pub fn is_ignored(signal: libc::c_int) -> bool {
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: no new action is given, and the present one is written to a place that is large enough. All zeroes are one.
+    // SAFETY: no new action is given, and the present one is written to a place that is large enough. All zeroes are a
+    // valid one.
     let action = unsafe {
         libc::sigaction(signal, null(), action.as_mut_ptr());
         action.assume_init()
@@ -170,8 +172,8 @@ extern "C" fn crashed(signal: libc::c_int) {
     if note(Crash::Signal(signal)) {
         stand_still();
     }
-    // Not a worker's: back to what happens to any program, when the instruction is tried again.
-    // SAFETY: both may be called in a handler.
+    // This thread is not a worker. Restore the default action, which takes effect when the instruction is retried.
+    // SAFETY: a handler may make both calls.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -185,12 +187,12 @@ extern "C" fn ended() {
 }
 
 fn stand_still() -> ! {
-    // Whoever ends the run may need memory for that.
+    // The thread that ends the run may need memory for that.
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_DATA) {
         let _ = setrlimit(Resource::RLIMIT_DATA, hard, hard);
     }
     loop {
-        // SAFETY: it only waits.
+        // SAFETY: the call only waits.
         unsafe { libc::pause() };
     }
 }
@@ -202,7 +204,7 @@ fn noting(pointer: *mut u8) -> *mut u8 {
     pointer
 }
 
-// SAFETY: every call goes to the system's allocator as it is; a note is a store to a map that exists already.
+// SAFETY: every call goes to the system's allocator unchanged. A note is a store to a map that exists already.
 unsafe impl GlobalAlloc for NotingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.

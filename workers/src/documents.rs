@@ -1,37 +1,37 @@
-//! The documents of a run: where each one is, in row order.
+//! The documents of a run and their paths, in row order.
 //!
-//! The list is made once by the coordinator, before any worker starts, and only read from then on.
+//! The coordinator creates the list once, before any worker starts. After that it is only read.
 
 use nix::sys::stat::{FileStat, SFlag};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 
-/// One CORPUS argument, opened.
+/// An opened CORPUS argument.
 #[derive(Debug)]
 struct Root {
-    /// The directory that its documents' paths are relative to; none if the argument is a file: then its one
-    /// document's path is the argument.
+    /// The directory that its documents' paths are relative to. `None` if the argument is a file; then the path of its
+    /// only document is the argument.
     directory: Option<OwnedFd>,
-    /// What is written before its documents' paths.
+    /// The prefix of its documents' paths in output.
     prefix: Vec<u8>,
-    /// The first of its documents.
+    /// The row of its first document.
     first: usize,
 }
 
 /// Paths of all documents, in row order.
 #[derive(Debug, Default)]
 pub struct Documents {
-    /// Whether a document, or a folder on the way to it, may be a link.
+    /// Whether a document, or a folder in its path, may be a link.
     follows_links: bool,
     roots: Vec<Root>,
-    /// The paths, each closed by a NUL.
+    /// The paths, each followed by a NUL.
     paths: Vec<u8>,
-    /// Where each path begins.
+    /// The first byte of each path.
     starts: Vec<usize>,
 }
 
-/// What was known of a document's file when it was opened.
+/// The state of a document's file when it was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Source {
     /// Its size in bytes.
@@ -41,7 +41,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// What `stat` says of the file.
+    /// The state in the result of `stat`.
     pub(crate) fn of(stat: &FileStat) -> Self {
         Source {
             bytes: stat.st_size as u64,
@@ -50,7 +50,7 @@ impl Source {
     }
 }
 
-/// Whether it is a file like any other: no directory, pipe or device.
+/// Whether it is a regular file: not a directory, pipe or device.
 pub(crate) fn is_regular(stat: &FileStat) -> bool {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
@@ -61,13 +61,13 @@ impl Documents {
         Self::default()
     }
 
-    /// An empty list of documents whose paths may have links in them, if `follows_links`.
+    /// An empty list. The paths of its documents may contain links if `follows_links`.
     pub fn following(follows_links: bool) -> Self {
         Documents { follows_links, ..Self::default() }
     }
 
-    /// Begins the documents of one CORPUS: paths added from here on are relative to `directory`, or to the
-    /// working directory if there is none. `prefix` goes before them where they are written.
+    /// Begins the documents of one CORPUS. Paths added from now on are relative to `directory`, or to the
+    /// working directory if it is `None`. Output shows `prefix` before them.
     pub fn add_root(&mut self, directory: Option<OwnedFd>, prefix: Vec<u8>) {
         self.roots.push(Root { directory, prefix, first: self.starts.len() });
     }
@@ -84,7 +84,7 @@ impl Documents {
         self.starts.len()
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
@@ -94,12 +94,12 @@ impl Documents {
         self.c_path(row).to_bytes()
     }
 
-    /// The path of row `row`, as the system takes it.
+    /// The path of row `row` as a C string, for system calls.
     pub(crate) fn c_path(&self, row: usize) -> &CStr {
         CStr::from_bytes_until_nul(&self.paths[self.starts[row]..]).expect("each path is closed by a NUL")
     }
 
-    /// The path of row `row` as it is written for people and in `documents.jsonl`.
+    /// The path of row `row` in messages and in `documents.jsonl`.
     pub fn shown(&self, row: usize) -> String {
         let prefix = &self.roots[self.root(row)].prefix;
         match prefix.is_empty() {
@@ -108,7 +108,7 @@ impl Documents {
         }
     }
 
-    /// The root of row `row`, counted from 0 in the order of the arguments.
+    /// The root of row `row`, numbered from 0 in the order of the arguments.
     pub fn root(&self, row: usize) -> usize {
         self.roots.partition_point(|root| root.first <= row) - 1
     }
@@ -118,12 +118,12 @@ impl Documents {
         self.roots.iter().map(|root| root.first)
     }
 
-    /// The open directory that the path of row `row` begins at; none if its CORPUS is a file.
+    /// The open directory that the path of row `row` is relative to; `None` if its CORPUS is a file.
     pub(crate) fn directory(&self, row: usize) -> Option<&OwnedFd> {
         self.roots[self.root(row)].directory.as_ref()
     }
 
-    /// Whether a document, or a folder on the way to it, may be a link.
+    /// Whether a document, or a folder in its path, may be a link.
     pub(crate) fn follows_links(&self) -> bool {
         self.follows_links
     }
@@ -134,8 +134,8 @@ impl Documents {
     }
 }
 
-/// A path as it is written for people and in `documents.jsonl`: bytes that are no UTF-8 become `\xHH`, and a
-/// backslash is doubled, so that the bytes can be had back.
+/// A path in messages and in `documents.jsonl`. Bytes that are not UTF-8 become `\xHH`, and a backslash is doubled, so
+/// that the bytes can be restored.
 pub fn display_path(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {

@@ -1,7 +1,7 @@
-//! Rows to arrays: remapped to columns, sorted, weighted, normalised, and written at their own place of the output.
+//! Rows to arrays: maps numbers to columns, sorts, weights, normalises, and writes each row at its place in the output.
 //!
-//! Floats are computed here only, in column order and double precision, so that no timing can change a bit. The
-//! worker is given offsets and element types; it does not know the container around them.
+//! Floats are computed only here, in column order and double precision, so that no timing can change a bit. Receives
+//! offsets and element types; does not know the container around the arrays.
 
 use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
 use crate::protocol::{Layout, Report};
@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::Ordering;
 
-/// A type of values.
+/// An element type of values.
 trait Element: Pod {
     fn from_count(count: i32) -> Self;
     fn from_value(value: f64) -> Self;
@@ -37,7 +37,7 @@ macro_rules! element {
 }
 element!(i32: |_| true, i64: |_| true, f32: f32::is_finite, f64: f64::is_finite);
 
-/// A type of column numbers.
+/// An element type of column indices.
 trait Index: Pod {
     fn from_column(column: u32) -> Self;
 }
@@ -54,10 +54,10 @@ impl Index for i64 {
     }
 }
 
-/// Writes the rows of `rows` to the plan's file, where `layout` says.
+/// Writes the rows `rows` to the plan's matrix file, at the places that `layout` gives.
 ///
 /// # Errors
-/// The system's, if the file can't be written.
+/// The system's error, if the file cannot be written.
 pub(crate) fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result<Report> {
     let rows = rows.start as usize..rows.end as usize;
     match plan.values.dtype {
@@ -68,7 +68,7 @@ pub(crate) fn emit(plan: &Plan, rows: Range<u64>, layout: &Layout) -> io::Result
     }
 }
 
-/// Puts the length of each row of `rows` into the plan's `indptr`, at the row's own place.
+/// Stores the length of each row of `rows` in the row's element of the plan's `indptr`.
 pub(crate) fn measure(plan: &Plan, rows: Range<u64>) {
     let mut scratch = Row::default();
     for row in rows.start as usize..rows.end as usize {
@@ -77,8 +77,8 @@ pub(crate) fn measure(plan: &Plan, rows: Range<u64>) {
     }
 }
 
-/// Sets the plan's frequencies of the columns of `range`, in how many rows each is stored, and their idf. Doing it
-/// again gives the same.
+/// Sets the plan's frequencies of the columns in `range`, that is, in how many rows each is stored, and their idf.
+/// Repeating the call gives the same result.
 pub(crate) fn count_columns(plan: &Plan, range: Range<u64>) {
     let range = range.start as usize..range.end as usize;
     let mut documents = vec![0u32; range.len()];
@@ -120,7 +120,7 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
             return Ok(scratch.not_finite(row, at));
         }
     }
-    // A row that disagrees with the offsets computed from it would overwrite its neighbour.
+    // A row whose length differs from the computed offsets would overwrite its neighbour.
     if indices.len() as u64 != end - start {
         return Ok(Report::Broken { errno: 0 });
     }
@@ -130,11 +130,11 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
     Ok(Report::Emitted { indices: crc32fast::hash(indices), data: crc32fast::hash(data) })
 }
 
-/// Bytes of a dense row that are written in one go.
+/// Bytes of a dense row that one write takes: 64 KiB.
 const DENSE_CHUNK: usize = 64 << 10;
 
-/// Writes the stored cells and the zeroes around them. The file is all zeroes before: where no cell is, nothing is
-/// written.
+/// Writes the stored cells and the zeroes near them. The file contains only zeroes before, so ranges without a cell are
+/// not written.
 fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     let columns = layout.columns as usize;
     let chunk = DENSE_CHUNK / size_of::<T>();
@@ -167,7 +167,7 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
     Ok(Report::Emitted { indices: 0, data: 0 })
 }
 
-/// One row on its way: cells of a column and a value, in column order.
+/// One row in preparation: its cells, each a column and a value, in column order.
 #[derive(Default)]
 struct Row {
     cells: Vec<u64>,
@@ -192,7 +192,7 @@ fn count(cell: u64) -> i32 {
 }
 
 impl Row {
-    /// Takes row `row` of the plan: empty if it has no record.
+    /// Loads row `row` of the plan. The row is empty if it has no record.
     fn load(&mut self, plan: &Plan, row: usize) {
         self.cells.clear();
         self.length = 0;
@@ -230,7 +230,7 @@ impl Row {
         }
     }
 
-    /// The report of a value that is not finite.
+    /// The report of a value that is not finite: the cell at index `at`.
     fn not_finite(&self, row: usize, at: usize) -> Report {
         Report::NotFinite { row: row as u64, column: self.cells.get(at).map_or(0, |&cell| column(cell)) }
     }
@@ -238,7 +238,7 @@ impl Row {
     /// Appends the values of the row's cells to `data`.
     ///
     /// # Errors
-    /// If one of them is not finite.
+    /// If a value is not finite.
     fn values<T: Element>(&mut self, plan: &Plan, data: &mut Vec<T>) -> Result<(), NotFinite> {
         let cells = &self.cells;
         match plan.values.weight {
@@ -267,7 +267,7 @@ impl Row {
                 let length = match tf {
                     _ if plan.mean_length <= 0.0 => 1.0 - b,
                     Bm25Tf::Plain { .. } => 1.0 - b + b * (self.length as f64 / plan.mean_length),
-                    // In the order of the reference: what is taken off below makes the last bits count.
+                    // In the order of the reference: the subtraction below makes the last bits significant.
                     _ => 1.0 - b + b * self.length as f64 / plan.mean_length,
                 };
                 self.values.extend(cells.iter().map(|&cell| {
@@ -286,11 +286,11 @@ impl Row {
     }
 }
 
-/// A value that is not finite: the cell of the row that has it.
+/// A value that is not finite; the index of its cell in the row.
 #[derive(PartialEq, Debug)]
 struct NotFinite(usize);
 
-/// Divides the values by their norm. A row of zeroes stays.
+/// Divides the values by their norm. A row of zeroes is unchanged.
 ///
 /// # Errors
 /// If a value is not finite.
@@ -302,8 +302,8 @@ fn normalise(values: &mut [f64], norm: Norm) -> Result<(), NotFinite> {
     };
     let mut divisor = length(values);
     if !divisor.is_normal() {
-        // There is nothing to divide, or the sum was too large or too small for a number: then smaller or larger values have
-        // the same quotients.
+        // All values are 0, or the sum of squares overflowed or underflowed: values divided by the largest have the same
+        // quotients.
         let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
             return Err(NotFinite(at));

@@ -1,18 +1,20 @@
-//! Why a document could not be embedded. A value in a record, never a message: two numbers that any process can
-//! read, and one fixed wording.
+//! The reason why a document could not be embedded.
+//!
+//! Owns the list of causes, their two numbers in a record, which any process can read, and the wording of each. A
+//! failure is a value, never a message.
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fmt;
 
-/// The system's errors that may pass.
+/// System errors that may be temporary.
 const PASSING: [Errno; 16] = [
     Errno::EIO,
     Errno::EREMOTEIO,
     Errno::EINTR,
     Errno::EAGAIN,
     Errno::EBUSY,
-    // Descriptors and locks: others may give some back.
+    // Descriptors and locks: other processes may release some.
     Errno::EMFILE,
     Errno::ENFILE,
     Errno::ENOLCK,
@@ -30,13 +32,13 @@ const PASSING: [Errno; 16] = [
 /// The cause of a failed document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
-    /// Not UTF-8, from this byte on.
+    /// Not UTF-8; the offset of the first invalid byte.
     InvalidUtf8(u64),
-    /// A NUL among the first 8 KiB: not text.
+    /// A NUL in the first 8 KiB: not text.
     Binary,
-    /// A NUL among the first 8 KiB, and the bytes would make sense as UTF-16.
+    /// A NUL in the first 8 KiB, and the bytes could be UTF-16.
     PerhapsUtf16,
-    /// The same as UTF-32.
+    /// A NUL in the first 8 KiB, and the bytes could be UTF-32.
     PerhapsUtf32,
     /// Begins with a byte-order mark of UTF-16.
     Utf16,
@@ -44,31 +46,31 @@ pub enum Failure {
     Utf32,
     /// Larger than `--max-document-bytes`; its size in bytes.
     TooLarge(u64),
-    /// Larger than `--max-document-bytes`, which is this many bytes; its own size is not known.
+    /// Larger than `--max-document-bytes`; that limit in bytes. The document's own size is not known.
     LargerThan(u64),
-    /// Gone between the walk and the reading.
+    /// Removed after the corpus was walked and before it was read.
     Vanished,
-    /// Longer or shorter than its size said, twice.
+    /// Longer or shorter than its stated size, in two attempts.
     Changed,
     /// Neither a file nor a link to one when it was opened.
     NotAFile,
-    /// A link where there was a file or a folder when the corpus was walked.
+    /// The path contains a link where a file or a folder was when the corpus was walked.
     Link,
-    /// The system's error.
+    /// The system's error number.
     System(i32),
     /// The analyzer panicked.
     Panicked,
-    /// Its worker, with nothing else to do, was killed by this signal.
+    /// Its worker was killed by this signal while it had only this document.
     Killed(i32),
-    /// Its worker, with nothing else to do, left with this code.
+    /// Its worker exited with this code while it had only this document.
     Exited(i32),
-    /// No progress for as long as `--document-timeout` allows.
+    /// No progress within `--document-timeout`.
     TimedOut,
-    /// More memory than there is for one document.
+    /// It needs more memory than one document may use.
     OutOfMemory,
-    /// The token pattern went back and forth too often on it.
+    /// The token pattern backtracked too often on it.
     TooManySteps,
-    /// More than 2 GiB of it can't be cut, and so not be read a chunk at a time.
+    /// It contains more than 2 GiB without a chunk boundary, so it cannot be read in chunks.
     Unbroken,
 }
 
@@ -99,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// The failure of a record's two numbers; nothing for those that mean none.
+    /// The failure with these two numbers in a record; `None` if there is none.
     pub(crate) fn decode(kind: u32, detail: u64) -> Option<Failure> {
         Some(match kind {
             1 => Failure::InvalidUtf8(detail),
@@ -126,8 +128,8 @@ impl Failure {
         })
     }
 
-    /// Whether the next attempt may go well: the file was being written, or the system lacked something for a moment. A disk
-    /// or a server that failed once (EIO, ESTALE) may answer the second time.
+    /// Whether the next attempt may succeed: the file was being written, or the system lacked a resource for a moment.
+    /// A disk or a server that failed once (EIO, ESTALE) may succeed the second time.
     pub(crate) fn may_pass(self) -> bool {
         match self {
             Failure::Changed | Failure::OutOfMemory => true,
@@ -136,7 +138,7 @@ impl Failure {
         }
     }
 
-    /// What would help, if something would: an option, or a conversion where an option would lose the text.
+    /// A remedy, if there is one: an option, or a conversion where an option would lose text.
     pub fn hint(self) -> Option<&'static str> {
         Some(match self {
             Failure::InvalidUtf8(_) => {
@@ -194,7 +196,7 @@ impl fmt::Display for Failure {
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
-            // ENOTDIR: a folder in its path is now a file.
+            // ENOTDIR: a folder in the path was replaced by a file.
             Errno::ENOENT | Errno::ENOTDIR => Failure::Vanished,
             Errno::ELOOP => Failure::Link,
             Errno::ENOMEM => Failure::OutOfMemory,

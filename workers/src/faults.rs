@@ -1,8 +1,7 @@
-//! Documents that do harm on purpose, for the tests of supervision. Only in builds with the feature `faults`.
+//! Documents that harm their worker on purpose, for the tests of supervision. Only in builds with the feature `faults`.
 //!
-//! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker. One that tries what the sandbox
-//! forbids becomes a document of other words: `not_refused_` and the name of each thing
-//! that was not.
+//! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker. A document that tries the operations
+//! that the sandbox forbids gets other words as its text: `not_refused_` and the name of each operation that was allowed.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -19,15 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Documents that this process has begun.
+/// Number of documents that this process has begun.
 static DOCUMENTS: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// Attempts at documents that are hard to read.
+    /// Attempts at documents whose read fails at first.
     static ATTEMPTS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Does what the document asks for, if it asks. The error is that of a read.
+/// Performs the fault that the document names, if it names one. The error is returned as that of a read.
 #[expect(unsafe_code, reason = "a fault document crashes on purpose; never in a release build")]
 pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
     let documents = DOCUMENTS.fetch_add(1, Ordering::Relaxed);
@@ -49,11 +48,11 @@ pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
             std::process::abort();
         }
         b"unreadable" => return Err(Errno::EIO),
-        // At every other attempt of its thread.
+        // Fails at every other attempt of its thread.
         b"unreadable once" if ATTEMPTS.replace(ATTEMPTS.get() + 1).is_multiple_of(2) => {
             return Err(Errno::EIO);
         }
-        // Until the test has made the file `go`.
+        // Waits until the test has created the file `go`.
         b"wait" => {
             while !std::path::Path::new("go").exists() {
                 std::thread::sleep(Duration::from_millis(1));
@@ -76,41 +75,41 @@ pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Writes over the records of all segments that this process has, as far as they are committed.
+/// Overwrites the committed records of all segments that this process can reach.
 #[expect(unsafe_code, reason = "a wild write on purpose; never in a release build")]
 fn scribble() {
-    // The strict sandbox does not let it see where they are. Read by hand, as below: for tests alone, this crate takes no
-    // `procfs`.
+    // The strict sandbox does not allow access to the list of maps. This code parses it itself, as below: the crate
+    // does not take `procfs` only for tests.
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     let (mut segments, mut pages) = (0, 0);
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
         let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
         let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
-        // The heartbeats takes a page, and a segment more, unless memory is next to none.
+        // The heartbeats take a page, and a segment takes more, unless memory is extremely small.
         if end - start == 1 << 12 {
             pages += 1;
         } else {
             segments += 1;
-            // The mark of what is committed is left as it is.
-            // SAFETY: none for the program; the range is mapped, and may be written.
+            // The mark of the committed bytes stays as it is.
+            // SAFETY: none for the program; the range is mapped and writable.
             unsafe { std::ptr::write_bytes((start + 64) as *mut u8, 0xA5, 1 << 10) };
         }
     }
     let has_its_own = segments == 1 || (segments, pages) == (0, 2);
     if !has_its_own {
-        // A worker has no segment but its own: its cause shows how many it had.
+        // A worker has no segment but its own: the exit code shows how many it had.
         std::process::exit(40 + segments);
     }
 }
 
-/// An attempt: its name, one word, and what came of it.
+/// An attempt: its name, one word, and its result.
 type Attempt = (&'static str, io::Result<()>);
 
 fn tried<T>(result: io::Result<T>) -> io::Result<()> {
     result.map(drop)
 }
 
-/// The names of those that did anything but be refused.
+/// The names of the attempts that were not refused.
 fn not_refused(attempts: impl IntoIterator<Item = Attempt>) -> Vec<&'static str> {
     let is_refused = |result: &io::Result<()>| {
         result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
@@ -118,13 +117,13 @@ fn not_refused(attempts: impl IntoIterator<Item = Attempt>) -> Vec<&'static str>
     attempts.into_iter().filter(|(_, result)| !is_refused(result)).map(|(name, _)| name).collect()
 }
 
-/// The names as terms of a document.
+/// The names as the words of a document.
 fn shown(names: &[&str]) -> Vec<u8> {
     names.iter().flat_map(|name| format!("not_refused_{name} ").into_bytes()).collect()
 }
 
-/// Tries all that the sandbox forbids; the names of what was not refused. The arguments of system calls are such that they
-/// do no harm where they are allowed.
+/// Tries all that the sandbox forbids. Returns the names of the attempts that were not refused. The arguments of the
+/// system calls are harmless where a call is allowed.
 fn escape() -> Vec<&'static str> {
     let coordinator = relatives().first().copied().unwrap_or(1);
     [files(), processes(coordinator), commands(coordinator), calls(coordinator)]
@@ -134,7 +133,7 @@ fn escape() -> Vec<&'static str> {
         .collect()
 }
 
-/// Files and what is like them, by way of the standard library; and those of other processes.
+/// Access to files and similar objects through the standard library, including those of other processes.
 fn files() -> Vec<Attempt> {
     let open =
         |flags: libc::c_int| tried(File::options().read(true).custom_flags(flags).open("corpus/000.txt"));
@@ -174,7 +173,7 @@ fn files() -> Vec<Attempt> {
     attempts
 }
 
-/// The numbers of the coordinator and of its workers but this one, as far as they can be found here.
+/// The process ids of the coordinator and of its other workers, as far as this worker can find them.
 fn relatives() -> Vec<libc::pid_t> {
     let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return Vec::new() };
     let parent = stat.rsplit_once(") ").and_then(|(_, fields)| fields.split(' ').nth(1)?.parse().ok());
@@ -185,7 +184,7 @@ fn relatives() -> Vec<libc::pid_t> {
     [parent].into_iter().chain(children.filter(|&child| child != own)).collect()
 }
 
-/// A system call.
+/// Makes a system call.
 #[expect(unsafe_code, reason = "most of what is tried has no other form")]
 fn call<const N: usize>(number: libc::c_long, arguments: [usize; N]) -> io::Result<()> {
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
@@ -194,7 +193,7 @@ fn call<const N: usize>(number: libc::c_long, arguments: [usize; N]) -> io::Resu
     tried(Errno::result(unsafe { libc::syscall(number, a, b, c, d, e, f) }).map_err(io::Error::from))
 }
 
-/// Signals to the coordinator, and looks into it.
+/// Signals to the coordinator, and reads of its memory.
 fn processes(coordinator: libc::pid_t) -> Vec<Attempt> {
     let (pid, abort) = (coordinator as usize, libc::SIGABRT as usize);
     vec![
@@ -222,7 +221,7 @@ fn processes(coordinator: libc::pid_t) -> Vec<Attempt> {
     ]
 }
 
-/// Commands, flags and advice of calls that are allowed with others.
+/// Commands, flags and advice that are forbidden for calls that are otherwise allowed.
 fn commands(coordinator: libc::pid_t) -> Vec<Attempt> {
     let file = File::open("corpus/000.txt").or_else(|_| File::open("/dev/null"));
     let fd = file.as_ref().map_or(0, |file| file.as_raw_fd()) as usize;
@@ -269,7 +268,7 @@ fn commands(coordinator: libc::pid_t) -> Vec<Attempt> {
     ]
 }
 
-/// Calls that are not allowed at all.
+/// Calls that are forbidden with any arguments.
 fn calls(coordinator: libc::pid_t) -> Vec<Attempt> {
     macro_rules! calls {
         ($($call:ident)*) => { vec![$((stringify!($call), call(libc::$call, [usize::MAX; 6]))),*] };
@@ -291,22 +290,22 @@ fn calls(coordinator: libc::pid_t) -> Vec<Attempt> {
         SYS_request_key SYS_shmget SYS_shmat SYS_msgget SYS_semget SYS_mq_open SYS_mq_notify SYS_syslog SYS_acct
         SYS_mlock SYS_mlockall SYS_remap_file_pages SYS_rseq SYS_set_robust_list SYS_uname SYS_getppid
     ];
-    // Neither asks for anything, should it be allowed.
+    // Neither call requests anything, if it is allowed.
     attempts.push(("clone", call(libc::SYS_clone, [libc::CLONE_SIGHAND as usize, 0, 0, 0, 0])));
     attempts.push(("get_robust_list", call(libc::SYS_get_robust_list, [coordinator as usize, 0, 0])));
     #[cfg(target_arch = "x86_64")]
     {
         attempts.extend(calls![SYS_open SYS_creat SYS_unlink SYS_poll SYS_epoll_wait SYS_dup2 SYS_arch_prctl SYS_modify_ldt]);
-        // The other numbers of the same processor (x32).
+        // The other set of system call numbers of the processor (x32).
         attempts.push(("x32", call(libc::SYS_getpid | 0x4000_0000, [])));
     }
     attempts
 }
 
-/// Closes all that is open, and stays.
+/// Closes all descriptors and does not exit.
 fn deaf() {
     for fd in 3..1000 {
-        // Most are not open.
+        // Most descriptors are not open.
         let _ = nix::unistd::close(fd);
     }
     loop {

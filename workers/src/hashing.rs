@@ -1,10 +1,12 @@
-//! Hashed features: a term's bucket and sign, by MurmurHash3_x86_32 with seed 0 (Austin Appleby, public domain,
-//! `MurmurHash3.cpp`), as scikit-learn's `FeatureHasher` takes them.
+//! Hashed features: the bucket and the sign of a term.
+//!
+//! The hash is MurmurHash3_x86_32 with seed 0 (Austin Appleby, public domain, `MurmurHash3.cpp`). Bucket and sign are
+//! derived from it as in scikit-learn's `FeatureHasher`.
 
-/// The most buckets there can be, as in scikit-learn: a bucket and its sign fit in 32 bits, with numbers to spare.
+/// Maximum number of buckets, as in scikit-learn. A bucket and its sign fit in 32 bits, with some values left over.
 pub const MAX_FEATURES: u32 = i32::MAX as u32 - 1;
 
-/// How terms fall into buckets.
+/// The mapping from terms to buckets.
 #[derive(Clone, Copy, Debug)]
 pub struct Buckets {
     /// Number of columns, from 1 to [`MAX_FEATURES`].
@@ -44,7 +46,7 @@ pub fn murmur3(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Answers of scikit-learn's `murmurhash3_32(term, seed=0)`, and the columns of its `HashingVectorizer`.
+    /// Results of scikit-learn's `murmurhash3_32(term, seed=0)`, and the columns of its `HashingVectorizer`.
     #[test]
     fn known_answers() {
         let long = "x".repeat(31);

@@ -1,14 +1,14 @@
-//! The flight heartbeats: one cache line a worker in shared memory, written by the worker while it works and read by
-//! the coordinator at any time.
+//! The heartbeats: one cache line for each slot in shared memory. The worker writes its line while it works, and the
+//! coordinator reads it at any time.
 //!
-//! It survives any death, costs a store, and says which document a dead worker held, how far the run is, and
-//! whether a worker still moves. It carries no results.
+//! A line survives any death of its worker, and an update costs one store. It contains the document that a worker holds,
+//! its progress, and a counter of its steps. It never carries results.
 
 use crate::mapped::{Store, Table};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words a worker: a cache line.
+/// Words of a line: 64 bytes, a cache line.
 const LINE: usize = 8;
 const DOCUMENT: usize = 0;
 const STEPS: usize = 1;
@@ -17,33 +17,33 @@ const BYTES_DONE: usize = 3;
 const DISTRESS: usize = 4;
 const BYTES_AT_HAND: usize = 5;
 
-/// The lines of all slots.
+/// The lines of all slots. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Heartbeats(Table<AtomicU64>);
 
-/// How far a worker is.
+/// The progress of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Position {
-    /// The row of the document at hand, if there is one.
+    /// The row of the worker's current document, if it has one.
     pub document: Option<u64>,
-    /// Goes up with everything that the worker does.
+    /// Increases with every step of the worker.
     pub steps: u64,
     /// Documents finished at this slot, in this phase.
     pub(crate) documents_done: u64,
-    /// Bytes of them, and of the document at hand so far.
+    /// Bytes of those documents, plus the bytes read so far of the current document.
     pub(crate) bytes_done: u64,
-    /// What has happened to it with this document at hand.
+    /// The crash that the worker noted during the current document.
     pub crash: Option<Crash>,
 }
 
-/// What a worker can say of its own end.
+/// A crash that a worker can note itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Crash {
-    /// It asked for memory and did not get it.
+    /// An allocation failed.
     OutOfMemory,
-    /// It was about to end the process.
+    /// The worker was about to end the process.
     Exit,
-    /// It has raised this signal.
+    /// The worker raised this signal.
     Signal(i32),
 }
 
@@ -67,15 +67,15 @@ impl Crash {
 }
 
 impl Heartbeats {
-    /// A heartbeats for `slots` workers at a time.
+    /// Creates the lines of `slots` slots, all zero.
     ///
     /// # Errors
-    /// The system's, if there is no memory or no descriptor for the map.
+    /// The system's error, if memory or descriptors for the map run out.
     pub fn new(slots: usize) -> io::Result<Self> {
         Table::new(slots * LINE, &Store::unlimited()).map(Heartbeats)
     }
 
-    /// The line of one slot, for the worker that begins there: it holds no document yet.
+    /// Returns the line of one slot for a worker that starts there, and clears its current document.
     pub fn heartbeat(&self, slot: usize) -> Heartbeat {
         for field in [DOCUMENT, DISTRESS, BYTES_AT_HAND] {
             self.0[slot * LINE + field].store(0, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Heartbeats {
         Heartbeat { table: self.0.clone(), line: slot * LINE }
     }
 
-    /// Where the worker at `slot` is.
+    /// The progress of the worker at `slot`.
     pub fn position(&self, slot: usize) -> Position {
         let get = |field: usize| self.0[slot * LINE + field].load(Ordering::Relaxed);
         Position {
@@ -110,7 +110,7 @@ impl Heartbeats {
     }
 }
 
-/// What a worker writes its line with. The only writer of that line, so plain loads and stores will do.
+/// The write access to one line. A line has one writer, so plain loads and stores suffice.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     table: Table<AtomicU64>,
@@ -123,40 +123,40 @@ impl Heartbeat {
         word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
-    /// The worker takes up document `row`.
+    /// Notes that the worker begins document `row`.
     pub fn begin(&self, row: u64) {
         self.table[self.line + DOCUMENT].store(row + 1, Ordering::Relaxed);
         self.table[self.line + DISTRESS].store(0, Ordering::Relaxed);
         self.add(STEPS, 1);
     }
 
-    /// Something has happened to the worker. The first word counts: an abort follows from a failed allocation.
+    /// Notes a crash. The first note stays: an abort follows from a failed allocation.
     pub fn note(&self, crash: Crash) {
         let word = &self.table[self.line + DISTRESS];
-        // One writer, so nothing comes between; a handler of a signal may be that writer.
+        // The line has one writer, so no store can come between load and store. A signal handler may be that writer.
         if word.load(Ordering::Relaxed) == 0 {
             word.store(crash.encode(), Ordering::Relaxed);
         }
     }
 
-    /// The worker waits for others, with no document at hand until the pause is dropped.
+    /// Notes that the worker waits for other workers. It has no current document until the pause is dropped.
     pub(crate) fn pause(&self) -> Pause<'_> {
         let document = self.table[self.line + DOCUMENT].swap(0, Ordering::Relaxed);
         Pause { heartbeat: self, document }
     }
 
-    /// The worker moves.
+    /// Counts a step.
     pub fn step(&self) {
         self.add(STEPS, 1);
     }
 
-    /// The worker has done so many bytes of its document; fewer than before, if it began anew.
+    /// Notes that the worker has read `bytes` bytes of its current document. A document that begins again sets fewer.
     pub(crate) fn reach(&self, bytes: u64) {
         self.table[self.line + BYTES_AT_HAND].store(bytes, Ordering::Relaxed);
         self.add(STEPS, 1);
     }
 
-    /// The worker is done with it, and with that many bytes.
+    /// Notes that the current document, of `bytes` bytes, is finished.
     pub(crate) fn end(&self, bytes: u64) {
         self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);
         self.table[self.line + BYTES_AT_HAND].store(0, Ordering::Relaxed);
@@ -166,7 +166,7 @@ impl Heartbeat {
     }
 }
 
-/// A time in which a worker has no document at hand.
+/// A time in which a worker has no current document. Dropping it restores the document.
 #[derive(Debug)]
 pub(crate) struct Pause<'a> {
     heartbeat: &'a Heartbeat,
@@ -219,7 +219,7 @@ mod tests {
             assert_eq!(heartbeats.done(), (1, done));
         }
         assert_eq!(heartbeats.position(0).steps, steps + 4);
-        // The worker dies, and its document is done elsewhere.
+        // The worker dies, and another worker takes its document.
         let heartbeat = heartbeats.heartbeat(0);
         assert_eq!(heartbeats.done(), (1, 5));
         heartbeat.begin(1);

@@ -1,4 +1,4 @@
-//! Inverse document frequencies. N is the number of documents that did not fail, df a column's.
+//! Inverse document frequencies. N is the number of documents that did not fail; df is a column's document frequency.
 //!
 //! Sources: scikit-learn's `TfidfTransformer`; for BM25 the variants of Kamphuis et al., "Which BM25 Do You Mean?"
 //! (2020), as the `bm25s` package computes them.
@@ -8,29 +8,29 @@
 pub enum Idf {
     /// ln((1 + N) / (1 + df)) + 1.
     Smooth,
-    /// ln(N / df) + 1; infinite for a column that no document has.
+    /// ln(N / df) + 1; infinite for a column that occurs in no document.
     Plain,
     /// ln(1 + (N - df + 0.5) / (df + 0.5)).
     Lucene,
     /// ln(max(1, (N - df + 0.5) / (df + 0.5))).
     Robertson,
-    /// ln(N / df); infinite for a column that no document has.
+    /// ln(N / df); infinite for a column that occurs in no document.
     Atire,
-    /// ln((N + 1) / df), of BM25+; infinite for a column that no document has.
+    /// ln((N + 1) / df), of BM25+; infinite for a column that occurs in no document.
     Plus,
     /// ln((N + 1) / (df + 0.5)), of BM25L.
     Long,
 }
 
 impl Idf {
-    /// The idf of a column that `df` of `n` documents have.
+    /// The idf of a column that occurs in `df` of `n` documents.
     pub(crate) fn of(self, n: u64, df: u64) -> f64 {
         let (n, df) = (n as f64, df as f64);
         let odds = (n - df + 0.5) / (df + 0.5);
         match self {
             Idf::Smooth => ((n + 1.0) / (df + 1.0)).ln() + 1.0,
             Idf::Plain => (n / df).ln() + 1.0,
-            // Not ln_1p: the reference adds first, and the last bits show it.
+            // `ln_1p` would give other last bits than the reference, which adds first.
             Idf::Lucene => (1.0 + odds).ln(),
             Idf::Robertson => odds.max(1.0).ln(),
             Idf::Atire => (n / df).ln(),

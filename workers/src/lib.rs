@@ -1,8 +1,9 @@
-//! All that a bowline worker knows: text to terms, terms to rows, rows to arrays.
+//! The work of a bowline worker: from text to terms, from terms to rows, from rows to arrays.
 //!
-//! Imports run down this list: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`, `plan` > `segment`,
-//! `lexicon`, `hashing`, `idf`, `reader` > `opener` > `documents`, `analyzer` > `protocol`, `failure`, `crash` > `heartbeats`, `row`, `mapped` > `ranges`. Nothing here knows the
-//! mode, the command line or the terminal.
+//! A module imports only modules to its right: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`,
+//! `plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener` > `documents`, `analyzer` > `protocol`,
+//! `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here depends on the mode, the command line
+//! or the terminal.
 
 pub mod absence;
 pub mod analyzer;

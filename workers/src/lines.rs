@@ -1,6 +1,7 @@
-//! `documents.jsonl` and `vocabulary.jsonl`: a line a row, a line a column.
+//! Writes `documents.jsonl`, one line for each row, and `vocabulary.jsonl`, one line for each column.
 //!
-//! Lines are written in parallel, each range at its own place: so they are measured first.
+//! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
+//! formats.
 
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
@@ -13,15 +14,15 @@ use std::sync::atomic::Ordering;
 /// A line of `documents.jsonl`.
 #[derive(Serialize, Deserialize)]
 pub struct DocumentLine<'a> {
-    /// Its path, escaped.
+    /// Its path, escaped as in `documents::display_path`.
     pub path: Cow<'a, str>,
-    /// Bytes of its file.
+    /// Size of its file in bytes.
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
     /// `ok` or `failed`.
     pub status: Cow<'a, str>,
-    /// Why it failed.
+    /// The cause of its failure, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
@@ -33,23 +34,23 @@ pub struct TermLine<'a> {
     pub term: Cow<'a, str>,
     /// In how many documents it occurs.
     pub df: u64,
-    /// Its idf, where the weight has one; none if it is infinite.
+    /// Its idf, where the weight has one; `None` if it is infinite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idf: Option<f64>,
 }
 
 impl<'a> TermLine<'a> {
-    /// The line of a term, which is UTF-8.
+    /// Creates the line of a term in UTF-8.
     ///
     /// # Errors
-    /// If it isn't, which no analyzer brings about.
+    /// If the term is not UTF-8, which no analyzer produces.
     pub fn new(term: &'a [u8], df: u64, idf: Option<f64>) -> io::Result<Self> {
         let term =
             std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(TermLine { term: Cow::Borrowed(term), df, idf: idf.filter(|idf| idf.is_finite()) })
     }
 
-    /// Bytes of the line, if that can be told without writing it: without an idf, and nothing to escape.
+    /// Bytes of the line, if they can be computed without writing it: a line without an idf and without an escape.
     fn plain_length(&self) -> Option<usize> {
         let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
         if self.idf.is_some() || self.term.bytes().any(needs_escape) {
@@ -60,10 +61,10 @@ impl<'a> TermLine<'a> {
     }
 }
 
-/// Adds one line to `out`.
+/// Appends one line to `out`.
 ///
 /// # Errors
-/// The writer's.
+/// The writer's error.
 pub fn write_line(mut out: impl io::Write, line: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut out, line)?;
     out.write_all(b"\n")
@@ -75,11 +76,11 @@ fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>>
     TermLine::new(plan.term(&term), term.documents as u64, idf)
 }
 
-/// Sets the idf of the columns from `column` on, which are the plan's terms `terms`, and returns the bytes of their
+/// Sets the idf of the columns from `column` on, which belong to the plan's terms `terms`. Returns the bytes of their
 /// lines.
 ///
 /// # Errors
-/// If a term is no UTF-8.
+/// If a term is not UTF-8.
 pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
     let (mut bytes, mut line) = (0, Vec::new());
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
@@ -100,10 +101,10 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
     Ok(bytes as u64)
 }
 
-/// Writes the lines of the plan's terms `terms` from `offset` of their file on; returns their bytes.
+/// Writes the lines of the plan's terms `terms` to their file from byte `offset` on. Returns the bytes written.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
     let mut lines = Vec::new();
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
@@ -115,18 +116,18 @@ pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u
     Ok(lines.len() as u64)
 }
 
-/// Bytes of the lines of `rows`.
+/// Returns the bytes of the lines of the rows `rows`.
 ///
 /// # Errors
-/// None that a correct plan brings about.
+/// None with a correct plan.
 pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
     Ok(document_lines(plan, rows)?.len() as u64)
 }
 
-/// Writes the lines of `rows` from `offset` of their file on; returns their bytes.
+/// Writes the lines of the rows `rows` to their file from byte `offset` on. Returns the bytes written.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io::Result<u64> {
     let lines = document_lines(plan, rows)?;
     plan.files.documents.write_all_at(&lines, offset)?;

@@ -1,20 +1,21 @@
-//! Memory that several processes share: an append-only log, tables of atomic numbers, and files that are only read.
+//! Memory that several processes share: append-only logs, tables of atomic numbers, and files that are only read.
 //!
 //! Owns the maps and the reasons why they are sound; the other files use them without `unsafe`. Three rules keep
 //! them so. A log has one writer, which never touches a byte below the mark that it has published. A table's
 //! elements are atomics. An input is a file that is complete. Nothing here blocks.
 //!
-//! Maps lie in memory as long as a [`Store`]'s budget lasts, and in scratch files beyond it. A store to a map of a file
-//! for which the disk has no block raises SIGBUS, and the kernel may ask for blocks of a whole folio at a time. So that
-//! a full disk is an error and not a signal, files are written by `pwrite` and mapped for reading only: logs here, and
-//! the output elsewhere. Tables need stores; the disk under a table is reserved in whole pages before it is mapped, and
-//! the file ends with the last of them.
+//! Maps are in memory as long as a [`Store`]'s budget lasts, and in scratch files beyond it. A store to the map of a
+//! file for which the disk has no block raises SIGBUS, and the kernel may request blocks for a whole folio at a time.
+//! To make a full disk an error and not a signal, files are written by `pwrite` and mapped for reading only: logs here,
+//! and the output elsewhere. Tables need stores, so the disk under a table is reserved in whole pages before it is
+//! mapped, and the file ends with its last page.
 //!
-//! A reservation is not enough where a file system writes changed blocks elsewhere (btrfs, zfs, bcachefs), where a disk
-//! fails, or where the system commits no more memory: the kernel raises SIGBUS then. For that, every map is registered
-//! (`ranges`), and the handler (`crash::guard_maps`) notes the loss in a word that all processes share. A worker ends
-//! with the signal, or stands still. In the coordinator a map of zeroes takes the place of the lost one, so that it goes
-//! on to the next [`Store::check`], which returns the error. Nothing is checked where tables are read and written.
+//! A reservation does not suffice where a file system writes changed blocks elsewhere (btrfs, zfs, bcachefs), where a
+//! disk fails, or where the system refuses to commit more memory: then the kernel raises SIGBUS. For that case, every
+//! map is registered (`ranges`), and the handler (`crash::guard_maps`) notes the loss in a word that all processes
+//! share. A worker process ends with the signal; a worker thread stops. In the coordinator, a map of zeroes replaces
+//! the lost map, so that the coordinator continues to the next [`Store::check`], which returns the error. Reads and
+//! writes of tables check nothing.
 
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
@@ -34,50 +35,50 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Where maps lie: in memory up to a budget, in unnamed files of a scratch directory beyond it. Clones share the
-/// budget. Only the coordinator makes maps.
+/// Creates maps: in memory up to a budget, and beyond it in unnamed files of a scratch directory. Clones share the
+/// budget. Only the coordinator creates maps.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Budget>);
 
 #[derive(Debug)]
 struct Budget {
-    /// Bytes of memory that are not given out.
+    /// Bytes of memory that are still free.
     memory: AtomicU64,
-    /// Bytes of addresses that no log in a file has; `u64::MAX` where there is no limit.
+    /// Bytes of address space still free for logs in files; `u64::MAX` where there is no limit.
     addresses: AtomicU64,
     scratch: Option<PathBuf>,
-    /// Bytes that were given out on disk, in all.
+    /// Total bytes of disk that maps have taken.
     on_disk: AtomicU64,
-    /// A word that all processes share: the kinds of maps that were lost.
+    /// A word that all processes share: the kinds of the lost maps.
     losses: OnceLock<MmapRaw>,
 }
 
-/// Kinds of maps: bits of the word of losses.
+/// Kinds of maps, as bits of the word of losses.
 mod kind {
     /// A table in a scratch file.
     pub const TABLE: u32 = 1;
-    /// A log in a file, which is only read.
+    /// A log in a file, mapped for reading only.
     pub const LOG: u32 = 2;
     /// A table or a log in memory.
     pub const MEMORY: u32 = 4;
 }
 
 impl Store {
-    /// Maps of `memory` bytes in all, and beyond that in `scratch`.
+    /// A store whose maps take up to `memory` bytes of memory, and scratch files in `scratch` beyond that.
     pub fn new(memory: u64, scratch: Option<PathBuf>) -> Self {
         Store::bounded(memory, scratch, u64::MAX)
     }
 
-    /// The same, where logs in files may take `addresses` bytes of this process's addresses in all (`ulimit -v`).
+    /// As [`Store::new`], with logs in files limited to `addresses` bytes of this process's address space (`ulimit -v`).
     pub fn bounded(memory: u64, scratch: Option<PathBuf>, addresses: u64) -> Self {
         let [memory, addresses, on_disk] = [memory, addresses, 0].map(AtomicU64::new);
         Store(Arc::new(Budget { memory, addresses, scratch, on_disk, losses: OnceLock::new() }))
     }
 
-    /// Returns an error if a map of this store was lost: then no value that was read from its maps may be used.
+    /// Returns an error if a map of this store was lost. Then no value that was read from its maps may be used.
     ///
     /// # Errors
-    /// That one.
+    /// The loss of a map, with the likely cause.
     pub fn check(&self) -> io::Result<()> {
         let losses = match self.0.losses.get() {
             Some(_) => self.losses()?.load(Ordering::Relaxed),
@@ -96,7 +97,7 @@ impl Store {
         Err(io::Error::new(error.kind(), format!("{text}: {error}")))
     }
 
-    /// The word of losses. Its page is there before the first map is: a handler of a signal can set it.
+    /// The word of losses. Its page exists before the first map, so that a signal handler can write it.
     fn losses(&self) -> io::Result<&AtomicU32> {
         let word = match self.0.losses.get() {
             Some(word) => word,
@@ -111,7 +112,7 @@ impl Store {
         Ok(unsafe { &*word.as_ptr().cast::<AtomicU32>() })
     }
 
-    /// Registers a map of the whole of a file.
+    /// Registers the map of a whole file.
     fn guarded(&self, map: MmapRaw, kind: u32) -> io::Result<Map> {
         let losses = std::ptr::from_ref(self.losses()?).cast_mut();
         let (start, bytes) = (map.as_ptr().addr(), map.len());
@@ -119,8 +120,8 @@ impl Store {
         Ok(Map { _registration: registration, raw: map })
     }
 
-    /// How many bytes the next log in a file may have. Of a limited number of addresses it takes an eighth: there may be
-    /// any number of logs, each of them smaller than the one before it.
+    /// Capacity in bytes of the next log in a file. Where address space is limited, a log takes an eighth of what is
+    /// left: the number of logs is not known, and each is smaller than the one before it.
     fn file_capacity(&self) -> usize {
         let left = self.0.addresses.load(Ordering::Relaxed);
         if left == u64::MAX {
@@ -131,7 +132,7 @@ impl Store {
         capacity as usize
     }
 
-    /// Maps in memory, as many as it holds.
+    /// A store without a memory limit.
     pub fn unlimited() -> Self {
         Store::new(u64::MAX, None)
     }
@@ -141,27 +142,27 @@ impl Store {
         self.0.memory.load(Ordering::Relaxed)
     }
 
-    /// Bytes of memory that a log of one of `workers` is to have: its part of them. Where addresses are limited, less: a
-    /// writer may leave most of its log empty, which gives memory back, but no addresses.
+    /// Bytes of memory for the log of one of `workers` workers: an equal part. Less where address space is limited: a
+    /// writer may leave most of its log empty, which returns memory but not address space.
     pub fn memory_share(&self, workers: usize) -> usize {
         let addresses = self.0.addresses.load(Ordering::Relaxed);
         let most = if addresses == u64::MAX { u64::MAX } else { addresses / 16 };
         (self.memory_left() / workers as u64).min(most) as usize
     }
 
-    /// Bytes of scratch files that were made so far.
+    /// Total bytes of scratch files created so far.
     pub fn on_disk(&self) -> u64 {
         self.0.on_disk.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes` from the budget, if there are as many.
+    /// Takes `bytes` from the budget; `None` if it has less.
     fn take(&self, bytes: u64) -> Option<Share> {
         let left = self.memory_left().checked_sub(bytes)?;
         self.0.memory.store(left, Ordering::Relaxed);
         Some(Share { store: self.clone(), bytes: AtomicU64::new(bytes) })
     }
 
-    /// A map for a table: in memory, or on disk that is reserved at once.
+    /// Creates the map of a table: in memory, or in a file whose disk is reserved at once.
     fn region(&self, bytes: usize) -> io::Result<Region> {
         let bytes = bytes.max(1);
         if let Some(share) = self.take(bytes as u64) {
@@ -181,7 +182,7 @@ impl Store {
         Ok(Region { map: self.guarded(map, kind::TABLE)?, share: self.no_memory() })
     }
 
-    /// A share of nothing.
+    /// A share of 0 bytes.
     fn no_memory(&self) -> Share {
         Share { store: self.clone(), bytes: AtomicU64::new(0) }
     }
@@ -191,20 +192,20 @@ impl Store {
         self.0.scratch.as_deref()
     }
 
-    /// A new file without a name in the scratch directory.
+    /// Creates a file without a name in the scratch directory.
     fn scratch_file(&self) -> io::Result<File> {
         let directory = self.0.scratch.as_deref().ok_or(io::ErrorKind::OutOfMemory)?;
         tempfile::tempfile_in(directory)
     }
 }
 
-/// Whether an error says that a disk has no room, or not for this user.
+/// Whether an error means that a disk is full, or full for this user.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull)
 }
 
-/// What `error` says, and if that is a lack of disk for so many bytes of `file`, which lies in `directory` with the scratch
-/// files, how much there is for it.
+/// Returns `error`. If it means that the disk has no room for `bytes` bytes of `file`, which is in `directory` with the
+/// scratch files, adds how much room there is.
 pub fn shortage(file: &File, directory: &Path, bytes: u64, error: io::Error) -> io::Error {
     if !is_full(&error) {
         return error;
@@ -214,24 +215,25 @@ pub fn shortage(file: &File, directory: &Path, bytes: u64, error: io::Error) -> 
     io::Error::new(error.kind(), format!("{needed}: {error}"))
 }
 
-/// Bytes of disk that there are for `file`: those that it has and those that are free. A reservation that fails may keep
-/// what it found until then.
+/// Bytes of disk available to `file`: those it has plus those that are free. A failed reservation may keep the blocks
+/// that it found.
 pub fn room(file: &File) -> u64 {
     let taken = file.metadata().map_or(0, |metadata| metadata.blocks() * 512);
     taken + fstatvfs(file).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
-/// Bytes that are free on the disk of `directory`.
+/// Free bytes on the disk of `directory`.
 pub fn free(directory: &Path) -> u64 {
     statvfs(directory).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
 
-/// Asks the file system to write over the blocks of an empty file in place, as most do by themselves. Btrfs writes
-/// changed blocks elsewhere unless it is asked (ioctl_iflags(2)), so that a reservation alone does not help there.
+/// Asks the file system to overwrite the blocks of an empty file in place, which most file systems do by default. Btrfs
+/// writes changed blocks elsewhere unless this flag is set (ioctl_iflags(2)), so a reservation alone does not suffice
+/// there.
 fn overwrite_in_place(file: &File) {
     let mut flags: nix::libc::c_long = 0;
-    // SAFETY: both calls take an open file and an integer of theirs, which they read or set, and touch nothing else. A
-    // file system that does not know the flag refuses, and needs it not.
+    // SAFETY: both calls take an open file and an integer on the stack, which they read or set, and touch nothing else. A
+    // file system that does not know the flag returns an error and does not need it.
     unsafe {
         if nix::libc::ioctl(file.as_raw_fd(), nix::libc::FS_IOC_GETFLAGS, &mut flags) == 0 {
             flags |= FS_NOCOW_FL;
@@ -240,7 +242,7 @@ fn overwrite_in_place(file: &File) {
     }
 }
 
-/// The attribute of a file without copy on write (linux/fs.h).
+/// The file attribute that disables copy on write (linux/fs.h).
 const FS_NOCOW_FL: nix::libc::c_long = 0x0080_0000;
 
 /// Bytes of a page of memory.
@@ -250,7 +252,7 @@ fn page() -> usize {
     usize::try_from(bytes).unwrap_or(64 << 10)
 }
 
-/// Bytes of a budget, given back when dropped.
+/// Bytes of a budget. Dropping it returns them.
 #[derive(Debug)]
 struct Share {
     store: Store,
@@ -258,7 +260,7 @@ struct Share {
 }
 
 impl Share {
-    /// Gives back all but `kept` bytes.
+    /// Returns all but `kept` bytes.
     fn shrink(&self, kept: u64) {
         let had = self.bytes.swap(kept, Ordering::Relaxed);
         self.store.0.memory.fetch_add(had.saturating_sub(kept), Ordering::Relaxed);
@@ -291,8 +293,8 @@ impl Deref for Map {
 pub(crate) struct LostMap(MapRange);
 
 impl LostMap {
-    /// The registered map with that address, whose loss is noted. Made for a handler of SIGBUS: loads and stores of atomics
-    /// only.
+    /// Notes the loss of the registered map that contains `address` and returns the map. Safe in a SIGBUS handler: only
+    /// loads and stores of atomics.
     pub(crate) fn at(address: usize) -> Option<Self> {
         let range = ranges::find(address)?;
         // SAFETY: the map's store has the word for as long as the map is registered, and the thread that was interrupted
@@ -301,8 +303,8 @@ impl LostMap {
         Some(LostMap(range))
     }
 
-    /// Puts a map of zeroes in the place of the lost one; whether that was possible. Made for a handler of SIGBUS: one
-    /// system call.
+    /// Replaces the lost map with a map of zeroes. Returns whether that succeeded. Safe in a SIGBUS handler: one system
+    /// call.
     pub(crate) fn replace(&self) -> bool {
         let MapRange { start, bytes, kind, .. } = self.0;
         let written = if kind == kind::LOG { 0 } else { nix::libc::PROT_WRITE };
@@ -310,9 +312,9 @@ impl LostMap {
             | nix::libc::MAP_SHARED
             | nix::libc::MAP_ANONYMOUS
             | nix::libc::MAP_NORESERVE;
-        // SAFETY: the range is that of one map, which begins and ends with a page and stays a map of the same length and
-        // protection. Its bytes may change at any time for those who use it, since it is shared; that they are of no use any
-        // more, `Store::check` says.
+        // SAFETY: the range is that of one map, which begins and ends at a page and stays a map of the same length and
+        // protection. Its bytes may change at any time for its users, since it is shared; `Store::check` reports that
+        // they are no longer valid.
         let map = unsafe {
             let place = std::ptr::with_exposed_provenance_mut(start);
             nix::libc::mmap(place, bytes, nix::libc::PROT_READ | written, flags, -1, 0)
@@ -321,7 +323,7 @@ impl LostMap {
     }
 }
 
-/// A file in memory, without a name.
+/// Creates a file in memory, without a name.
 fn memory_file() -> io::Result<File> {
     let refused = |errno: Errno| match errno {
         Errno::ENOSYS | Errno::EPERM => io::Error::other(format!("memfd_create: {}", errno.desc())),
@@ -330,7 +332,7 @@ fn memory_file() -> io::Result<File> {
     Ok(File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?))
 }
 
-/// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk once it is written.
+/// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk only after a write.
 #[derive(Debug)]
 struct Region {
     map: Map,
@@ -345,8 +347,8 @@ impl Region {
         Ok(Region { map: share.store.guarded(map, kind::MEMORY)?, share })
     }
 
-    /// Asks for the pages of a range in one go, which is cheaper than one by one as they are touched. A hint: without
-    /// it, and where the kernel is older than 5.14, they come when they are touched.
+    /// Requests the pages of a range in one call, which is cheaper than a fault for each page. A hint: without it, and on
+    /// kernels older than 5.14, each page is allocated when it is touched.
     fn populate(&self, start: usize, bytes: usize) {
         let bytes = bytes.min(self.map.len().saturating_sub(start));
         let _ = self.map.advise_range(Advice::PopulateWrite, start, bytes);
@@ -361,7 +363,7 @@ impl Region {
     }
 }
 
-/// The types a [`Table`] may hold: atomics without padding, for which all zeroes are a value.
+/// The element types of a [`Table`]: atomics without padding, for which all zeroes are a value.
 pub trait Atomic: sealed::Sealed + Sync {}
 impl Atomic for AtomicU32 {}
 impl Atomic for AtomicU64 {}
@@ -387,16 +389,16 @@ impl<A> Clone for Table<A> {
 }
 
 impl<A: Atomic> Table<A> {
-    /// A table of `length` zeroes.
+    /// Creates a table of `length` zeroes.
     ///
     /// # Errors
-    /// The system's, if there is no memory, no disk or no descriptor for the map.
+    /// The system's error, if memory, disk or descriptors for the map run out.
     pub fn new(length: usize, store: &Store) -> io::Result<Self> {
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
     }
 
-    /// Says that the first `length` elements are about to be written.
+    /// Announces that the first `length` elements will be written soon.
     pub(crate) fn expect(&self, length: usize) {
         self.region.populate(0, length.min(self.length) * size_of::<A>());
     }
@@ -410,39 +412,40 @@ impl<A: Atomic> Deref for Table<A> {
     }
 }
 
-/// Bytes before the first one of a log in memory: the mark lies there, on a cache line of its own.
+/// Bytes before the first byte of a log in memory. They hold the mark, on a cache line of its own.
 const LOG_HEAD: usize = 64;
 
-/// An append-only log of bytes, with one writer and any number of readers. In memory, it is a map that the writer
-/// stores to. In a file, it is the file from its first byte on: the writer calls `pwrite`, readers have a map that can't
-/// be written, and only the mark lies in memory.
+/// An append-only log of bytes, with one writer and any number of readers. In memory, the log is a map that the writer
+/// stores to. In a file, the log begins at the file's first byte: the writer calls `pwrite`, readers have a read-only
+/// map, and only the mark is in memory.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// The mark, and the bytes of a log in memory.
     region: Region,
     /// The bytes of a log in a file.
     file: Option<Map>,
-    /// Bytes that readers may look at.
+    /// Bytes that readers may access at most.
     capacity: usize,
     has_writer: AtomicBool,
     is_closed: AtomicBool,
 }
 
-/// Capacity of a log in a file, where addresses have no limit: more than any record takes, and little enough for two thousand logs in the address space
-/// of a process (2^47 bytes).
+/// Capacity in bytes of a log in a file where address space has no limit: 64 GiB. It exceeds any record, and two thousand
+/// such logs fit in the address space of a process (2^47 bytes).
 const FILE_CAPACITY: usize = 1 << 36;
 
 impl Log {
-    /// An empty log that takes up to `capacity` bytes, all of them of `store`'s memory or else in a scratch file.
+    /// Creates an empty log of up to `capacity` bytes, either all of them in `store`'s memory or in a scratch file.
     ///
     /// # Errors
-    /// The system's, if there is no memory, no disk, no address space or no descriptor for the map.
+    /// The system's error, if memory, disk, address space or descriptors for the map run out.
     pub(crate) fn new(capacity: usize, store: &Store) -> io::Result<Self> {
         store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
     }
 
-    /// The writer of an empty log that takes up to `wanted` bytes of `store`'s memory; or a quarter of that at least, if
-    /// there is no more; or else in a scratch file as many as the disk holds.
+    /// Creates an empty log and returns its writer. The log takes up to `wanted` bytes of `store`'s memory. If there is
+    /// less, it takes at least a quarter of `wanted`; if there is less than that, a scratch file as long as the disk
+    /// allows.
     ///
     /// # Errors
     /// As for [`Log::new`].
@@ -454,18 +457,18 @@ impl Log {
         Log::growing_in(store.scratch_file()?, store)
     }
 
-    /// The writer of an empty log in an empty file, which takes as much as the disk holds. [`Log::recover`] opens it
-    /// again.
+    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. [`Log::recover`]
+    /// opens it again.
     ///
     /// # Errors
-    /// The system's, if there is no disk or no address space.
+    /// The system's error, if disk or address space runs out.
     pub(crate) fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
-        // A map may be read up to the end of its file and no further. A file that is as long as the map from the start,
-        // and takes no disk for it, can be read wherever a wild write has put the mark.
+        // A map may be read up to the end of its file and no further. The file is as long as the map from the start,
+        // and sparse, so that it can be read wherever a wild write has put the mark.
         let limit = store.file_capacity();
         let mut capacity = limit;
         while let Err(error) = file.set_len(capacity as u64) {
-            // Not every file system has files of that length, and a limit may allow less (ulimit -f).
+            // Some file systems do not support files of that length, and a limit (ulimit -f) may allow less.
             if error.kind() != io::ErrorKind::FileTooLarge || capacity == 1 {
                 return Err(error);
             }
@@ -475,11 +478,12 @@ impl Log {
         Ok(LogWriter { limit, ..LogWriter::new(Arc::new(log), Some(file)) })
     }
 
-    /// The log that a process which is no more has left in a file. `find_end` is given all bytes of the file, which may
-    /// be anything, and returns how many of them belong to the log. The file is cut to them. The log takes no writer.
+    /// Recovers the log that a process of an earlier run left in a file. `find_end` receives all bytes of the file,
+    /// which may be invalid, and returns how many of them belong to the log. The file is truncated to that length. The
+    /// log takes no writer.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub(crate) fn recover(
         file: &File,
         store: &Store,
@@ -496,7 +500,7 @@ impl Log {
         Ok(log)
     }
 
-    /// The log in a file that is as long as that. A map of no bytes can't be made.
+    /// The log in a file of `capacity` bytes. A map of 0 bytes is not possible.
     fn in_file(file: &File, capacity: usize, store: &Store) -> io::Result<Self> {
         let bytes = MmapOptions::new().len(capacity.max(1)).map_raw_read_only(file)?;
         let head = Region::in_memory(LOG_HEAD, store.no_memory())?;
@@ -508,13 +512,13 @@ impl Log {
         Log { region, file, capacity, has_writer, is_closed }
     }
 
-    /// The log's writer: given out once.
+    /// The log's writer. Only the first call returns it.
     pub(crate) fn writer(self: &Arc<Self>) -> Option<LogWriter> {
         let taken = self.has_writer.swap(true, Ordering::Relaxed);
         (!taken).then(|| LogWriter::new(self.clone(), None))
     }
 
-    /// Whether processes that are forked from now on have it. A hint, as far as the system knows it.
+    /// Sets whether processes that are forked from now on inherit the log. A hint, where the system supports it.
     pub(crate) fn inherit(&self, is_inherited: bool) {
         let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
         for map in self.file.iter().chain([&self.region.map]) {
@@ -522,7 +526,7 @@ impl Log {
         }
     }
 
-    /// Says that the writer is gone: memory that it did not use is free for others.
+    /// Marks the writer as finished and returns the memory that it did not use.
     pub(crate) fn close(&self) {
         if self.is_closed.swap(true, Ordering::Relaxed) {
             return;
@@ -535,7 +539,7 @@ impl Log {
         }
     }
 
-    /// Whether it lies in a file.
+    /// Whether the log is in a file.
     pub(crate) fn is_in_file(&self) -> bool {
         self.file.is_some()
     }
@@ -544,12 +548,12 @@ impl Log {
         &self.region.atomics(1)[0]
     }
 
-    /// Makes what is committed end at `end`, if it ends later. The writer is dead.
+    /// Moves the mark back to `end` if it is beyond. The writer must be dead.
     pub(crate) fn truncate(&self, end: usize) {
         self.mark().fetch_min(end as u64, Ordering::Release);
     }
 
-    /// What was committed. The writer may go on appending behind it.
+    /// The committed bytes. The writer may continue to append behind them.
     pub(crate) fn committed(&self) -> &[u8] {
         let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
         // SAFETY: the range is within the map, and of a file within the file. The only writer has published the mark
@@ -564,22 +568,22 @@ impl Log {
     }
 }
 
-/// Bytes of pages that a log's writer asks for in one go.
+/// Bytes of pages that a log's writer requests at once: 256 KiB.
 const POPULATED: usize = 256 << 10;
 
-/// Bytes that a log's writer collects for a file before it writes them, if no commit comes first.
+/// Bytes that a log's writer collects before it writes them to a file, unless a commit comes first: 64 KiB.
 const PENDING: usize = 64 << 10;
 
-/// The one that may append to a [`Log`].
+/// The writer of a [`Log`].
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     log: Arc<Log>,
-    /// The file under the log, where it lies in one, and the last bytes that were appended to it and not yet written.
+    /// The file of the log, if it is in one, and the bytes that were appended and not yet written to it.
     file: Option<(File, Vec<u8>)>,
-    /// Bytes that the log was to take: more than its capacity where files may not be so long.
+    /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
     limit: usize,
     end: usize,
-    /// Up to where pages were asked for.
+    /// The end of the range whose pages were requested.
     prepared: usize,
 }
 
@@ -590,35 +594,35 @@ impl LogWriter {
         LogWriter { log, file: file.map(|file| (file, Vec::new())), limit, end: 0, prepared: 0 }
     }
 
-    /// What it writes to.
+    /// The log that this writer appends to.
     pub(crate) fn log(&self) -> &Arc<Log> {
         &self.log
     }
 
-    /// Bytes that were appended so far.
+    /// Bytes appended so far.
     pub(crate) fn len(&self) -> usize {
         self.end
     }
 
-    /// The file under the log, where it lies in one.
+    /// The file of the log, if it is in one.
     pub(crate) fn file(&self) -> Option<&File> {
         self.file.as_ref().map(|(file, _)| file)
     }
 
-    /// Bytes that still fit. What doesn't fit a file of the greatest length that there may be is an error of the
-    /// system's: another file would be no longer.
+    /// Bytes that still fit. If the system limits the length of files, bytes beyond that limit count as room and
+    /// appending them is a system error: another file could not be longer.
     pub(crate) fn room(&self) -> usize {
         self.limit - self.end
     }
 
-    /// Appends `bytes`, which readers don't see before [`LogWriter::commit`].
+    /// Appends `bytes`. Readers do not see them before [`LogWriter::commit`].
     ///
     /// # Errors
-    /// The system's, if the log lies in a file and the disk is full. What was appended since the last commit is lost
-    /// then.
+    /// The system's error, if the log is in a file and the disk is full. Then all bytes appended since the last commit
+    /// are lost.
     ///
     /// # Panics
-    /// If they don't fit: the caller asks [`LogWriter::room`] first.
+    /// If the bytes do not fit. The caller checks [`LogWriter::room`] first.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
         match &mut self.file {
@@ -638,15 +642,15 @@ impl LogWriter {
             self.log.region.populate(LOG_HEAD + self.prepared, ahead);
             self.prepared += ahead;
         }
-        // SAFETY: the range is within the map (checked) and above the mark, where this writer, the only one, is
-        // also the only one to look. It is memory, or disk that is reserved.
+        // SAFETY: the range is within the map (checked) and above the mark, where only this writer, the only one,
+        // accesses bytes. The range is memory, or reserved disk.
         unsafe {
             let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
         }
     }
 
-    /// Makes all that was appended visible to readers, at once.
+    /// Makes all appended bytes visible to readers at once.
     ///
     /// # Errors
     /// As for [`LogWriter::append`].
@@ -658,7 +662,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Goes back to the last commit after an error.
+    /// Returns to the last commit after an error.
     #[cold]
     fn forget(&mut self, error: io::Error) -> io::Result<()> {
         self.end = self.log.mark().load(Ordering::Relaxed) as usize;
@@ -669,7 +673,7 @@ impl LogWriter {
     }
 }
 
-/// Appends to a file that ends at `end` with what is pending, and may have `capacity` bytes.
+/// Appends to a file that ends at `end` with the pending bytes, and may have `capacity` bytes.
 fn append_to(
     file: &File,
     pending: &mut Vec<u8>,
@@ -688,20 +692,20 @@ fn append_to(
     file.write_all_at(bytes, end as u64)
 }
 
-/// Writes what is pending, so that the file ends at `end`.
+/// Writes the pending bytes, so that the file ends at `end`.
 fn flush(file: &File, pending: &mut Vec<u8>, end: usize) -> io::Result<()> {
     file.write_all_at(pending, (end - pending.len()) as u64)?;
     pending.clear();
     Ok(())
 }
 
-/// Maps a file that is only read.
+/// Maps a complete file for reading.
 ///
 /// # Errors
-/// The system's.
+/// The system's error.
 pub fn input(file: &File) -> io::Result<Mmap> {
-    // SAFETY: an output is renamed into place once it is whole and never written again by this program. Somebody
-    // else who shortens it meanwhile ends a command that only shows it, and spoils no result.
+    // SAFETY: an output is renamed into place once it is complete, and this program never writes it again. If another
+    // program truncates it meanwhile, a command that only shows the output ends; no result is damaged.
     unsafe { Mmap::map(file) }
 }
 

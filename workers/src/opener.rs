@@ -1,9 +1,10 @@
-//! Opens documents, or asks the system about their files, and follows no link on the way, unless links were asked for.
+//! Opens documents, or queries the state of their files. Follows no link on the way unless the user asked for links.
 //!
-//! A path is walked one folder at a time, each entered with O_NOFOLLOW: a folder that was swapped for a link since the
-//! corpus was walked leads nowhere. `openat2` would refuse links in one call, but it takes its flags from memory, where the
-//! sandbox's filter can't see whether a file is to be opened for writing. Paths are sorted, so the folders of the last
-//! document stay open: the next document mostly lies in the same folder and costs one call, on a shorter path.
+//! Walks a path one folder at a time and enters each with O_NOFOLLOW. If a folder was replaced by a link after the
+//! corpus was walked, the document fails. `openat2` could refuse links in one call, but it takes its flags from memory,
+//! where the sandbox's filter cannot see whether a file is to be opened for writing. Paths are sorted, so the folders
+//! of the last document stay open: the next document usually is in the same folder and costs one call on a shorter
+//! path.
 
 use crate::documents::{Documents, Source, is_regular};
 use nix::errno::Errno;
@@ -13,39 +14,39 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-/// Folders that are held open at a time: the first ones of a path, and its last. More would cost descriptors in every
-/// thread; fewer would open the folders of a deep tree again and again.
+/// Number of folders that stay open: the first ones of a path, and its last. More would use up descriptors in every
+/// thread. Fewer would open the folders of a deep tree again and again.
 const HELD: usize = 4;
 
-/// Bytes of a document that are fetched ahead.
+/// Bytes of a document that are fetched ahead: 4 MiB.
 const AHEAD_BYTES: i64 = 4 << 20;
 
 /// Opens the documents of one list.
 #[derive(Debug, Default)]
 pub struct Opener {
-    /// The root that the path begins at.
+    /// The number of the root that `path` begins at.
     root: usize,
-    /// The folders of the last document, a slash behind each.
+    /// The folders of the last document, each followed by a slash.
     path: Vec<u8>,
-    /// Those of them that are open, in the order of the path.
+    /// The open ones of those folders, in the order of the path.
     held: Vec<Folder>,
 }
 
 /// An open folder.
 #[derive(Debug)]
 struct Folder {
-    /// The length of its path, with the slash behind it.
+    /// Length of its path in bytes, including the slash after it.
     end: usize,
     directory: OwnedFd,
 }
 
 impl Opener {
-    /// Opens document `row` to read it.
+    /// Opens document `row` for reading.
     ///
     /// # Errors
-    /// The system's; ELOOP if there is a link in the path.
+    /// The system's error; ELOOP if the path contains a link.
     pub fn open(&mut self, documents: &Documents, row: usize) -> Result<File, Errno> {
-        // Without O_NONBLOCK the opening of a pipe would wait for its other end.
+        // Without O_NONBLOCK, opening a pipe would wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         self.within(documents, row, |folder, name, follows_links| {
             let links = if follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
@@ -53,7 +54,7 @@ impl Opener {
         })
     }
 
-    /// What the system knows of a document's file, which is not opened; nothing if there is no regular file.
+    /// The state of a document's file, without opening it. `None` if it is not a regular file.
     pub fn source(&mut self, documents: &Documents, row: usize) -> Option<Source> {
         let stat = self.within(documents, row, |folder, name, follows_links| {
             let links = if follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
@@ -62,19 +63,19 @@ impl Opener {
         stat.ok().filter(is_regular).map(|stat| Source::of(&stat))
     }
 
-    /// Asks the system to fetch the beginning of document `row`, if there is one, without waiting for it.
+    /// Asks the system to fetch the beginning of document `row`, if that row exists. Does not wait for it.
     pub(crate) fn fetch(&mut self, documents: &Documents, row: usize) {
         if row < documents.len()
             && let Ok(file) = self.open(documents, row)
         {
-            // A hint: what is wrong with the document shows when it is read.
+            // This is a hint. An error of the document shows when it is read.
             let _ = posix_fadvise(&file, 0, AHEAD_BYTES, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
         }
     }
 
-    /// Calls `act` with the folder of document `row`, its name there, and whether the name may be that of a link. Calls it
-    /// once more, with the folders entered anew, if it fails: a folder that is held may have been replaced since, or may
-    /// take up the descriptor that is missing.
+    /// Calls `act` with the folder of document `row`, its name in the folder, and whether the name may be a link. If that
+    /// fails, enters the folders anew and calls `act` once more: an open folder may have been replaced, or may occupy the
+    /// descriptor that is missing.
     fn within<T>(
         &mut self,
         documents: &Documents,
@@ -82,7 +83,7 @@ impl Opener {
         act: impl Fn(BorrowedFd<'_>, &CStr, bool) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let (path, directory) = (documents.c_path(row), documents.directory(row));
-        // A CORPUS may itself be a link: it is asked for by its name.
+        // A CORPUS argument may itself be a link, since the user named it.
         let Some(directory) = directory else { return act(nix::fcntl::AT_FDCWD, path, true) };
         if documents.follows_links() {
             return act(directory.as_fd(), path, true);
@@ -105,7 +106,7 @@ impl Opener {
         }
     }
 
-    /// The folder beneath `root` with the path `folders`, which has a slash behind each name.
+    /// The folder below `root` with the path `folders`, in which each name is followed by a slash.
     fn enter<'a>(&'a mut self, root: &'a OwnedFd, folders: &[u8]) -> Result<BorrowedFd<'a>, Errno> {
         if self.path != folders {
             let shared = self.path.iter().zip(folders).take_while(|(held, wanted)| held == wanted).count();
@@ -133,14 +134,14 @@ impl Opener {
     }
 }
 
-/// Opens the folder `name` in `above`, for going on from it only. ELOOP if it is a link.
+/// Opens the folder `name` in `above`, only as a base for further lookups. Fails with ELOOP if it is a link.
 fn enter_one(above: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-    // O_PATH asks for no more than the walk of a longer path would: leave to pass through.
+    // O_PATH needs only the search permission that the lookup of a longer path would need.
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(above, name, flags, Mode::empty()).map_err(|errno| {
         let is_link =
             |stat: FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK;
-        // The system says ENOTDIR of a link, too.
+        // The system returns ENOTDIR for a link, too.
         match errno {
             Errno::ENOTDIR if fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok_and(is_link) => {
                 Errno::ELOOP
@@ -160,7 +161,7 @@ mod tests {
     use std::path::Path;
     use tempfile::TempDir;
 
-    /// A directory with these files, each with its path as its text, and the list of them.
+    /// Creates a directory with these files and the list of them. The text of each file is its path.
     fn corpus(paths: &[&str], follows_links: bool) -> (TempDir, Documents) {
         let dir = tempfile::tempdir().unwrap();
         let mut documents = Documents::following(follows_links);
@@ -250,7 +251,7 @@ mod tests {
             assert_eq!(opener.source(&documents, 0), None, "{path}");
             opener.fetch(&documents, 0);
         }
-        // Where links are asked for, they are followed.
+        // With `follows_links`, links are followed.
         let (dir, documents) = corpus(&["d/e/e/p/e/r/than/held"], true);
         swap(&dir, "d/e/e/p", elsewhere.path());
         assert_eq!(text(&mut Opener::default(), &documents, 0).as_deref(), Ok("secret"));
@@ -266,7 +267,7 @@ mod tests {
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         fs::write(dir.path().join("a/b/2"), "new").unwrap();
         assert_eq!(text(&mut opener, &documents, 1).as_deref(), Ok("new"));
-        // A folder that is now a file is no link.
+        // A folder that was replaced by a file is not a link.
         fs::remove_dir_all(dir.path().join("a")).unwrap();
         fs::write(dir.path().join("a"), "a file").unwrap();
         assert_eq!(text(&mut opener, &documents, 1), Err(Errno::ENOTDIR));

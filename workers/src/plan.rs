@@ -1,5 +1,8 @@
-//! What the second generation of workers is given: every segment, and the tables that turn local ids into columns
-//! and rows into places of the output. All of it lies in shared memory and is inherited through the fork.
+//! The input of the second generation of workers: every segment, and the tables that map local ids to columns and rows to
+//! places in the output.
+//!
+//! All of it is in shared memory, and workers inherit it through the fork. Owns the layout of these tables; computes
+//! nothing but BM25's saturation.
 
 use crate::documents::Documents;
 use crate::failure::Failure;
@@ -15,71 +18,71 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// A column number that stands for none.
+/// A column number that means no column.
 pub const NO_COLUMN: u32 = u32::MAX;
 
-/// Everything that sorting terms and writing rows depends on.
+/// All data that the sorting of terms and the writing of rows depend on.
 #[derive(Debug)]
 pub struct Plan {
     /// The documents.
     pub documents: Arc<Documents>,
-    /// Rows without a record, and why.
+    /// Rows without a record, and their failures.
     pub condemned: BTreeMap<usize, Failure>,
-    /// Segments by number.
+    /// The segments, by number.
     pub segments: Vec<SegmentPlan>,
     /// The runs of all segments, in order. None where numbers are columns.
     pub runs: Vec<Run>,
     /// Where each row's record is.
     pub places: Places,
-    /// What the numbers in the records' rows are.
+    /// The meaning of the numbers in the records' rows.
     pub numbering: Numbering,
-    /// How many documents must have a term for it to be kept.
+    /// The document frequencies with which a term is kept.
     pub kept: RangeInclusive<f64>,
-    /// The terms of all segments, merged: in chunks, each in order, with gaps between them. Empty where numbers are
+    /// The merged terms of all segments: in chunks, each sorted, with gaps between them. Empty where numbers are
     /// columns.
     pub terms: MergedTerms,
-    /// First non-zero of each row, and behind the last row the number of all (one element more than rows). Until rows
-    /// are laid out, an element holds its row's own length.
+    /// First non-zero of each row, and after the last row the number of all non-zeros (one element more than rows).
+    /// Before the rows are laid out, an element contains its row's length.
     pub indptr: Table<AtomicU64>,
-    /// In how many documents each column is stored. Filled where the numbers are columns already.
+    /// The number of documents in which each column is stored. Filled only where numbers are columns already.
     pub frequencies: Table<AtomicU32>,
     /// The bits of each column's idf, if the weight has one.
     pub idf: Table<AtomicU64>,
-    /// What idf is made by, unless it was given.
+    /// The formula of idf; `None` if idf was given or is not used.
     pub formula: Option<Idf>,
-    /// Documents that did not fail.
+    /// Number of documents that did not fail.
     pub embedded: u64,
-    /// Terms a document, on the average: for bm25.
+    /// Mean number of terms of a document, for bm25.
     pub mean_length: f64,
-    /// How counts become values.
+    /// The conversion from counts to values.
     pub values: ValueSettings,
-    /// Whether terms' occurrences in the corpus are counted, beside their documents.
+    /// Whether the occurrences of terms in the corpus are counted, in addition to their documents.
     pub counts_occurrences: bool,
-    /// What is written.
+    /// The output files.
     pub files: Files,
-    /// What shape the matrix has.
+    /// The form of the matrix.
     pub container: Container,
 }
 
-/// The files that workers write to, each at a place of its own.
+/// The files that workers write to, each worker at its own offsets.
 #[derive(Debug)]
 pub struct Files {
     /// The matrix.
     pub matrix: File,
-    /// A line a document.
+    /// One line for each document.
     pub documents: File,
-    /// A line a term, where the corpus makes the vocabulary.
+    /// One line for each term, where the corpus makes the vocabulary.
     pub terms: Option<File>,
 }
 
-/// What the numbers in the records' rows are.
+/// The meaning of the numbers in the records' rows.
 #[derive(Clone, Copy, Debug)]
 pub enum Numbering {
-    /// Columns, and rows are sorted by them.
+    /// Columns. Rows are sorted by them.
     Columns,
-    /// Local ids: a segment's table leads to the column.
+    /// Local ids. The segment's table maps them to columns.
     LocalIds,
-    /// Local ids: a segment's table leads to `bucket << 1 | negative`, and what shares a bucket is added up.
+    /// Local ids. The segment's table maps them to `bucket << 1 | negative`, and values in the same bucket are added up.
     LocalIdsOfBuckets(Buckets),
 }
 
@@ -155,7 +158,7 @@ impl Run {
         Ok(Run { segment, range, sorted, texts, merged: Table::new(ids, store)? })
     }
 
-    /// The bytes of the sorted term of rank `rank`.
+    /// The bytes of the sorted term with rank `rank`.
     #[inline]
     pub fn text(&self, rank: usize) -> &[u8] {
         term_at(self.texts.committed(), self.sorted.get(rank).offset as usize).unwrap_or_default()
@@ -175,19 +178,19 @@ impl Run {
     }
 }
 
-/// How the matrix lies in its file.
+/// The form of the matrix in its file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Container {
-    /// Compressed sparse rows: an array of column indices and one of values.
+    /// Compressed sparse rows (CSR): an array of column indices and one of values.
     Sparse,
-    /// One element a row and column.
+    /// One element for each row and column.
     Dense,
 }
 
-/// What a cell's value is.
+/// The formula of a cell's value.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Weight {
-    /// How often the term occurs in the document, tf.
+    /// The number of occurrences of the term in the document, tf.
     Count,
     /// 1 for each stored cell.
     Binary,
@@ -198,41 +201,42 @@ pub enum Weight {
     },
     /// idf times a saturated tf (Robertson and Zaragoza, 2009), by document length.
     Bm25 {
-        /// How soon tf saturates.
+        /// How fast tf saturates: larger values saturate later.
         k1: f64,
-        /// How much length counts.
+        /// The weight of the document's length, from 0 to 1.
         b: f64,
-        /// How tf saturates.
+        /// The formula of the saturation.
         tf: Bm25Tf,
     },
 }
 
-/// How tf saturates in BM25. With s = k1 (1 - b + b length / mean length):
+/// The saturation of tf in BM25. With s = k1 (1 - b + b length / mean length):
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Bm25Tf {
     /// tf c / (s + tf).
     Plain {
-        /// What it tends to, c: k1 + 1 for atire, 1 for lucene and robertson.
+        /// c, the limit for large tf: k1 + 1 for atire, 1 for lucene and robertson.
         ceiling: f64,
     },
     /// BM25+ (Lv and Zhai, 2011): tf (k1 + 1) / (s + tf) + delta.
     Plus {
-        /// What each occurring term gets in addition.
+        /// The amount added for each term that occurs.
         delta: f64,
     },
     /// BM25L (Lv and Zhai, 2011), with t = tf k1 / s + delta: t (k1 + 1) / (k1 + t).
     Long {
-        /// What is added to the tf of each occurring term.
+        /// The amount added to the tf of each term that occurs.
         delta: f64,
     },
 }
 
 impl Bm25Tf {
-    /// The saturated tf of a term that occurs `tf` times, for a document whose length counts as `length`: 1 - b + b length /
-    /// mean length. As the bm25s package stores them, the values of BM25+ and BM25L are less by what a term gets that does not
-    /// occur: what is not stored then counts as 0, and the order of a query's documents is the same.
+    /// The saturated tf of a term that occurs `tf` times in a document. `length` is the document's normalised length:
+    /// 1 - b + b length / mean length.
     ///
-    /// Returns the saturated tf and what is to be taken off.
+    /// Returns the saturated tf and the amount to subtract. As in the bm25s package, stored values of BM25+ and BM25L
+    /// are reduced by the value of a term that does not occur. So a value that is not stored is 0, and the ranking of
+    /// documents for a query stays the same.
     pub(crate) fn of(self, tf: f64, k1: f64, length: f64) -> (f64, f64) {
         match self {
             Bm25Tf::Plain { ceiling } => (tf * ceiling / (k1 * length + tf), 0.0),
@@ -246,11 +250,11 @@ impl Bm25Tf {
     }
 }
 
-/// What each row is divided by.
+/// The divisor of each row.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Norm {
-    /// Nothing.
+    /// No division.
     None,
     /// The sum of absolute values.
     L1,
@@ -258,7 +262,7 @@ pub enum Norm {
     L2,
 }
 
-/// The type of the values.
+/// The element type of the values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dtype {
@@ -273,7 +277,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes an element.
+    /// Bytes of an element.
     pub fn size(self) -> u64 {
         match self {
             Dtype::I32 | Dtype::F32 => 4,
@@ -282,18 +286,18 @@ impl Dtype {
     }
 }
 
-/// How counts become values.
+/// The conversion from counts to values.
 #[derive(Clone, Copy, Debug)]
 pub struct ValueSettings {
-    /// What a cell's value is.
+    /// The formula of a cell's value.
     pub weight: Weight,
-    /// What each row is divided by.
+    /// The divisor of each row.
     pub norm: Norm,
-    /// The type of the values.
+    /// The element type of the values.
     pub dtype: Dtype,
 }
 
-/// Row -> segment and offset of its record. A row without one has no place.
+/// The segment and offset of each row's record. A row without a record has no place.
 #[derive(Clone, Debug)]
 pub struct Places(Table<AtomicU64>);
 
@@ -301,10 +305,10 @@ pub struct Places(Table<AtomicU64>);
 const OFFSET_BITS: u32 = 40;
 
 impl Places {
-    /// Places for `rows` rows, none of which has one yet.
+    /// Creates a table for `rows` rows, all without a place.
     ///
     /// # Errors
-    /// The system's, if there is no memory for the table.
+    /// The system's error, if memory for the table runs out.
     pub fn new(rows: usize, store: &Store) -> io::Result<Self> {
         Table::new(rows, store).map(Places)
     }
@@ -319,13 +323,13 @@ impl Places {
         self.0.is_empty()
     }
 
-    /// Says that `row` is the record at `offset` of segment `segment`.
+    /// Sets the place of `row`: the record at byte `offset` of segment number `segment`.
     pub fn set(&self, row: usize, segment: usize, offset: usize) {
         let place = ((segment as u64 + 1) << OFFSET_BITS) | (offset as u64 / 8);
         self.0[row].store(place, Ordering::Relaxed);
     }
 
-    /// The segment and offset of a row's record.
+    /// The segment number and byte offset of a row's record; `None` if the row has no record.
     pub fn get(&self, row: usize) -> Option<(usize, usize)> {
         let place = self.0[row].load(Ordering::Relaxed);
         let segment = (place >> OFFSET_BITS).checked_sub(1)?;
@@ -334,7 +338,7 @@ impl Places {
 }
 
 impl Plan {
-    /// The record of a row, if it has one.
+    /// The record of a row; `None` if the row has no record.
     pub fn record(&self, row: usize) -> Option<Record<'_>> {
         let (segment, offset) = self.places.get(row)?;
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
@@ -347,12 +351,12 @@ impl Plan {
     }
 }
 
-/// The terms of the vocabulary, with their document frequencies. Their bytes stay in the segments.
+/// The terms of the vocabulary, with their document frequencies. The segments hold their bytes.
 #[derive(Clone, Debug)]
 pub struct MergedTerms {
     places: Table<AtomicU64>,
     documents: Table<AtomicU32>,
-    /// Empty if they are not counted.
+    /// Empty if occurrences are not counted.
     occurrences: Table<AtomicU64>,
 }
 
@@ -363,17 +367,17 @@ pub struct MergedTerm {
     pub(crate) run: u32,
     /// Where they are in its texts, for `segment::term_at`.
     pub(crate) offset: u64,
-    /// In how many documents it occurs.
+    /// Its document frequency.
     pub documents: u32,
-    /// How often it occurs in all of them; 0 if that is not counted.
+    /// Its occurrences in all documents; 0 if they are not counted.
     pub occurrences: u64,
 }
 
 impl MergedTerms {
-    /// Room for `terms` terms.
+    /// Creates room for `terms` terms.
     ///
     /// # Errors
-    /// The system's, if there is no memory for the tables.
+    /// The system's error, if memory for the tables runs out.
     pub fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
         let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
         let (places, documents) = (Table::new(terms, store)?, Table::new(terms, store)?);
@@ -405,26 +409,26 @@ impl MergedTerms {
 /// Bits of a merged term's place that hold its offset.
 const PLACE_BITS: u32 = 43;
 
-/// A segment's terms in order of their bytes: where they are in the segment's texts, their local ids, how many documents
-/// have them, how often they occur.
+/// A segment's terms in byte order: their offsets in the segment's texts, their local ids, their document frequencies and
+/// their occurrences.
 #[derive(Clone, Debug)]
 pub struct SortedTerms {
-    /// The number of terms; then two words a term.
+    /// The number of terms; then two words for each term.
     words: Table<AtomicU64>,
-    /// Empty if they are not counted.
+    /// Empty if occurrences are not counted.
     occurrences: Table<AtomicU64>,
 }
 
 /// A term of a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SortedTerm {
-    /// Where it lies in the segment's texts, for `segment::term_at`.
+    /// Byte offset in the segment's texts, for `segment::term_at`.
     pub(crate) offset: u64,
     /// Its local id.
     pub(crate) id: u32,
-    /// In how many of the segment's documents it occurs: at least 1.
+    /// The number of the segment's documents in which it occurs: at least 1.
     pub(crate) documents: u32,
-    /// How often it occurs in them; 0 if that is not counted.
+    /// Its occurrences in them; 0 if they are not counted.
     pub(crate) occurrences: u64,
 }
 
@@ -432,26 +436,26 @@ pub(crate) struct SortedTerm {
 const SORTED_WORDS: usize = 2;
 
 impl SortedTerms {
-    /// Room for `terms` terms.
+    /// Creates room for `terms` terms.
     ///
     /// # Errors
-    /// The system's, if there is no memory for the tables.
+    /// The system's error, if memory for the tables runs out.
     pub(crate) fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
         let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
         Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS, store)?, occurrences })
     }
 
-    /// Says that there are going to be `terms` terms.
+    /// Announces that `terms` terms will be set soon.
     pub(crate) fn expect(&self, terms: usize) {
         self.words.expect(1 + terms * SORTED_WORDS);
     }
 
-    /// Says how many terms there are.
+    /// Sets the number of terms.
     pub(crate) fn set_len(&self, terms: usize) {
         self.words[0].store(terms as u64, Ordering::Relaxed);
     }
 
-    /// How many terms there are.
+    /// The number of terms.
     pub fn len(&self) -> usize {
         self.words[0].load(Ordering::Relaxed) as usize
     }
@@ -461,7 +465,7 @@ impl SortedTerms {
         self.len() == 0
     }
 
-    /// Sets the term of rank `rank`.
+    /// Sets the term with rank `rank`.
     #[inline]
     pub(crate) fn set(&self, rank: usize, term: SortedTerm) {
         let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
@@ -472,7 +476,7 @@ impl SortedTerms {
         }
     }
 
-    /// The term of rank `rank`.
+    /// The term with rank `rank`.
     #[inline]
     pub(crate) fn get(&self, rank: usize) -> SortedTerm {
         let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
@@ -486,7 +490,7 @@ impl SortedTerms {
     }
 }
 
-/// The first eight bytes of a term as a number that compares as the bytes do.
+/// The first eight bytes of a term as a number. Numbers compare as the bytes do.
 #[inline]
 pub fn prefix(term: &[u8]) -> u64 {
     let mut bytes = [0; 8];

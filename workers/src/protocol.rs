@@ -1,7 +1,7 @@
-//! What coordinator and worker say to each other: tasks go down, reports come up.
+//! The messages between coordinator and worker: tasks go down, reports come up.
 //!
-//! Messages are small and of fixed size (a test keeps them under 512 bytes): bulk data lies in shared memory, and a
-//! message only says where. Who may block on whom:
+//! Messages are small and of fixed size (a test keeps them under 512 bytes). Bulk data is in shared memory; a
+//! message only contains its place. The table shows which side may block on which:
 //!
 //! | who | on what | until | why there is no circle |
 //! |---|---|---|---|
@@ -10,17 +10,17 @@
 //! | coordinator | all report channels at once, with a time limit | a report, a death, or the limit | it holds nothing that a worker waits for |
 //! | coordinator | a task channel, writing | never: at most [`IN_FLIGHT`] tasks are unread, far below a channel's room | |
 //!
-//! A channel that closes is the news of a death. No one shares a lock.
+//! A closed channel signals a death. Coordinator and workers share no lock.
 
 use serde::{Deserialize, Serialize};
 
-/// Tasks that a worker may hold at a time: one to work on, and one so that it need not wait for the next.
+/// Tasks that a worker may hold at a time: one in work, and one so that it need not wait for the next.
 pub const IN_FLIGHT: usize = 2;
 
-/// Something to do.
+/// A request to a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Task {
-    /// Count the terms of documents and record them, a record each.
+    /// Count the terms of documents and append a record for each.
     Tally(Batch),
     /// Count the documents of a segment's local ids.
     Count {
@@ -32,25 +32,25 @@ pub enum Task {
         /// The run's number.
         run: u32,
     },
-    /// Merge the terms of all runs whose prefix is from `low` up to, not including, `high`.
+    /// Merge the terms of all runs whose prefix is in `low..high`.
     Merge {
-        /// Least prefix.
+        /// First prefix.
         low: u64,
-        /// The prefix after the greatest.
+        /// The prefix after the last one.
         high: u64,
-        /// Where the merged ones go in the plan's terms.
+        /// Index of the first merged term in the plan's terms.
         first: u64,
     },
-    /// Number the local ids of those terms.
+    /// Assign columns to the local ids of the terms whose prefix is in `low..high`.
     Number {
-        /// Least prefix.
+        /// First prefix.
         low: u64,
-        /// The prefix after the greatest.
+        /// The prefix after the last one.
         high: u64,
-        /// Column of the first of them.
+        /// Column of the first of these terms.
         base: u32,
     },
-    /// Write the lines of the plan's terms from `first` up to, not including, `last`.
+    /// Write the lines of the plan's terms `first..last`.
     Terms {
         /// First term.
         first: u64,
@@ -58,91 +58,91 @@ pub enum Task {
         last: u64,
         /// Column of the first.
         column: u64,
-        /// Where in their file; none: set the columns' idf and measure the lines.
+        /// Offset in their file in bytes. `None`: set the idf of the columns and measure the lines.
         offset: Option<u64>,
     },
-    /// Write the lines of the documents from `first` up to, not including, `last`.
+    /// Write the lines of the documents `first..last`.
     Documents {
         /// First row.
         first: u64,
         /// The row after the last one.
         last: u64,
-        /// Where in their file; none: measure the lines.
+        /// Offset in their file in bytes. `None`: measure the lines.
         offset: Option<u64>,
     },
-    /// Count the documents of each column from `first` up to, not including, `last`.
+    /// Count the documents of each of the columns `first..last`.
     CountColumns {
         /// First column.
         first: u64,
         /// The column after the last one.
         last: u64,
     },
-    /// Find the lengths of the rows from `first` up to, not including, `last`.
+    /// Measure the lengths of the rows `first..last`.
     Measure {
         /// First row.
         first: u64,
         /// The row after the last one.
         last: u64,
     },
-    /// Write the rows from `first` up to, not including, `last` at their place in the output.
+    /// Write the rows `first..last` at their place in the output.
     Emit {
         /// First row.
         first: u64,
         /// The row after the last one.
         last: u64,
-        /// Where the arrays lie in the output file.
+        /// The places of the arrays in the output file.
         layout: Layout,
     },
-    /// Tell the usage and leave.
+    /// Report the usage and exit.
     Leave,
 }
 
-/// Documents to tally in one go: those of rows `first_row + start` up to, not including, `first_row + end`.
+/// Documents to tally with one task: the rows `first_row + start..first_row + end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Batch {
-    /// Its number: the first half of its documents' keys.
+    /// The batch's number: the first part of its documents' keys.
     pub id: u32,
     /// The row of its ordinal 0.
     pub first_row: u64,
-    /// First ordinal to tally: above 0 in what a dead worker left over.
+    /// First ordinal to tally. Above 0 if a dead worker has done the ones before.
     pub start: u32,
     /// The ordinal after the last one to tally.
     pub end: u32,
 }
 
-/// Where the arrays of a matrix lie in their file, in bytes.
+/// The places of a matrix's arrays in their file, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Layout {
-    /// Of a sparse matrix: the first column index.
+    /// The first column index of a sparse matrix.
     pub indices: u64,
-    /// The first value; of a dense matrix: the first element.
+    /// The first value of a sparse matrix, or the first element of a dense one.
     pub data: u64,
     /// Columns of the matrix.
     pub columns: u64,
-    /// Whether column indices take 8 bytes, not 4.
+    /// Whether a column index takes 8 bytes; otherwise 4.
     pub wide: bool,
 }
 
-/// What became of a task.
+/// The result of a task.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// All documents of the batch have their records.
+    /// All documents of the batch have a record.
     Tallied,
-    /// The worker's memory is full: it has records up to, not including, this ordinal, and leaves.
+    /// The worker's memory is full. The ordinals before `next` have records. The worker takes no further task.
     Retired {
         /// First ordinal without a record.
         next: u32,
     },
     /// The terms are merged.
     Merged {
-        /// How many there are.
+        /// Number of merged terms.
         found: u64,
-        /// How many of them have enough documents, and not too many.
+        /// Number of those whose document frequency is within the limits.
         kept: u64,
     },
-    /// The lines are measured, or written.
+    /// The lines are measured or written.
     Lines {
-        /// Bytes of them.
+        /// Bytes of the lines.
         bytes: u64,
     },
     /// The terms are sorted or numbered, the columns counted, or the rows measured.
@@ -154,58 +154,58 @@ pub enum Report {
         /// CRC-32 of the values written.
         data: u32,
     },
-    /// A value is not finite: nothing of the task counts.
+    /// A value is not finite. The task has no result.
     NotFinite {
         /// Its row.
         row: u64,
         /// Its column.
         column: u32,
     },
-    /// The task failed for a reason that no retry mends.
+    /// The task failed for a reason that a retry cannot remove.
     Broken {
-        /// The system's error, 0 if the task made no sense to this worker.
+        /// The system's error number; 0 if the task is not valid for this worker.
         errno: i32,
     },
-    /// The worker can't begin, and leaves. Its first and last report.
+    /// The worker cannot start, and exits. This is its first and last report.
     Unstarted {
-        /// The step of its start that failed.
+        /// The step that failed.
         step: StartStep,
-        /// The system's error, 0 if there is none.
+        /// The system's error number; 0 if there is none.
         errno: i32,
     },
-    /// The last report before leaving.
+    /// The last report before the worker exits.
     Left(Usage),
 }
 
-/// What a worker process does before its first task.
+/// A step of a worker process before its first task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum StartStep {
-    /// Asks to be killed when its coordinator dies.
+    /// Asks the system to kill it when its coordinator dies.
     ParentDeath,
-    /// Sets how it takes signals.
+    /// Sets its handling of signals.
     Signals,
-    /// Keeps crashes from writing core files.
+    /// Prevents core files.
     CoreLimit,
-    /// Bounds its stack.
+    /// Limits its stack.
     StackLimit,
-    /// Bounds its memory.
+    /// Limits its memory.
     MemoryLimit,
-    /// Gives up standard input, output and error.
+    /// Detaches standard input, output and error.
     StandardStreams,
-    /// Closes what it has inherited.
+    /// Closes inherited descriptors.
     Descriptors,
-    /// Gives up what only root can do.
+    /// Drops the capabilities of root.
     Capabilities,
     /// Enters a Landlock domain.
     Domain,
     /// Applies a seccomp filter.
     Filter,
-    /// Something of it panicked.
+    /// One of these steps panicked.
     Panic,
 }
 
 impl StartStep {
-    /// What was done when it failed, with the system call.
+    /// A description of the step, with its system call.
     pub fn name(self) -> &'static str {
         match self {
             StartStep::ParentDeath => "asking to end with the coordinator (prctl PR_SET_PDEATHSIG)",
@@ -223,20 +223,20 @@ impl StartStep {
     }
 }
 
-/// What a worker used of the machine.
+/// The resource usage of a worker.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Seconds of processor time in user mode.
     pub user_seconds: f64,
     /// Seconds of processor time in the kernel.
     pub(crate) system_seconds: f64,
-    /// Page faults that read nothing.
+    /// Page faults without input.
     pub(crate) minor_faults: u64,
-    /// Page faults that had to read.
+    /// Page faults with input.
     pub(crate) major_faults: u64,
-    /// Times that it waited.
+    /// Voluntary context switches: the worker waited.
     pub(crate) voluntary_switches: u64,
-    /// Times that it had to let others run.
+    /// Involuntary context switches: another task got the processor.
     pub(crate) involuntary_switches: u64,
 }
 
@@ -244,7 +244,7 @@ pub struct Usage {
 mod tests {
     use super::*;
 
-    /// A value of every kind, each number at its largest.
+    /// One value of each kind, with each number at its maximum.
     #[test]
     fn messages_stay_small() {
         let batch = Batch { id: u32::MAX, first_row: u64::MAX, start: u32::MAX, end: u32::MAX };
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// Bytes that a message takes on a channel, read off one.
+    /// Bytes that a message takes on a channel, measured.
     fn wire_size<T: Serialize>(message: &T) -> usize {
         postcard::to_allocvec(message).unwrap().len()
     }

@@ -1,9 +1,9 @@
-//! The addresses of all shared maps of this process, for the handler of SIGBUS.
+//! The addresses of all shared maps of this process, for the SIGBUS handler.
 //!
-//! Owns a table that a handler of a signal may read at any time: it grows and never shrinks, it has no lock, and reading
-//! it is loads of atomics. Each slot is a sequence lock (Boehm, Can Seqlocks Get Along With Programming Language Memory
-//! Models?, 2012): a reader skips a slot that changes meanwhile. That is never the slot of the map that a thread is
-//! using, since the map is registered before its first use and until after its last.
+//! Owns a table that a signal handler may read at any time: it grows and never shrinks, it has no lock, and a read is a
+//! series of atomic loads. Each slot is a sequence lock (Boehm, Can Seqlocks Get Along With Programming Language Memory
+//! Models?, 2012): a reader skips a slot that changes during the read. That is never the slot of the map that a thread
+//! is using, since a map is registered before its first use and until after its last.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
@@ -15,13 +15,13 @@ pub struct MapRange {
     pub start: usize,
     /// Its length in bytes.
     pub bytes: usize,
-    /// The bit that says which kind of map has failed.
+    /// The bit of the map's kind.
     pub kind: u32,
-    /// Where that bit is set. It exists for as long as the map is registered.
+    /// The word in which a loss sets that bit. It exists for as long as the map is registered.
     pub losses: *mut AtomicU32,
 }
 
-/// A registered map. It is registered until this is dropped.
+/// Keeps a map registered until it is dropped.
 #[derive(Debug)]
 pub struct Registration(&'static Slot);
 
@@ -37,7 +37,7 @@ struct Slot {
     losses: AtomicPtr<AtomicU32>,
 }
 
-/// Slots of a chunk.
+/// Slots in a chunk of the table.
 const SLOTS: usize = 64;
 
 struct Chunk {
@@ -66,7 +66,7 @@ pub fn register(range: MapRange) -> Registration {
     }
 }
 
-/// The registered map that has that address. A handler of a signal may call this.
+/// The registered map that contains `address`. May be called in a signal handler.
 pub fn find(address: usize) -> Option<MapRange> {
     let mut chunk = Some(&FIRST);
     while let Some(Chunk { slots, next }) = chunk {
@@ -92,7 +92,7 @@ impl Slot {
         }
     }
 
-    /// Only the one that has taken the slot calls this.
+    /// Only the caller that took the slot may call this.
     fn set(&self, range: MapRange) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version.wrapping_add(1), Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Slot {
         self.version.store(version.wrapping_add(2), Ordering::Release);
     }
 
-    /// The map, unless it changes at this moment.
+    /// The map, or `None` if the slot changes during the read.
     fn get(&self) -> Option<MapRange> {
         let version = self.version.load(Ordering::Acquire);
         let range = MapRange {
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_map_is_found_by_any_address_while_it_is_registered() {
-        // No map has these addresses: they are beyond what a process has.
+        // No map has these addresses: they lie beyond the address space of a process.
         let range = |number: usize| MapRange {
             start: usize::MAX / 2 + number * 100,
             bytes: 100,

@@ -1,9 +1,10 @@
-//! The read_limit that every read of a document goes through: how many reads there may be at a time, in all workers together
-//! (`--max-reads`), and how much later each of them begins (`--read-latency`, for measurements).
+//! The limit on reads of documents: how many reads may run at a time, in all workers together (`--max-reads`), and how
+//! much each of them is delayed (`--read-latency`, for measurements).
 //!
-//! A semaphore whose permits nobody can leak: a permit is the lock on one byte of a file in memory, held by the worker's
-//! own open file description (`F_OFD_SETLK`, fcntl(2)). So it is the same between processes and between threads, and the
-//! kernel frees it when its holder is no more, however that ended. Who waits for one holds nothing: there is no circle.
+//! A semaphore whose permits cannot leak. A permit is the lock on one byte of a file in memory, held by the worker's
+//! own open file description (`F_OFD_SETLK`, fcntl(2)). So it works the same between processes and between threads, and
+//! the kernel releases it when its holder ends, for whatever reason. A worker that waits for a permit holds none, so
+//! that no deadlock is possible.
 
 use crate::heartbeat::Heartbeat;
 use nix::errno::Errno;
@@ -17,19 +18,20 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The read_limits of all workers of a run: made by the coordinator, one for each worker.
+/// The source of the read limits of all workers of a run. The coordinator creates it, and one [`ReadLimit`] for each
+/// worker.
 #[derive(Clone, Debug, Default)]
 pub struct ReadLimits {
-    /// Permits, and the file whose bytes they are.
+    /// The number of permits, and the file whose bytes they are.
     permits: Option<(u32, Arc<File>)>,
     latency: Duration,
 }
 
 impl ReadLimits {
-    /// ReadLimits that let `max_reads` reads through at a time, or any number, each of them `latency` later.
+    /// Creates limits that allow `max_reads` reads at a time, or any number, and delay each by `latency`.
     ///
     /// # Errors
-    /// The system's, if there is no memory or no descriptor for the permits.
+    /// The system's error, if memory or descriptors for the permits run out.
     pub fn new(max_reads: Option<u32>, latency: Duration) -> io::Result<Self> {
         let permits = match max_reads {
             Some(permits) => {
@@ -40,14 +42,15 @@ impl ReadLimits {
         Ok(ReadLimits { permits, latency })
     }
 
-    /// The read_limit of the worker at `slot`, who writes that line while it waits.
+    /// Creates the read limit of the worker at `slot`. It updates `heartbeat` while it waits.
     ///
     /// # Errors
-    /// The system's, if there is no descriptor left.
+    /// The system's error, if descriptors run out.
     pub fn read_limit(&self, slot: usize, heartbeat: &Heartbeat) -> io::Result<ReadLimit> {
         let permits = match &self.permits {
             Some((permits, file)) => {
-                // Opened anew: a description of its own, so that locks are between workers.
+                // Opens the file again, for an open file description of its own: locks exclude descriptions, not
+                // processes.
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 let file = File::options().read(true).write(true).open(path)?;
                 Some(Permits {
@@ -63,7 +66,7 @@ impl ReadLimits {
     }
 }
 
-/// One worker's read_limit. The default one is wide open.
+/// The read limit of one worker. The default does not limit reads.
 #[derive(Debug, Default)]
 pub struct ReadLimit {
     permits: Option<Permits>,
@@ -73,22 +76,22 @@ pub struct ReadLimit {
 #[derive(Debug)]
 struct Permits {
     number: u32,
-    /// The one to try first: where there are enough, nobody meets anybody.
+    /// The permit to try first. Where there are enough permits, each worker has its own.
     first: u32,
     file: File,
     heartbeat: Heartbeat,
 }
 
-/// Leave to read, until dropped.
+/// The permission to read, until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit<'a>(Option<(&'a Permits, u32)>);
 
 impl ReadLimit {
-    /// Waits until one more may read. A worker that waits has no document at hand: the time is not its document's fault.
+    /// Waits for a permit. A worker that waits has no current document, since the time is not its document's fault.
     ///
     /// # Errors
-    /// The system's, if it has no room for the lock.
+    /// The system's error, if it has no room for the lock.
     pub fn enter(&self) -> Result<Permit<'_>, Errno> {
         let permit = match &self.permits {
             Some(permits) => Some((permits, permits.take()?)),
@@ -100,19 +103,19 @@ impl ReadLimit {
         Ok(Permit(permit))
     }
 
-    /// Whether reads are bounded, so that no one may read ahead.
+    /// Whether reads are limited. Then no worker may read ahead.
     pub(crate) fn is_bounded(&self) -> bool {
         self.permits.is_some()
     }
 
-    /// The open file behind it, if there is one.
+    /// The file of the permits; `None` if reads are not limited.
     pub(crate) fn file(&self) -> Option<&File> {
         self.permits.as_ref().map(|permits| &permits.file)
     }
 }
 
 impl Permits {
-    /// Takes any permit and tells its number.
+    /// Takes any permit and returns its number.
     fn take(&self) -> Result<u32, Errno> {
         for permit in (0..self.number).map(|step| (self.first + step) % self.number) {
             match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&byte(permit, libc::F_WRLCK))) {
@@ -135,13 +138,13 @@ impl Permits {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if let Some((permits, permit)) = self.0 {
-            // What can't be given back goes with the worker.
+            // If the unlock fails, the permit is released when the worker ends.
             let _ = fcntl(&permits.file, FcntlArg::F_OFD_SETLK(&byte(permit, libc::F_UNLCK)));
         }
     }
 }
 
-/// A lock of that kind on one byte.
+/// A lock request of that kind for one byte.
 fn byte(number: u32, kind: libc::c_int) -> libc::flock {
     libc::flock {
         l_type: kind as libc::c_short,
@@ -226,7 +229,7 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         assert!(!waiter.is_finished());
-        // What remains of a holder that has died with its permit: a description that is closed.
+        // A holder that dies with its permit leaves a closed description.
         drop(holder);
         waiter.join().unwrap().unwrap();
         assert_eq!(heartbeats.position(1).document, Some(7));

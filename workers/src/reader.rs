@@ -1,7 +1,7 @@
-//! Documents read: a small one at once, a larger one through a window, a chunk after the other, so that it need not fit
-//! in memory.
+//! Reads documents: a small one at once, a larger one in chunks, so that it need not fit in memory.
 //!
-//! Decides which files fail unread, and notices one that changes. Where it may be cut, the analyzer says.
+//! Decides which files fail unread, and detects a file that changes during the read. The analyzer determines the chunk
+//! boundaries.
 
 use crate::analyzer::chunks::{Chunk, ChunkBoundary, LONGEST};
 use crate::analyzer::decode::{byte_order_mark, with_nul};
@@ -15,55 +15,56 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::time::{Duration, Instant};
 
-/// Which files are read, and which fail.
+/// Settings that determine which files are read, and which fail.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadSettings {
-    /// A larger file fails.
+    /// Maximum size of a document in bytes. A larger file fails.
     pub max_bytes: u64,
-    /// Whether a file with a NUL in its first 8 KiB is text all the same.
+    /// Whether to accept a file with a NUL in its first 8 KiB as text.
     pub embed_binary: bool,
-    /// A larger file is read in chunks of about this size: [`WINDOW`], but in tests.
+    /// Bytes of a chunk, approximately; a larger file is read in several chunks. [`WINDOW`], except in tests.
     pub window: usize,
 }
 
-/// Bytes of a document that are in memory at a time, unless there is nowhere to cut them.
+/// Bytes of a document that are in memory at a time, unless it has no chunk boundary there: 4 MiB.
 pub const WINDOW: usize = 4 << 20;
 
-/// How much of a document is searched for a NUL, as git does it.
+/// Bytes of a document that are searched for a NUL: 8 KiB, as in git.
 const BINARY_PREFIX: usize = 8 << 10;
 
-/// A buffer that grew beyond this is given back after its document.
+/// A buffer of more bytes than this is freed after its document.
 const KEPT_BUFFER: usize = 2 * WINDOW;
 
-/// Room behind a text, for its padding: nothing moves later.
+/// Bytes reserved behind a text for its padding, so that the text need not move.
 const PADDING_ROOM: usize = 256;
 
-/// Bytes that are asked for at once where the size says nothing. Some files in `/proc/sys` give all that they have to the
-/// first read, however little that takes.
+/// Bytes of a single read of a file whose size says nothing: 64 KiB. Some files in `/proc/sys` return everything in the
+/// first read, even if it is too small for the contents.
 const AT_ONCE: usize = 64 << 10;
 
-/// Reads documents, and where storage turns out to be slow has the system fetch those that come next while one is
-/// worked on. What is in memory already is not asked for: that would cost as much as reading it.
+/// Reads documents. If storage is slow, asks the system to fetch the next documents while the worker processes one.
+/// Files that are in memory are not requested, since a request costs as much as reading them.
 #[derive(Debug)]
 pub(crate) struct Reader {
     settings: ReadSettings,
     chunk_boundary: ChunkBoundary,
     read_limit: ReadLimit,
     opener: Opener,
-    /// Opens the documents that are fetched ahead, which may lie in other folders.
+    /// Opens the documents that are fetched ahead, which may be in other folders.
     ahead: Opener,
-    /// Documents for which others are still fetched ahead.
+    /// Number of documents for which the next ones are still fetched ahead.
     eager: u32,
 }
 
-/// Documents that are fetched ahead.
+/// Number of documents that are fetched ahead.
 const AHEAD: usize = 8;
 
-/// Documents for which storage is held to be slow after one was.
+/// Number of documents for which storage counts as slow after one slow read.
 const EAGER: u32 = 64;
 
 impl Reader {
-    /// A reader of files that `settings` let through, which are cut at `chunk_boundary`; each read goes through `read_limit`.
+    /// Creates a reader of the files that `settings` accept. It cuts them at `chunk_boundary`, and each read waits for a
+    /// permit of `read_limit`.
     pub(crate) fn new(settings: ReadSettings, chunk_boundary: ChunkBoundary, read_limit: ReadLimit) -> Self {
         Reader {
             settings,
@@ -75,15 +76,15 @@ impl Reader {
         }
     }
 
-    /// The open file that its read_limit needs, if it does.
+    /// The file of the read limit's permits; `None` if reads are not limited.
     pub(crate) fn gate_file(&self) -> Option<&File> {
         self.read_limit.file()
     }
 
-    /// Opens document `row` and replaces `text` with its first chunk. Nothing but a regular file is ever read from.
+    /// Opens document `row` and replaces `text` with its first chunk. Reads only regular files.
     ///
     /// # Errors
-    /// Why the document can't be read or is no text, and what was known of its file by then.
+    /// The failure, and the known state of the file, if the document cannot be read or is not text.
     pub(crate) fn begin(
         &mut self,
         documents: &Documents,
@@ -100,7 +101,7 @@ impl Reader {
         if self.read_limit.is_bounded() {
             return reading;
         }
-        // From memory it takes a few microseconds, and a quarter of one for each KiB.
+        // A read from memory takes a few microseconds, plus a quarter of a microsecond for each KiB.
         let is_slow = began.elapsed() > Duration::from_micros(100 + text.len() as u64 / 1024);
         match (is_slow, self.eager) {
             (true, 0) => (row + 1..=row + AHEAD).for_each(|row| self.ahead.fetch(documents, row)),
@@ -111,11 +112,11 @@ impl Reader {
         reading
     }
 
-    /// Replaces `text` with the next chunk of a document; there must be one. It is as long as the window, or longer if it
-    /// can't be cut there.
+    /// Replaces `text` with the next chunk of a document, which must have one. The chunk is as long as the window, or
+    /// longer if it has no chunk boundary there.
     ///
     /// # Errors
-    /// The system's, [`Failure::Changed`] if the file is not as it was when it was opened, or [`Failure::Unbroken`].
+    /// The system's error, [`Failure::Changed`] if the file has changed since it was opened, or [`Failure::Unbroken`].
     pub(crate) fn next(&self, reading: &mut Reading, text: &mut Vec<u8>) -> Result<(), Failure> {
         let _permit = self.read_limit.enter()?;
         reading.next(text)
@@ -161,45 +162,46 @@ fn open(
     }
 }
 
-/// What a file's size is worth.
+/// The reliability of a file's stated size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Size {
-    /// As many bytes as there are.
+    /// The file has as many bytes as stated.
     True,
-    /// The same, unless it turns out to be made up: no room on a disk is taken for it.
+    /// As `True`, unless the read shows otherwise: the file takes no blocks of a disk.
     Claimed,
-    /// It says nothing about the bytes, as in `/proc` (0) and `/sys` (4096): they end where a read finds no more.
+    /// The stated size is unrelated to the bytes, as in `/proc` (0) and `/sys` (4096). The file ends where a read
+    /// returns 0.
     MadeUp,
 }
 
 /// A document that is being read.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// What was known of its file when it was opened; if its size is made up, with the bytes read so far for it.
+    /// The state of the file when it was opened. If its size is made up, the number of bytes read so far replaces it.
     pub(crate) source: Source,
-    /// The chunk at hand.
+    /// The current chunk.
     pub(crate) chunk: Chunk,
     file: File,
     settings: ReadSettings,
     chunk_boundary: ChunkBoundary,
-    /// What the system says of the file.
+    /// The state of the file as the system states it.
     stated: Source,
     size: Size,
     /// Bytes read from the file.
     taken: u64,
-    /// Whether those are all.
+    /// Whether the end of the file was read.
     has_ended: bool,
-    /// Those of them behind the chunk at hand, with which the next one begins.
+    /// Bytes read behind the current chunk. The next chunk begins with them.
     rest: Vec<u8>,
 }
 
 impl Reading {
-    /// Whether the file's size says how much there is to read. One without a size may go on without end.
+    /// Whether the file's stated size is its length. A file without one may never end.
     pub(crate) fn has_size(&self) -> bool {
         self.size != Size::MadeUp
     }
 
-    /// As [`Reader::next`], without its read_limit.
+    /// As [`Reader::next`], without the read limit.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
         let mut is_beginning = self.taken == 0;
         let offset = self.taken - self.rest.len() as u64;
@@ -226,7 +228,7 @@ impl Reading {
         }
     }
 
-    /// Whether what a document begins with can be text in UTF-8.
+    /// Checks that the first bytes of a document can be UTF-8 text.
     fn check_beginning(&self, beginning: &[u8]) -> Result<(), Failure> {
         if let Some(failure) = byte_order_mark(beginning) {
             return Err(failure);
@@ -238,11 +240,11 @@ impl Reading {
         }
     }
 
-    /// Reads on until `text` holds `room` bytes or the file ends; returns how many it holds. It holds `filled` already;
-    /// or none, and then what was left over goes before.
+    /// Reads until `text` holds `room` bytes or the file ends. Returns how many bytes it holds. It holds `filled` bytes
+    /// before; if that is 0, the bytes left over from the chunk before come first.
     fn fill(&mut self, text: &mut Vec<u8>, filled: usize, room: usize) -> Result<usize, Failure> {
         let held = if filled == 0 { self.rest.len() } else { filled };
-        // What the text holds beyond that is written over: to clear it would cost as much as reading.
+        // Bytes of `text` beyond that are overwritten. Clearing them would cost as much as reading.
         if text.len() < held {
             lengthen(text, held)?;
         }
@@ -255,7 +257,7 @@ impl Reading {
             let left = self.stated.bytes - self.taken;
             let end = held + left.min((room - held) as u64) as usize;
             self.has_ended = (end - held) as u64 == left;
-            // More than there should be: a file that is longer shows itself.
+            // One byte more than stated, to detect a file that is longer.
             let more = match (self.has_ended, self.stated.bytes) {
                 (false, _) => 0,
                 (true, 0) => AT_ONCE,
@@ -265,7 +267,7 @@ impl Reading {
             while filled < end + more {
                 match self.read(&mut text[filled..end + more])? {
                     0 => break,
-                    // A short read of a regular file is its end, or the next one will say so.
+                    // A short read of a regular file is its end, or the next read returns 0.
                     bytes => filled += bytes,
                 }
                 if filled == end {
@@ -293,7 +295,7 @@ impl Reading {
         Ok(filled)
     }
 
-    /// As `fill`, for a file whose size is made up.
+    /// As `fill`, for a file whose stated size is made up.
     fn fill_to_end(&mut self, text: &mut Vec<u8>, mut filled: usize, room: usize) -> Result<usize, Failure> {
         while filled < room && !self.has_ended {
             if filled == text.len() {
@@ -324,7 +326,7 @@ impl Reading {
     }
 }
 
-/// Makes `text` so many bytes long, with room for its padding.
+/// Makes `text` `length` bytes long, with room for its padding.
 fn lengthen(text: &mut Vec<u8>, length: usize) -> Result<(), Failure> {
     if text.try_reserve((length + PADDING_ROOM).saturating_sub(text.len())).is_err() {
         return Err(Failure::OutOfMemory);
@@ -360,7 +362,7 @@ mod tests {
         Reader::new(settings, ChunkBoundary::BehindSpaces, ReadLimit::default()).begin(&documents, 0, text)
     }
 
-    /// The chunks of a file, from what was left in the buffer on.
+    /// The chunks of a file, with their offsets.
     fn chunks(content: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let mut text = b"what was there before".to_vec();
         let mut reading = begin(&file(content), SETTINGS, &mut text).expect("it can be read");
@@ -388,10 +390,10 @@ mod tests {
         expect(b"sixteen bytes 16", &[16]);
         expect(b"seventeen bytes17", &[10, 7]);
         expect(b"one two three four five six seven", &[14, 14, 5]);
-        // No cut: the window doubles, and goes back to what it was.
+        // Without a boundary the window doubles, then returns to its size.
         expect(&[b"x".repeat(40), b" a".repeat(20)].concat(), &[63, 14, 3]);
         expect(&b"x".repeat(100), &[100]);
-        // Much was left over.
+        // Many bytes are left over.
         expect(&[b"a ".to_vec(), b"x".repeat(60), b" b".to_vec()].concat(), &[2, 62]);
     }
 
@@ -412,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_file_whose_size_is_made_up_is_read_to_its_end() {
-        // Sizes of 0 and 4096; one that gives all to its first read; one of many chunks.
+        // Sizes of 0 and 4096; a file that returns everything in its first read; a file of many chunks.
         let paths = [
             "/proc/version",
             "/sys/kernel/mm/transparent_hugepage/enabled",
@@ -474,7 +476,7 @@ mod tests {
             ("longer", |file| file.write_all(b"more").unwrap()),
             ("shorter", |file| file.as_file().set_len(30).unwrap()),
             ("empty", |file| file.as_file().set_len(0).unwrap()),
-            // Seen by its time alone, which some file systems tell in seconds.
+            // Only the modification time shows this change. Some file systems store it in seconds.
             ("written over", |file| {
                 file.rewind().and_then(|()| file.write_all(b"another")).unwrap();
             }),

@@ -1,9 +1,9 @@
-//! The packed form of a row: a list of (number, value) pairs in 32-bit words, mostly one word a pair.
+//! The packed form of a row: a list of (number, value) pairs in 32-bit words, usually one word for each pair.
 //!
-//! A word holds the number in its upper 28 bits and the value, zigzag-coded, in its lower 4: 1 is 2, -1 is 1, 7
-//! is 14. A pair that doesn't fit is three words: `ESCAPE`, the number, the value.
+//! A word holds the number in its upper 28 bits and the zigzag-coded value in its lower 4: 1 is coded as 2, -1 as 1, 7
+//! as 14. A pair that does not fit takes three words: `ESCAPE`, the number, the value.
 
-/// Announces a pair in the long form.
+/// Marks a pair in the long form.
 const ESCAPE: u32 = u32::MAX;
 
 /// Bits of a value in the short form.
@@ -21,7 +21,7 @@ pub(crate) fn push(words: &mut Vec<u32>, number: u32, value: i32) {
     }
 }
 
-/// The pairs of a packed row. A row that was cut short ends early.
+/// The pairs of a packed row. A truncated row ends early.
 #[inline]
 pub fn pairs(words: &[u32]) -> impl Iterator<Item = (u32, i32)> {
     let mut words = words.iter().copied();

@@ -1,10 +1,10 @@
-//! A segment: one worker's append-only log of records, a record a document.
+//! A segment: the append-only log of one worker, with one record for each document.
 //!
-//! Owns the layout and its validation. A record holds its document's key (batch, ordinal), its source, its row,
-//! and the terms that the worker met for the first time, in the order of their local ids. One release store commits
-//! it; nothing beyond that mark exists for other processes. A later run finds the records of a file by their checksums.
-//! A segment lives and dies with one worker: a dead one's is read, never appended to. All lengths are multiples of 8
-//! bytes; numbers are in the machine's own order, since no segment leaves it.
+//! Owns the layout of a record and its validation. A record holds its document's key (batch, ordinal), its source, its
+//! row, and the terms that the worker met for the first time, in the order of their local ids. One release store
+//! commits it; bytes beyond that mark do not exist for other processes. A later run recovers the records of a file by
+//! their checksums. A segment belongs to one worker. The segment of a dead worker is read, never appended to. All
+//! lengths are multiples of 8 bytes. Numbers are in the machine's byte order, since a segment never leaves the machine.
 
 use crate::documents::Source;
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-/// Which document of the run: the batch it belongs to, and its place in it.
+/// Identifies a document of the run: its batch, and its place in the batch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct Key {
     /// The batch's number.
@@ -47,39 +47,39 @@ struct Header {
     row_words: u32,
     /// Pairs of the packed row.
     nonzeros: u32,
-    /// 0, or why there is no term (`Absence::encode`).
+    /// 0, or the reason why the document has no term (`Absence::encode`).
     absence: u32,
     unknown: u64,
 }
 
 const HEADER: usize = size_of::<Header>();
 
-/// What a worker found out about a document, on its way into a record.
+/// The result of a document, before it is written to a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome<'a> {
-    /// Which document.
+    /// The document's key.
     pub(crate) key: Key,
-    /// Its file as it was opened.
+    /// The state of the document's file when it was opened.
     pub(crate) source: Source,
     /// Why it has no row, if so.
     pub(crate) failure: Option<Failure>,
     /// Terms counted, before any pruning.
     pub(crate) tokens: u64,
-    /// Why there are none (`Absence::encode`), or 0.
+    /// The reason why the document has no term (`Absence::encode`), or 0.
     pub(crate) absence: u32,
-    /// Those of them that a fixed vocabulary does not have.
+    /// Number of the counted terms that a fixed vocabulary does not contain.
     pub(crate) unknown: u64,
     /// The packed row (`row`), in order of first occurrence or, for hashed features, of columns.
     pub(crate) row: &'a [u32],
-    /// Pairs in it.
+    /// Number of pairs in the row.
     pub(crate) nonzeros: u32,
     /// The terms that got a local id here, as [`push_term`] writes them.
     pub(crate) terms: &'a [u8],
-    /// Their number.
+    /// Number of those terms.
     pub(crate) new_terms: u32,
 }
 
-/// Appends a term to a list of terms: its length in a byte, or 255 and four bytes, then its bytes.
+/// Appends a term to a list of terms: its length in one byte, or 255 and then the length in four bytes; then its bytes.
 pub(crate) fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
     match u8::try_from(term.len()) {
         Ok(length) if length < u8::MAX => terms.push(length),
@@ -91,7 +91,7 @@ pub(crate) fn push_term(terms: &mut Vec<u8>, term: &[u8]) {
     terms.extend_from_slice(term);
 }
 
-/// The term that `push_term` wrote at `at`; nothing if it goes beyond the end.
+/// The term that `push_term` wrote at byte `at`; `None` if it extends beyond the end.
 #[inline]
 pub fn term_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let rest = bytes.get(at..)?;
@@ -115,11 +115,11 @@ pub fn term_size(length: usize) -> usize {
 pub struct Segment(Arc<Log>);
 
 impl Segment {
-    /// The segment that a process which is no more has left in a file: its records as far as they make sense, where a
-    /// row's numbers are those of `columns` columns, or else local ids.
+    /// Recovers the segment that a process of an earlier run left in a file. Keeps the records up to the first invalid
+    /// one. The numbers in a row are columns below `columns` if that is given, or else local ids.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's error.
     pub fn recover(file: &File, columns: Option<u64>, store: &Store) -> io::Result<Self> {
         let log = Log::recover(file, store, |bytes| {
             let (mut end, mut ids) = (0, 0);
@@ -135,8 +135,8 @@ impl Segment {
         Ok(Segment(Arc::new(log)))
     }
 
-    /// Says that the writer is dead. What it has left ends with the last record that is whole; whether that is all that
-    /// it had committed.
+    /// Marks the writer as dead and cuts the segment behind its last intact record. Returns whether that kept all
+    /// committed bytes.
     pub fn seal(&self) -> bool {
         let whole = self.records().take_while(Record::is_intact).last();
         let committed = self.bytes().len();
@@ -145,27 +145,28 @@ impl Segment {
         self.bytes().len() == committed
     }
 
-    /// Whether workers that are started from now on have it: those that count are not to reach each other's records.
+    /// Sets whether workers that start from now on inherit the segment. Counting workers must not reach each other's
+    /// records.
     pub fn inherit(&self, is_inherited: bool) {
         self.0.inherit(is_inherited);
     }
 
-    /// Whether it lies in a file.
+    /// Whether the segment is in a file.
     pub fn is_in_file(&self) -> bool {
         self.0.is_in_file()
     }
 
-    /// Says that the writer has left in peace.
+    /// Marks the writer as finished.
     pub fn close(&self) {
         self.0.close();
     }
 
-    /// The bytes of the committed records. What a record's offsets refer to.
+    /// The bytes of the committed records. A record's offsets refer to this slice.
     pub fn bytes(&self) -> &[u8] {
         self.0.committed()
     }
 
-    /// The committed records, in order. Ends at the first that makes no sense, as after a wild write.
+    /// The committed records, in order, up to the first invalid one, as a wild write may leave it.
     pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
         self.records_from(0)
     }
@@ -176,7 +177,7 @@ impl Segment {
     }
 }
 
-/// The records in a segment's bytes, in order, up to the first that makes no sense.
+/// The records in a segment's bytes, in order, up to the first invalid one.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
     records_from(bytes, 0)
 }
@@ -198,8 +199,8 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record at `offset` of a segment's bytes; nothing if its lengths contradict each other or the end, or if none can
-    /// begin there.
+    /// The record at byte `offset` of a segment's bytes. `None` if its lengths contradict each other, if it extends
+    /// beyond the end, or if `offset` is not a multiple of 8.
     pub fn at(bytes: &'a [u8], offset: usize) -> Option<Self> {
         let head = bytes.get(offset..)?.get(..HEADER)?;
         let header: Header = bytemuck::pod_read_unaligned(head);
@@ -213,12 +214,12 @@ impl<'a> Record<'a> {
         fits.then_some(Record { bytes, offset, header })
     }
 
-    /// Where the record begins in its segment.
+    /// The record's first byte in its segment.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Which document it is of.
+    /// The document's key.
     pub fn key(&self) -> Key {
         Key { batch: self.header.batch, ordinal: self.header.ordinal }
     }
@@ -228,7 +229,7 @@ impl<'a> Record<'a> {
         Failure::decode(self.header.failure, self.header.failure_detail)
     }
 
-    /// The document's file as it was opened.
+    /// The state of the document's file when it was opened.
     pub fn source(&self) -> Source {
         Source { bytes: self.header.bytes, modified: self.header.modified }
     }
@@ -238,17 +239,17 @@ impl<'a> Record<'a> {
         self.header.tokens
     }
 
-    /// Why the document has no term, for `Absence::decode`.
+    /// The reason why the document has no term, for `Absence::decode`.
     pub fn absence(&self) -> u32 {
         self.header.absence
     }
 
-    /// Terms that a fixed vocabulary does not have.
+    /// Number of counted terms that a fixed vocabulary does not contain.
     pub fn unknown(&self) -> u64 {
         self.header.unknown
     }
 
-    /// Pairs of the row.
+    /// Number of pairs in the row.
     pub fn nonzeros(&self) -> u32 {
         self.header.nonzeros
     }
@@ -270,7 +271,7 @@ impl<'a> Record<'a> {
         bytemuck::cast_slice(&self.bytes[start..start + self.header.row_words as usize * 4])
     }
 
-    /// Where each new term begins in the segment, for [`term_at`], in the order of local ids.
+    /// The first byte of each new term in the segment, for [`term_at`], in the order of local ids.
     pub fn term_offsets(self) -> impl Iterator<Item = usize> + 'a {
         let (bytes, mut at) = (self.bytes, self.offset + HEADER + self.header.row_words as usize * 4);
         (0..self.header.new_terms).map_while(move |_| {
@@ -280,8 +281,8 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Whether terms and row are what a worker writes, if the row's numbers are below `numbers`. A checksum finds
-    /// accidents, and not malice.
+    /// Whether a worker can have written these terms and this row, given that the row's numbers must be below `numbers`.
+    /// The checksum finds accidental damage, not malicious changes.
     fn makes_sense(&self, numbers: u64) -> bool {
         let (mut terms, mut bytes) = (0, 0);
         for at in self.term_offsets() {
@@ -314,12 +315,12 @@ pub struct SegmentWriter {
     log: LogWriter,
 }
 
-/// Why a record could not be appended. Nothing was, then.
+/// The reason why a record was not appended. The segment is unchanged.
 #[derive(Debug)]
 pub(crate) enum AppendError {
-    /// It does not fit any more.
+    /// The segment has no room for it.
     Full,
-    /// The system's error: most likely the disk under a scratch file is full.
+    /// The system's error. Most likely the disk of a scratch file is full.
     System(io::Error),
 }
 
@@ -330,29 +331,29 @@ impl From<io::Error> for AppendError {
 }
 
 impl SegmentWriter {
-    /// The writer of an empty segment for `wanted` bytes of records in memory, or less where `store` has no more, or for
-    /// any number in a scratch file.
+    /// Creates an empty segment and returns its writer. The segment takes `wanted` bytes of memory, or less if `store`
+    /// has less, or else a scratch file of any length.
     ///
     /// # Errors
-    /// The system's, if there is no memory, no disk, no address space or no descriptor for it.
+    /// The system's error, if memory, disk, address space or descriptors run out.
     pub fn new(wanted: usize, store: &Store) -> io::Result<Self> {
         Log::growing(wanted, store).map(|log| SegmentWriter { log })
     }
 
-    /// The writer of an empty segment in an empty file. [`Segment::recover`] opens it again.
+    /// Creates an empty segment in an empty file and returns its writer. [`Segment::recover`] opens it again.
     ///
     /// # Errors
-    /// The same.
+    /// As for [`SegmentWriter::new`].
     pub fn new_in(file: File, store: &Store) -> io::Result<Self> {
         Log::growing_in(file, store).map(|log| SegmentWriter { log })
     }
 
-    /// What it writes to.
+    /// The segment that this writer appends to.
     pub fn segment(&self) -> Segment {
         Segment(self.log.log().clone())
     }
 
-    /// The scratch file that the segment lies in, if it does.
+    /// The file that the segment is in; `None` if it is in memory.
     pub(crate) fn file(&self) -> Option<&File> {
         self.log.file()
     }
@@ -360,7 +361,7 @@ impl SegmentWriter {
     /// Appends a record and commits it.
     ///
     /// # Errors
-    /// If it doesn't fit, or the disk is full: then nothing was appended.
+    /// If the record does not fit, or if the disk is full. Then the segment is unchanged.
     pub(crate) fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
         let body = HEADER + size_of_val(outcome.row) + outcome.terms.len();
         let size = body.next_multiple_of(8);
@@ -460,7 +461,7 @@ mod tests {
         let segment = writer.segment();
         writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
         let whole = segment.bytes().len();
-        // As after a wild write.
+        // A wild write may leave such bytes.
         writer.log.append(&segment.bytes()[..HEADER]).unwrap();
         writer.log.append(&[1; 8]).unwrap();
         writer.log.commit().unwrap();
@@ -524,7 +525,7 @@ mod tests {
             if let Some(byte) = bytes.get_mut(byte) {
                 *byte ^= 0xFF;
             }
-            // Never a panic, and never whole.
+            // A damaged record never causes a panic and is never intact.
             if let Some(record) = Record::at(&bytes, 0) {
                 assert_eq!(record.is_intact(), byte >= bytes.len());
                 assert!(record.row().len() <= 1000 && record.term_offsets().count() <= 1000);

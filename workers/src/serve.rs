@@ -1,5 +1,7 @@
-//! A worker's life: take a task, perform it, report, until it is told to leave or nobody is there any more. The
-//! same over a process's channels and a thread's.
+//! The loop of a worker: receive a task, perform it, report.
+//!
+//! The loop ends after the task `Leave`, or when the coordinator is gone. It is the same over the channels of a process
+//! and of a thread.
 
 use crate::protocol::{Report, Task};
 use crate::worker::Worker;
@@ -10,17 +12,17 @@ use std::sync::mpsc::{Receiver, Sender};
 
 /// The worker's end of its two channels.
 pub trait Link {
-    /// The next task; nothing if the coordinator is gone.
+    /// The next task; `None` if the coordinator is gone.
     fn next(&mut self) -> Option<Task>;
     /// Sends a report; false if the coordinator is gone.
     fn report(&mut self, report: Report) -> bool;
 }
 
-/// Between processes.
+/// The link between processes.
 pub struct ProcessLink {
-    /// Where tasks come from.
+    /// The channel of tasks.
     pub tasks: IpcReceiver<Task>,
-    /// Where reports go to.
+    /// The channel of reports.
     pub reports: IpcSender<Report>,
 }
 
@@ -29,7 +31,7 @@ impl Link for ProcessLink {
         loop {
             match self.tasks.recv() {
                 Ok(task) => return Some(task),
-                // A signal that is handled elsewhere, such as a stop and a continuation.
+                // A signal was handled meanwhile, such as a stop and a continuation.
                 Err(IpcError::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return None,
             }
@@ -41,13 +43,13 @@ impl Link for ProcessLink {
     }
 }
 
-/// Between threads. Reports of all workers go to one receiver, so each bears its worker's number.
+/// The link between threads. The reports of all workers go to one receiver, so each carries its worker's number.
 pub struct ThreadLink {
     /// The worker's number.
     pub worker: u32,
-    /// Where tasks come from.
+    /// The channel of tasks.
     pub tasks: Receiver<Task>,
-    /// Where reports go to.
+    /// The channel of reports.
     pub reports: Sender<(u32, Report)>,
 }
 
@@ -61,7 +63,7 @@ impl Link for ThreadLink {
     }
 }
 
-/// Serves until told to leave.
+/// Serves tasks until `Leave`, or until the coordinator is gone.
 pub fn serve(mut worker: Worker, link: &mut impl Link) {
     let _noting = worker.note_distress();
     while let Some(task) = link.next() {

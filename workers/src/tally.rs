@@ -1,7 +1,8 @@
-//! The first half of a worker's work: documents to records. Each document is read and tokenised once, a chunk after the
-//! other; its row goes to the segment, its new terms with it.
+//! The first phase of a worker: from documents to records.
 //!
-//! A document that fails is a record with a cause. One that panics costs its worker, which retires after it.
+//! Reads and tokenises each document once, one chunk after the other, and appends its row and its new terms to the
+//! segment. A failed document becomes a record with a cause. If the analyzer panics, the worker records that failure
+//! and then retires.
 
 use crate::absence::Absence;
 use crate::analyzer::chunks::Chunk;
@@ -27,48 +28,50 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// What a worker numbers terms by.
+/// The numbers that a worker gives to terms.
 #[derive(Clone, Debug)]
 pub enum Features {
-    /// Local ids, to be merged into one vocabulary.
+    /// Local ids, merged into one vocabulary later.
     Vocabulary,
     /// Buckets that terms are hashed to.
     Hashed(Buckets),
-    /// Columns of a vocabulary that was given.
+    /// Columns of a given vocabulary.
     Fixed(Arc<FixedVocabulary>),
 }
 
-/// All that the tally of documents depends on.
+/// The settings of the tally.
 #[derive(Clone)]
 pub struct TallySettings {
     /// Which files are read, and which fail.
     pub reading: ReadSettings,
-    /// How text becomes terms.
+    /// The conversion from text to terms.
     pub text: TextSettings,
-    /// What becomes of words before they are terms.
+    /// The conversion from words to terms: stop words and stems.
     pub term_filter: TermFilter,
-    /// What terms are numbered by.
+    /// The numbers of terms.
     pub features: Features,
-    /// Bytes a worker's lexicon may take before the worker retires, or empties it if its numbers are not its own.
+    /// Bytes that a worker's lexicon may take. Beyond that, the worker retires, or empties a lexicon that is only a
+    /// cache.
     pub lexicon_bytes: usize,
-    /// Bytes of private memory that a worker in a process of its own may take.
+    /// Bytes of private memory that a worker process may take.
     pub worker_memory: u64,
 }
 
-/// How long a worker waits before it reads a document again: what others hold for a moment is given back by then.
+/// The wait before a worker reads a document again: 10 ms, in which other processes may release a resource.
 const SECOND_TRY: Duration = Duration::from_millis(10);
 
-/// Bytes that a lexicon may take where it is only a cache: a few million terms.
+/// Bytes that a lexicon may take if it is only a cache: 192 MiB, a few million terms.
 const CACHE_BYTES: usize = 192 << 20;
 
-/// A worker's slot for the tally.
+/// The state of a worker in the first phase.
 pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
     analyzer: Analyzer,
     term_filter: TermFilter,
     counter: AnyCounter,
-    /// Whether the lexicon's numbers are not its own: what it forgets, it finds again.
+    /// Whether the lexicon is only a cache of numbers that are defined elsewhere: a forgotten term gets the same number
+    /// again.
     is_cache: bool,
     lexicon_bytes: usize,
     worker_memory: u64,
@@ -81,7 +84,7 @@ pub struct Tally {
     pairs: Vec<u64>,
 }
 
-/// The counters, by what they count.
+/// The counters, by the kind of terms.
 enum AnyCounter {
     Terms(Terms),
     Ngrams(Ngrams),
@@ -129,14 +132,15 @@ thread_local! {
     static IN_DOCUMENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is analyzing a document: a panic then is a failed document, to be reported as such and not
-/// to be printed.
+/// Whether this thread is analyzing a document. Then a panic is a failed document; it is reported as such and not
+/// printed.
 pub fn is_in_document() -> bool {
     IN_DOCUMENT.get()
 }
 
 impl Tally {
-    /// A slot with an empty lexicon, which reads through `read_limit`, appends to `segment` and writes `heartbeat`'s line.
+    /// Creates the state with an empty lexicon. It reads through `read_limit`, appends to `segment` and updates
+    /// `heartbeat`.
     pub fn new(
         settings: &TallySettings,
         documents: Arc<Documents>,
@@ -165,22 +169,22 @@ impl Tally {
         }
     }
 
-    /// Bytes of private memory that it may take.
+    /// Bytes of private memory that the worker may take.
     pub(crate) fn memory(&self) -> u64 {
         self.worker_memory
     }
 
-    /// Who notes what happens to the worker.
+    /// The worker's heartbeat.
     pub(crate) fn heartbeat(&self) -> &Heartbeat {
         &self.heartbeat
     }
 
-    /// The scratch file that records go to, if they do.
+    /// The file that the segment is in; `None` if it is in memory.
     pub(crate) fn scratch(&self) -> Option<&File> {
         self.segment.file()
     }
 
-    /// The file that reads are bounded by, if they are.
+    /// The file of the read limit's permits; `None` if reads are not limited.
     pub(crate) fn read_limit(&self) -> Option<&File> {
         self.reader.gate_file()
     }
@@ -190,7 +194,7 @@ impl Tally {
         &self.documents
     }
 
-    /// Tallies the batch's documents, a record each.
+    /// Tallies the batch's documents, one record each.
     pub(crate) fn batch(&mut self, batch: Batch) -> Report {
         for ordinal in batch.start..batch.end {
             let row = batch.first_row + ordinal as u64;
@@ -223,7 +227,7 @@ impl Tally {
         Report::Tallied
     }
 
-    /// Counts document `row`; a second time if the failure may pass.
+    /// Counts document `row`. Repeats it once if the failure may be temporary.
     fn read_and_count(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         match self.count_chunks(row) {
             Err((_, failure)) if failure.may_pass() => {
@@ -236,7 +240,7 @@ impl Tally {
         }
     }
 
-    /// Counts the terms of document `row`, from its first chunk on. What was counted of it before is forgotten.
+    /// Counts the terms of document `row`, from its first chunk on. Discards earlier counts of it.
     fn count_chunks(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
         let Tally { reader, documents, analyzer, counter, text, heartbeat, is_whole, .. } = self;
         let mut reading = reader.begin(documents, row, text)?;
@@ -250,7 +254,7 @@ impl Tally {
                 return Ok(reading.source);
             }
             reader.next(&mut reading, text).map_err(|failure| (reading.source, failure))?;
-            // A file without a size may never end: it has the time of one chunk for all of them.
+            // A file without a stated size may never end, so it gets the time of one chunk for all of them.
             if reading.has_size() {
                 heartbeat.reach(reading.chunk.offset);
             }
@@ -262,7 +266,7 @@ impl Tally {
         let may_repeat = counter.may_repeat();
         let (row, numbers) = counter.finish_document();
         let absence = match row.tokens {
-            // The text is that of the last chunk.
+            // `text` contains the last chunk.
             0 if self.is_whole => Absence::of(&mut self.text, &mut self.analyzer, &self.term_filter).encode(),
             _ => 0,
         };
@@ -311,7 +315,7 @@ impl Tally {
         })
     }
 
-    /// Whether another document may be counted. A lexicon that is only a cache is emptied instead.
+    /// Whether the worker has memory for another document. Empties a lexicon that is only a cache.
     fn has_memory(&mut self) -> bool {
         let counter = self.counter.get();
         if counter.memory() <= self.lexicon_bytes {
@@ -324,8 +328,8 @@ impl Tally {
     }
 }
 
-/// Packs a row sorted by number, with what has the same number added up, and returns how many pairs that makes. A
-/// pair of hashed features that cancels out stays, as a stored 0. Sums end at `i32::MAX` on either side of 0.
+/// Packs a row sorted by number, adds up the values of equal numbers, and returns the number of pairs. A pair of
+/// hashed features whose sum is 0 stays, as a stored 0. Sums saturate at `i32::MAX` and `-i32::MAX`.
 fn sum_up(
     postings: impl Iterator<Item = Posting>,
     numbers: &Numbers,
@@ -421,7 +425,7 @@ mod tests {
         TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
     }
 
-    /// What a record says of its document: terms are spelled, or columns if they have no local ids.
+    /// The contents of a record: terms are spelled out, or given as columns if they have no local ids.
     #[derive(PartialEq, Debug)]
     struct Recorded {
         failure: Option<Failure>,
@@ -431,12 +435,12 @@ mod tests {
         counts: BTreeMap<String, i32>,
     }
 
-    /// The records of these files, tallied one after the other by one worker.
+    /// The records of these files, tallied in order by one worker.
     fn tallied(files: &[&NamedTempFile], settings: &TallySettings, heartbeats: &Heartbeats) -> Vec<Recorded> {
         tallied_after(|_| (), files, settings, heartbeats)
     }
 
-    /// As `tallied`, by a worker to which something has happened before.
+    /// As `tallied`, after `before` has changed the worker's state.
     fn tallied_after(
         before: impl FnOnce(&mut Tally),
         files: &[&NamedTempFile],
@@ -471,7 +475,7 @@ mod tests {
         records.collect()
     }
 
-    /// What may stand at a cut, or look across it.
+    /// Fragments that may stand at a chunk boundary, or whose terms depend on bytes across it.
     const FRAGMENTS: [&[u8]; 67] = [
         b"a",
         b"B",
@@ -621,7 +625,7 @@ mod tests {
         }
     }
 
-    /// As after a file that changed while it was read.
+    /// A file that changed while it was read begins again.
     #[test]
     fn a_document_that_is_begun_anew_counts_once() {
         let (large, heartbeats) = (file(&b"one two, two three ".repeat(20)), Heartbeats::new(1).unwrap());
@@ -652,7 +656,7 @@ mod tests {
             assert_eq!(heartbeats.done(), (2, 200));
             heartbeats.position(0).steps
         };
-        // A chunk is four words, and behind all but the last of each document there is a step.
+        // A chunk is four words. A step follows each chunk but the last of each document.
         assert_eq!((steps(100), steps(25)), (4, 4 + 2 * 4));
     }
 }

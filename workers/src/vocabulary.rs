@@ -1,9 +1,9 @@
 //! The segments' terms become one vocabulary: each run of a segment's terms is sorted, then each part of the alphabet is
 //! merged over all runs, then local ids are numbered. All three run in parallel.
 //!
-//! Only rows that were accepted count, so a record that was redone elsewhere leaves no trace: the result depends on the
-//! terms and their counts only, not on which segment a term came from. Byte order is code point order, which is how
-//! scikit-learn sorts its vocabulary.
+//! Only accepted rows count, so a record that another worker replaced has no effect: the result depends only on the
+//! terms and their counts, not on the segment of a term. Byte order is code point order, which is how scikit-learn sorts
+//! its vocabulary.
 
 use crate::lexicon::prefetch;
 use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SegmentPlan, SortedTerm, Weight, prefix};
@@ -44,7 +44,7 @@ pub(crate) fn count(plan: &Plan, number: usize) {
 /// counted. A term that occurs in no accepted row is left out.
 ///
 /// # Errors
-/// If another worker of this process has begun with it and not finished, or the disk is full.
+/// If another worker of this process has begun this segment and not finished, or if the disk is full.
 pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     let run = &plan.runs[number];
     if !run.texts.committed().is_empty() {
@@ -86,15 +86,15 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     writer.commit()
 }
 
-/// How far ahead bytes are asked for that lie anywhere.
+/// How many elements ahead bytes at random places are prefetched.
 const AHEAD: usize = 8;
 
-/// Bytes of terms that are compared eight at a time.
+/// Maximum number of bytes of a term that are compared eight at a time.
 const DEEPEST: usize = 64;
 
-/// Sorts terms that are equal in their first `depth` bytes: by the next eight as a number, then those that are equal in
-/// these, too, by what follows (Bentley and Sedgewick, Fast Algorithms for Sorting and Searching Strings, 1997, with
-/// eight bytes for a letter). The numbers that come with the ids are for its own use.
+/// Sorts terms that are equal in their first `depth` bytes: by the next eight bytes as a number, then recursively terms
+/// with equal numbers (Bentley and Sedgewick, Fast Algorithms for Sorting and Searching Strings, 1997, with
+/// eight bytes for a letter). The numbers beside the ids are scratch space.
 fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> &'a [u8]) {
     for (key, id) in terms.iter_mut() {
         *key = prefix(text(*id).get(depth..).unwrap_or_default());
@@ -105,7 +105,7 @@ fn sort_from<'a>(depth: usize, terms: &mut [(u64, u32)], text: &impl Fn(u32) -> 
         if next < DEEPEST && same.iter().any(|&(_, id)| text(id).len() > next) {
             sort_from(next, same, text);
         } else {
-            // Giants, or terms that differ in zeroes at their ends.
+            // Very long terms, or terms that differ only in zeroes at their ends.
             same.sort_unstable_by_key(|&(_, id)| text(id));
         }
     }
@@ -207,7 +207,7 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
     (found, kept)
 }
 
-/// Gives the local ids of the terms with these prefixes their columns: `base` and the term's place in its part.
+/// Sets the columns of the local ids of the terms with these prefixes: `base` plus the term's place in its part.
 pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
     for run in &plan.runs {
         let columns = &plan.segments[run.segment].columns;

@@ -1,7 +1,7 @@
-//! The worker: a task in, a report out. The one engine under all modes.
+//! The worker: receives a task and returns a report. All modes use this type.
 //!
-//! It knows its slot: the documents and a segment of its own, or the plan of the second half. It does not know the
-//! mode, the other workers or what remains to be done, and it never prints, forks or retries.
+//! A worker knows its own state: the documents and its segment, or the plan of the second phase. It does not know the
+//! mode, the other workers or the remaining tasks. It never prints, forks or retries.
 
 use crate::crash::Noting;
 use crate::emit;
@@ -19,29 +19,29 @@ use std::sync::Arc;
 /// A worker of the first or the second generation.
 pub struct Worker {
     slot: Desk,
-    /// It has said so, and takes no further task.
+    /// Whether it has reported that it retires. Then it takes no further task.
     retired: bool,
 }
 
 enum Desk {
-    /// Documents to records.
+    /// From documents to records.
     Tally(Box<Tally>),
-    /// Records to the output.
+    /// From records to the output.
     Finish(Arc<Plan>, Heartbeat),
 }
 
 impl Worker {
-    /// A worker of the first generation.
+    /// Creates a worker of the first generation.
     pub fn tallying(tally: Tally) -> Self {
         Worker { slot: Desk::Tally(Box::new(tally)), retired: false }
     }
 
-    /// A worker of the second generation.
+    /// Creates a worker of the second generation.
     pub fn finishing(plan: Arc<Plan>, heartbeat: Heartbeat) -> Self {
         Worker { slot: Desk::Finish(plan, heartbeat), retired: false }
     }
 
-    /// The worker's line of the flight heartbeats.
+    /// The worker's heartbeat.
     pub fn heartbeat(&self) -> &Heartbeat {
         match &self.slot {
             Desk::Tally(tally) => tally.heartbeat(),
@@ -49,8 +49,8 @@ impl Worker {
         }
     }
 
-    /// Bytes of private memory that a process of its own may take; none if it reads no documents, and so holds
-    /// nothing that is not bounded already.
+    /// Bytes of private memory that a worker process may take. `None` for a worker that reads no documents: all it
+    /// holds is bounded already.
     pub fn memory(&self) -> Option<u64> {
         match &self.slot {
             Desk::Tally(tally) => Some(tally.memory()),
@@ -58,7 +58,7 @@ impl Worker {
         }
     }
 
-    /// Has the crash of this thread noted in the worker's line of the flight heartbeats.
+    /// From now on, crashes of this thread are noted in the worker's heartbeat.
     pub(crate) fn note_distress(&self) -> Noting {
         Noting::with(match &self.slot {
             Desk::Tally(tally) => tally.heartbeat().clone(),
@@ -66,7 +66,7 @@ impl Worker {
         })
     }
 
-    /// The open files that this worker needs: a process of its own may close all others.
+    /// The open files that this worker needs. A worker process may close all others.
     pub fn descriptors(&self) -> Vec<RawFd> {
         match &self.slot {
             Desk::Tally(tally) => {
@@ -83,7 +83,7 @@ impl Worker {
         }
     }
 
-    /// Does what the task says.
+    /// Performs the task.
     pub fn perform(&mut self, task: Task) -> Report {
         match (task, &mut self.slot) {
             (Task::Leave, _) => Report::Left(usage()),
@@ -102,7 +102,7 @@ impl Worker {
     }
 }
 
-/// Does a task of the second half.
+/// Performs a task of the second phase.
 fn finish(plan: &Plan, task: Task) -> Report {
     let has = |run: u32| (run as usize) < plan.runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
@@ -146,7 +146,7 @@ fn finish(plan: &Plan, task: Task) -> Report {
     done.unwrap_or_else(|error| Report::Broken { errno: error.raw_os_error().unwrap_or(0) })
 }
 
-/// What this thread used of the machine: in a worker process, all of it.
+/// The resource usage of this thread. In a worker process, that is all of its usage.
 fn usage() -> Usage {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_THREAD) else { return Usage::default() };
     let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;

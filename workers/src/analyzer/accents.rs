@@ -1,19 +1,20 @@
-//! Accents: text without them, in scikit-learn's two ways (`sklearn.feature_extraction.text`, `strip_accents_unicode`
-//! and `strip_accents_ascii`). Comes after the text is lowered and before its terms are found.
+//! Removes accents in scikit-learn's two ways (`sklearn.feature_extraction.text`, `strip_accents_unicode` and
+//! `strip_accents_ascii`). Runs after the text is lowered and before its terms are found.
 //!
-//! Both decompose by compatibility (NFKD, UAX #15) and drop characters, and neither composes again. What they drop
-//! takes in every character that the canonical order of NFKD could move, so each character is mapped by itself.
+//! Both ways decompose by compatibility (NFKD, UAX #15), drop characters, and do not compose again. The dropped
+//! characters include every character that the canonical order of NFKD could move, so each character is mapped by
+//! itself.
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 
-/// Which characters of the decomposed text stay.
+/// The characters of the decomposed text that are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StripAccents {
-    /// Those of combining class zero. Hangul syllables become letters (jamo), ligatures become their letters.
+    /// Characters of combining class zero. Hangul syllables become letters (jamo), ligatures become their letters.
     Unicode,
-    /// Those of ASCII: a letter of another script is lost.
+    /// ASCII characters. Letters of other scripts are lost.
     Ascii,
 }
 
@@ -26,7 +27,7 @@ impl StripAccents {
     }
 }
 
-/// Replaces `out` with `text` without accents. A text in ASCII stays as it is.
+/// Replaces `out` with `text` without accents. ASCII text is unchanged.
 pub fn strip(text: &str, mode: StripAccents, out: &mut String) {
     out.clear();
     out.reserve(text.len());

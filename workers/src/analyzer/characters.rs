@@ -1,8 +1,9 @@
-//! What the analyzers know of a character: is it a word character, how is it lowered, does a final sigma see it.
+//! The properties of a character that the analyzers use: whether it is a word character, its lower case, and its role in
+//! the rule of the final sigma.
 //!
-//! Owns the two-stage table that `build.rs` writes. A word character is what Python's `\w` matches: general
+//! Owns the two-stage table that `build.rs` writes. A word character is a character that Python's `\w` matches: general
 //! category L* or N*, or `_` (CPython, `Modules/_sre` and `Objects/unicodectype.c`). Cased and case-ignorable are
-//! those of the Unicode Standard, section 3.13, D135 and D136, as the standard library applies them.
+//! defined in the Unicode Standard, section 3.13, D135 and D136, and used as the standard library applies them.
 
 include!(concat!(env!("OUT_DIR"), "/characters.rs"));
 
@@ -11,7 +12,7 @@ include!(concat!(env!("OUT_DIR"), "/characters.rs"));
 pub struct Properties(i32);
 
 impl Properties {
-    /// The properties of code point `code`; of no character where it is none.
+    /// The properties of code point `code`. A number that is not a code point has none.
     #[inline]
     pub fn of(code: u32) -> Self {
         match STAGE.get((code / 128) as usize) {
@@ -26,28 +27,28 @@ impl Properties {
         self.0 & 1 != 0
     }
 
-    /// Cased, and not case-ignorable.
+    /// Cased and not case-ignorable.
     #[inline]
     pub(crate) fn is_cased(self) -> bool {
         self.0 & 2 != 0
     }
 
-    /// Case-ignorable: a final sigma's rule looks past it.
+    /// Case-ignorable: the rule of the final sigma skips it.
     #[inline]
     pub(crate) fn is_case_ignorable(self) -> bool {
         self.0 & 4 != 0
     }
 
-    /// What to add to the code point to lower it; 0 for most. U+0130 lowers to two characters: this leads to the
-    /// first, `i`; the second is U+0307, no word character.
+    /// The difference from the code point to its lower case; 0 for most. U+0130 lowers to two characters: the
+    /// difference leads to the first, `i`. The second is U+0307, which is not a word character.
     #[inline]
     pub(crate) fn to_lower(self) -> i32 {
         self.0 >> 3
     }
 }
 
-/// The character that begins at `text[at]`, and its length in bytes. `text` is UTF-8 up to there and beyond; a
-/// sequence that is cut short gives U+FFFD, and never a panic.
+/// The character that begins at `text[at]`, and its length in bytes. `text` is UTF-8. A truncated sequence gives U+FFFD,
+/// never a panic.
 #[inline]
 pub(crate) fn decode(text: &[u8], at: usize) -> (u32, usize) {
     let byte = |i: usize| text.get(at + i).map_or(0, |b| (b & 0x3F) as u32);
@@ -60,7 +61,7 @@ pub(crate) fn decode(text: &[u8], at: usize) -> (u32, usize) {
     }
 }
 
-/// The character that ends before `text[end]`, and where it begins; nothing at the beginning of the text.
+/// The character that ends before `text[end]`, and its first byte; `None` at the beginning of the text.
 pub(crate) fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
     let mut start = end.checked_sub(1)?;
     while start > 0 && text[start] & 0xC0 == 0x80 {
@@ -69,7 +70,7 @@ pub(crate) fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
     Some((decode(text, start).0, start))
 }
 
-/// Whether a capital sigma at `text[at]` is a final one: a cased character goes before it and none comes after,
+/// Whether a capital sigma at `text[at]` is final: a cased character precedes it and none follows it,
 /// with any number of case-ignorable ones between. Unicode Standard, table 3-17, `Final_Sigma`.
 pub(crate) fn is_final_sigma(text: &[u8], at: usize) -> bool {
     let mut end = at;

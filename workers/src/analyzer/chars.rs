@@ -8,25 +8,25 @@
 use super::chunks::Chunk;
 use std::ops::Range;
 
-/// White space as Python's `str.isspace` and `\s` have it: Unicode's, and the four separators of ASCII.
+/// White space as in Python's `str.isspace` and `\s`: Unicode's, and the four separators of ASCII.
 #[inline]
 pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1C}'..='\u{1F}').contains(&c)
 }
 
-/// What one chunk of a text leaves to the next: n-grams and runs of white space go across the cut.
+/// The state between two chunks of a text: n-grams and runs of white space may cross a chunk boundary.
 #[derive(Default, Debug)]
 pub(crate) struct Overlap {
-    /// The text's last characters, with spaces collapsed, then white space that may go on.
+    /// The text's last characters, with spaces collapsed, then white space that may continue.
     end: String,
-    /// Bytes of it before that white space: n-grams that end in them were found.
+    /// Bytes of `end` before that white space. N-grams that end in them were found already.
     passed: usize,
 }
 
 impl Overlap {
-    /// Replaces `out` with what the n-grams of up to `max` characters that end in the chunk `text` are found in: some
-    /// characters from before it, then the chunk, all with spaces collapsed. Returns how many bytes of `out` were there
-    /// before. White space at the end is left to the next chunk.
+    /// Replaces `out` with the text that contains the n-grams of up to `max` characters that end in the chunk `text`:
+    /// some characters from before the chunk, then the chunk, all with spaces collapsed. Returns how many bytes of
+    /// `out` precede the chunk. White space at the end is left to the next chunk.
     pub(crate) fn join(&mut self, text: &mut String, max: usize, chunk: Chunk, out: &mut String) -> usize {
         let Overlap { end, passed } = self;
         if chunk.offset == 0 {
@@ -37,7 +37,7 @@ impl Overlap {
         end.clear();
         if !chunk.is_last {
             let length = text.trim_end_matches(is_space).len();
-            // Two are as good as more: they become one space.
+            // Two characters suffice, since a run of two or more becomes one space.
             end.extend(text[length..].chars().take(2));
             text.truncate(length);
         }
@@ -49,16 +49,16 @@ impl Overlap {
     }
 }
 
-/// Replaces `out` with `text` in which each run of two or more white space characters is one space. A lone one
-/// stays as it is, be it a newline.
+/// Replaces `out` with `text` in which each run of two or more white space characters is one space. A single one,
+/// such as a newline, stays as it is.
 pub(crate) fn collapse_spaces(text: &str, out: &mut String) {
     out.clear();
     out.reserve(text.len());
     replace_space_runs(text, out, |run| run.len() == 1 || run.chars().nth(1).is_none());
 }
 
-/// Replaces `out` with the words of `text`, parted at white space, with one space before, between and after them;
-/// with nothing if there is no word.
+/// Replaces `out` with the words of `text`, separated at white space, with one space before, between and after them.
+/// Clears `out` if `text` contains no word.
 pub(crate) fn pad_words(text: &str, out: &mut String) {
     out.clear();
     out.reserve(text.len() + 2);
@@ -74,7 +74,7 @@ pub(crate) fn pad_words(text: &str, out: &mut String) {
     }
 }
 
-/// Adds `text` to `out`, with a space for each maximal run of white space that need not stay.
+/// Appends `text` to `out`, with one space for each maximal run of white space for which `stays` returns false.
 #[inline]
 fn replace_space_runs(text: &str, out: &mut String, stays: impl Fn(&str) -> bool) {
     let mut copied = 0;
@@ -88,8 +88,8 @@ fn replace_space_runs(text: &str, out: &mut String, stays: impl Fn(&str) -> bool
     out.push_str(&text[copied..]);
 }
 
-/// Calls `found` with every n-gram of `text`, of `min` to `max` characters, as a range of its bytes: the short ones
-/// first, and those of one length in order.
+/// Calls `found` with every n-gram of `text`, of `min` to `max` characters, as a range of its bytes: shorter n-grams
+/// first, and n-grams of the same length in order.
 pub(crate) fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
     let ascii = text.is_ascii();
@@ -105,8 +105,8 @@ pub(crate) fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl F
     }
 }
 
-/// Calls `found` with every n-gram of the words of `padded`, as a range of its bytes. `padded` is what [`pad_words`]
-/// writes; a word takes in the space on either side of it, and one of less than `min` characters is one n-gram.
+/// Calls `found` with every n-gram of the words of `padded`, as a range of its bytes. `padded` is the output of
+/// [`pad_words`]. A word includes the space on each side, and a word of less than `min` characters is one n-gram.
 pub(crate) fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
     let min = min.max(1);
     let bytes = padded.as_bytes();
@@ -132,7 +132,7 @@ pub(crate) fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut i
     }
 }
 
-/// Calls `found` with every range of `n` bytes within `text`. False if there is none.
+/// Calls `found` with every range of `n` bytes within `text`. Returns false if there is none.
 #[inline]
 fn slide_bytes(text: Range<usize>, n: usize, found: &mut impl FnMut(Range<usize>)) -> bool {
     if text.len() < n {
@@ -144,7 +144,7 @@ fn slide_bytes(text: Range<usize>, n: usize, found: &mut impl FnMut(Range<usize>
     true
 }
 
-/// Calls `found` with every n-gram of `n` characters of `text[within]`. False if there is none.
+/// Calls `found` with every n-gram of `n` characters of `text[within]`. Returns false if there is none.
 #[inline]
 fn slide(text: &[u8], within: Range<usize>, n: usize, found: &mut impl FnMut(Range<usize>)) -> bool {
     let mut gram = within.start..within.start;
@@ -164,7 +164,7 @@ fn slide(text: &[u8], within: Range<usize>, n: usize, found: &mut impl FnMut(Ran
     }
 }
 
-/// Bytes of the character whose first byte this is.
+/// Bytes of the character whose first byte is `first`.
 #[inline]
 fn character_length(first: u8) -> usize {
     match first {
@@ -175,7 +175,7 @@ fn character_length(first: u8) -> usize {
     }
 }
 
-/// Bytes whose white space is looked for at once.
+/// Bytes that are searched for white space at once.
 const BLOCK: usize = 64;
 
 /// Calls `found` with every maximal run of white space.
@@ -217,7 +217,7 @@ fn for_each_space_run(text: &str, mut found: impl FnMut(Range<usize>)) {
     }
 }
 
-/// For each byte of a block, a bit: is it white space of ASCII; can it be the first byte of any other.
+/// Two masks with a bit for each byte of a block: ASCII white space, and possible first bytes of other white space.
 #[inline]
 fn space_masks(block: &[u8; BLOCK]) -> (u64, u64) {
     let is_space = block.map(|b| (b == b' ' || b.wrapping_sub(9) < 5 || b.wrapping_sub(0x1C) < 4) as u8);
@@ -225,7 +225,7 @@ fn space_masks(block: &[u8; BLOCK]) -> (u64, u64) {
     (gather(&is_space), gather(&is_lead))
 }
 
-/// A bit for each byte of 0 or 1: a product moves the one of byte `i` of eight to bit `56 + i`.
+/// Eight bytes of 0 or 1 to eight bits: the product moves the bit of byte `i` to bit `56 + i`.
 #[inline]
 fn gather(flags: &[u8; BLOCK]) -> u64 {
     let eights = flags.as_chunks::<8>().0.iter().enumerate();
@@ -234,12 +234,12 @@ fn gather(flags: &[u8; BLOCK]) -> u64 {
     })
 }
 
-/// Bytes of the white space character at byte `at`; 0 if the character there is none.
+/// Bytes of the white space character at byte `at`; 0 for any other character.
 #[inline]
 fn space_length(text: &str, at: usize) -> usize {
     match text.as_bytes()[at] {
         b'\t'..=b'\r' | 0x1C..=b' ' => 1,
-        // The first bytes of all white space beyond ASCII.
+        // The first bytes of all white space characters beyond ASCII.
         0xC2 | 0xE1 | 0xE2 | 0xE3 => {
             text[at..].chars().next().map_or(0, |c| if is_space(c) { c.len_utf8() } else { 0 })
         }

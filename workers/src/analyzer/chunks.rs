@@ -1,46 +1,45 @@
-//! Texts in chunks: where a text may be cut so that the terms of its chunks, one chunk after the other, are the terms
-//! of the whole.
+//! Chunk boundaries: where a text may be cut so that the terms of its chunks, in order, are the terms of the whole text.
 //!
-//! A cut lies behind an ASCII byte, so it parts no character, and no sequence that fails to be one. That byte is neither
-//! cased nor case-ignorable, so no final sigma (Unicode Standard, table 3-17) looks across it. What else must hold
-//! depends on who finds the terms.
+//! A boundary lies behind an ASCII byte, so it splits neither a character nor an invalid sequence. That byte is neither
+//! cased nor case-ignorable, so the rule of the final sigma (Unicode Standard, table 3-17) never looks across it. Further
+//! conditions depend on the tokenizer.
 
 use super::characters::Properties;
 
-/// Bytes that a chunk has at most, before and after it was decoded and normalised: what is counted from its beginning
-/// fits in 32 bits, even after a word of it was lowered, which makes three bytes of two.
+/// Maximum bytes of a chunk, before and after it is decoded and normalised: 2 GiB. Offsets in a chunk fit in 32 bits,
+/// even after a word of it is lowered, which may turn two bytes into three.
 pub(crate) const LONGEST: usize = 2 << 30;
 
 /// A chunk of a document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Chunk {
-    /// Bytes of the document before it.
+    /// Bytes of the document before the chunk.
     pub(crate) offset: u64,
-    /// Whether nothing comes after it.
+    /// Whether the chunk is the document's last.
     pub(crate) is_last: bool,
 }
 
 impl Chunk {
-    /// A document in one chunk.
+    /// A document in a single chunk.
     pub const WHOLE: Chunk = Chunk { offset: 0, is_last: true };
 }
 
-/// Where a text may be cut.
+/// The places where a text may be cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ChunkBoundary {
     /// Nowhere.
     Nowhere,
-    /// Behind ASCII that belongs to no word.
+    /// Behind an ASCII character that is not a word character.
     BehindSeparators,
-    /// Behind white space of ASCII.
+    /// Behind ASCII white space.
     BehindSpaces,
-    /// Where Unicode's rules for words (UAX #29) part in any context: behind a newline (WB3a), or between other white
-    /// space and a visible character of ASCII. Marks and joiners belong to the space before them (WB4).
+    /// Where Unicode's rules for words (UAX #29) separate in any context: behind a newline (WB3a), or between other white
+    /// space and a visible ASCII character. Marks and joiners belong to the space before them (WB4).
     BetweenSegments,
 }
 
 impl ChunkBoundary {
-    /// The last place within `text` where it may be cut. Neither of the two parts is empty.
+    /// The last boundary within `text`. Neither of the two parts is empty.
     pub(crate) fn last(self, text: &[u8]) -> Option<usize> {
         match self {
             ChunkBoundary::Nowhere => None,

@@ -1,7 +1,7 @@
-//! Classes of bytes, 64 at a time: which are ASCII word bytes, which are part of a longer character.
+//! Classes of bytes, 64 at a time: which bytes are ASCII word bytes, and which are part of a longer character.
 //!
-//! Owns the vector kernels, one for each instruction set, all with the same answer; lowers ASCII letters on the
-//! way, since the bytes are in a register. Knows nothing of characters beyond ASCII, and nothing of tokens.
+//! Owns the vector kernels, one for each instruction set, all with the same results. They also lower ASCII letters, since
+//! the bytes are in a register. Knows neither characters beyond ASCII nor tokens.
 
 use super::edges::{self, BLOCK, Edges};
 
@@ -10,18 +10,18 @@ use super::edges::{self, BLOCK, Edges};
 pub struct Masks {
     /// ASCII letters, digits and `_`.
     pub(crate) word: Vec<u64>,
-    /// Bytes from 0x80 on.
+    /// Bytes of 0x80 and above.
     pub(crate) high: Vec<u64>,
 }
 
-/// An instruction set to classify with.
+/// An instruction set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kernel {
     /// AVX-512 F, BW and VBMI2 (AMD since Zen 4, Intel since Ice Lake): a block is one register.
     Avx512,
     /// AVX2: a block is two registers.
     Avx2,
-    /// No more than what every target of Rust has.
+    /// The instructions of every Rust target.
     Portable,
 }
 
@@ -47,11 +47,11 @@ impl Kernel {
         Self::available()[0]
     }
 
-    /// Replaces `masks` with those of `text`, whose length is a multiple of `BLOCK`; lowers its ASCII letters in
+    /// Replaces `masks` with those of `text`, whose length is a multiple of `BLOCK`. Lowers its ASCII letters in
     /// place if `lowercase`.
     ///
     /// # Panics
-    /// If the length is no multiple of `BLOCK`: the caller pads.
+    /// If the length is not a multiple of `BLOCK`: the caller pads.
     pub fn classify(self, text: &mut [u8], lowercase: bool, masks: &mut Masks) {
         assert!(text.len().is_multiple_of(BLOCK), "the text is padded to whole blocks");
         masks.word.clear();
@@ -67,7 +67,7 @@ impl Kernel {
         }
     }
 
-    /// `Edges::fill` with the fastest way to take bits out of a word.
+    /// `Edges::fill` with the fastest way to extract bits from a word.
     pub(crate) fn find_edges(self, edges: &mut Edges, mask: &[u64]) {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -84,7 +84,7 @@ fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512vbmi2")
 }
 
-/// The reference for the others: eight bytes at a time in ordinary registers.
+/// The reference for the other kernels: eight bytes at a time in ordinary registers.
 fn portable(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
     for block in text.as_chunks_mut::<BLOCK>().0 {
         if lowercase {
@@ -100,7 +100,7 @@ fn portable(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
     }
 }
 
-/// Eight bytes of 0 or 1 to eight bits: the product moves byte `i`'s bit to bit `56 + i`.
+/// Eight bytes of 0 or 1 to eight bits: the product moves the bit of byte `i` to bit `56 + i`.
 fn gather(flags: [u8; 8]) -> u64 {
     u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
@@ -113,7 +113,7 @@ mod x86 {
 
     pub(super) fn avx512(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
         debug_assert!(has_avx512());
-        // SAFETY: `Kernel::classify` checked that the processor has these.
+        // SAFETY: `Kernel::classify` checked that the processor has these features.
         unsafe { avx512_blocks(text, lowercase, masks) }
     }
 
@@ -148,7 +148,7 @@ mod x86 {
 
     pub(super) fn avx512_edges(edges: &mut Edges, mask: &[u64]) {
         debug_assert!(has_avx512());
-        // SAFETY: `Kernel::find_edges` checked that the processor has these.
+        // SAFETY: `Kernel::find_edges` checked that the processor has these features.
         unsafe { avx512_fill(edges, mask) }
     }
 
@@ -210,8 +210,8 @@ mod x86 {
         }
     }
 
-    /// 0xFF where `first <= byte < first + count`, else 0. The comparison is of signed bytes: both sides are moved
-    /// down by 128.
+    /// 0xFF where `first <= byte < first + count`, else 0. The comparison is of signed bytes, so both sides are lowered
+    /// by 128.
     #[target_feature(enable = "avx2")]
     fn within(bytes: __m256i, first: u8, count: u8) -> __m256i {
         let moved = _mm256_sub_epi8(bytes, _mm256_set1_epi8(first.wrapping_add(128) as i8));
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    /// The runs as they are handed out: where each group begins, and its runs.
+    /// The groups as `Edges::next` returns them: the base of each group, and its runs.
     fn edges(kernel: Kernel, mask: &[u64]) -> Vec<(usize, Vec<[u32; 2]>)> {
         let (mut edges, mut found) = (Edges::new(), Vec::new());
         edges.begin();

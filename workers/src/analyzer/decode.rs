@@ -1,10 +1,12 @@
-//! Bytes to text: what `--decode-error` says about bytes that are no UTF-8. No byte-order mark is removed and no
-//! line end is changed, as in Python's `bytes.decode`. Text in another encoding is known by its mark, or guessed.
+//! Bytes to text: applies `--decode-error` to bytes that are not UTF-8.
+//!
+//! Removes no byte-order mark and changes no line end, as Python's `bytes.decode`. Detects other encodings by their
+//! byte-order mark, or guesses them, only to name the failure; never converts them.
 
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 
-/// What to do with bytes that are no UTF-8.
+/// The treatment of bytes that are not UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecodeError {
@@ -12,18 +14,18 @@ pub enum DecodeError {
     Strict,
     /// U+FFFD for each maximal part of a sequence, as Rust's and Python's lossy decoders do.
     Replace,
-    /// The bytes are left out, and what stands beside them is joined.
+    /// The bytes are removed, and the text on both sides is joined.
     Ignore,
 }
 
-/// The offset of the first byte that is no UTF-8.
+/// The offset of the first byte that is not UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct InvalidUtf8(pub u64);
 
-/// Makes `bytes` UTF-8 as `policy` says. `spare` is a buffer to keep between calls.
+/// Converts `bytes` to UTF-8 under `policy`. `spare` is a buffer to keep between calls.
 ///
 /// # Errors
-/// [`InvalidUtf8`] under [`DecodeError::Strict`]; `bytes` are as they were then.
+/// [`InvalidUtf8`] under [`DecodeError::Strict`]. Then `bytes` are unchanged.
 pub(crate) fn decode(
     bytes: &mut Vec<u8>,
     policy: DecodeError,
@@ -51,8 +53,8 @@ pub(crate) fn decode(
     Ok(())
 }
 
-/// The encoding that a byte-order mark at the beginning of a document says, if it is another than UTF-8: as the failure that
-/// it is. No UTF-8 begins like this.
+/// The failure for the encoding of a byte-order mark at the beginning of a document; `None` if there is no mark, or that
+/// of UTF-8. UTF-8 text never begins with the other marks.
 pub(crate) fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
     match beginning {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some(Failure::Utf32),
@@ -61,8 +63,8 @@ pub(crate) fn byte_order_mark(beginning: &[u8]) -> Option<Failure> {
     }
 }
 
-/// What a document is that has a NUL in its beginning: binary, unless the beginning would make sense in an encoding that has
-/// NULs. It is a guess, and no more than the wording depends on it.
+/// The failure for a document with a NUL in its beginning: binary, unless the beginning is plausible in an encoding that
+/// contains NULs. This is a guess; only the wording of the failure depends on it.
 pub(crate) fn with_nul(beginning: &[u8]) -> Failure {
     let is_text = |code: u32| code >= 0x20 || matches!(code, 0x9..=0xD);
     let is_utf32 = |number: fn([u8; 4]) -> u32| {
@@ -70,7 +72,7 @@ pub(crate) fn with_nul(beginning: &[u8]) -> Failure {
         let mut codes = units.iter().map(|&unit| number(unit));
         rest.is_empty() && codes.all(|code| is_text(code) && char::from_u32(code).is_some())
     };
-    // Text with NULs between its words.
+    // UTF-8 text with NULs between its words.
     let is_utf8 = match std::str::from_utf8(beginning) {
         Err(error) if error.error_len().is_some() => false,
         _ => beginning.iter().all(|&byte| byte == 0 || is_text(byte.into())),
@@ -79,9 +81,9 @@ pub(crate) fn with_nul(beginning: &[u8]) -> Failure {
         let (units, rest) = beginning.as_chunks();
         let units = || units.iter().map(|&unit| number(unit));
         let latin = units().filter(|unit| *unit < 0x100).count();
-        // Other scripts have spaces and line ends at least: random bytes have fewer of them.
+        // Text in other scripts has at least spaces and line ends; random bytes have fewer of them.
         let has_latin = latin == units().len() || !is_utf8 && 16 * latin >= units().len();
-        // A pair may be parted where the beginning ends.
+        // The end of the beginning may split a surrogate pair.
         let is_parted = units().next_back().is_some_and(|unit| (0xD800..0xDC00).contains(&unit));
         let unpaired = char::decode_utf16(units()).filter(Result::is_err).count();
         rest.is_empty()

@@ -1,36 +1,36 @@
-//! The borders of the runs of set bits in a mask, as a list of numbers: two a run.
+//! The edges of the runs of set bits in a mask, as a list of numbers: two for each run.
 //!
-//! The bits of a block are taken out many at a time, whether there are that many or not, so that the processor need not
-//! guess their number: as simdjson does it (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019).
+//! Extracts a fixed number of bits of a block at a time, even if fewer are set, so that the processor need not predict
+//! their number, as simdjson does (Langdale and Lemire, Parsing Gigabytes of JSON per Second, 2019).
 
 use super::sink::offset;
 
-/// Bits a block of a mask, one for each byte of a text.
+/// Bits of a block of a mask, one for each byte of a text.
 pub(crate) const BLOCK: usize = u64::BITS as usize;
 
-/// Edges that are gathered before they are handed on.
+/// Edges that are collected before they are returned.
 const EDGES: usize = 1024;
 
-/// Room behind the last edge that counts: what is written in one go.
+/// Room behind the last valid edge for the numbers that one step writes.
 const SLACK: usize = 2 * BLOCK;
 
-/// Finds the runs of two set bits or more in a mask.
+/// Finds the runs of two or more set bits in a mask.
 #[derive(Debug)]
 pub(crate) struct Edges {
     list: Vec<u32>,
     count: usize,
-    /// The block to look at next.
+    /// The next block to process.
     block: usize,
-    /// Where in the text the list's numbers begin.
+    /// The place in the text that the list's numbers are relative to.
     base: usize,
-    /// Bit 0: the last bit of the block before.
+    /// Bit 0: the last bit of the previous block.
     before: u64,
     /// Bit 0: whether that bit is within a run of two or more.
     inside: u64,
 }
 
 impl Edges {
-    /// A finder with a buffer of its own.
+    /// Creates a finder with its own buffer.
     pub(crate) fn new() -> Self {
         Edges { list: vec![0; EDGES + SLACK], count: 0, block: 0, base: 0, before: 0, inside: 0 }
     }
@@ -40,14 +40,15 @@ impl Edges {
         (self.count, self.block, self.base, self.before, self.inside) = (0, 0, 0, 0, 0);
     }
 
-    /// The next runs of `mask`, whose last bit is not set: each as its first bit and the one behind its last, counted
-    /// from the number that comes with them. Nothing at the end. `fill` calls [`Edges::fill`] with the `spread` of its choice.
+    /// The next runs of `mask`, whose last bit must not be set; `None` at the end. Returns a base, and for each run its
+    /// first bit and the bit after its last, relative to the base. `fill` calls [`Edges::fill`] with the `spread` of
+    /// its choice.
     pub(crate) fn next(
         &mut self,
         mask: &[u64],
         fill: impl FnOnce(&mut Edges, &[u64]),
     ) -> Option<(usize, &[[u32; 2]])> {
-        // The beginning of a run that went on beyond the runs that were handed out.
+        // The beginning of a run that continues beyond the runs returned before.
         let open = self.count % 2;
         if open == 1 {
             let start = self.list[self.count - 1] as usize;
@@ -62,8 +63,8 @@ impl Edges {
         (!runs.is_empty() || self.block < mask.len()).then_some((self.base, runs))
     }
 
-    /// Adds edges until the list is full or the mask at its end. `spread` writes the places of a word's bits, each plus
-    /// its second argument, and may write more behind them.
+    /// Appends edges until the list is full or the mask ends. `spread` writes the places of a word's bits, each plus
+    /// its second argument, and may write further numbers behind them.
     #[inline(always)]
     pub(super) fn fill(&mut self, mask: &[u64], spread: impl Fn(u64, u32, &mut [u32; SLACK])) {
         let Edges { list, count, block, base, before, inside } = self;
@@ -80,7 +81,7 @@ impl Edges {
     }
 }
 
-/// Writes the places of the bits of `found`, sixteen without asking and the rest by eights.
+/// Writes the places of the bits of `found`: sixteen without a check, and the rest in groups of eight.
 #[inline(always)]
 pub(super) fn spread(mut found: u64, base: u32, out: &mut [u32; SLACK]) {
     for (index, eight) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {

@@ -1,5 +1,7 @@
-//! Text to terms. Owns the order of work (decode, lower, take accents off, find the terms) and the settings of it, and
-//! says where a text may be cut into chunks; hands each term to a [`TermSink`] and never asks what becomes of it.
+//! From text to terms.
+//!
+//! Owns the order of steps (decode, lower, strip accents, find the terms) and their settings, and determines where a text
+//! may be cut into chunks. Passes each term to a [`TermSink`] and never depends on its further use.
 
 pub mod accents;
 pub mod characters;
@@ -30,26 +32,26 @@ use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use words::Words;
 
-/// Lets a text pass that is no longer than a chunk may be.
+/// Returns an error if a text is longer than a chunk may be.
 fn bounded(text: &[u8]) -> Result<(), Failure> {
     if text.len() <= LONGEST { Ok(()) } else { Err(Failure::Unbroken) }
 }
 
-/// How text becomes terms.
+/// The settings of the conversion from text to terms.
 #[derive(Clone, Debug)]
 pub struct TextSettings {
     /// Lower the text first, as Python's `str.lower` does.
     pub lowercase: bool,
-    /// What to do with bytes that are no UTF-8.
+    /// The treatment of bytes that are not UTF-8.
     pub decode_error: DecodeError,
-    /// How to take accents off.
+    /// How to strip accents, if at all.
     pub strip_accents: Option<StripAccents>,
-    /// What terms are made of.
+    /// The kind of terms.
     pub grams: Grams,
 }
 
 impl TextSettings {
-    /// `text` as terms are found in it: lowered and without accents, if these settings say so.
+    /// `text` after these settings are applied: lowered and without accents, if they say so.
     pub fn normalised(&self, text: &str) -> String {
         let (mut lowered, mut out) = (String::new(), String::new());
         normalise(self, text.as_bytes(), &mut lowered, &mut out);
@@ -57,41 +59,41 @@ impl TextSettings {
     }
 }
 
-/// What terms are made of, and of how many.
+/// The kind and the size of terms.
 #[derive(Clone, Debug)]
 pub enum Grams {
-    /// Words. The analyzer hands on single words; runs of several are made by who counts them.
+    /// Words. The analyzer passes on single words; the counter forms the n-grams.
     Words {
-        /// What finds words.
+        /// The tokenizer.
         tokenizer: Tokenizer,
-        /// Words a term.
+        /// Words of a term.
         sizes: RangeInclusive<usize>,
     },
-    /// Characters, across words.
+    /// Characters, including n-grams across words.
     Chars {
-        /// Characters a term.
+        /// Characters of a term.
         sizes: RangeInclusive<usize>,
     },
-    /// Characters of words, with a space on either side. The analyzer hands on the words with these two spaces; their
-    /// n-grams are made by who counts them.
+    /// Characters within words, with a space on each side. The analyzer passes on the words with these two spaces; the
+    /// counter forms the n-grams.
     WordChars {
-        /// Characters a term.
+        /// Characters of a term.
         sizes: RangeInclusive<usize>,
     },
 }
 
-/// What finds words.
+/// A method to find words.
 #[derive(Clone, Debug)]
 pub enum Tokenizer {
-    /// scikit-learn's default pattern.
+    /// Words by scikit-learn's default pattern.
     Words,
-    /// Another pattern.
+    /// Matches of another pattern.
     Pattern(Arc<TokenPattern>),
-    /// Unicode's word boundaries.
+    /// Words by Unicode's word boundaries.
     Unicode,
 }
 
-/// Finds the terms of texts, one after the other. Keeps its buffers between them.
+/// Finds the terms of one text after the other. Keeps its buffers between them.
 pub struct Analyzer {
     settings: TextSettings,
     words: Words,
@@ -109,10 +111,10 @@ impl From<TooManySteps> for Failure {
 }
 
 impl Analyzer {
-    /// An analyzer for these settings, with the best vector kernel of this machine.
+    /// Creates an analyzer for these settings, with the best vector kernel of this machine.
     pub fn new(settings: &TextSettings) -> Self {
         let is_segmented = matches!(settings.grams, Grams::Words { tokenizer: Tokenizer::Unicode, .. });
-        // The word scanner lowers by itself, unless accents go first.
+        // The word scanner lowers by itself, unless accents must be stripped after the lowering.
         let lowers = settings.lowercase && settings.strip_accents.is_none();
         Analyzer {
             words: Words::new(Kernel::best(), lowers),
@@ -125,7 +127,7 @@ impl Analyzer {
         }
     }
 
-    /// What its terms are made of.
+    /// The kind of its terms.
     pub fn grams(&self) -> &Grams {
         &self.settings.grams
     }
@@ -136,19 +138,19 @@ impl Analyzer {
             Grams::Words { tokenizer: Tokenizer::Words, .. } | Grams::Chars { .. } => {
                 ChunkBoundary::BehindSeparators
             }
-            // A pattern may see anything.
+            // A pattern may depend on any part of the text.
             Grams::Words { tokenizer: Tokenizer::Pattern(_), .. } => ChunkBoundary::Nowhere,
             Grams::Words { tokenizer: Tokenizer::Unicode, .. } => ChunkBoundary::BetweenSegments,
             Grams::WordChars { .. } => ChunkBoundary::BehindSpaces,
         }
     }
 
-    /// Hands the terms of a document's next chunk to `sink`, in order. A document begins with a chunk at offset 0 and is
-    /// cut as `Analyzer::chunk_boundary` allows. `bytes` are the chunk; they are used as a buffer.
+    /// Passes the terms of a document's next chunk to `sink`, in order. A document begins with a chunk at offset 0 and is
+    /// cut as `Analyzer::chunk_boundary` allows. `bytes` are the chunk; they are overwritten.
     ///
     /// # Errors
-    /// If the bytes are no text and the settings are strict, a pattern takes too many steps, or the chunk is too long.
-    /// Terms of the document that were handed on by then mean nothing.
+    /// If the bytes are not text and the settings are strict, if a pattern takes too many steps, or if the chunk is too
+    /// long. Terms of the document that were passed on before the error are not valid.
     pub fn analyze(
         &mut self,
         bytes: &mut Vec<u8>,
@@ -166,7 +168,7 @@ impl Analyzer {
             return Ok(());
         }
         normalise(settings, bytes, lowered, text);
-        // Bytes of the text that were found in with the chunk before.
+        // Bytes of the text that belong to the chunk before.
         let mut passed = 0;
         match &settings.grams {
             Grams::Words { .. } => {}
@@ -180,7 +182,7 @@ impl Analyzer {
             }
         }
         bounded(text.as_bytes())?;
-        // The terms are parts of a padded copy: whatever lies behind one may be read.
+        // The terms are parts of a padded copy, so bytes behind a term can be read.
         bytes.clear();
         bytes.extend_from_slice(text.as_bytes());
         if let Grams::Words { tokenizer: Tokenizer::Words, .. } = settings.grams {
@@ -218,9 +220,9 @@ impl Analyzer {
     }
 }
 
-/// Puts the text that terms are found in into `out`: lowered, then without accents. `lowered` is a buffer to keep.
+/// Writes the normalised text to `out`: lowered, then without accents. `lowered` is a buffer to keep.
 fn normalise(settings: &TextSettings, bytes: &[u8], lowered: &mut String, out: &mut String) {
-    // Decoding has made it UTF-8.
+    // The decoding step made it UTF-8.
     let mut text = std::str::from_utf8(bytes).unwrap_or_default();
     if settings.lowercase {
         *lowered = text.to_lowercase();

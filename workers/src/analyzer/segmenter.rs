@@ -1,11 +1,11 @@
-//! Words of any script: the segments of UAX #29 that have a letter or a number, with dictionaries for Chinese,
+//! Words of any script: the segments of UAX #29 that contain a letter or a number, with dictionaries for Chinese,
 //! Japanese, Thai, Khmer, Lao and Burmese, which are written without spaces. For languages that the word pattern
-//! cannot part.
+//! cannot separate.
 //!
-//! The rules and the dictionaries are ICU4X's (`icu_segmenter`, Unicode, compiled in). Its dictionaries are taken
-//! rather than its neural networks: they are faster, nearer to ICU4C's answers in Thai and Lao, and owe nothing to
-//! rounding. Whether a segment is a word is not asked of ICU4X, which says no where it ends in a combining mark and
-//! text follows (icu4x issue 8321): words of Hindi, Tamil or Arabic would be lost.
+//! The rules and the dictionaries are ICU4X's (`icu_segmenter`, Unicode, compiled in). The dictionaries are used
+//! instead of its neural networks: they are faster, closer to ICU4C's results in Thai and Lao, and independent of
+//! rounding. Whether a segment is a word is determined here, not by ICU4X, which answers no for a segment that ends in a
+//! combining mark and is followed by text (icu4x issue 8321). That would lose words of Hindi, Tamil or Arabic.
 
 use super::characters::Properties;
 use icu_segmenter::options::WordBreakInvariantOptions;
@@ -19,13 +19,13 @@ pub(crate) struct UnicodeWords {
 }
 
 impl UnicodeWords {
-    /// A segmenter over the compiled data. Costs nothing.
+    /// Creates a segmenter over the compiled data, at no cost.
     pub(crate) fn new() -> Self {
         UnicodeWords { segmenter: WordSegmenter::new_dictionary(WordBreakInvariantOptions::default()) }
     }
 
-    /// Calls `found` with each word of `text` in order, as a range of its bytes. A segment is a word if it has a letter
-    /// or a number (general category L* or N*), be it a single one; spaces, punctuation and emoji are none.
+    /// Calls `found` with each word of `text` in order, as a range of its bytes. A segment is a word if it contains a
+    /// letter or a number (general category L* or N*), even a single one. Spaces, punctuation and emoji are not words.
     pub(crate) fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) {
         let mut start = 0;
         for end in self.segmenter.segment_str(text) {

@@ -1,29 +1,29 @@
-//! What the terms of a text are given to: a [`TermSink`], which takes them in groups, as places in the text.
+//! The receiver of a text's terms: a [`TermSink`], which receives them in groups, as places in the text.
 //!
-//! Owns the form of these groups, and gathers terms that are found one by one; finds none itself.
+//! Owns the form of these groups, and collects terms that are found one by one. Finds no terms itself.
 
 use std::ops::Range;
 
-/// Bytes that can be read from a term's first byte on, however short the term: a register's width.
+/// Bytes that can be read from a term's first byte on, even if the term is shorter: the width of a register.
 pub const PADDING: usize = 16;
 
-/// Where a term lies in its text: its first byte, and the one after its last.
+/// The place of a term in its text: its first byte, and the byte after its last.
 pub type Span = [u32; 2];
 
-/// What a stream of terms is given to.
+/// A receiver of terms.
 pub trait TermSink {
-    /// More terms: the parts of `text` at `spans`. [`PADDING`] bytes of `text` can be read from each term's first one
-    /// on; what lies beyond its end means nothing.
+    /// Receives more terms: the parts of `text` at `spans`. [`PADDING`] bytes of `text` can be read from each term's
+    /// first byte on; bytes behind the term's end have no meaning.
     fn terms(&mut self, text: &[u8], spans: &[Span]);
 }
 
-/// Terms that are handed on at a time.
+/// Terms in a group.
 const GROUP: usize = 256;
 
-/// Gathers terms of one text into groups.
+/// Collects terms of one text into groups.
 pub(super) struct Grouped<'a, S: TermSink> {
     text: &'a [u8],
-    /// Where the part of the text begins that spans are relative to.
+    /// The place in the text that spans are relative to.
     base: usize,
     spans: Vec<Span>,
     sink: &'a mut S,
@@ -36,7 +36,7 @@ impl<'a, S: TermSink> Grouped<'a, S> {
 
     #[inline]
     pub(super) fn push(&mut self, range: Range<usize>) {
-        // Character n-grams begin anew with each length.
+        // Character n-grams begin again at the start of the text for each length.
         if self.spans.len() == GROUP || range.start < self.base {
             self.hand_on();
         }

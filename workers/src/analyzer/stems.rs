@@ -1,12 +1,13 @@
 //! Stems: words without their endings, by the Snowball algorithms (Martin Porter and others, snowballstem.org).
 //!
-//! The algorithms are those that Snowball's compiler 3.1 writes in Rust (`snowstem`): the answers are PyStemmer 3.1's,
-//! which was checked word by word. They are made for words in lower case; others come out as they are, or nearly so.
+//! The algorithms are the Rust output of Snowball's compiler 3.1 (`snowstem`). Results equal those of PyStemmer 3.1,
+//! which was checked word by word. The algorithms expect words in lower case; they leave other words unchanged, or
+//! nearly so.
 
 use snowstem::Algorithm;
 use std::borrow::Cow;
 
-/// The languages there are, by the names that Snowball gives them.
+/// The supported languages, by their Snowball names.
 const LANGUAGES: [&str; 21] = [
     "arabic",
     "czech",
@@ -54,7 +55,7 @@ impl Stemmer {
         }
     }
 
-    /// The stem of `word`; the word itself where nothing is cut off or changed.
+    /// The stem of `word`; the word itself if the algorithm does not change it.
     pub(crate) fn stem<'a>(&self, word: &'a str) -> Cow<'a, str> {
         self.stemmer.stem(word)
     }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Lines of language, word, and stem as PyStemmer 3.1.0 gives it. The words are those of the Universal Declaration
+    /// Lines of language, word, and stem by PyStemmer 3.1.0. The words are those of the Universal Declaration
     /// of Human Rights in each language, and of the Snowball project's descriptions.
     const EXPECTED: &str = include_str!("testdata/stems.tsv");
 

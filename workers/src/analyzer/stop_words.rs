@@ -1,9 +1,9 @@
-//! Stop words: terms that are left out. Asked about every token, so most tokens are told apart by their first byte
-//! and their length, before anything is hashed.
+//! Stop words: terms that are dropped. Every token is looked up, so most tokens are rejected by their first byte and
+//! their length, before anything is hashed.
 //!
-//! The lists of languages are those of NLTK's stop word corpus, and of Stopwords ISO where NLTK has none, from the `stop-words`
-//! package. The English one has 198 words: Snowball's list, with the parts into which a word pattern breaks contractions, such as
-//! `don` and `ll`. A file gives any other list.
+//! The lists of languages are those of NLTK's stop word corpus, and of Stopwords ISO where NLTK has none, from the
+//! `stop-words` package. The English list has 198 words: Snowball's list, with the parts into which a word pattern splits
+//! contractions, such as `don` and `ll`. A file can give any other list.
 
 use super::TextSettings;
 use rustc_hash::FxHashSet;
@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 #[derive(Clone, Debug)]
 pub struct StopWords {
     words: FxHashSet<Box<[u8]>>,
-    /// For each first byte, which lengths there are: bit `n` for `n` bytes, the last bit for all longer ones.
+    /// The lengths of the terms with each first byte: bit `n` for `n` bytes, the last bit for all longer ones.
     lengths: Box<[u64; 256]>,
 }
 
@@ -92,15 +92,15 @@ const LANGUAGES: [(&str, &str); 67] = [
 #[error("no list of stop words for {0:?}; there are {list}", list = languages().collect::<Vec<_>>().join(", "))]
 pub struct UnknownLanguage(pub String);
 
-/// The names of the languages with a list, in alphabetical order.
+/// The names of all languages with a list, in alphabetical order.
 pub fn languages() -> impl Iterator<Item = &'static str> {
     LANGUAGES.iter().map(|&(name, _)| name)
 }
 
-/// The list of a language, in lower case; nothing if there is none.
+/// The list of a language, in lower case; `None` if there is none.
 pub fn list_of(language: &str) -> Option<impl Iterator<Item = &'static str>> {
     let (_, code) = LANGUAGES.iter().find(|&&(name, _)| name == language)?;
-    // Some lists have spaces at the ends of their words.
+    // Some lists contain words with spaces at their ends.
     Some(stop_words::lookup(code)?.iter().map(|word| word.trim()))
 }
 
@@ -114,7 +114,7 @@ impl StopWords {
         Ok(list.collect())
     }
 
-    /// These words, and those that have a curly apostrophe (U+2019) for a straight one.
+    /// Adds, for each word with a straight apostrophe, the same word with a curly one (U+2019).
     pub fn with_curly_apostrophes(self) -> Self {
         let words = self.words.iter().filter_map(|word| std::str::from_utf8(word).ok());
         let curly =
@@ -123,7 +123,7 @@ impl StopWords {
         words.chain(curly.iter().map(String::as_str)).collect()
     }
 
-    /// These words, as a text of these settings has them: lowered, without accents.
+    /// The words after the normalisation of `settings`: lowered, without accents.
     pub fn normalised(self, settings: &TextSettings) -> Self {
         let words = self.words.iter().filter_map(|word| std::str::from_utf8(word).ok());
         let words: Vec<String> = words.map(|word| settings.normalised(word)).collect();
@@ -139,7 +139,7 @@ impl StopWords {
 }
 
 impl<'a> FromIterator<&'a str> for StopWords {
-    /// The set of these words; an empty one means nothing.
+    /// The set of these words. An empty word has no effect.
     fn from_iter<I: IntoIterator<Item = &'a str>>(words: I) -> Self {
         let mut lengths = Box::new([0; 256]);
         let words = words

@@ -1,9 +1,9 @@
-//! Words: the maximal runs of two or more word characters of a text, lowered. scikit-learn's default token
+//! Words: the maximal runs of two or more word characters of a text, lowered. This is scikit-learn's default token
 //! pattern, `(?u)\b\w\w+\b`, after its `lowercase` step, over all of Unicode.
 //!
-//! A text is classified 64 bytes at a time into a mask of word bytes (`classes`), the characters beyond ASCII are
-//! added to it and lowered one by one (`characters`), and the mask's edges are the tokens' borders (`edges`). Tokens are
-//! handed on where they lie, in groups.
+//! A text is classified 64 bytes at a time into a mask of word bytes (`classes`). Characters beyond ASCII are
+//! added to it and lowered one by one (`characters`). The mask's edges are the tokens' borders (`edges`). Tokens are
+//! passed on as places in the text, in groups.
 
 use super::characters::{Properties, decode, is_final_sigma};
 use super::classes::{Kernel, Masks};
@@ -11,32 +11,32 @@ use super::edges::{BLOCK, Edges};
 use super::sink::{PADDING, TermSink, offset};
 use std::ops::Range;
 
-/// The one character that lowers to two, of which the second is no word character: it ends its word.
+/// The only character that lowers to two. The second is not a word character, so it ends its word.
 const DOTTED_CAPITAL_I: u32 = 0x130;
 
-/// Finds words. Keeps its buffers from text to text.
+/// Finds words. Keeps its buffers between texts.
 #[derive(Debug)]
 pub struct Words {
     kernel: Kernel,
     lowercase: bool,
     masks: Masks,
-    /// First bytes of the characters beyond ASCII whose lower case is of another length; empty if there are none.
+    /// First bytes of the characters beyond ASCII whose lower case has another length; empty if there are none.
     capitals: Vec<u64>,
     lowered: Vec<u8>,
     edges: Edges,
 }
 
 impl Words {
-    /// A scanner that lowers its words if `lowercase`.
+    /// Creates a scanner. It lowers its words if `lowercase`.
     pub fn new(kernel: Kernel, lowercase: bool) -> Self {
         let (masks, capitals, lowered) = (Masks::default(), Vec::new(), Vec::new());
         Words { kernel, lowercase, masks, capitals, lowered, edges: Edges::new() }
     }
 
-    /// Hands every word of `text`, which is UTF-8, to `sink` in order. Leaves `text` padded and lowered in part.
+    /// Passes every word of `text`, which is UTF-8, to `sink` in order. Leaves `text` padded and partly lowered.
     pub fn scan(&mut self, text: &mut Vec<u8>, sink: &mut impl TermSink) {
         let length = text.len();
-        // Bytes that are no word bytes behind the text close its last word, and pad every term.
+        // Bytes behind the text that are not word bytes end its last word and pad every term.
         text.resize(length.next_multiple_of(BLOCK) + BLOCK, 0);
         self.kernel.classify(text, self.lowercase, &mut self.masks);
         self.capitals.clear();
@@ -64,8 +64,8 @@ impl Words {
         }
     }
 
-    /// Adds the characters beyond ASCII to the mask of word bytes, but for those that are a word of one character, and
-    /// lowers them where they lie; notes those for which there is no room.
+    /// Adds the characters beyond ASCII to the mask of word bytes, except words of a single character, and
+    /// lowers them in place. Notes those whose lower case has another length.
     fn mark_long_characters(&mut self, text: &mut [u8]) {
         let Masks { word, high } = &mut self.masks;
         let mut next = 0;
@@ -97,8 +97,8 @@ impl Words {
     }
 }
 
-/// Whether the character from `at` to `next` has no word character beside it. Those before it are in the mask, and the
-/// ASCII ones behind it.
+/// Whether the character from `at` to `next` has no adjacent word character. The mask contains the characters before it,
+/// and the ASCII characters behind it.
 #[inline]
 fn is_alone(text: &[u8], word: &[u64], at: usize, next: usize) -> bool {
     let is_set = |at: usize| word[at / BLOCK] >> (at % BLOCK) & 1 == 1;
@@ -111,7 +111,7 @@ fn is_alone(text: &[u8], word: &[u64], at: usize, next: usize) -> bool {
     }
 }
 
-/// The bits of the block at `base` that stand for byte `next` of the text and later ones.
+/// The bits of the block at `base` that stand for byte `next` of the text and later bytes.
 fn from(bits: u64, next: usize, base: usize) -> u64 {
     match next.saturating_sub(base) {
         passed @ 0..BLOCK => bits & u64::MAX << passed,
@@ -129,7 +129,7 @@ fn set_bits(mask: &mut [u64], at: usize, count: usize) {
     }
 }
 
-/// Whether one of the bits of `range` is set.
+/// Whether any bit of `range` is set.
 fn any_bit(mask: &[u64], range: Range<usize>) -> bool {
     let (first, last) = (range.start / BLOCK, (range.end - 1) / BLOCK);
     let head = u64::MAX << (range.start % BLOCK);
@@ -158,7 +158,7 @@ fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
     }
 }
 
-/// The lower case of the character `code` at `text[at]`, which `change` leads to.
+/// The lower case of the character `code` at `text[at]`; `change` is its difference.
 fn lower_character(text: &[u8], at: usize, code: u32, change: i32) -> char {
     match code {
         0x3A3 if is_final_sigma(text, at) => 'ς',
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    /// The definition, word for word: lower the whole text, then take the runs of word characters.
+    /// The definition, literally: lower the whole text, then take the runs of word characters.
     fn naive(text: &str, lowercase: bool) -> Vec<String> {
         let text = if lowercase { text.to_lowercase() } else { text.to_owned() };
         text.split(|c: char| !Properties::of(c as u32).is_word())
@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(scanned(Kernel::best(), "The aİb", false), ["The", "aİb"]);
     }
 
-    /// Characters that matter to the rules, and any others.
+    /// Characters that the rules depend on, and any others.
     fn nasty() -> impl Strategy<Value = String> {
         let special = proptest::sample::select(
             "aZ_9 .'-:\u{AD}\u{300}\u{345}\u{2019}ΣσςΑİıIẞßKÅǅéÉДд中か한Ⅷ½²٣५𝔄😀\u{200D}\u{0}\u{1C}\r\n\u{FEFF}ʰª"

@@ -1,4 +1,4 @@
-//! What all counters of terms have in common, for a worker that gives them one document after the other.
+//! The interface of all counters of terms, for a worker that passes them one document after the other.
 
 use super::numbers::Numbers;
 use super::row::Row;
@@ -8,12 +8,12 @@ use crate::analyzer::TermSink;
 pub trait Counter: TermSink {
     /// Forgets the row and starts a new one.
     fn begin_document(&mut self);
-    /// The row of the document at hand, complete, and what gives the numbers in it.
+    /// The complete row of the current document, and the source of the numbers in it.
     fn finish_document(&mut self) -> (&Row, &mut Numbers);
-    /// Whether a number may stand twice in a row.
+    /// Whether a row may contain a number twice.
     fn may_repeat(&self) -> bool;
     /// Bytes that the lexicon takes.
     fn memory(&self) -> usize;
-    /// Forgets all terms. Only where a term gets the same number again.
+    /// Forgets all terms. Allowed only where a term gets the same number again.
     fn forget(&mut self);
 }

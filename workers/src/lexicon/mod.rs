@@ -1,9 +1,10 @@
-//! A worker's lexicon: term -> number, and the row of the current document (`row`).
+//! A worker's lexicon: the map from terms to numbers, and the row of the current document (`row`).
 //!
-//! Three counters (`counter`) share the tables of `slots` and `pairs`: `terms` counts terms as they come, `ngrams` counts
-//! runs of words by the ids of their parts, `word_chars` counts each distinct word once and spreads its character n-grams. What
-//! a term's number is (a local id, a bucket, a column of a fixed vocabulary), `numbers` says, once for each distinct
-//! term. `table` is the open addressing under both maps, `pages` the memory under it.
+//! Three counters (`counter`) share the tables of `slots` and `pairs`. `terms` counts terms as they come. `ngrams`
+//! counts runs of words by the ids of their parts. `word_chars` counts each distinct word once and then adds the counts
+//! of its character n-grams. `numbers` determines a term's number (a local id, a bucket, a column of a fixed
+//! vocabulary), once for each distinct term. `table` is the open addressing under both maps, `pages` the memory under
+//! it.
 
 mod counter;
 mod ngrams;

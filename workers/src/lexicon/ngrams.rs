@@ -1,10 +1,11 @@
-//! Counts runs of words by the ids of their parts: no string is made per occurrence, and one per distinct n-gram.
+//! Counts runs of words by the ids of their parts: creates no string for an occurrence, and one for each distinct n-gram.
 //!
 //! The n-grams form a trie. A node is a word, or a node's extension by a word, found by the pair of their ids. Words
-//! are joined by one space, as scikit-learn joins them. A token that holds a space itself could spell the same
-//! n-gram in two ways: where tokens may hold spaces, numbers are found by their spelling, too.
+//! are joined by one space, as scikit-learn joins them. A token that contains a space could make two nodes with the same
+//! spelling. So where tokens may contain spaces, numbers are found by their spelling, too.
 //!
-//! Terms come in groups, and a group goes through one level of the trie after the other: first all its words, then all
+//! Terms come in groups, and a group passes one level of the trie after the other: first all its words, then all
+//! runs of two, and so on.
 //! runs of two, and so on.
 
 use super::counter::Counter;
@@ -23,14 +24,14 @@ pub struct Ngrams {
     tokens_hold_spaces: bool,
     numbers: Numbers,
     words: Words,
-    /// For each size from 2 on: pairs of the run before and the word that follows.
+    /// For each size from 2 on: pairs of the preceding run and the word that follows.
     runs: Vec<Pairs>,
-    /// Spelling -> number, if tokens may hold spaces.
+    /// The number of each spelling, if tokens may contain spaces.
     spellings: HashMap<Box<[u8]>, u32>,
-    /// For each size: the runs that end with each word at hand. A few words of the last group go before those of this
-    /// one.
+    /// For each size: the runs that end with each word of the group. A few words of the previous group precede those of
+    /// this group.
     levels: Vec<Vec<u32>>,
-    /// Numbers of words as terms, and the row of the document at hand.
+    /// Numbers of words as terms, and the row of the current document.
     nodes: Nodes,
     spelled: Vec<u8>,
 }
@@ -38,12 +39,12 @@ pub struct Ngrams {
 /// The distinct words.
 struct Words {
     term_filter: TermFilter,
-    /// Words as they are found -> id, or [`STOPPED`].
+    /// The id of each word as it is in the text, or [`STOPPED`].
     slots: Slots,
-    /// Where each word's bytes lie in the arena.
+    /// The place of each word's bytes in the arena.
     places: Vec<(u64, u32)>,
     arena: Vec<u8>,
-    /// Stem -> id, if words are stemmed.
+    /// The id of each stem, if words are stemmed.
     stems: HashMap<Box<[u8]>, u32>,
 }
 
@@ -53,7 +54,7 @@ impl Words {
         &self.arena[start as usize..][..length as usize]
     }
 
-    /// Adds the ids of the words of `text` to `ids`, stop words left out. New ones get the ids that follow.
+    /// Appends the ids of the words of `text` to `ids`, without stop words. New words get the next ids.
     fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>) {
         let Words { term_filter, slots, places, arena, stems } = self;
         slots.look_up(text, spans, |[start, end], entry, is_new| {
@@ -87,7 +88,7 @@ impl Words {
 }
 
 impl Ngrams {
-    /// A counter of runs of `sizes` words, from 1.
+    /// Creates a counter of runs of `sizes` words; sizes begin at 1.
     pub fn new(
         sizes: RangeInclusive<usize>,
         tokens_hold_spaces: bool,
@@ -109,7 +110,7 @@ impl Ngrams {
     }
 }
 
-/// The number of the words `ids` as one term, which was not asked for before.
+/// The number of the words `ids` as one term. It must be called once for each distinct run.
 fn number(
     words: &Words,
     ids: &[u32],
@@ -180,7 +181,7 @@ impl TermSink for Ngrams {
                 row.count(stamp, run.number, &mut run.seen, 1);
             });
         }
-        // What the next group's runs begin with.
+        // The words that the next group's runs begin with.
         let kept = *sizes.end() - 1;
         let passed = ids.len().saturating_sub(kept);
         levels.iter_mut().for_each(|level| drop(level.drain(..passed.min(level.len()))));
@@ -238,7 +239,7 @@ mod tests {
             end += token.len() as u32;
             [end - token.len() as u32, end]
         });
-        // In groups of all sizes.
+        // Groups of all sizes.
         let spans: Vec<Span> = spans.collect();
         spans.chunks(group).for_each(|spans| ngrams.terms(&text, spans));
         let (row, Numbers::Local(ids)) = ngrams.finish_document() else { panic!("local ids") };
@@ -256,7 +257,7 @@ mod tests {
     }
 
     proptest! {
-        /// Few letters and many spaces: the same n-gram is spelled in many ways.
+        /// Few letters and many spaces, so that many n-grams have several spellings.
         #[test]
         fn as_joining_strings_does(
             documents in proptest::collection::vec(proptest::collection::vec("[ab ]{0,3}", 0..12), 1..5),

@@ -1,9 +1,9 @@
-//! Things that are counted by an id of their own, apart from how they were found: a number each, and the place in
-//! the row of the last document that had them.
+//! The nodes: things that are counted by an id of their own. Owns the number of each node, and its place in the row of
+//! the last document that contains it. Does not know how a node is found.
 
 use super::row::{LastSeen, Row, Stamp};
 
-/// Not numbered yet.
+/// The number of a node that has none yet.
 const UNNUMBERED: u32 = u32::MAX - 2;
 
 #[derive(Clone, Copy)]
@@ -12,12 +12,12 @@ struct Node {
     seen: LastSeen,
 }
 
-/// The nodes, and the row of the document at hand.
+/// The nodes, and the row of the current document.
 #[derive(Default)]
 pub(crate) struct Nodes {
     nodes: Vec<Node>,
     stamp: Stamp,
-    /// The row of the document at hand.
+    /// The row of the current document.
     pub(crate) row: Row,
 }
 
@@ -30,12 +30,12 @@ impl Nodes {
         self.row.clear();
     }
 
-    /// The stamp of the document at hand.
+    /// The stamp of the current document.
     pub(crate) fn stamp(&self) -> Stamp {
         self.stamp
     }
 
-    /// How many there are.
+    /// The number of nodes.
     pub(crate) fn len(&self) -> u32 {
         self.nodes.len() as u32
     }

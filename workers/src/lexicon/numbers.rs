@@ -1,5 +1,5 @@
-//! What a term is numbered, asked once for each distinct term of a worker: a local id, a hash bucket, or a column of
-//! a vocabulary that was given. And what becomes of a word before that: stopped, stemmed.
+//! The number of a term: a local id, a hash bucket, or a column of a given vocabulary. Determined once for each distinct
+//! term of a worker. Before that, words are stopped and stemmed here.
 
 use super::row::{STOPPED, UNKNOWN};
 use crate::analyzer::stems::Stemmer;
@@ -10,17 +10,17 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Gives numbers to terms.
+/// The source of terms' numbers.
 pub enum Numbers {
     /// In order of first occurrence.
     Local(LocalIds),
     /// By hash: `bucket << 1 | negative`.
     Buckets(Buckets),
-    /// By a vocabulary that was given.
+    /// By a given vocabulary.
     Fixed(Arc<FixedVocabulary>),
 }
 
-/// A vocabulary that was given.
+/// A given vocabulary.
 #[derive(Debug, Default)]
 pub struct FixedVocabulary {
     terms: Vec<Box<[u8]>>,
@@ -28,10 +28,10 @@ pub struct FixedVocabulary {
 }
 
 impl FixedVocabulary {
-    /// The vocabulary of `terms`, in column order.
+    /// Creates the vocabulary of `terms`, which are in column order.
     ///
     /// # Errors
-    /// The place of the first term that stands there a second time, from 0, and the term.
+    /// The first term that occurs a second time: the index of its second occurrence, from 0, and its bytes.
     pub fn new(terms: Vec<Box<[u8]>>) -> Result<Self, (usize, Box<[u8]>)> {
         let mut columns = HashMap::with_capacity(terms.len());
         for (column, term) in terms.iter().enumerate() {
@@ -48,18 +48,18 @@ impl FixedVocabulary {
     }
 }
 
-/// Numbers terms in order of first occurrence, and keeps those that no record holds yet.
+/// Numbers terms in order of first occurrence. Keeps the terms that no record contains yet.
 #[derive(Default)]
 pub struct LocalIds {
     next: u32,
     /// Terms since the last record, as `segment::push_term` writes them.
     pub terms: Vec<u8>,
-    /// Their number.
+    /// Number of those terms.
     pub(crate) new: u32,
 }
 
 impl LocalIds {
-    /// The new terms are in a record.
+    /// Marks the new terms as recorded.
     pub fn recorded(&mut self) {
         self.terms.clear();
         self.new = 0;
@@ -67,7 +67,7 @@ impl LocalIds {
 }
 
 impl Numbers {
-    /// The number of `term`, which was not asked for before.
+    /// The number of `term`. It must be called once for each distinct term.
     pub(crate) fn number(&mut self, term: &[u8]) -> u32 {
         match self {
             Numbers::Local(ids) => {
@@ -82,17 +82,17 @@ impl Numbers {
     }
 }
 
-/// What becomes of a word before it is a term.
+/// The conversion from words to terms.
 #[derive(Clone, Default)]
 pub struct TermFilter {
-    /// Words that are no terms.
+    /// Words that are dropped.
     pub stop_words: Option<Arc<StopWords>>,
-    /// ChunkBoundary a word to its stem.
+    /// Reduces a word to its stem.
     pub stemmer: Option<Arc<Stemmer>>,
 }
 
 impl TermFilter {
-    /// The term that `word` counts as; nothing for a stop word.
+    /// The term that `word` counts as; `None` for a stop word.
     pub fn filtered<'a>(&self, word: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         if self.stop_words.as_ref().is_some_and(|stop_words| stop_words.contains(word)) {
             return None;
@@ -107,22 +107,22 @@ impl TermFilter {
     }
 }
 
-/// Numbers words after sifting them; words of one stem get one number.
+/// Numbers words after filtering them. Words with the same stem get the same number.
 pub(crate) struct SiftedNumbers {
     term_filter: TermFilter,
-    /// What gives the numbers.
+    /// The source of the numbers.
     pub(crate) numbers: Numbers,
-    /// Numbers of stems.
+    /// The number of each stem.
     stems: HashMap<Box<[u8]>, u32>,
 }
 
 impl SiftedNumbers {
-    /// Numbers `numbers` gives to what `term_filter` lets through.
+    /// Numbers the terms that `term_filter` returns by `numbers`.
     pub(crate) fn new(term_filter: TermFilter, numbers: Numbers) -> Self {
         SiftedNumbers { term_filter, numbers, stems: HashMap::new() }
     }
 
-    /// The number of `word`, which was not asked for before.
+    /// The number of `word`. It must be called once for each distinct word.
     #[cold]
     #[inline(never)]
     pub(crate) fn number(&mut self, word: &[u8]) -> u32 {
@@ -138,12 +138,12 @@ impl SiftedNumbers {
         number
     }
 
-    /// Whether several words may get one number.
+    /// Whether several words may have the same number.
     pub(crate) fn may_share(&self) -> bool {
         self.term_filter.stemmer.is_some()
     }
 
-    /// Bytes that the stems take, about.
+    /// Bytes that the stems take, approximately.
     pub(crate) fn memory(&self) -> usize {
         self.stems.len() * 48
     }

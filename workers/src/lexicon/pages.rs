@@ -1,5 +1,7 @@
-//! Zeroed private memory for large tables, on huge pages where the system gives them: a table of megabytes is probed
-//! at random, and each probe of an ordinary page would first miss in the processor's table of pages.
+//! Zeroed private memory for large tables, on huge pages where the system has them.
+//!
+//! A table of megabytes is probed at random places. With ordinary pages, each probe would first miss in the processor's
+//! TLB.
 
 use crate::crash;
 use bytemuck::Pod;
@@ -12,7 +14,7 @@ const ALIGNMENT: usize = 64;
 
 /// A fixed number of elements, zero at first.
 pub(crate) struct Pages<T> {
-    /// None if there are no elements.
+    /// `None` if there are no elements.
     map: Option<MmapMut>,
     elements: PhantomData<T>,
 }
@@ -23,15 +25,16 @@ impl<T: Pod> Pages<T> {
         Pages { map: None, elements: PhantomData }
     }
 
-    /// `length` elements that are zero. Ends as any failed allocation does if there is no memory.
+    /// `length` elements, all zero. If memory runs out, ends as any failed allocation does.
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>()).max(1);
         let map = MmapMut::map_anon(bytes).unwrap_or_else(|_| {
             crash::note_out_of_memory();
             handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<T>()))
         });
-        // Hints: without huge pages everything works, slower. A table's pages are all written soon, but looked at first:
-        // one by one, each would fault twice, and the second time every other thread's processor would be interrupted.
+        // Hints: without huge pages the table works, but more slowly. All pages of a table are written soon, but read
+        // first. Without populating them, each page would fault twice, and the second fault would interrupt the
+        // processors of all other threads.
         let _ = map.advise(memmap2::Advice::HugePage);
         let _ = map.advise(memmap2::Advice::PopulateWrite);
         Pages { map: Some(map), elements: PhantomData }
@@ -55,15 +58,15 @@ impl<T: Pod> Pages<T> {
     }
 }
 
-/// Asks for an element's cache line, so that it is near when it is looked at a little later.
+/// Prefetches an element's cache line for an access a little later.
 #[inline(always)]
 pub(crate) fn prefetch<T>(elements: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
     if let Some(element) = elements.get(index) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         #[expect(unsafe_code, reason = "a hint to the processor, which has no effect on memory")]
-        // SAFETY: the address is that of a live element, and a prefetch neither reads nor writes as far as the
-        // program can tell.
+        // SAFETY: the address is that of a live element, and a prefetch neither reads nor writes in a way that the
+        // program can observe.
         unsafe {
             _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(element).cast());
         }

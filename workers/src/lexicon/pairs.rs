@@ -1,19 +1,19 @@
-//! The map from a pair of ids to an entry: what extends what.
+//! The map from a pair of ids to an entry: a run of words and the word that extends it.
 
 use super::row::LastSeen;
 use super::table::{self, Entry as _, GROUP, Table, fold, seed};
 use bytemuck::{Pod, Zeroable};
 
-/// An entry; its slot is free if all is zero.
+/// An entry. All zero means a free slot.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
 pub(crate) struct Pair {
     key: [u32; 2],
-    /// The pair's own id plus one, from 0 in order of first occurrence; 0 in a free slot.
+    /// The pair's own id plus one; ids count from 0 in order of first occurrence. 0 in a free slot.
     id: u32,
-    /// For the owner: what the pair is numbered.
+    /// For the owner: the pair's number.
     pub(crate) number: u32,
-    /// For the owner: the last document with this pair.
+    /// For the owner: the last document that contains the pair.
     pub(crate) seen: LastSeen,
 }
 
@@ -49,18 +49,18 @@ impl Pairs {
         self.table.bytes()
     }
 
-    /// Empties it and gives its memory back.
+    /// Removes all entries and frees the memory.
     pub(crate) fn clear(&mut self) {
         self.table = Table::new();
     }
 
-    /// Forgets when each pair was seen.
+    /// Forgets the last document of each pair.
     pub(crate) fn wipe_documents(&mut self) {
         self.table.slots_mut().iter_mut().for_each(|pair| pair.seen = LastSeen::default());
     }
 
-    /// Calls `found` with the place of each pair in `firsts` and `seconds` (which are equally long), its entry, and
-    /// whether it is new: then the owner's fields are 0.
+    /// Calls `found` with the place of each pair in `firsts` and `seconds` (which have the same length), its entry, and
+    /// whether it is new. The owner's fields of a new entry are 0.
     #[inline]
     pub(crate) fn look_up(
         &mut self,

@@ -1,21 +1,21 @@
-//! The row of a document, as it is gathered: the numbers of its terms and their counts.
+//! The row of the current document: the numbers of its terms and their counts.
 //!
-//! Owns the stamps that say whether a term has been seen in this document. Knows nothing of how terms are looked up.
+//! Owns the stamps that mark whether a term has occurred in this document. Does not know how terms are looked up.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Counted as a token, but no column's: a term that a fixed vocabulary doesn't have.
+/// The number of a term that a fixed vocabulary does not contain. It counts as a token, but has no column.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
 
-/// Not even a token: a stop word.
+/// The number of a stop word. It does not count as a token.
 pub(crate) const STOPPED: u32 = u32::MAX - 1;
 
-/// One term of the document at hand.
+/// One term of the current document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Posting {
     /// The term's number.
     pub number: u32,
-    /// Its occurrences in this document, or `u32::MAX` if there are more.
+    /// Its occurrences in this document; `u32::MAX` if there are more.
     pub count: u32,
 }
 
@@ -27,22 +27,22 @@ impl Posting {
     }
 }
 
-/// The row of a document, as it is gathered.
+/// The row of a document.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Row {
-    /// Numbers of the terms in order of first occurrence. One may stand twice where two spellings share it.
+    /// Numbers of the terms in order of first occurrence. A number may occur twice if two spellings share it.
     numbers: Vec<u32>,
-    /// How often each occurs, or `u32::MAX` if more often. Apart from the numbers, since most occurrences are of a known
-    /// term and touch nothing else.
+    /// Occurrences of each; `u32::MAX` if there are more. Kept apart from the numbers, since most occurrences are of a
+    /// known term and access only this array.
     counts: Vec<u32>,
-    /// Occurrences of terms, those of unknown ones included.
+    /// Occurrences of terms, including unknown ones.
     pub tokens: u64,
     /// Occurrences of unknown terms.
     pub(crate) unknown: u64,
 }
 
 impl Row {
-    /// Its terms, in order of first occurrence. A number may stand twice where two spellings share it.
+    /// Its terms, in order of first occurrence. A number may occur twice if two spellings share it.
     pub fn postings(&self) -> impl ExactSizeIterator<Item = Posting> {
         self.numbers.iter().zip(&self.counts).map(|(&number, &count)| Posting { number, count })
     }
@@ -54,7 +54,7 @@ impl Row {
         self.unknown = 0;
     }
 
-    /// Counts `times` occurrences of the term that is numbered `number` and was last seen as `seen` says.
+    /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
     #[inline]
     pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
         self.tokens += times as u64;
@@ -75,22 +75,22 @@ impl Row {
     }
 }
 
-/// The last document that had a term, and the term's place in that document's row: a repeated term costs no search.
+/// The last document that contains a term, and the term's place in its row. So a repeated term needs no search.
 #[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
 #[repr(C)]
 pub(crate) struct LastSeen {
-    /// The document's stamp; 0 for none.
+    /// The document's stamp; 0 for no document.
     pub(super) document: u32,
     /// The place in its row.
     pub(super) position: u32,
 }
 
-/// The document at hand, counted from 1. An entry that bears its stamp belongs to it.
+/// The current document, counted from 1. An entry with this stamp belongs to it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Stamp(pub(super) u32);
 
 impl Stamp {
-    /// The next document's stamp; true if stamps begin anew, and all old ones must be wiped.
+    /// Advances to the next document. Returns true if stamps begin again at 1, and all old ones must be wiped.
     pub(super) fn advance(&mut self) -> bool {
         let wraps = self.0 == u32::MAX;
         self.0 = if wraps { 1 } else { self.0 + 1 };

@@ -1,24 +1,24 @@
 //! The map from a term's bytes to an entry.
 //!
-//! A term of up to 16 bytes is its own key, loaded as two words; a longer one is found by a 64-bit digest and its
-//! bytes. Terms come in groups: the places of a whole group are asked for before the first one is looked at.
+//! A term of up to 16 bytes is its own key, loaded as two words. A longer term is found by a 64-bit digest and its
+//! bytes. Terms come in groups: the slots of a whole group are prefetched before the first one is accessed.
 
 use super::row::LastSeen;
 use super::table::{self, GROUP, Table, fold, seed};
 use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
 
-/// An entry, half a cache line; its slot is free if all is zero.
+/// An entry, half a cache line. All zero means a free slot.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
 pub(crate) struct Entry {
-    /// The bytes of a short term; the digest of a long one and its place in the arena.
+    /// The bytes of a short term; for a long term, its digest and its place in the arena.
     key: [u64; 2],
-    /// Length in bytes plus one; 0 in a free slot.
+    /// Length in bytes plus one. 0 in a free slot.
     size: u32,
-    /// For the owner: what the term is numbered.
+    /// For the owner: the term's number.
     pub(crate) number: u32,
-    /// For the owner: the last document with this term.
+    /// For the owner: the last document that contains the term.
     pub(crate) seen: LastSeen,
 }
 
@@ -34,13 +34,13 @@ impl Entry {
         Entry { key, size: length as u32 + 1, number: 0, seen: LastSeen::default() }
     }
 
-    /// What is hashed of it.
+    /// The part of the key that is hashed.
     fn hashed(&self) -> [u64; 2] {
         if self.size as usize > PADDING + 1 { [self.key[0], 0] } else { self.key }
     }
 }
 
-/// Words to keep of a 16-byte load for its first `n` bytes, for `n` from 0 to 16.
+/// Masks for a 16-byte load that keep its first `n` bytes, for `n` from 0 to 16.
 const KEPT: [[u64; 2]; PADDING + 1] = {
     let mut kept = [[0; 2]; PADDING + 1];
     let mut n = 1;
@@ -76,19 +76,19 @@ impl Slots {
         self.table.bytes() + self.long.capacity()
     }
 
-    /// Empties it and gives its memory back.
+    /// Removes all entries and frees the memory.
     pub(crate) fn clear(&mut self) {
         self.table = Table::new();
         self.long = Vec::new();
     }
 
-    /// Forgets when each term was seen.
+    /// Forgets the last document of each term.
     pub(crate) fn wipe_documents(&mut self) {
         self.table.slots_mut().iter_mut().for_each(|entry| entry.seen = LastSeen::default());
     }
 
-    /// Calls `found` with the span of each term of `text`, in order, its entry, and whether it is new: then the
-    /// owner's fields are 0. [`PADDING`] bytes of `text` can be read from each term's first one on.
+    /// Calls `found` with the span of each term of `text`, in order, its entry, and whether it is new. The owner's
+    /// fields of a new entry are 0. From each term's first byte on, [`PADDING`] bytes of `text` must be readable.
     #[inline]
     pub(crate) fn look_up(
         &mut self,
@@ -129,7 +129,7 @@ impl Slots {
         }
     }
 
-    /// What is hashed of a term: its bytes, or the digest of a long one.
+    /// The part of a term that is hashed: its bytes, or the digest of a long one.
     #[inline]
     fn key(&self, text: &[u8], start: usize, end: usize) -> [u64; 2] {
         let length = end - start;
@@ -162,7 +162,7 @@ impl Slots {
         (entry, is_new)
     }
 
-    /// 64 bits of a long term.
+    /// A 64-bit digest of a long term.
     fn digest(&self, term: &[u8]) -> u64 {
         let mut digest = self.seed[1] ^ term.len() as u64;
         let (chunks, rest) = term.as_chunks::<PADDING>();
@@ -170,7 +170,7 @@ impl Slots {
             digest = fold(digest ^ word(bytes, 0) ^ self.seed[0], word(bytes, 8) ^ self.seed[1]);
         };
         chunks.iter().for_each(&mut mix);
-        // The last bytes once more, so that none is left over.
+        // The last bytes, overlapping the ones before, so that none is left over.
         if let (false, Some(last)) = (rest.is_empty(), term.last_chunk()) {
             mix(last);
         }

@@ -1,22 +1,23 @@
 //! Open addressing with linear probing, under all tables of the lexicon (Knuth, The Art of Computer Programming,
-//! volume 3, section 6.4, algorithm L). Knows where an entry goes, not what it is.
+//! volume 3, section 6.4, algorithm L). Owns the placement of entries; does not know their contents.
 
 use super::pages::{Pages, prefetch};
 use bytemuck::Pod;
 
-/// What a table holds. All zero is a free slot.
+/// An entry of a table. All zero means a free slot.
 pub(crate) trait Entry: Pod {
-    /// Whether the slot holds nothing.
+    /// Whether the slot is free.
     fn is_free(&self) -> bool;
 }
 
-/// Entries that are asked for before the first of them is looked at: enough to hide a miss, few enough to stay near.
+/// Entries that are prefetched before the first of them is accessed: enough to hide a cache miss, few enough to stay in
+/// the cache.
 pub(crate) const GROUP: usize = 32;
 
-/// Slots of a table with its first entry.
+/// Slots of a table when it gets its first entry.
 const FIRST_SLOTS: usize = 1 << 12;
 
-/// A table whose owner hashes and compares.
+/// A table. Its owner hashes and compares entries.
 pub(crate) struct Table<E> {
     entries: Pages<E>,
     used: usize,
@@ -28,7 +29,7 @@ impl<E: Entry> Table<E> {
         Table { entries: Pages::none(), used: 0 }
     }
 
-    /// Entries in it.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.used
     }
@@ -38,12 +39,12 @@ impl<E: Entry> Table<E> {
         self.entries.bytes()
     }
 
-    /// All slots, the free ones too.
+    /// All slots, including the free ones.
     pub(crate) fn slots_mut(&mut self) -> &mut [E] {
         self.entries.all_mut()
     }
 
-    /// Makes sure that `more` entries fit with five slots of eight in use at most. `hash` is the owner's.
+    /// Makes room for `more` entries with at most five of eight slots in use. `hash` is the owner's hash function.
     #[inline]
     pub(crate) fn make_room(&mut self, more: usize, hash: impl Fn(&E) -> u64) {
         if (self.used + more) * 8 > self.entries.all().len() * 5 {
@@ -66,15 +67,15 @@ impl<E: Entry> Table<E> {
         }
     }
 
-    /// Asks for the slot where the search for a hash begins.
+    /// Prefetches the slot where the search for a hash begins.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u64) {
         let entries = self.entries.all();
         prefetch(entries, hash as usize & entries.len().wrapping_sub(1));
     }
 
-    /// The entry that `is_it`, or else the free slot where it belongs, which `make` fills; and whether it did. There
-    /// is room, as [`Table::make_room`] makes it.
+    /// The entry for which `is_it` returns true, or else the first free slot, which `make` fills; and whether it did. The
+    /// caller makes room with [`Table::make_room`] first.
     #[inline]
     pub(crate) fn entry(
         &mut self,
@@ -99,16 +100,16 @@ impl<E: Entry> Table<E> {
     }
 }
 
-/// Both halves of the product, so that every bit of either word moves the low bits, as in wyhash (Wang Yi, 2019,
-/// public domain).
+/// Combines both halves of the product, so that every bit of either word affects the low bits, as in wyhash (Wang Yi,
+/// 2019, public domain).
 #[inline]
 pub(crate) fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Two random words, different from run to run, so that no corpus can be made to collide. Nothing that is written
-/// depends on them.
+/// Two random words, different in each run, so that no corpus can be made to cause collisions. No output depends on
+/// them.
 pub(crate) fn seed() -> [u64; 2] {
     use std::hash::{BuildHasher, RandomState};
     let state = RandomState::new();

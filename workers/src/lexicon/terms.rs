@@ -1,5 +1,5 @@
-//! Counts terms as they come. An entry remembers the last document it occurred in and its place in that document's
-//! row, so that a repeated term costs one probe and no search.
+//! Counts terms as they come. An entry contains the last document with the term and the term's place in that document's
+//! row, so that a repeated term takes one probe and no search.
 
 use super::counter::Counter;
 use super::numbers::{Numbers, SiftedNumbers, TermFilter};
@@ -81,12 +81,12 @@ mod tests {
 
     fn give(terms: &mut Terms, term: &[u8]) {
         let mut padded = term.to_vec();
-        // What lies behind a term must mean nothing.
+        // Bytes behind a term must have no effect.
         padded.extend_from_slice(&[0xEE; PADDING]);
         terms.terms(&padded, &[[0, term.len() as u32]]);
     }
 
-    /// The terms that got a number so far, in its order.
+    /// The terms that have a number so far, in the order of their numbers.
     fn known(terms: &mut Terms) -> Vec<Vec<u8>> {
         let (_, Numbers::Local(ids)) = terms.finish_document() else { panic!("local ids") };
         let mut at = 0;

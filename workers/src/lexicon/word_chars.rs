@@ -1,5 +1,7 @@
-//! Counts the character n-grams of words (scikit-learn's `char_wb`). A word's n-grams depend on the word alone: they
-//! are found once for each distinct word, and counted once for each document with it, as often as it occurs.
+//! Counts the character n-grams of words (scikit-learn's `char_wb`).
+//!
+//! A word's n-grams depend on the word alone. So they are found once for each distinct word, and counted once for each
+//! document that contains it, times its occurrences.
 
 use super::counter::Counter;
 use super::nodes::Nodes;
@@ -10,32 +12,32 @@ use crate::analyzer::chars::char_wb_ngrams;
 use crate::analyzer::{Span, TermSink};
 use std::ops::{Range, RangeInclusive};
 
-/// The n-grams of a longer word are not kept.
+/// Maximum length in bytes of a word whose n-grams are kept.
 const KEPT_WORD: u32 = 256;
 
-/// The counter of the `char-wb` analyzer, whose terms are words with a space on either side.
+/// The counter of the `char-wb` analyzer, whose terms are words with a space on each side.
 pub struct WordChars {
     sizes: RangeInclusive<usize>,
     numbers: Numbers,
-    /// Words -> their place in `words`.
+    /// The index of each word in `words`.
     spellings: Slots,
-    /// Where each word's n-grams begin in `ngrams`; one more at the end.
+    /// The place in `ngrams` where each word's n-grams begin; one more element at the end.
     words: Vec<usize>,
     /// Nodes of the words' n-grams, in order of occurrence.
     ngrams: Vec<u32>,
-    /// N-grams -> node.
+    /// The node of each n-gram.
     slots: Slots,
     nodes: Nodes,
-    /// Words of the document at hand, and how often each occurs.
+    /// Words of the current document, and the occurrences of each.
     document: Vec<(u32, u32)>,
-    /// New words of the terms at hand.
+    /// New words of the current group.
     new: Vec<Span>,
-    /// N-grams of the word at hand.
+    /// N-grams of the current word.
     spans: Vec<Span>,
 }
 
 impl WordChars {
-    /// A counter of n-grams of `sizes` characters, from 1.
+    /// Creates a counter of n-grams of `sizes` characters; sizes begin at 1.
     pub fn new(sizes: RangeInclusive<usize>, numbers: Numbers) -> Self {
         WordChars {
             sizes,

@@ -1,10 +1,10 @@
-//! Tokens by a pattern: what Python's `re.findall` gives for a pattern of a `str`, with scikit-learn's rule that one
+//! Tokens by a pattern: the results of Python's `re.findall` for a `str` pattern, with scikit-learn's rule that a single
 //! capture group, if there is one, is the token.
 //!
-//! `python` rewrites the pattern in the syntax of two engines. `regex` runs in linear time and takes what it can.
-//! `fancy-regex` goes back and forth, with a limit on its steps, and takes the rest: look-around, back-references,
-//! patterns that match the empty string, and `\b` where the text has characters that the engines count as word
-//! characters and Python doesn't, or the reverse.
+//! `python` translates the pattern to the syntax of two engines. `regex` runs in linear time and is used where it can be.
+//! `fancy-regex` backtracks, with a limit on its steps, and takes the rest: look-around, back-references,
+//! patterns that match the empty string, and `\b` where the text has characters that are word characters for the engines
+//! and not for Python, or the reverse.
 
 mod python;
 
@@ -16,10 +16,10 @@ use std::ops::Range;
 
 pub use python::PatternError;
 
-/// Steps of the backtracking engine for one token.
+/// Maximum steps of the backtracking engine for one token.
 const MAX_STEPS: usize = 10_000_000;
 
-/// A document on which a pattern takes more steps than it may.
+/// The pattern takes more steps on a document than allowed.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
 #[error("the token pattern takes too many steps")]
 pub struct TooManySteps;
@@ -27,10 +27,10 @@ pub struct TooManySteps;
 /// A pattern that finds tokens.
 #[derive(Clone, Debug)]
 pub struct TokenPattern {
-    /// For texts that it finds the right tokens in.
+    /// The linear engine, for texts in which it finds the same tokens.
     linear: Option<Linear>,
     exact: fancy_regex::Regex,
-    /// The pattern at the beginning of a search only, and not empty; none if it always is.
+    /// The pattern, restricted to a non-empty match at the start of a search; `None` if every match is empty.
     not_empty: Option<fancy_regex::Regex>,
     has_group: bool,
     looks_around: bool,
@@ -40,7 +40,7 @@ pub struct TokenPattern {
 #[derive(Clone, Debug)]
 struct Linear {
     regex: regex::Regex,
-    /// It asks for borders of words, which are right only where both notions of a word character agree.
+    /// It uses word boundaries, which are correct only where Python and the engine agree on word characters.
     has_borders: bool,
 }
 
@@ -51,11 +51,11 @@ struct Match {
 }
 
 impl TokenPattern {
-    /// Compiles a pattern as Python's `re.compile` does, without flags but those in the pattern.
+    /// Compiles a pattern as Python's `re.compile` does, with no flags except those in the pattern.
     ///
     /// # Errors
-    /// [`PatternError`] if it does not compile, has more than one capture group, or means something that the engines
-    /// can't do.
+    /// [`PatternError`] if it does not compile, has more than one capture group, or has a meaning that the engines do not
+    /// support.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let Translation { linear, exact, groups, has_borders } = python::translate(pattern)?;
         if groups > 1 {
@@ -74,7 +74,7 @@ impl TokenPattern {
             Err(error) => return Err(refused(&error)),
         };
         let exact = compile(&exact, false).map_err(|error| refused(&error))?;
-        // A group is the token, and the rest of the match stands around it.
+        // With a capture group, the rest of the match is context around the token.
         let looks_around = groups == 1 || linear.is_none() || pattern.contains(r"\B");
         Ok(TokenPattern {
             looks_around,
@@ -93,17 +93,17 @@ impl TokenPattern {
         matches!(inner.unwrap_or(pattern), r"\w\w+" | r"\w{2,}")
     }
 
-    /// Whether what stands around a token may decide if it is one: certainly if the pattern looks ahead or behind, or has a
-    /// capture group.
+    /// Whether the text around a token may determine if it is a token. True if the pattern looks ahead or behind, or
+    /// has a capture group.
     pub fn looks_around(&self) -> bool {
         self.looks_around
     }
 
-    /// Calls `found` with each token of `text` in order, as a range of its bytes: each match, or its capture group; an
-    /// empty range if the group took no part.
+    /// Calls `found` with each token of `text` in order, as a range of its bytes: each match, or its capture group, or an
+    /// empty range if the group did not take part in the match.
     ///
     /// # Errors
-    /// [`TooManySteps`] if the pattern backtracks without end; the tokens before that place were found.
+    /// [`TooManySteps`] if the pattern backtracks too often. `found` has received the tokens before that place.
     pub fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
         match &self.linear {
             Some(linear) if !linear.has_borders || notions_agree(text) => {
@@ -114,8 +114,8 @@ impl TokenPattern {
         }
     }
 
-    /// As `re.findall` goes on since Python 3.7: an empty match may follow any match, and after an empty one the next
-    /// may begin at the same place if it is not empty.
+    /// Continues as `re.findall` since Python 3.7: an empty match may follow any match, and after an empty match the
+    /// next one may begin at the same place if it is not empty.
     fn find_exactly(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
         let mut at = 0;
         let mut was_empty = false;
@@ -140,7 +140,7 @@ impl TokenPattern {
         }
     }
 
-    /// The first match from `at` on.
+    /// The first match at or after `at`.
     fn search(
         &self,
         regex: &fancy_regex::Regex,
@@ -161,7 +161,7 @@ impl TokenPattern {
 }
 
 impl Linear {
-    /// Nothing if the engine does not take the pattern.
+    /// Compiles the pattern; `None` if the engine does not accept it.
     fn new(pattern: &str, has_borders: bool) -> Option<Self> {
         regex::Regex::new(pattern).ok().map(|regex| Linear { regex, has_borders })
     }
@@ -179,16 +179,16 @@ impl Linear {
     }
 }
 
-/// Whether every character of `text` is a word character for Python and for the engines, or for neither.
+/// Whether each character of `text` is a word character for both Python and the engines, or for neither.
 fn notions_agree(text: &str) -> bool {
-    // What the engines' `\w` adds to Python's: marks, connectors and joiners; what Python's adds: numbers such as ½.
+    // The engines' `\w` adds marks, connectors and joiners to Python's; Python's adds numbers such as ½.
     text.is_ascii()
         || text
             .chars()
             .all(|c| c.is_ascii() || Properties::of(c as u32).is_word() == regex_syntax::is_word_character(c))
 }
 
-/// Why the backtracking engine does not take a pattern.
+/// The reason why the backtracking engine rejects a pattern.
 fn refused(error: &fancy_regex::Error) -> PatternError {
     let is_too_large = |error: &CompileError| match error {
         CompileError::InnerError(error) => error.size_limit().is_some(),
@@ -212,7 +212,7 @@ mod tests {
         found
     }
 
-    /// Each with the answer of `re.findall` in Python 3.11.
+    /// Each with the result of `re.findall` in Python 3.11.
     #[test]
     fn as_python_finds() {
         for (pattern, text, expected) in [
@@ -255,23 +255,23 @@ mod tests {
         }
     }
 
-    /// Patterns, texts and what Python 3.11's `re.findall` gave for them; many were found by a random search.
+    /// Patterns, texts and the results of Python 3.11's `re.findall`. Many were found by a random search.
     const RECORDED: &str = include_str!("../testdata/findall.jsonl");
 
     #[test]
     fn as_python_has_found() {
         let mut compared = 0;
-        // Lines without a text are patterns that Python refuses.
+        // Lines without a text are patterns that Python rejects.
         let recorded = RECORDED
             .lines()
             .filter_map(|line| serde_json::from_str::<(String, String, Vec<String>)>(line).ok());
         let recorded: Vec<_> = recorded.collect();
         for (pattern, text, expected) in &recorded {
-            // CPython itself forgets the cases of letters beyond U+FFFF in a class.
+            // CPython itself ignores the cases of letters beyond U+FFFF in a class.
             if pattern == "(?i)[𐐀x]" {
                 continue;
             }
-            // What the engines can't do is refused, not done otherwise.
+            // A pattern that the engines do not support must be rejected, not matched otherwise.
             let Ok(compiled) = TokenPattern::new(pattern) else { continue };
             let mut found = Vec::new();
             compiled.find(text, &mut |range| found.push(&text[range])).unwrap();

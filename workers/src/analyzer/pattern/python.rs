@@ -1,8 +1,8 @@
-//! Python's regular expressions (`re`, 3.11) in the syntax of the `regex` and `fancy-regex` crates.
+//! Translates Python's regular expressions (`re`, 3.11) to the syntax of the `regex` and `fancy-regex` crates.
 //!
-//! Both engines choose matches as Python does: the first alternative that leads to a match. What differs is written
-//! out: classes by Python's notion of a word, a digit, a space; `\b`, `$`, `\Z`; quantifiers and classes by Python's
-//! rules of what is special in them. What can't be told is refused.
+//! Both engines choose matches as Python does: the first alternative that leads to a match. Differences are written
+//! out: classes by Python's definition of a word, a digit, a space; `\b`, `$`, `\Z`; quantifiers and classes by Python's
+//! rules for special characters. A pattern that cannot be expressed is rejected.
 
 mod classes;
 
@@ -14,13 +14,13 @@ use std::str::Chars;
 /// A token pattern that cannot be used.
 #[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub enum PatternError {
-    /// It is no regular expression, or none that the engines take.
+    /// It is not a regular expression, or not one that the engines accept.
     #[error("{0}")]
     Syntax(String),
-    /// The engines have no room for it.
+    /// It is too large for the engines.
     #[error("the pattern is too large: repetitions within repetitions multiply")]
     TooLarge,
-    /// It has more than one capture group, and one token cannot be several.
+    /// It has more than one capture group; a token can be only one.
     #[error("{0} capture groups, and only one can be the token: write (?:...) for the others")]
     Groups(usize),
 }
@@ -28,13 +28,13 @@ pub enum PatternError {
 /// A pattern in the engines' syntax.
 #[derive(Debug)]
 pub(crate) struct Translation {
-    /// For the linear engine; none if it can't give the same matches.
+    /// For the linear engine; `None` if it cannot find the same matches.
     pub(crate) linear: Option<String>,
     /// For the backtracking engine.
     pub(crate) exact: String,
     /// Number of capture groups.
     pub(crate) groups: usize,
-    /// Whether `linear` asks for borders of words.
+    /// Whether `linear` uses word boundaries.
     pub(crate) has_borders: bool,
 }
 
@@ -45,7 +45,7 @@ const ASCII_WORD: &str = "a-zA-Z0-9_";
 /// Translates a pattern.
 ///
 /// # Errors
-/// What is wrong with it.
+/// [`PatternError`].
 pub(crate) fn translate(pattern: &str) -> Result<Translation, PatternError> {
     let mut translator = Translator {
         chars: pattern.chars().peekable(),
@@ -64,7 +64,7 @@ pub(crate) fn translate(pattern: &str) -> Result<Translation, PatternError> {
         return Err(syntax("unbalanced parenthesis"));
     }
     let Translator { linear, exact, groups, has_borders, mut is_linear, .. } = translator;
-    // An empty match after a match is one more token for Python, and none for the engine.
+    // An empty match after a match is a further token in Python, and none in the engine.
     is_linear &=
         regex_syntax::parse(&linear).is_ok_and(|hir| hir.properties().minimum_len().unwrap_or(0) > 0);
     Ok(Translation { linear: is_linear.then_some(linear), exact, groups, has_borders })
@@ -107,13 +107,13 @@ struct Translator<'a> {
     groups: usize,
     is_linear: bool,
     has_borders: bool,
-    /// Where the capture group lies in `exact`, once it is closed.
+    /// The range of the capture group in `exact`, once it is closed.
     captured: Option<Range<usize>>,
-    /// Where the item that a quantifier may follow begins in `exact`.
+    /// The start in `exact` of the item that a quantifier may follow.
     item: usize,
 }
 
-/// What was translated last, for the quantifier that may follow.
+/// The last translated item, for a quantifier that may follow.
 #[derive(Clone, Copy, PartialEq)]
 enum Last {
     Nothing,
@@ -127,7 +127,7 @@ impl Translator<'_> {
         self.exact.push_str(text);
     }
 
-    /// Something that only the backtracking engine can do.
+    /// Appends a construct that only the backtracking engine supports.
     fn push_exact(&mut self, text: &str) {
         self.is_linear = false;
         self.exact.push_str(text);
@@ -156,7 +156,7 @@ impl Translator<'_> {
         found
     }
 
-    /// Flags for the whole pattern, which stand at its beginning.
+    /// Flags for the whole pattern, at its beginning.
     fn global_flags(&mut self) -> Result<(), PatternError> {
         loop {
             let mut ahead = self.chars.clone();
@@ -226,7 +226,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// A quantifier, whether greedy, lazy or possessive, behind what it repeats.
+    /// A quantifier, greedy, lazy or possessive, after the item that it repeats.
     fn quantifier(&mut self, text: &str, last: Last) -> Result<Last, PatternError> {
         match last {
             Last::Nothing => return Err(syntax("nothing to repeat")),
@@ -252,13 +252,13 @@ impl Translator<'_> {
         Ok(Last::Quantified)
     }
 
-    /// Whether a part of the translation, a whole group, matches in an empty text.
+    /// Whether a part of the translation, a whole group, matches the empty text.
     fn may_be_empty(&self, group: &Range<usize>) -> bool {
         let alone = fancy_regex::Regex::new(&format!(r"\A(?:{})\z", &self.exact[group.clone()]));
         alone.map_or(true, |regex| regex.is_match("").unwrap_or(true))
     }
 
-    /// The rest of `{m,n}`, as the engines write it; nothing if the brace is a character.
+    /// The rest of `{m,n}`, as the engines write it; `None` if the brace is a literal character.
     fn bounds(&mut self) -> Result<Option<String>, PatternError> {
         let inner: String = self.chars.clone().take_while(|&c| c != '}').collect();
         let is_closed = self.chars.clone().any(|c| c == '}');
@@ -268,7 +268,7 @@ impl Translator<'_> {
         if !is_closed || inner.is_empty() || !is_number(least) || !most.is_none_or(is_number) {
             return Ok(None);
         }
-        // Longer than any pattern means it; and `{,}` is `*`.
+        // A larger bound exceeds any practical pattern; and `{,}` is `*`.
         let bound = |text: &str| match text.parse::<u32>() {
             Ok(number) if number <= 1000 => Ok(number.to_string()),
             _ => Err(syntax("the repetition number is too large")),
@@ -289,7 +289,7 @@ impl Translator<'_> {
         Ok(Some(text))
     }
 
-    /// The rest of a group. A comment is nothing.
+    /// The rest of a group. A comment gives `None`.
     fn group(&mut self, depth: usize) -> Result<Option<Last>, PatternError> {
         let (flags, start, captures) = (self.flags, self.exact.len(), self.groups);
         if self.eat("?#") {
@@ -368,7 +368,7 @@ impl Translator<'_> {
         if self.flags.ascii { ASCII_WORD } else { WORD }
     }
 
-    /// What a letter for a class of characters means, inside brackets.
+    /// The meaning of a letter for a class of characters, inside brackets.
     fn category(&self, letter: char) -> Option<String> {
         let (inner, negated) = match (letter, self.flags.ascii) {
             ('w' | 'W', _) => (self.word(), letter == 'W'),
@@ -402,12 +402,12 @@ impl Translator<'_> {
         Ok(Last::Item)
     }
 
-    /// A border of a word, or none. The linear engine has its own notion of it, see `TokenPattern::find`.
+    /// A word boundary, or its negation. The linear engine has another definition of it, see `TokenPattern::find`.
     fn border(&mut self, is_border: bool) {
         let word = self.word();
         let (here, there) = if is_border { ("!", "=") } else { ("=", "!") };
         let (ahead, behind) = (format!("[{word}]"), format!("[{word}]"));
-        // Python's \B, up to 3.13, does not match in an empty text.
+        // Python's `\B`, up to 3.13, does not match an empty text.
         let not_empty = if is_border { "" } else { r"(?!\A\z)" };
         let _ =
             write!(self.exact, "(?:(?<={behind})(?{here}{ahead})|(?<!{behind})(?{there}{ahead}){not_empty})");

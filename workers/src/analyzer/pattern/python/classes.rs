@@ -1,4 +1,4 @@
-//! Characters and classes of characters: escapes, ranges and categories as Python reads them, and both cases of a letter.
+//! Characters and classes of characters: escapes, ranges and categories in Python's syntax, and both cases of a letter.
 
 use super::{Last, PatternError, Translator, syntax};
 use std::fmt::Write as _;
@@ -25,8 +25,8 @@ impl Translator<'_> {
         if folds { format!("(?i:{class})") } else { class.to_owned() }
     }
 
-    /// Python takes the dotless and the dotted i for cases of i; the engines, by Unicode's simple folding, don't. And
-    /// with the flag for ASCII, only ASCII letters have cases.
+    /// In Python the dotless and the dotted i are cases of i; in the engines, by Unicode's simple folding, they are
+    /// not. With the ASCII flag, only ASCII letters have cases.
     fn extra_cases(&self, class: &mut String, first: char, last: char) {
         if !self.flags.ignore_case {
             return;
@@ -43,7 +43,7 @@ impl Translator<'_> {
         }
     }
 
-    /// The rest of a class: Python knows ranges, escapes and a leading `^`, and nothing else in it is special.
+    /// The rest of a class. Python has ranges, escapes and a leading `^`; no other character is special in a class.
     pub(super) fn class(&mut self) -> Result<Last, PatternError> {
         let mut class = String::from("[");
         if self.eat("^") {
@@ -113,7 +113,7 @@ impl Translator<'_> {
     }
 }
 
-/// A character so that no engine takes it for anything else.
+/// Appends a character, escaped so that the engines read it literally.
 fn push_escaped(text: &mut String, c: char) {
     match c {
         c if c.is_ascii_alphanumeric() || c == '_' || c as u32 >= 0xA0 => text.push(c),
