@@ -22,9 +22,10 @@ GONE = (FileNotFoundError, ProcessLookupError)  # a process may end between two 
 
 @dataclass(frozen=True)
 class Peak:
-    """The highest sum that was seen, in bytes, over how many processes at once, in how many samples."""
+    """The highest sums that were seen, in bytes, over how many processes at once, in how many samples."""
 
     pss: int
+    held: int
     processes: int
     samples: int
     exit_code: int
@@ -50,25 +51,33 @@ def family(root: int, parent_of: dict[int, int]) -> list[int]:
     return members
 
 
-def pss(process: int) -> int:
-    """The PSS of a process in bytes, 0 if it is gone."""
+def pss(process: int) -> tuple[int, int]:
+    """The PSS of a process in bytes, and its part that can't be dropped or written to a file; 0 if it is gone."""
     try:
         with open(f"/proc/{process}/smaps_rollup", "rb") as file:
-            found = re.search(rb"^Pss:\s+(\d+) kB$", file.read(), re.MULTILINE)
+            fields = dict(re.findall(rb"^(\w+):\s+(\d+) kB$", file.read(), re.MULTILINE))
     except GONE:
-        return 0
+        return 0, 0
     except PermissionError:
         sys.exit(f"memory: /proc/{process}/smaps_rollup may not be read")
-    return int(found[1]) * KIB if found else 0
+    size = lambda name: int(fields.get(name, 0)) * KIB
+    return size(b"Pss"), size(b"Pss_Anon") + size(b"Pss_Shmem")
 
 
 def peak_of(command: Sequence[str]) -> Peak:
     """Runs a command and samples the memory of its family until it ends."""
-    highest, most, samples = 0, 0, 0
+    highest, most_held, most, samples = 0, 0, 0, 0
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as root:
         while root.poll() is None:
             members = family(root.pid, parents())
-            highest = max(highest, sum(map(pss, members)))
+            sums = [sum(sizes) for sizes in zip(*map(pss, members))]
+            highest, most_held = max(highest, sums[0]), max(most_held, sums[1])
             most, samples = max(most, len(members)), samples + 1
             time.sleep(PAUSE_SECONDS)
-        return Peak(highest, most, samples, root.returncode)
+        return Peak(highest, most_held, most, samples, root.returncode)
+
+
+if __name__ == "__main__":
+    peak = peak_of(sys.argv[1:])
+    print(f"pss {peak.pss >> 20} MiB, held {peak.held >> 20} MiB, {peak.processes} processes, {peak.samples} samples")
+    sys.exit(peak.exit_code)
