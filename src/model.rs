@@ -81,12 +81,13 @@ impl Model {
         }
         let lines: Vec<TermLine> = output.lines(VOCABULARY).context(VOCABULARY)?;
         if lines.len() as u64 != manifest.counts.columns {
-            bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
+            let (lines, columns) = (lines.len(), manifest.counts.columns);
+            bail!("{VOCABULARY} has {lines} lines, but {MANIFEST} says {columns} columns");
         }
         let (mut terms, mut idf) = (Vec::new(), Vec::new());
         for (line, number) in lines.into_iter().zip(1..) {
             let is_idf = line.idf.is_none_or(|idf| idf >= 0.0);
-            ensure!(is_idf, "{VOCABULARY}: line {number}: its idf is no number from 0 on");
+            ensure!(is_idf, "{VOCABULARY}: line {number}: its idf is not a number of 0 or more");
             terms.push(line.term.into_owned().into_bytes().into_boxed_slice());
             earlier.frequencies.push(line.df);
             // An infinite idf has no number in JSON.

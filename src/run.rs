@@ -113,7 +113,7 @@ impl<'a> Resolved<'a> {
         };
         term_notices::never_equal(settings, model, &tally.term_filter)?.into_iter().for_each(&mut *notices);
         if options.workers.is_none() && workers < cores {
-            let text = format!("{workers} workers, not {cores}: there is no memory for more");
+            let text = format!("memory limits the run to {workers} of {cores} workers");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
         }
         let MemoryShares { maps, addresses, .. } = memory;
@@ -186,9 +186,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     }
     if resumed > 0 {
         let of = corpus.documents.len();
-        notice(Notice::plain(format!(
-            "going on from {resumed} of {of} documents, which an earlier run has counted"
-        )));
+        notice(Notice::plain(format!("resuming: an earlier run has counted {resumed} of {of} documents")));
     }
     let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus }.run(
         store,
@@ -256,13 +254,11 @@ fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn
 /// Strict means that all of it is enforced.
 fn refuse_half_a_sandbox(job: &Job) -> Result<(), Fault> {
     let wrong = |with: &str| {
-        Err(Fault::new(ErrorKind::Usage, format!("the strict sandbox can't be had with {with}")))
+        Err(Fault::new(ErrorKind::Usage, format!("the strict sandbox is not available with {with}")))
     };
     match job.options.confinement {
         Confinement::Strict if job.options.mode != Mode::Processes => wrong("threads or inline mode"),
-        Confinement::Strict if job.source.follow => {
-            wrong("links that are followed: they may lead out of the corpus")
-        }
+        Confinement::Strict if job.source.follow => wrong("followed links: they may lead out of the corpus"),
         _ => Ok(()),
     }
 }
@@ -296,12 +292,12 @@ impl Phases<'_> {
         let wanted = resolved.workers;
         let mut pool = pool(options, &job.source, wanted)?;
         if let Some(why) = pool.unfiltered() {
-            let text = format!("no sandbox keeps workers from system calls: {why}");
+            let text = format!("workers run without a filter of system calls: {why}");
             events(Event::Notice(Notice::new(NoticeKind::Unfiltered, text)));
         }
         let workers = wanted.min(pool.capacity());
         if workers < wanted {
-            let text = format!("{workers} workers, not {wanted}: no more open files are allowed");
+            let text = format!("the limit of open files allows {workers} of {wanted} workers");
             events(Event::Notice(Notice::new(NoticeKind::FewerForFiles, text)));
         }
         let mut supervision = Supervision {

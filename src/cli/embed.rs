@@ -128,6 +128,11 @@ fn print_notice(notice: &Notice) {
 }
 
 fn summarise(report: &Report, summary: &Summary) {
+/// A number and its noun: `1 document`, `2 documents`.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
     for (path, cause) in &summary.unreadable {
         say(&format!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes())));
     }
@@ -137,22 +142,22 @@ fn summarise(report: &Report, summary: &Summary) {
     }
     if report.failed as usize > summary.failures.len() {
         let more = report.failed as usize - summary.failures.len();
-        say(&format!("bowline: and {more} more failed, all of them in documents.jsonl"));
+        say(&format!("bowline: and {more} more failed; documents.jsonl lists all"));
     }
-    let mut parts = vec![format!("{} documents", report.documents)];
+    let mut parts = vec![counted(report.documents, "document", "documents")];
     if report.failed > 0 {
         parts.push(format!("{} failed", report.failed));
     }
     if summary.left_out > 0 {
-        parts.push(format!("{} entries left out", summary.left_out));
+        parts.push(counted(summary.left_out, "entry left out", "entries left out"));
     }
-    parts.push(format!("{} tokens", report.tokens));
+    parts.push(counted(report.tokens, "token", "tokens"));
     if report.unknown > 0 {
         let share = 100.0 * report.unknown as f64 / report.tokens as f64;
         parts.push(format!("{share:.1} % of them unknown to the vocabulary"));
     }
-    parts.push(format!("{} columns", report.columns));
-    parts.push(format!("{} non-zeros", report.nonzeros));
+    parts.push(counted(report.columns, "column", "columns"));
+    parts.push(counted(report.nonzeros, "non-zero", "non-zeros"));
     let megabytes = report.bytes as f64 / 1e6;
     say(&parts.join(", "));
     say(&format!(

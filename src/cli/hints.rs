@@ -77,7 +77,7 @@ pub fn of_notice(kind: &NoticeKind) -> Option<String> {
         NoticeKind::FewerForMemory => "--memory gives more",
         NoticeKind::FewerForFiles => "ulimit -n allows more",
         NoticeKind::Resumable => "--resume goes on from it",
-        NoticeKind::Unfiltered => "--sandbox off wants none",
+        NoticeKind::Unfiltered => "--sandbox off accepts this",
         NoticeKind::HiddenLeftOut => "--hidden takes them",
         NoticeKind::GlobsWithoutDirectory => "--glob",
         NoticeKind::Records { ending } => return Some(format!("--glob '!*{ending}'")),
@@ -104,10 +104,10 @@ pub fn of_failure(failure: Failure) -> Option<&'static str> {
         }
         Failure::Binary => "--binary embed accepts it",
         Failure::PerhapsUtf16 => {
-            "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is no UTF-16, --binary embed accepts it"
+            "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is not UTF-16, --binary embed accepts it"
         }
         Failure::PerhapsUtf32 => {
-            "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is no UTF-32, --binary embed accepts it"
+            "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is not UTF-32, --binary embed accepts it"
         }
         Failure::Utf16 => "iconv -f UTF-16 -t UTF-8 converts it",
         Failure::Utf32 => "iconv -f UTF-32 -t UTF-8 converts it",

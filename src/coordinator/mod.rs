@@ -47,11 +47,11 @@ pub enum RunError {
     /// A map of the run was lost: its disk is full or fails, or the system commits no more memory.
     #[error(transparent)]
     LostMap(std::io::Error),
-    /// Workers die for reasons that are not the documents'.
-    #[error("workers are killed again and again by something else ({0} times at the same place)")]
+    /// Workers die for reasons other than their documents.
+    #[error("another program keeps killing the workers ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
-    #[error("more than {0} documents have killed their worker")]
+    #[error("more than {0} documents have crashed their worker")]
     TooManyCrashes(usize),
     /// A worker moved no more, where it can't be ended alone.
     #[error("a document makes no progress")]

@@ -277,14 +277,15 @@ impl Discovery<'_> {
             (true, _) => None,
             (false, true) => self.globs.advice(&self.used),
             (false, false) => {
-                let text = "globs choose among the files of a directory: no CORPUS is one";
+                let text = "globs apply to the files of a directory, but no CORPUS is a directory";
                 Some(Notice::new(NoticeKind::GlobsWithoutDirectory, text.to_owned()))
             }
         };
         let links = self.links_up.first().map(|link| {
             let count = self.links_up.len();
+            let links = if count == 1 { "link" } else { "links" };
             Notice::plain(format!(
-                "links to folders above them or above CORPUS are left out ({count}; such as {link})"
+                "left out {count} {links} to folders above them or above CORPUS, such as {link}"
             ))
         });
         if self.documents.is_empty() {

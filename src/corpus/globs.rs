@@ -125,7 +125,7 @@ impl Globs {
         if let Some(&rule) = folders.iter().find(|&&rule| !self.globs[rule].names_folders) {
             let folder = given(rule);
             return Some(Notice::plain(format!(
-                "glob '{folder}' names a folder: '{folder}/' takes all that is beneath it"
+                "glob '{folder}' names a folder: '{folder}/' matches all files below it"
             )));
         }
         let names: Vec<_> =
@@ -138,7 +138,7 @@ impl Globs {
                 Some(Notice::new(NoticeKind::HiddenLeftOut, text))
             }
             false => Some(Notice::plain(format!(
-                "no file matches glob {}: a glob without a slash is a name, one with a slash a path beneath CORPUS",
+                "no file matches glob {}: a glob without a slash matches a name, one with a slash a path below CORPUS",
                 names.join(", ")
             ))),
         }
@@ -154,7 +154,7 @@ impl Rule {
         let glob = glob.unwrap_or(given);
         let names: Vec<_> = glob.split('/').filter(|&name| !name.is_empty() && name != ".").collect();
         if names.contains(&"..") {
-            return wrong("leaves CORPUS: a glob is a path beneath it");
+            return wrong("leaves CORPUS: a glob is a path below it");
         }
         if names.is_empty() {
             return wrong("names no file: '**' matches all of them");

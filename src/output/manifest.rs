@@ -61,7 +61,7 @@ impl ManifestFile {
         // The manifest is wrong, not what the caller has chosen.
         manifest.settings.check().map_err(|error| anyhow!(error.to_string()))?;
         let mean = manifest.counts.mean_length;
-        ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: a number from 0 on");
+        ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: not a number of 0 or more");
         Ok(manifest)
     }
 

@@ -51,7 +51,7 @@ impl Matrix {
                 elements(&map, dtype, &[rows, columns]).map(|start| Form::Dense(start, columns as usize))
             }
         };
-        let form = form.context("not the matrix that manifest.json tells of")?;
+        let form = form.context("not the matrix that manifest.json describes")?;
         let matrix = Matrix { map, dtype, form };
         ensure!(matrix.is_sound(columns), "its rows make no sense");
         Ok(matrix)

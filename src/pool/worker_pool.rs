@@ -48,8 +48,8 @@ pub enum PoolError {
         /// What the system says.
         cause: std::io::Error,
     },
-    /// The strict sandbox can't be had.
-    #[error("the strict sandbox can't be had: {what}: {cause}")]
+    /// The strict sandbox is not available.
+    #[error("the strict sandbox is not available: {what}: {cause}")]
     Strict {
         /// What is missing.
         what: &'static str,
@@ -57,7 +57,7 @@ pub enum PoolError {
         cause: std::io::Error,
     },
     /// There are too few descriptors for a single worker.
-    #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
+    #[error("the limit of open files (ulimit -n) is too low to start a worker")]
     TooFewFiles,
     /// The worker can't be ended alone.
     #[error("a worker of this mode can't be ended alone")]

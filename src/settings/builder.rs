@@ -497,8 +497,8 @@ impl Settings {
         let numbers = [
             (Setting::MinDf, is_df(columns.min_df), "a number of documents, or a share from 0.0 to 1.0"),
             (Setting::MaxDf, is_df(columns.max_df), "a number of documents, or a share from 0.0 to 1.0"),
-            (Setting::K1, is_from_0(values.k1), "a number from 0 on"),
-            (Setting::Delta, is_from_0(values.delta), "a number from 0 on"),
+            (Setting::K1, is_from_0(values.k1), "a number of 0 or more"),
+            (Setting::Delta, is_from_0(values.delta), "a number of 0 or more"),
             (Setting::B, (0.0..=1.0).contains(&values.b), "a number from 0 to 1"),
         ];
         if let Some((setting, _, what)) = numbers.into_iter().find(|(_, is_right, _)| !is_right) {
