@@ -38,7 +38,7 @@ impl Vocabulary {
         let terms = longest.map_or(0, |segment| segment.sorted.len());
         let parts = wanted.min(terms / 1024).max(1);
         let border = |part: usize| longest.map_or(0, |segment| prefix(segment.text(part * terms / parts)));
-        // Each part begins where no other does: its tasks are told apart by that.
+        // Each part begins at another place, which identifies its tasks.
         let mut borders: Vec<u64> = (1..parts).map(border).filter(|&border| border > 0).collect();
         borders.dedup();
         // No prefix is that large: a term is UTF-8, and no byte of it is 0xFF.
