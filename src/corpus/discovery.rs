@@ -1,4 +1,4 @@
-//! The CORPUS arguments: each looked at, opened and walked, and what people should know about it put into words.
+//! The CORPUS arguments: checks, opens and walks each one, and words the errors and notices about them.
 //!
 //! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
 //! `a.txt`), CORPUS after CORPUS.
@@ -179,7 +179,7 @@ impl Argument {
 /// Finds the documents of all paths of `source`, in their order; some of them, if it was interrupted.
 ///
 /// # Errors
-/// If one of them can't be opened, or there is no document at all.
+/// If one of them can't be opened, or if they contain no documents.
 pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
     let globs = Globs::new(&source.globs)?;
     let arguments = &source.paths;

@@ -1,7 +1,7 @@
 //! `--glob`: which of the files beneath a CORPUS become documents.
 //!
-//! A glob is matched with a path relative to its CORPUS, or, if it has no slash, with the name at the end of it. It is no
-//! line of an ignore file: `#` and spaces mean themselves. Never looks at a disk: the walk gives it paths.
+//! A glob is matched with a path relative to its CORPUS, or, if it has no slash, with the name at the end of it. It is not
+//! a line of an ignore file: `#` and spaces mean themselves. Never reads a disk: the walk supplies the paths.
 
 use crate::error::{ErrorKind, Fault};
 use crate::event::{Notice, NoticeKind};
