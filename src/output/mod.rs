@@ -1,5 +1,4 @@
-//! The output directory: written aside as `OUTPUT.partial`, synced, renamed. Until then nothing stands under the
-//! final name.
+//! The output directory: written as `OUTPUT.partial`, synced, and renamed. Until then the final name does not exist.
 //!
 //! Owns the files' formats and their order of writing. The rows of the matrix are written by workers, at the
 //! offsets that are laid out here.
@@ -130,7 +129,7 @@ pub fn remove_output(path: &Path) -> Result<()> {
 }
 
 impl OutputDirectory {
-    /// Creates `TARGET.partial`. A stale one is replaced, and `notice` is told.
+    /// Creates `TARGET.partial`. Replaces a stale one and reports that to `notice`.
     ///
     /// # Errors
     /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it, or
@@ -294,7 +293,7 @@ impl OutputDirectory {
         }
         refuse_what_is_there(&self.parent, self.name(), self.options.force)?;
         may_go_on()?;
-        // Behind the renaming, a kill would leave it where nobody looks for it.
+        // After the renaming, a kill would leave it where no later run looks for it.
         self.remove_checkpoint()?;
         if self.options.sync {
             self.partial.sync().with_context(|| shown(self.partial()))?;

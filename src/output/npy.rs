@@ -56,7 +56,7 @@ pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
     Ok(file.set_len(bytes)?)
 }
 
-/// `matrix.npy`: the dense matrix, a row a document, for workers to map and fill.
+/// `matrix.npy`: the dense matrix, one row per document, for workers to map and fill.
 #[derive(Debug)]
 pub struct NpyFile(File);
 
