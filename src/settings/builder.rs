@@ -1,4 +1,4 @@
-//! From what a caller chooses to whole settings: on top of an earlier output's if there are any, else of the defaults. Owns
+//! Builds complete settings from a caller's choices, on top of an earlier output's settings or else of the defaults. Owns
 //! the defaults, and the rules about settings that need or exclude each other.
 
 use super::{
@@ -40,7 +40,7 @@ pub struct SettingsBuilder {
     pub tokenizer: Option<TokenizerKind>,
     /// The regular expression of a word, [`DEFAULT_PATTERN`] by default.
     pub token_pattern: Option<String>,
-    /// Words that are no terms; none by default.
+    /// Stop words: words that are not terms; none by default.
     pub stop_words: Option<StopWordList>,
     /// The language of the stemmer; none by default.
     pub stem: Option<String>,
