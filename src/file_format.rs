@@ -1,5 +1,5 @@
-//! What a file that is no list of words seems to be, by its first bytes, and what to give instead. Knows formats that people
-//! have words in: archives, tables, documents, saved Python objects, text in other encodings.
+//! Guesses from the first bytes the format of a file that is not a list of words, and advises what to give instead.
+//! It knows common formats of word lists: archives, tables, documents, saved Python objects, text in other encodings.
 
 /// The advice for a format that a program writes.
 const AS_TEXT: &str = "save the words as plain text in UTF-8, one per line";
@@ -31,7 +31,7 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether these are units of 16 bits whose high byte comes first (0) or second (1): spaces and ends of lines have a NUL there
-/// and nowhere else. In most scripts all high bytes are small; in the others, the bytes are no UTF-8.
+/// and nowhere else. In most scripts all high bytes are small; in the others, the bytes are not UTF-8.
 fn is_utf16_with_high_at(place: usize, bytes: &[u8]) -> bool {
     let high = || bytes.iter().skip(place).step_by(2);
     let low = || bytes.iter().skip(1 - place).step_by(2);

@@ -62,7 +62,7 @@ impl Refusal {
         }
     }
 
-    /// The same, and to any other error what `context` says.
+    /// The same; adds `context` to any other error.
     pub fn of_kind_or<C: Display + Send + Sync + 'static>(
         kind: ErrorKind,
         error: anyhow::Error,
@@ -79,7 +79,7 @@ fn shown(path: &Path) -> String {
     display_path(path.as_os_str().as_bytes())
 }
 
-/// What a file's mode says it is.
+/// The kind of a file, by its mode.
 pub fn kind(mode: u32) -> &'static str {
     match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
         SFlag::S_IFDIR => "a directory",

@@ -19,11 +19,11 @@ use std::sync::atomic::AtomicUsize;
 pub struct Model {
     /// The terms, in column order; none for an earlier output of hashed features.
     pub vocabulary: Option<Arc<FixedVocabulary>>,
-    /// What an earlier output tells; nothing if a file of terms was given.
+    /// The data of an earlier output; `None` if a file of terms was given.
     pub earlier: Option<Earlier>,
 }
 
-/// What an earlier output tells.
+/// The data of an earlier output.
 #[derive(Clone, Debug)]
 pub struct Earlier {
     /// Its settings.
@@ -40,7 +40,7 @@ impl Model {
     /// Reads what stands at `path`. White space around the terms of a list is dropped if `trims`.
     ///
     /// # Errors
-    /// If it can't be read, is no output, or has a term twice.
+    /// If it can't be read, is not an output, or has a term twice.
     pub fn read(path: &Path, trims: bool, cancel: &Cancel) -> Result<Self, Error> {
         let model = Self::read_unnamed(path, trims, cancel.flag());
         Ok(model.with_context(|| display_path(path.as_os_str().as_bytes()))?)

@@ -42,7 +42,7 @@ const NAMED_FAILURES: usize = 10;
 /// calling thread.
 ///
 /// # Errors
-/// Why the run could not finish; there is no output then, and what was there before is still there.
+/// The reason why the run could not finish. It then writes no output, and an earlier output stays.
 pub fn run(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary, Error> {
     embed(job, events, cancel.flag()).map_err(classified)
 }
@@ -62,7 +62,7 @@ pub(crate) fn classified(error: anyhow::Error) -> Error {
     }
 }
 
-/// What the phases need to know, checked.
+/// The checked inputs of the phases.
 struct Resolved<'a> {
     settings: &'a Settings,
     model: Option<&'a Model>,
@@ -246,7 +246,7 @@ fn open_checkpoint(
 fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn WorkerPool>> {
     Ok(match options.mode {
         Mode::Processes => Box::new(Processes::new(Sandbox::new(options.confinement, &source.paths)?)?),
-        // Inline is one worker, in a thread only so that somebody watches it.
+        // Inline is one worker. It runs in a thread so that the coordinator can watch it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers, options.guards)?),
     })
 }
@@ -322,7 +322,7 @@ impl Phases<'_> {
             max_crashes: options.max_crashes,
         };
         let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
-        // Whatever else went wrong may come of it.
+        // Other errors may be a consequence of this one.
         tally_job.store.check()?;
         let Supervision { started, starting, messages, .. } = supervision;
         // The pool goes first: what its workers still hold must not outlive the output.

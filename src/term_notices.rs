@@ -1,4 +1,4 @@
-//! What a run says about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
+//! Notices about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
 //! without an idf. Returns lines for the user; prints nothing and changes no result.
 
 use crate::coordinator::{Finish, RunError};

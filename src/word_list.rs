@@ -20,7 +20,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-/// Bytes of a list, at most: a list that has no end is no list.
+/// Maximum size of a list in bytes; a stream without end is not a list.
 const MAX_BYTES: usize = 4 << 30;
 
 /// Bytes that are read at a time.
@@ -217,7 +217,7 @@ fn is_of<T: DeserializeOwned>(text: &str) -> bool {
     serde_json::from_str::<T>(text).is_ok()
 }
 
-/// What a JSON object that is no list seems to be, and what to give instead.
+/// The apparent kind of a JSON object that is not a list, and advice what to give instead.
 fn seems(object: &str) -> String {
     #[derive(Deserialize)]
     struct Manifest {
