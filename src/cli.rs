@@ -1,7 +1,7 @@
 //! The command line: the only place that knows options, exit codes and terminals, and that prints.
 //!
-//! `args` has the options and `values` what their values may be; `embed`, `inspect`, `bench_program` and `reference` are the
-//! commands; `hints` says which option helps against an error, and `exit` ends the program with its code.
+//! `args` has the options and `values` their possible values; `embed`, `inspect`, `bench_program` and `reference` are the
+//! commands; `hints` maps an error to the option that helps, and `exit` ends the program with its exit code.
 
 pub mod args;
 pub mod bench_program;
@@ -25,7 +25,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Bag-of-words document embeddings of a corpus: a row a document, a column a term.
+/// Bag-of-words document embeddings of a corpus: one row per document, one column per term.
 ///
 /// Exit codes: 0 all documents embedded; 3 finished, some documents failed; 1 could not finish; 2 wrong usage;
 /// 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP.
@@ -42,15 +42,15 @@ pub struct Cli {
 pub enum Command {
     /// Embed a corpus: write the matrix, its vocabulary and its list of documents
     Embed(Box<EmbedArgs>),
-    /// Show what an output holds
+    /// Show the contents of an output
     Inspect(InspectArgs),
-    /// Measure processes against threads against one worker, on your corpus (runs bowline-bench)
+    /// Compare the speed of processes, threads and a single worker on a corpus (runs bowline-bench)
     #[command(disable_help_flag = true)]
     Bench(BenchProgramArgs),
-    /// Write a synthetic corpus of a natural shape, for measurements (runs bowline-bench)
+    /// Write a synthetic corpus for measurements (runs bowline-bench)
     #[command(disable_help_flag = true)]
     Generate(BenchProgramArgs),
-    /// Print completions of the command line for a shell
+    /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Write the manual pages to a directory
     #[command(hide = true)]
@@ -68,12 +68,12 @@ pub struct CompletionsArgs {
 /// `bowline man`.
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// A directory that exists
+    /// An existing directory
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 }
 
-/// The arguments of a command that `bowline-bench` has, as they were written.
+/// The arguments of a command of `bowline-bench`, as written.
 #[derive(Args, Debug)]
 pub struct BenchProgramArgs {
     /// Passed on to bowline-bench, which explains them with --help
@@ -81,8 +81,7 @@ pub struct BenchProgramArgs {
     pub arguments: Vec<OsString>,
 }
 
-/// The command line that this program was started with; or what is wrong with it, or was asked for instead, is printed, and
-/// the exit code is returned.
+/// Parses the command line of this program. Prints an error, the help or the version otherwise, and returns the exit code.
 ///
 /// # Errors
 /// The exit code.
@@ -96,12 +95,12 @@ pub fn parse<T: FromArgMatches>(command: clap::Command) -> Result<T, ExitCode> {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
-    // clap repeats arguments as they are. With printable ones it finds the same fault, and its message is printable.
+    // clap repeats arguments unchanged. With printable arguments it reports the same error in a printable message.
     let shown = arguments.iter().map(|argument| printable(&argument.to_string_lossy()).into_owned().into());
     let shown = parsed(&shown.collect::<Vec<_>>()).err().unwrap_or(error);
     let text = shown.render().to_string();
     match text.lines().all(|line| printable(line) == line) {
-        // In colours, where the terminal has them. If it is closed there is nowhere to report it.
+        // In colours if the terminal supports them. If it is closed there is nowhere to report it.
         true => _ = shown.print(),
         false => text.lines().for_each(say),
     }
@@ -113,8 +112,8 @@ pub fn command() -> clap::Command {
     with_negative_numbers(Cli::command())
 }
 
-/// `command`, whose options take what begins with a hyphen as their value if they ask for a number: it is a wrong one, and
-/// their own messages say so.
+/// `command`, with options of numbers that accept a value with a leading hyphen: their parsers then report the wrong
+/// number.
 pub fn with_negative_numbers(command: clap::Command) -> clap::Command {
     let asks_for_a_number = |argument: &Arg| {
         let names = argument.get_value_names().unwrap_or_default();
@@ -128,7 +127,7 @@ pub fn with_negative_numbers(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|command| command.mut_args(taking))
 }
 
-/// What values of options are called that are numbers.
+/// The value names of options that take a number.
 const NUMBERS: [&str; 10] =
     ["N", "K", "S", "SIZE", "NUMBER", "SECONDS", "MILLISECONDS", "LIST", "N|SHARE", "MIN[:MAX]"];
 

@@ -1,5 +1,5 @@
-//! Errors by kind. A message says what happened and where; what helps depends on the front that a run is started from, which
-//! finds it by the kind (`cli/hints.rs` for the command line).
+//! Errors by kind. A message states what happened and where. The front that starts a run adds the advice by the kind
+//! (`cli/hints.rs` for the command line).
 
 use crate::settings::SettingsError;
 use bowline_workers::mapped::is_full;
@@ -10,9 +10,9 @@ use std::io;
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Settings that make no sense, or not together.
+    /// Invalid settings, or settings that contradict each other.
     Settings(SettingsError),
-    /// Something else that was asked for makes no sense.
+    /// Another invalid request.
     Usage,
     /// A glob has no meaning, or no path can match it.
     Glob,
@@ -22,7 +22,7 @@ pub enum ErrorKind {
     WorkerMemory,
     /// The run was asked to end; by a signal of this number, if a program was.
     Interrupted(i32),
-    /// The path that the corpus was to be at is not there, but looks like a pattern for a shell.
+    /// The path of the corpus does not exist, but looks like a shell pattern.
     Unexpanded,
     /// The corpus has no documents, but files were left out.
     AllLeftOut,
@@ -34,11 +34,11 @@ pub enum ErrorKind {
     OutputExists,
     /// The output can't be where it is asked for, or its disk is full.
     OutputPlace,
-    /// Something that no run has made is where the output's temporary files are to be.
+    /// The place of the output's temporary files holds something that no run has made.
     OutputForeign,
     /// Scratch files can't be where they are asked for, or their disk is full.
     ScratchPlace,
-    /// Something that no run has made is where the scratch files are to be.
+    /// The place of the scratch files holds something that no run has made.
     ScratchForeign,
     /// A dense matrix is too large.
     TooDense,
@@ -46,11 +46,11 @@ pub enum ErrorKind {
     NoWorker,
     /// A worker process can't do what it has to before its first task.
     WorkerStart,
-    /// The strict sandbox can't be had.
+    /// The strict sandbox is not available.
     Sandbox,
-    /// A document keeps its worker from going on, and workers of this mode can't be ended alone.
+    /// A document makes no progress, and workers of this mode can't be ended alone.
     Stuck,
-    /// A worker has crashed, and in this mode that is the end of the run.
+    /// A worker has crashed, and in this mode that ends the run.
     Crashed,
     /// More documents have crashed their workers than allowed.
     TooManyCrashes,
@@ -70,7 +70,7 @@ pub enum ErrorKind {
     EmptyVocabulary {
         /// Some have words of one character only.
         has_short_words: bool,
-        /// Some have words that are no terms under these settings.
+        /// Some have words that are not terms under these settings.
         has_others: bool,
     },
     /// A term has no finite idf.
@@ -82,7 +82,7 @@ pub enum ErrorKind {
     BeyondF32,
     /// A value is not finite.
     NotFinite,
-    /// Whoever reads the output has stopped.
+    /// The reader of standard output has closed it.
     BrokenPipe,
     /// Anything else: the system's errors, damaged files.
     Other,
@@ -128,7 +128,7 @@ impl Error {
 }
 
 impl From<anyhow::Error> for Error {
-    /// An error of the kind that its cause tells.
+    /// An error of the kind of its cause.
     fn from(cause: anyhow::Error) -> Self {
         let is_broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
         let comes_from =

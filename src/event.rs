@@ -1,4 +1,4 @@
-//! What happens in a run, as its caller learns of it.
+//! The events of a run, for its caller.
 
 use bowline_workers::protocol::Usage;
 use std::fmt;
@@ -19,23 +19,23 @@ pub enum Phase {
     Publish,
 }
 
-/// What happens in a run.
+/// An event of a run.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// A phase has begun; it is done after so many units: documents, segments or rows. 0 if that is not known.
+    /// A phase has begun, with its number of units: documents, segments or rows. 0 if the number is not known.
     PhaseBegan(Phase, u64),
-    /// So many units, and bytes of documents, of the phase are done.
+    /// Units, and bytes of documents, of the phase that are done.
     Advanced(u64, u64),
     /// A worker has died and its work is done again.
     WorkerLost,
     /// A worker has left, and this is what it used.
     WorkerLeft(Usage),
-    /// There is something that the user should know.
+    /// A notice for the user.
     Notice(Notice),
 }
 
-/// Something that the user should know, of a run that goes on.
+/// A message for the user; the run goes on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Notice {
     /// What it is about.
@@ -47,11 +47,11 @@ pub struct Notice {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum NoticeKind {
-    /// Nothing in particular can be done about it.
+    /// No advice helps.
     Plain,
-    /// There is no memory for more workers.
+    /// The memory does not allow more workers.
     FewerForMemory,
-    /// There are no descriptors for more workers.
+    /// The limit of open files does not allow more workers.
     FewerForFiles,
     /// What an unfinished run had counted is discarded, though a run could go on from it.
     Resumable,
@@ -59,7 +59,7 @@ pub enum NoticeKind {
     Unfiltered,
     /// Globs match no file, but hidden ones were left out.
     HiddenLeftOut,
-    /// Globs were given, but there is no directory to choose files of.
+    /// Globs were given, but no CORPUS is a directory.
     GlobsWithoutDirectory,
     /// Stop words that can't equal a word could with the tokenizer of Unicode.
     NeedsUnicodeTokenizer,

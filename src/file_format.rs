@@ -1,8 +1,8 @@
-//! What a file that is no list of words seems to be, by its first bytes, and what to give instead. Knows formats that people
-//! have words in: archives, tables, documents, saved Python objects, text in other encodings.
+//! Guesses from the first bytes the format of a file that is not a list of words, and advises what to give instead.
+//! It knows common formats of word lists: archives, tables, documents, saved Python objects, text in other encodings.
 
 /// The advice for a format that a program writes.
-const AS_TEXT: &str = "save the words as plain text in UTF-8, one a line";
+const AS_TEXT: &str = "save the words as plain text in UTF-8, one per line";
 
 /// Why `bytes`, the beginning of a file, can't be a list; nothing if they may. Terms have no white space and no brackets in them
 /// if `has_plain_words`.
@@ -31,7 +31,7 @@ fn wide_encoding(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether these are units of 16 bits whose high byte comes first (0) or second (1): spaces and ends of lines have a NUL there
-/// and nowhere else. In most scripts all high bytes are small; in the others, the bytes are no UTF-8.
+/// and nowhere else. In most scripts all high bytes are small; in the others, the bytes are not UTF-8.
 fn is_utf16_with_high_at(place: usize, bytes: &[u8]) -> bool {
     let high = || bytes.iter().skip(place).step_by(2);
     let low = || bytes.iter().skip(1 - place).step_by(2);
@@ -59,7 +59,7 @@ fn binary(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         }
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => ("a NumPy array (.npy)", AS_TEXT),
         [0x80, 2..=5, ..] => {
-            ("a Python pickle", "save the words as plain text, one a line, or as a JSON array")
+            ("a Python pickle", "save the words as plain text, one per line, or as a JSON array")
         }
         [0x89, b'H', b'D', b'F', ..] => ("an HDF5 file", AS_TEXT),
         [b'P', b'A', b'R', b'1', ..] if has_nul() => ("a Parquet file", AS_TEXT),
@@ -67,7 +67,7 @@ fn binary(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if bytes.starts_with(b"SQLite format 3\0") => ("an SQLite database", AS_TEXT),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => ("an Office document (.doc, .xls)", AS_TEXT),
         [b'%', b'P', b'D', b'F', b'-', ..] => ("a PDF document", AS_TEXT),
-        [0x7F, b'E', b'L', b'F', ..] => ("a program", "give a file of words, one a line"),
+        [0x7F, b'E', b'L', b'F', ..] => ("a program", "give a file of words, one per line"),
         _ => return None,
     })
 }

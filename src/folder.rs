@@ -62,7 +62,7 @@ impl Refusal {
         }
     }
 
-    /// The same, and to any other error what `context` says.
+    /// The same; adds `context` to any other error.
     pub fn of_kind_or<C: Display + Send + Sync + 'static>(
         kind: ErrorKind,
         error: anyhow::Error,
@@ -79,7 +79,7 @@ fn shown(path: &Path) -> String {
     display_path(path.as_os_str().as_bytes())
 }
 
-/// What a file's mode says it is.
+/// The kind of a file, by its mode.
 pub fn kind(mode: u32) -> &'static str {
     match SFlag::from_bits_truncate(mode) & SFlag::S_IFMT {
         SFlag::S_IFDIR => "a directory",
@@ -303,7 +303,7 @@ impl Folder {
     /// That one, a [`Refusal`]; or as for [`Folder::own`].
     pub fn refuse_foreign(&self, contents: Contents) -> Result<()> {
         let Some(foreign) = self.foreign(contents)? else { return Ok(()) };
-        let why = format!("contains {}, which no run has left, so it is not replaced", shown(&foreign));
+        let why = format!("contains {}, which no run has made, so it is not replaced", shown(&foreign));
         Err(Refusal { path: self.path.clone(), why }.into())
     }
 
@@ -351,7 +351,7 @@ impl Folder {
             return Ok(());
         }
         let user = geteuid();
-        let why = format!("belongs to user {owner}, and this run is user {user}'s: it is not used");
+        let why = format!("belongs to user {owner}, but this run belongs to user {user}: it is not used");
         Err(Refusal { path: path.to_owned(), why })
     }
 

@@ -1,4 +1,4 @@
-//! What a run is asked to do, and what it answers.
+//! The job of a run and its summary.
 
 use crate::corpus::Source;
 use crate::memory::MemoryLimits;
@@ -52,7 +52,7 @@ impl Sink {
 pub struct RunOptions {
     /// What workers are.
     pub mode: Mode,
-    /// How many; as many as there are cores and memory for if it is not said.
+    /// Number of workers; by default limited by the cores and the memory.
     pub workers: Option<usize>,
     /// Documents that are read at a time, at most, by all workers together.
     pub max_reads: Option<u32>,
@@ -60,7 +60,7 @@ pub struct RunOptions {
     pub read_latency: Duration,
     /// Memory that the run may take.
     pub memory: MemoryLimits,
-    /// Where rows and tables lie that memory has no room for; beside the output if it is not said.
+    /// Directory of the rows and tables that do not fit into memory; by default beside the output.
     pub scratch: Option<PathBuf>,
     /// Whether what is counted is kept if the run does not finish, and used by the next one.
     pub resume: bool,
@@ -72,7 +72,7 @@ pub struct RunOptions {
     pub max_crashes: usize,
     /// What worker threads may do to the process.
     pub guards: ThreadGuards,
-    /// Files that the caller writes: they are no documents, wherever they are.
+    /// Files that the caller writes: they are not documents, even inside the corpus.
     pub own: Vec<PathBuf>,
 }
 
@@ -109,7 +109,7 @@ pub struct Summary {
     pub failures: Vec<(String, Failure)>,
     /// Directories that could not be read, and why.
     pub unreadable: Vec<(PathBuf, String)>,
-    /// Entries of directories that are no documents: hidden, excluded by a glob, links, special files.
+    /// Entries of directories that are not documents: hidden, excluded by a glob, links, special files.
     pub left_out: u64,
     /// Documents that an earlier run had counted.
     pub resumed: u64,

@@ -65,7 +65,7 @@ pub use settings::{
 /// around the words of a file. `cancel` ends the wait for a pipe.
 ///
 /// # Errors
-/// If it is neither, or the file is no list or can't be read.
+/// If it is neither, or the file is not a list or can't be read.
 pub fn stop_words(name: &str, trims: bool, cancel: &Cancel) -> Result<StopWordList, Error> {
     word_list::stop_words(name, trims, cancel.flag()).map_err(run::classified)
 }

@@ -120,8 +120,8 @@ pub fn peak_memory() -> u64 {
     getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| (usage.max_rss() as u64) << 10)
 }
 
-/// How many processes the kernel has killed for want of memory in this process's control group, or where no group tells it,
-/// on the machine.
+/// Number of processes that the kernel has killed for lack of memory in this process's control group, or on the machine if
+/// no group counts them.
 pub fn kills_for_memory() -> u64 {
     let of_group = memory_groups().iter().find_map(|(version, group)| version.kills(group));
     let of_machine = || procfs::vmstat().ok()?.get("oom_kill").and_then(|&kills| kills.try_into().ok());
@@ -234,7 +234,7 @@ mod tests {
         );
     }
 
-    /// As in a container that has just built a program: full of files that nobody needs.
+    /// As in a container that has just built a program: full of cached files.
     #[test]
     fn files_that_are_kept_in_memory_are_not_in_the_way() {
         for (version, prefix) in [(VERSION_1, "total_"), (VERSION_2, "")] {

@@ -19,11 +19,11 @@ use std::sync::atomic::AtomicUsize;
 pub struct Model {
     /// The terms, in column order; none for an earlier output of hashed features.
     pub vocabulary: Option<Arc<FixedVocabulary>>,
-    /// What an earlier output tells; nothing if a file of terms was given.
+    /// The data of an earlier output; `None` if a file of terms was given.
     pub earlier: Option<Earlier>,
 }
 
-/// What an earlier output tells.
+/// The data of an earlier output.
 #[derive(Clone, Debug)]
 pub struct Earlier {
     /// Its settings.
@@ -40,7 +40,7 @@ impl Model {
     /// Reads what stands at `path`. White space around the terms of a list is dropped if `trims`.
     ///
     /// # Errors
-    /// If it can't be read, is no output, or has a term twice.
+    /// If it can't be read, is not an output, or has a term twice.
     pub fn read(path: &Path, trims: bool, cancel: &Cancel) -> Result<Self, Error> {
         let model = Self::read_unnamed(path, trims, cancel.flag());
         Ok(model.with_context(|| display_path(path.as_os_str().as_bytes()))?)
@@ -81,12 +81,13 @@ impl Model {
         }
         let lines: Vec<TermLine> = output.lines(VOCABULARY).context(VOCABULARY)?;
         if lines.len() as u64 != manifest.counts.columns {
-            bail!("{VOCABULARY} has not as many lines as {MANIFEST} tells of");
+            let (lines, columns) = (lines.len(), manifest.counts.columns);
+            bail!("{VOCABULARY} has {lines} lines, but {MANIFEST} says {columns} columns");
         }
         let (mut terms, mut idf) = (Vec::new(), Vec::new());
         for (line, number) in lines.into_iter().zip(1..) {
             let is_idf = line.idf.is_none_or(|idf| idf >= 0.0);
-            ensure!(is_idf, "{VOCABULARY}: line {number}: its idf is no number from 0 on");
+            ensure!(is_idf, "{VOCABULARY}: line {number}: its idf is not a number of 0 or more");
             terms.push(line.term.into_owned().into_bytes().into_boxed_slice());
             earlier.frequencies.push(line.df);
             // An infinite idf has no number in JSON.

@@ -1,5 +1,5 @@
-//! The entries of a list that no token of a run can equal: each entry is given to the run's own analyzer, and must come out as
-//! it is. Returns the entries; the notices about them are in `term_notices`.
+//! The entries of a list that no token of a run can equal: the run's own analyzer reads each entry and must return it
+//! unchanged. Returns the entries; the notices about them are in `term_notices`.
 
 use crate::settings::{AnalyzerKind, Text};
 use anyhow::Result;

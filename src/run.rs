@@ -42,7 +42,7 @@ const NAMED_FAILURES: usize = 10;
 /// calling thread.
 ///
 /// # Errors
-/// Why the run could not finish; there is no output then, and what was there before is still there.
+/// The reason why the run could not finish. It then writes no output, and an earlier output stays.
 pub fn run(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary, Error> {
     embed(job, events, cancel.flag()).map_err(classified)
 }
@@ -62,7 +62,7 @@ pub(crate) fn classified(error: anyhow::Error) -> Error {
     }
 }
 
-/// What the phases need to know, checked.
+/// The checked inputs of the phases.
 struct Resolved<'a> {
     settings: &'a Settings,
     model: Option<&'a Model>,
@@ -115,7 +115,7 @@ impl<'a> Resolved<'a> {
         };
         term_notices::never_equal(settings, model, &tally.term_filter)?.into_iter().for_each(&mut *notices);
         if options.workers.is_none() && workers < cores {
-            let text = format!("{workers} workers, not {cores}: there is no memory for more");
+            let text = format!("memory limits the run to {workers} of {cores} workers");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
         }
         let MemoryShares { maps, addresses, worker, .. } = memory;
@@ -189,9 +189,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     }
     if resumed > 0 {
         let of = corpus.documents.len();
-        notice(Notice::plain(format!(
-            "going on from {resumed} of {of} documents, which an earlier run has counted"
-        )));
+        notice(Notice::plain(format!("resuming: an earlier run has counted {resumed} of {of} documents")));
     }
     let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus }.run(
         store,
@@ -251,7 +249,7 @@ fn open_checkpoint(
 fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn WorkerPool>> {
     Ok(match options.mode {
         Mode::Processes => Box::new(Processes::new(Sandbox::new(options.confinement, &source.paths)?)?),
-        // Inline is one worker, in a thread only so that somebody watches it.
+        // Inline is one worker. It runs in a thread so that the coordinator can watch it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers, options.guards)?),
     })
 }
@@ -259,13 +257,11 @@ fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn
 /// Strict means that all of it is enforced.
 fn refuse_half_a_sandbox(job: &Job) -> Result<(), Fault> {
     let wrong = |with: &str| {
-        Err(Fault::new(ErrorKind::Usage, format!("the strict sandbox can't be had with {with}")))
+        Err(Fault::new(ErrorKind::Usage, format!("the strict sandbox is not available with {with}")))
     };
     match job.options.confinement {
         Confinement::Strict if job.options.mode != Mode::Processes => wrong("threads or inline mode"),
-        Confinement::Strict if job.source.follow => {
-            wrong("links that are followed: they may lead out of the corpus")
-        }
+        Confinement::Strict if job.source.follow => wrong("followed links: they may lead out of the corpus"),
         _ => Ok(()),
     }
 }
@@ -299,12 +295,12 @@ impl Phases<'_> {
         let wanted = resolved.workers;
         let mut pool = pool(options, &job.source, wanted)?;
         if let Some(why) = pool.unfiltered() {
-            let text = format!("no sandbox keeps workers from system calls: {why}");
+            let text = format!("workers run without a filter of system calls: {why}");
             events(Event::Notice(Notice::new(NoticeKind::Unfiltered, text)));
         }
         let workers = wanted.min(pool.capacity());
         if workers < wanted {
-            let text = format!("{workers} workers, not {wanted}: no more open files are allowed");
+            let text = format!("the limit of open files allows {workers} of {wanted} workers");
             events(Event::Notice(Notice::new(NoticeKind::FewerForFiles, text)));
         }
         let mut supervision = Supervision {
@@ -330,7 +326,7 @@ impl Phases<'_> {
             run_bytes: resolved.run_bytes,
         };
         let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
-        // Whatever else went wrong may come of it.
+        // Other errors may be a consequence of this one.
         tally_job.store.check()?;
         let Supervision { started, starting, messages, .. } = supervision;
         // The pool goes first: what its workers still hold must not outlive the output.

@@ -1,4 +1,4 @@
-//! What a run says about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
+//! Notices about words and terms: stop words and terms that nothing can equal, a vocabulary that no document knows, terms
 //! without an idf. Returns lines for the user; prints nothing and changes no result.
 
 use crate::coordinator::{Finish, RunError};
@@ -27,7 +27,7 @@ pub fn never_equal(
     let (text, mut notices) = (&settings.text, Vec::new());
     match &text.stop_words {
         Some(StopWordList::Given { words: list }) if list.is_empty() => {
-            notices.push(Notice::plain("the list of stop words is empty: no word is left out".to_owned()));
+            notices.push(Notice::plain("the list of stop words is empty: no word is dropped".to_owned()));
         }
         Some(StopWordList::Given { words: list }) => {
             let list = list.iter().map(String::as_str);
@@ -116,7 +116,7 @@ fn terms_without_idf(settings: &Settings, model: Option<&Model>, finish: &Finish
     let mut without = terms.zip(finish.idf()).filter(|(_, idf)| !idf.is_finite()).map(|(term, _)| term);
     let first = String::from_utf8_lossy(without.next()?).into_owned();
     let text = format!(
-        "terms of the vocabulary that occur in no document: {}, `{first}` the first; they have no idf, so a later document that has one can't be embedded with this output",
+        "terms of the vocabulary that occur in no document: {}, the first is `{first}`; they have no idf, so this output can't embed a later document with such a term",
         1 + without.count(),
     );
     let is_bm25 = settings.values.weight == WeightKind::Bm25;

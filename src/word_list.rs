@@ -20,7 +20,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
-/// Bytes of a list, at most: a list that has no end is no list.
+/// Maximum size of a list in bytes; a stream without end is not a list.
 const MAX_BYTES: usize = 4 << 30;
 
 /// Bytes that are read at a time.
@@ -75,7 +75,7 @@ fn read_bytes(path: &Path, interrupted: &AtomicUsize) -> Result<Vec<u8>> {
         if is_over || bytes[known..].contains(&0) {
             return Ok(bytes);
         }
-        ensure!(bytes.len() <= MAX_BYTES, "more than {} GiB, which is no list", MAX_BYTES >> 30);
+        ensure!(bytes.len() <= MAX_BYTES, "more than {} GiB, too large for a list", MAX_BYTES >> 30);
     }
 }
 
@@ -123,7 +123,7 @@ fn parse(bytes: &[u8], trims: bool) -> Result<WordList> {
 /// The text of a file, without a mark at its beginning.
 fn decode(bytes: &[u8]) -> Result<&str> {
     if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
-        bail!("line {}: has a NUL byte, so this is no list of words", line_number(bytes, at));
+        bail!("line {}: has a NUL byte, so this is not a list of words", line_number(bytes, at));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = line_number(bytes, error.valid_up_to());
@@ -154,7 +154,9 @@ fn lines(text: &str, trims: bool) -> Result<Vec<String>> {
             );
         }
         if trims && word.contains('\t') {
-            bail!("line {number}: has a tab; a list has one term a line (`cut -f1` takes the first column)");
+            bail!(
+                "line {number}: has a tab; a list has one term per line (`cut -f1` takes the first column)"
+            );
         }
         words.push(word.to_owned());
     }
@@ -189,7 +191,7 @@ fn json(text: &str, trims: bool) -> Result<Option<Vec<String>>> {
             (Ok(words), _) => Ok(Some(words)),
             (Err(error), Ok(_)) => bail!("a JSON array, but not of strings: {error} ({IN_JSON})"),
             (_, Err(error)) if looks_like_json => {
-                bail!("looks like a JSON array, but is none: {error} ({IN_JSON})")
+                bail!("looks like a JSON array, but is not valid: {error} ({IN_JSON})")
             }
             _ => Ok(None),
         };
@@ -203,9 +205,9 @@ fn json(text: &str, trims: bool) -> Result<Option<Vec<String>>> {
     }
     let object = [text, first].into_iter().find(|text| is_json(text).is_ok());
     match (object, is_json(text)) {
-        (Some(object), _) => bail!("JSON, but no list of terms{}", seems(object)),
+        (Some(object), _) => bail!("JSON, but not a list of terms{}", seems(object)),
         (None, Err(error)) if looks_like_json => {
-            bail!("looks like a JSON object, but is none: {error} ({IN_JSON})")
+            bail!("looks like a JSON object, but is not valid: {error} ({IN_JSON})")
         }
         _ => Ok(None),
     }
@@ -215,7 +217,7 @@ fn is_of<T: DeserializeOwned>(text: &str) -> bool {
     serde_json::from_str::<T>(text).is_ok()
 }
 
-/// What a JSON object that is no list seems to be, and what to give instead.
+/// The apparent kind of a JSON object that is not a list, and advice what to give instead.
 fn seems(object: &str) -> String {
     #[derive(Deserialize)]
     struct Manifest {
@@ -261,7 +263,7 @@ fn in_order(columns: BTreeMap<String, u64>) -> Result<Vec<String>> {
     let mut words: Vec<(u64, String)> = columns.into_iter().map(|(term, column)| (column, term)).collect();
     words.sort_unstable();
     let is_order = words.iter().zip(0..).all(|((column, _), number)| *column == number);
-    ensure!(is_order, "a JSON object whose numbers are no columns: they must be 0, 1, 2 and so on");
+    ensure!(is_order, "a JSON object whose numbers are not columns: they must be 0, 1, 2 and so on");
     Ok(words.into_iter().map(|(_, term)| term).collect())
 }
 
@@ -313,15 +315,15 @@ mod tests {
             (b"the\rcaf\xE9\r", "line 2: not UTF-8"),
             (b"the\r\nand\rof\r\n", "line 2: has a carriage return"),
             (b"[\"the\", 1]", "a JSON array, but not of strings: invalid type: integer `1`"),
-            (b"[\"the\", \"and\"", "looks like a JSON array, but is none: EOF"),
-            (b"['the', 'and']", "looks like a JSON array, but is none: expected value"),
-            (b"{'the': 0}", "looks like a JSON object, but is none"),
+            (b"[\"the\", \"and\"", "looks like a JSON array, but is not valid: EOF"),
+            (b"['the', 'and']", "looks like a JSON array, but is not valid: expected value"),
+            (b"{'the': 0}", "looks like a JSON object, but is not valid"),
             (b"{\"path\":\"a\",\"status\":\"ok\"}", "seems to be the documents.jsonl of an output"),
-            (b"{\"path\":\"a\"}\n{\"path\":\"b\"}\n", "JSON, but no list of terms (a list is"),
-            (b"{\"the\": 0.5}", "JSON, but no list of terms (a list is"),
+            (b"{\"path\":\"a\"}\n{\"path\":\"b\"}\n", "JSON, but not a list of terms (a list is"),
+            (b"{\"the\": 0.5}", "JSON, but not a list of terms (a list is"),
             (b"the\nand\t3\n", "line 2: has a tab"),
-            (b"{\"bowline\": \"0.1.0\"}", "JSON, but no list of terms"),
-            (b"{\"the\": 0, \"and\": 2}", "whose numbers are no columns"),
+            (b"{\"bowline\": \"0.1.0\"}", "JSON, but not a list of terms"),
+            (b"{\"the\": 0, \"and\": 2}", "whose numbers are not columns"),
             (b"{\"term\":\"the\",\"df\":3}\n{\"term\":\n", "line 2"),
         ] {
             let error = format!("{:#}", parse(list, true).unwrap_err());

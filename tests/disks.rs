@@ -75,7 +75,7 @@ pub fn is_done(finished: &Finished, code: i32, is_kept: bool, context: &str) -> 
     let kept = |name: &&str| is_kept && (*name == "out.partial" || name.ends_with(".checkpoint"));
     assert!(left.iter().all(kept) && left.len() <= 1, "{context}: {left:?} is left");
     assert!(!stdout.contains("out\n"), "{context}: an output of a run that failed");
-    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(": going on from ")).collect();
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains(": resuming: ")).collect();
     let [line] = lines[..] else { panic!("{context}: not one line: {stderr}") };
     assert!(line.starts_with("bowline: ") && line.contains("No space left on device"), "{context}: {line}");
     let helps = line.contains("(--scratch ") || line.contains("(--output ");

@@ -255,7 +255,7 @@ fn hidden_files_are_left_out_unless_asked_for() {
     let dir = Dir::with_corpus(&files);
     let finished = dir.embed(&[]).run().expect(0);
     assert_eq!(dir.output("out").paths(), ["shown.txt"]);
-    assert!(finished.stderr.starts_with("1 documents, 3 entries left out, 1 tokens,"), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("1 document, 3 entries left out, 1 token,"), "{}", finished.stderr);
     assert_eq!(
         dir.embedded(&["--hidden", "--force"]).paths(),
         [".folder/shown.txt", ".hidden", "a/.b", "shown.txt"]
@@ -314,8 +314,7 @@ fn globs_choose_in_directories_only() {
     assert_eq!(dir.output("out").paths(), ["corpus/a.txt", "c.md"]);
     assert!(finished.stderr.starts_with("2 documents,"), "{}", finished.stderr);
     let finished = run(&["c.md"]);
-    let notice =
-        "bowline: globs choose among the files of a directory: no CORPUS is one (--glob)\n1 documents,";
+    let notice = "bowline: globs apply to the files of a directory, but no CORPUS is a directory (--glob)\n1 document,";
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
 }
 
@@ -332,7 +331,7 @@ fn record_files_in_a_directory_are_one_document_each_with_a_notice() {
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
     let globs = ["--glob", "!*.[jJ]*", "--glob", "!*.csv"];
     let finished = dir.embed(&[&globs[..], &["--force"]].concat()).run().expect(0);
-    assert!(finished.stderr.starts_with("1 documents,"), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("1 document,"), "{}", finished.stderr);
     assert_eq!(dir.embed(&["--quiet", "--force"]).run().expect(0).stderr, "");
 }
 
@@ -406,9 +405,8 @@ fn links_to_folders_above_are_left_out() {
         dir.bowline(&["embed", "--follow", "--force", "--no-sync", "-o", "out"]).args(corpora).run().expect(0)
     };
     let notice = |count: usize, link: &str| {
-        format!(
-            "bowline: links to folders above them or above CORPUS are left out ({count}; such as {link})\n"
-        )
+        let links = if count == 1 { "link" } else { "links" };
+        format!("bowline: left out {count} {links} to folders above them or above CORPUS, such as {link}\n")
     };
     let mut expected = vec![
         "a.txt",
@@ -455,7 +453,7 @@ fn special_files_are_left_out_unopened() {
     nix::sys::stat::mknod(&dir.path("corpus/socket"), nix::sys::stat::SFlag::S_IFSOCK, mode, 0).unwrap();
     let finished = dir.embed(&[]).run().expect(0);
     assert_eq!(dir.output("out").paths(), ["a.txt"]);
-    assert!(finished.stderr.contains("1 documents, 2 entries left out,"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("1 document, 2 entries left out,"), "{}", finished.stderr);
 }
 
 #[test]
@@ -655,7 +653,7 @@ fn summary_names_ten_failures_and_counts_the_others() {
     let first = "bowline: 10: invalid UTF-8 at byte 0 (iconv -t UTF-8 converts it from its encoding; ";
     assert!(lines[0].starts_with(first), "{lines:?}");
     assert!(lines[9].starts_with("bowline: 19: "), "{lines:?}");
-    assert_eq!(lines[10], "bowline: and 3 more failed, all of them in documents.jsonl");
+    assert_eq!(lines[10], "bowline: and 3 more failed; documents.jsonl lists all");
     assert!(lines[11].starts_with("13 documents, 13 failed, 0 tokens, 0 columns, 0 non-zeros"), "{lines:?}");
     assert_eq!(lines.len(), 13);
 }

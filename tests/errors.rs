@@ -205,9 +205,9 @@ fn corpora_that_people_mean_otherwise() {
 #[test]
 fn globs_that_match_no_file_get_advice() {
     let dir = Dir::with_corpus(&[("a.txt", "cat"), ("sub/b.txt", "dog"), (".c", "cow")]);
-    let name = "a glob without a slash is a name, one with a slash a path beneath CORPUS";
+    let name = "a glob without a slash matches a name, one with a slash a path below CORPUS";
     for (globs, hint) in [
-        (&["sub"][..], "glob 'sub' names a folder: 'sub/' takes all that is beneath it".to_owned()),
+        (&["sub"][..], "glob 'sub' names a folder: 'sub/' matches all files below it".to_owned()),
         (&["*.md"], format!("no file matches glob '*.md': {name}")),
         (&["b.txt/", "/b.txt"], format!("no file matches glob 'b.txt/', '/b.txt': {name}")),
         (&["corpus/a.txt"], format!("no file matches glob 'corpus/a.txt': {name}")),
@@ -219,7 +219,7 @@ fn globs_that_match_no_file_get_advice() {
     }
     // Where others match, it is a notice.
     let finished = dir.embed(&["--glob", "a.txt", "--glob", "sub", "--glob", "!*.rst"]).run().expect(0);
-    let notice = "bowline: glob 'sub' names a folder: 'sub/' takes all that is beneath it\n1 documents,";
+    let notice = "bowline: glob 'sub' names a folder: 'sub/' matches all files below it\n1 document,";
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
 }
 
@@ -230,7 +230,7 @@ fn globs_without_a_meaning_are_wrong_usage() {
         ("", "names no file: '**' matches all of them"),
         ("!", "names no file: '**' matches all of them"),
         ("./", "names no file: '**' matches all of them"),
-        ("../corpus/*", "leaves CORPUS: a glob is a path beneath it"),
+        ("../corpus/*", "leaves CORPUS: a glob is a path below it"),
     ] {
         let line = refused(&dir, dir.embed(&["--glob", glob]), 2);
         assert_eq!(line, format!("glob '{glob}' {what}"));
@@ -456,7 +456,7 @@ fn terms_of_a_list_that_no_document_has_are_noticed_where_they_get_no_idf() {
     let options = ["--vocabulary", "words", "--weight", "tfidf", "--no-smooth-idf"];
     let finished = dir.embed(&options).run().expect(0);
     let said =
-        "bowline: terms of the vocabulary that occur in no document: 2, `zz` the first; they have no idf";
+        "bowline: terms of the vocabulary that occur in no document: 2, the first is `zz`; they have no idf";
     assert!(finished.stderr.starts_with(said), "{}", finished.stderr);
     assert_eq!(
         dir.embed(&[&options[..3], &["tfidf", "--force"]].concat()).run().expect(0).stderr.lines().count(),
@@ -511,10 +511,10 @@ fn force_replaces_nothing_but_an_output() {
     dir.write("annotated/notes.txt", "what I found");
     dir.write("half/matrix.npz", "");
     for (target, why) in [
-        ("precious", "contains thesis.txt, which is no file of an output"),
-        ("precious/", "contains thesis.txt, which is no file of an output"),
-        ("annotated", "contains notes.txt, which is no file of an output"),
-        ("corpus", "contains a.txt, which is no file of an output"),
+        ("precious", "contains thesis.txt, which is not a file of an output"),
+        ("precious/", "contains thesis.txt, which is not a file of an output"),
+        ("annotated", "contains notes.txt, which is not a file of an output"),
+        ("corpus", "contains a.txt, which is not a file of an output"),
         ("half", "has no manifest.json"),
         ("file", "is a file"),
         ("link", "is a symbolic link"),
@@ -550,7 +550,7 @@ fn an_output_that_may_not_be_replaced() {
     let _output = dir.chmod("open/out", 0);
     let run = dir.through(&user).args(&["embed", "--force", "-o", "open/out", "corpus"]);
     let line = refused(&dir, run, 1);
-    let cannot = "exists and can't be looked into: Permission denied";
+    let cannot = "exists and can't be read: Permission denied";
     assert!(line.starts_with(&format!("{}: {cannot}", shown(&dir, "open/out"))), "{line}");
 }
 
@@ -562,7 +562,7 @@ fn an_output_without_a_name() {
         assert_eq!(
             line,
             format!(
-                "{target}: no name of a directory to make (--output takes the name of the directory that is made)"
+                "{target}: not the name of a directory to create (--output takes the name of the directory that is made)"
             )
         );
     }
@@ -788,10 +788,10 @@ fn what_no_run_has_left_stays() {
     dir.write("file.partial", "more work");
     nix::unistd::mkfifo(&dir.path("pipe.partial"), Mode::S_IRWXU).unwrap();
     for (target, said) in [
-        ("foreign", "contains chapters, which no run has left, so it is not replaced"),
+        ("foreign", "contains chapters, which no run has made, so it is not replaced"),
         (
             "mixed",
-            "contains mixed.0123abcd.checkpoint/0/thesis.txt, which no run has left, so it is not replaced",
+            "contains mixed.0123abcd.checkpoint/0/thesis.txt, which no run has made, so it is not replaced",
         ),
         ("link", "is a symbolic link, and no run has left it"),
         ("file", "is a file, and no run has left it"),

@@ -156,7 +156,7 @@ fn a_crafted_archive_is_no_matrix() {
             what,
             "matrix.npz",
             &craft,
-            "not the matrix that manifest.json tells of",
+            "not the matrix that manifest.json describes",
         );
     }
     for (what, craft) in [
@@ -292,7 +292,7 @@ fn settings_that_no_command_line_gives_are_refused() {
         (
             "more columns than terms",
             manifest(&output, |m| m["counts"]["columns"] = json!(5)),
-            "not as many lines",
+            "says 5 columns",
         ),
     ] {
         refuses(&dir, &arguments, what, "manifest.json", &craft, said);
@@ -318,7 +318,7 @@ fn a_crafted_vocabulary_is_refused() {
         ("no text", Craft::Bytes(b"\xFF".to_vec()), "vocabulary.jsonl: line 1: expected value at column 1"),
         ("a surrogate", bytes(r#"{"term":"\ud800","df":1}"#), "vocabulary.jsonl: line 1: "),
         ("half a line", bytes(&lines[..lines.len() - 5]), "vocabulary.jsonl: line 4: "),
-        ("a line less", bytes(&lines[lines.find('\n').unwrap() + 1..]), "not as many lines"),
+        ("a line less", bytes(&lines[lines.find('\n').unwrap() + 1..]), "lines, but manifest.json says"),
         (
             "a term twice",
             bytes(&"{\"term\":\"cat\",\"df\":1}\n".repeat(4)),
@@ -327,7 +327,7 @@ fn a_crafted_vocabulary_is_refused() {
         (
             "a negative idf",
             bytes(&lines.replacen("\"idf\":", "\"idf\":-", 1)),
-            "vocabulary.jsonl: line 1: its idf is no number from 0 on",
+            "vocabulary.jsonl: line 1: its idf is not a number of 0 or more",
         ),
         ("4 GiB", Craft::Huge(lines.clone().into_bytes()), "vocabulary.jsonl: out of memory"),
         ("a pipe", Craft::Pipe, "vocabulary.jsonl: not a file"),

@@ -146,12 +146,15 @@ fn what_is_no_list_is_refused_in_one_line() {
             "a JSON array, but not of strings: invalid type: integer `1`, expected a string at line 1",
         ),
         (b"[[\"the\", \"and\"]]", "a JSON array, but not of strings"),
-        (b"[\"the\",\n \"and\"", "looks like a JSON array, but is none: EOF while parsing a list at line 2"),
-        (b"['the', 'and']", "looks like a JSON array, but is none: "),
-        (b"{'the': 0}", "looks like a JSON object, but is none: "),
-        (b"{\"the\": 0.5}", "JSON, but no list of terms (a list is an array of strings, "),
-        (b"{\"words\": [\"the\"]}\n", "JSON, but no list of terms (a list is an array of strings, "),
-        (b"{\"word\": \"the\"}\n{\"word\": \"and\"}\n", "JSON, but no list of terms (a list is"),
+        (
+            b"[\"the\",\n \"and\"",
+            "looks like a JSON array, but is not valid: EOF while parsing a list at line 2",
+        ),
+        (b"['the', 'and']", "looks like a JSON array, but is not valid: "),
+        (b"{'the': 0}", "looks like a JSON object, but is not valid: "),
+        (b"{\"the\": 0.5}", "JSON, but not a list of terms (a list is an array of strings, "),
+        (b"{\"words\": [\"the\"]}\n", "JSON, but not a list of terms (a list is an array of strings, "),
+        (b"{\"word\": \"the\"}\n{\"word\": \"and\"}\n", "JSON, but not a list of terms (a list is"),
         (b"{\"term\":\"the\"}\nand\n", "line 2: expected value at column 1"),
     ] {
         dir.write("list", content);
@@ -163,13 +166,13 @@ fn what_is_no_list_is_refused_in_one_line() {
     for (list, said) in [
         (
             "model/manifest.json",
-            "JSON, but no list of terms: it seems to be the manifest.json of an output (give ",
+            "JSON, but not a list of terms: it seems to be the manifest.json of an output (give ",
         ),
         (
             "model/documents.jsonl",
-            "JSON, but no list of terms: it seems to be the documents.jsonl of an output (give ",
+            "JSON, but not a list of terms: it seems to be the documents.jsonl of an output (give ",
         ),
-        ("hashed/hash_terms.jsonl", "JSON, but no list of terms (a list is"),
+        ("hashed/hash_terms.jsonl", "JSON, but not a list of terms (a list is"),
         ("hashed/idf.npy", "a NumPy array (.npy), not a list"),
         ("model/matrix.npz", "a NumPy archive (.npz), not a list (an output is given by its directory)"),
         ("/dev/zero", "neither a file nor a pipe"),
@@ -257,7 +260,7 @@ fn an_empty_list_of_stop_words_is_noticed() {
     for list in ["", "\n\n", "[]", "\u{FEFF}"] {
         dir.write("list", list);
         let said = notices(&dir, &["--stop-words", "list"]);
-        assert_eq!(said, ["the list of stop words is empty: no word is left out"], "{list:?}");
+        assert_eq!(said, ["the list of stop words is empty: no word is dropped"], "{list:?}");
         let line = refusal(&dir, &["--vocabulary", "list", "--force"]);
         assert_eq!(line, "--vocabulary list: the vocabulary is empty");
     }

@@ -422,10 +422,8 @@ fn few_open_files_are_enough_for_few_workers() {
         let finished = limited("32", options).expect(0);
         let notice = finished.stderr.lines().next().unwrap_or_default();
         let workers = notice
-            .strip_prefix("bowline: ")
-            .and_then(|rest| {
-                rest.strip_suffix(" workers, not 13: no more open files are allowed (ulimit -n allows more)")
-            })
+            .strip_prefix("bowline: the limit of open files allows ")
+            .and_then(|rest| rest.strip_suffix(" of 13 workers (ulimit -n allows more)"))
             .unwrap_or_else(|| panic!("{}", finished.stderr));
         // As many as are left by the files that whoever runs the tests has open.
         assert!((1..=4).contains(&workers.parse::<u32>().unwrap()), "{notice}");
@@ -522,7 +520,7 @@ fn little_memory_is_enough_for_few_workers() {
         let options = ["--memory", "64M", "--mode", mode, "--force", "--report", "report.json"];
         let finished = dir.embed_to("little", &options).workers(None).run().expect(0);
         let notice =
-            format!("bowline: 1 workers, not {cores}: there is no memory for more (--memory gives more)\n");
+            format!("bowline: memory limits the run to 1 of {cores} workers (--memory gives more)\n");
         let has_more = cores > 1 && mode != "inline";
         assert_eq!(finished.stderr.starts_with(&notice), has_more, "{}", finished.stderr);
         assert_eq!(dir.report()["workers"], 1);

@@ -150,10 +150,10 @@ fn lists_of_words_as_editors_and_tools_write_them() {
             "line 2: not UTF-8 (if it is Latin-1, `iconv -f latin1 -t UTF-8` converts the list)",
         ),
         (b"\xFF\xFEt\0h\0", "UTF-16, not UTF-8 (`iconv -f UTF-16 -t UTF-8` converts it)"),
-        (b"the\nand\0\n", "line 2: has a NUL byte, so this is no list of words"),
+        (b"the\nand\0\n", "line 2: has a NUL byte, so this is not a list of words"),
         (
             b"the\t3\nand\t1\n",
-            "line 1: has a tab; a list has one term a line (`cut -f1` takes the first column)",
+            "line 1: has a tab; a list has one term per line (`cut -f1` takes the first column)",
         ),
         (
             b"PK\x03\x04",
@@ -182,7 +182,9 @@ fn the_vocabulary_of_an_output_is_a_list_of_terms() {
     let options = ["--ngrams", "1:2", "--weight", "tfidf", "--vocabulary", "out/vocabulary.jsonl"];
     dir.embed_to("again", &options).run().expect(0);
     assert_eq!(dir.output("again").file("matrix.npz"), first.file("matrix.npz"));
-    for (file, said) in [("manifest.json", "JSON, but no list of terms"), ("matrix.npz", "a NumPy archive")] {
+    for (file, said) in
+        [("manifest.json", "JSON, but not a list of terms"), ("matrix.npz", "a NumPy archive")]
+    {
         let finished = dir.embed_to("more", &["--vocabulary", &format!("out/{file}")]).run().expect(1);
         let line = finished.line();
         assert!(line.starts_with(&format!("--vocabulary out/{file}: {said}")), "{line}");

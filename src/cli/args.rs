@@ -1,4 +1,4 @@
-//! The options of `bowline embed` and `bowline inspect`, and what they choose.
+//! The options of `bowline embed` and `bowline inspect`, and the settings that they choose.
 
 use super::values::{
     Progress, choice, parse_count, parse_from_0, parse_latency, parse_number, parse_seconds, parse_share,
@@ -23,65 +23,65 @@ pub struct EmbedArgs {
     #[arg(required = true, value_name = "CORPUS")]
     pub corpus: Vec<PathBuf>,
 
-    /// Directory to write; it appears when all is done
+    /// Write the output to DIR; DIR appears when the run has finished
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub output: PathBuf,
 
-    /// Replace an output that exists, or an empty directory; one with other files stays
+    /// Replace an existing output or an empty directory; never replace a directory with other files
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
-    /// Container of the matrix: npz is sparse (scipy.sparse.load_npz), npy dense (numpy.load)
+    /// Write the matrix in this format: npz is sparse (scipy.sparse.load_npz), npy is dense (numpy.load)
     #[arg(long, value_parser = choice::<Format>(), default_value = "npz", help_heading = "Output")]
     pub format: Format,
 
-    /// The same as --format npy
+    /// Write a dense matrix, as --format npy does
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub dense: bool,
 
-    /// Don't wait until the output is on disk
+    /// Do not wait until the output is on disk
     #[arg(long, help_heading = "Output")]
     pub no_sync: bool,
 
-    /// Take files that match GLOB, or with a leading `!` leave out files and folders that match; the last match decides.
-    /// Without a slash GLOB is a name, with one a path beneath CORPUS; `sub/` is all that is beneath sub. May be repeated
+    /// Embed only files that match GLOB; with a leading `!`, leave out files and folders that match. May be repeated: the last
+    /// match decides. GLOB without a slash matches a name, with a slash a path below CORPUS; `sub/` matches all files below sub
     #[arg(long = "glob", value_name = "GLOB", help_heading = "Documents", verbatim_doc_comment)]
     pub globs: Vec<String>,
 
-    /// Hidden files and folders too
+    /// Embed hidden files and enter hidden folders, too
     #[arg(long, help_heading = "Documents")]
     pub hidden: bool,
 
-    /// Follow links to files and folders, but not to a folder above the link or above CORPUS; each file and folder is
-    /// taken once, however many paths lead to it
+    /// Follow links to files and folders, except to a folder above the link or above CORPUS; embed each file once, even
+    /// if several paths lead to it
     #[arg(long, help_heading = "Documents")]
     pub follow: bool,
 
-    /// Documents above SIZE bytes fail as too large (K, M, G: powers of 1024) [default: no limit]
+    /// Fail documents larger than SIZE bytes (K, M, G: powers of 1024) [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Documents")]
     pub max_document_bytes: Option<u64>,
 
-    /// What becomes of a document with a NUL in its first 8 KiB [default: fail]
+    /// Choose how to treat a document with a NUL byte in its first 8 KiB [default: fail]
     #[arg(long, value_parser = choice::<Binary>(), help_heading = "Documents")]
     pub binary: Option<Binary>,
 
-    /// What becomes of bytes that are no UTF-8 (scikit-learn: decode_error) [default: strict]
+    /// Choose how to treat bytes that are not UTF-8 (scikit-learn: decode_error) [default: strict]
     #[arg(long, value_parser = choice::<DecodeError>(), help_heading = "Documents")]
     pub decode_error: Option<DecodeError>,
 
-    /// What terms are made of (scikit-learn: analyzer) [default: word]
+    /// Make terms of words or of characters (scikit-learn: analyzer) [default: word]
     #[arg(long, value_parser = choice::<AnalyzerKind>(), help_heading = "Terms")]
     pub analyzer: Option<AnalyzerKind>,
 
-    /// Terms are runs of MIN to MAX words or characters (scikit-learn: ngram_range) [default: 1:1]
+    /// Make terms of MIN to MAX consecutive words or characters (scikit-learn: ngram_range) [default: 1:1]
     #[arg(long, value_name = "MIN[:MAX]", help_heading = "Terms")]
     pub ngrams: Option<NgramSizes>,
 
-    /// What finds words [default: pattern]
+    /// Choose how to find words [default: pattern]
     #[arg(long, value_parser = choice::<TokenizerKind>(), help_heading = "Terms")]
     pub tokenizer: Option<TokenizerKind>,
 
-    /// Words are what REGEX matches, with Python's meaning; one capture group is the word (scikit-learn: token_pattern)
+    /// Take each match of REGEX (Python syntax) as a word, or its capture group if it has one (scikit-learn: token_pattern)
     /// [default: (?u)\b\w\w+\b]
     #[arg(long, value_name = "REGEX", help_heading = "Terms", verbatim_doc_comment)]
     pub token_pattern: Option<String>,
@@ -90,145 +90,145 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Terms")]
     pub no_lowercase: bool,
 
-    /// Take accents off: by Unicode decomposition, or all that is not ASCII (scikit-learn: strip_accents) [default: keep]
+    /// Strip accents by Unicode decomposition, or strip all characters that are not ASCII (scikit-learn: strip_accents) [default: keep]
     #[arg(long, value_parser = choice::<StripAccents>(), help_heading = "Terms")]
     pub strip_accents: Option<StripAccents>,
 
-    /// Leave out the stop words of a language (english, german, ...), or those of a file with a word a line (scikit-learn:
+    /// Drop the stop words of a language (english, german, ...), or of a file with one word per line (scikit-learn:
     /// stop_words) [default: none]
     #[arg(long, value_name = "LANGUAGE|FILE", help_heading = "Terms", verbatim_doc_comment)]
     pub stop_words: Option<String>,
 
-    /// Cut words to their stems (Snowball), after stop words are out [default: keep words]
+    /// Reduce words to their stems (Snowball) after stop words are dropped [default: keep words]
     #[arg(long, value_name = "LANGUAGE", help_heading = "Terms")]
     pub stem: Option<String>,
 
-    /// What columns are: terms, or buckets that terms are hashed to (scikit-learn: HashingVectorizer) [default: vocabulary]
+    /// Make one column per term, or hash terms to a fixed number of columns (scikit-learn: HashingVectorizer) [default: vocabulary]
     #[arg(long, value_parser = choice::<FeatureKind>(), help_heading = "Columns")]
     pub features: Option<FeatureKind>,
 
-    /// Drop terms of fewer documents: 2 is two documents, 0.1 a tenth of them (scikit-learn: min_df) [default: 1]
+    /// Drop terms that occur in fewer documents: 2 means two documents, 0.1 a tenth of all (scikit-learn: min_df) [default: 1]
     #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
     pub min_df: Option<Df>,
 
-    /// Drop terms of more documents: 1 is one document, 1.0 all of them (scikit-learn: max_df) [default: 1.0]
+    /// Drop terms that occur in more documents: 1 means one document, 1.0 all documents (scikit-learn: max_df) [default: 1.0]
     #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
     pub max_df: Option<Df>,
 
-    /// Keep the K terms that occur most often, the lesser one between equals (scikit-learn: max_features) [default: all]
+    /// Keep the K most frequent terms; of equally frequent terms, the first in order of bytes (scikit-learn: max_features) [default: all]
     #[arg(long, value_name = "K", value_parser = parse_count, help_heading = "Columns")]
     pub max_features: Option<u64>,
 
-    /// Use these columns: a file with a term a line, an output's vocabulary.jsonl, or an earlier output (then its text settings and
-    /// idf, too)
+    /// Use the terms of PATH as columns: a file with one term per line, the vocabulary.jsonl of an output, or an earlier output
+    /// (this uses its text settings and idf, too)
     #[arg(long, value_name = "PATH", help_heading = "Columns")]
     pub vocabulary: Option<PathBuf>,
 
-    /// Number of buckets, with --features hashed (scikit-learn: n_features) [default: 1048576]
+    /// Hash terms to N columns, with --features hashed (scikit-learn: n_features) [default: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_FEATURES as i64), help_heading = "Columns")]
     pub n_features: Option<u32>,
 
-    /// Count all terms positively, with --features hashed (scikit-learn: alternate_sign=False)
+    /// Count every term with a positive sign, with --features hashed (scikit-learn: alternate_sign=False)
     #[arg(long, help_heading = "Columns")]
     pub no_alternate_sign: bool,
 
-    /// Write which terms fell in each bucket to hash_terms.jsonl, with --features hashed
+    /// Write the terms of each hash column to hash_terms.jsonl, with --features hashed
     #[arg(long, help_heading = "Columns")]
     pub hash_terms: bool,
 
-    /// What a stored cell holds (scikit-learn: CountVectorizer, binary=True, TfidfVectorizer) [default: count]
+    /// Choose the value of a term in a document (scikit-learn: CountVectorizer, binary=True, TfidfVectorizer) [default: count]
     #[arg(long, value_parser = choice::<WeightKind>(), help_heading = "Values")]
     pub weight: Option<WeightKind>,
 
-    /// Take 1 + ln(tf) for tf, with --weight tfidf (scikit-learn: sublinear_tf)
+    /// Replace the term frequency tf by 1 + ln(tf), with --weight tfidf (scikit-learn: sublinear_tf)
     #[arg(long, help_heading = "Values")]
     pub sublinear_tf: bool,
 
-    /// Take idf without an extra document that has every term, with --weight tfidf (scikit-learn: smooth_idf=False)
+    /// Compute idf without an extra document that contains every term, with --weight tfidf (scikit-learn: smooth_idf=False)
     #[arg(long, help_heading = "Values")]
     pub no_smooth_idf: bool,
 
-    /// Which BM25 (bm25s: method) [default: lucene]
+    /// Choose the variant of BM25 (bm25s: method) [default: lucene]
     #[arg(long, value_parser = choice::<Bm25>(), help_heading = "Values")]
     pub bm25: Option<Bm25>,
 
-    /// How late a term's count saturates, with --weight bm25 (bm25s: k1) [default: 1.5]
+    /// Set the saturation of term counts (higher: later), with --weight bm25 (bm25s: k1) [default: 1.5]
     #[arg(long, value_name = "NUMBER", value_parser = parse_from_0, help_heading = "Values")]
     pub k1: Option<f64>,
 
-    /// How much a document's length counts, from 0 to 1, with --weight bm25 (bm25s: b) [default: 0.75]
+    /// Set the weight of the document length, from 0 to 1, with --weight bm25 (bm25s: b) [default: 0.75]
     #[arg(long, value_name = "NUMBER", value_parser = parse_share, help_heading = "Values")]
     pub b: Option<f64>,
 
-    /// What a term gets because it occurs at all, with --bm25 bm25+ or bm25l (bm25s: delta) [default: 0.5]
+    /// Set the bonus of each term that occurs, with --bm25 bm25+ or bm25l (bm25s: delta) [default: 0.5]
     #[arg(long, value_name = "NUMBER", value_parser = parse_from_0, help_heading = "Values")]
     pub delta: Option<f64>,
 
-    /// What each row is divided by (scikit-learn: norm) [default: l2 for tfidf, else none]
+    /// Divide each row by its norm (scikit-learn: norm) [default: l2 for tfidf, else none]
     #[arg(long, value_parser = choice::<Norm>(), help_heading = "Values")]
     pub norm: Option<Norm>,
 
-    /// Type of the values [default: i32 for count and binary without a norm, else f32]
+    /// Store values of this type [default: i32 for count and binary without a norm, else f32]
     #[arg(long, value_parser = choice::<Dtype>(), help_heading = "Values")]
     pub dtype: Option<Dtype>,
 
-    /// Where workers live
+    /// Run workers as processes, as threads, or as one thread
     #[arg(long, value_parser = choice::<Mode>(), default_value = "processes", help_heading = "Running")]
     pub mode: Mode,
 
-    /// Number of workers [default: the cores this process may use, or as many as there is memory for]
+    /// Run N workers [default: the cores this process may use, or as many as there is memory for]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
 
-    /// Documents that may be read at the same time, by all workers together: for storage that must not be flooded
+    /// Read at most N documents at the same time, in all workers together, to protect slow storage
     /// [default: as many as there are workers]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
     pub max_reads: Option<u32>,
 
-    /// Milliseconds that each read of a document is delayed at least, as slow storage would: for measurements
+    /// Delay each read of a document by at least this many milliseconds, to measure with slow storage
     #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
     pub read_latency: Duration,
 
-    /// Bytes of memory that the run may take: half of them for the rows that were counted, half for the workers
+    /// Limit the memory of the run to SIZE bytes: half for counted rows, half for the workers
     /// [default: what is available]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub memory: Option<u64>,
 
-    /// Bytes of memory that a worker may take; a document that needs more fails (in threads and
-    /// inline mode: of all together, and the run ends)
+    /// Limit the memory of each worker to SIZE bytes; a document that needs more fails (in the modes
+    /// threads and inline the limit is for all workers together, and the run ends)
     /// [default: available memory / (workers + 1), or a worker's part of --memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub worker_memory: Option<u64>,
 
-    /// Where rows lie that memory has no room for, or that --resume keeps [default: beside the output]
+    /// Keep rows that do not fit into memory, or that --resume needs, in DIR [default: beside the output]
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub scratch: Option<PathBuf>,
 
-    /// Keep what was counted on disk if the run does not finish, and go on from what an earlier one has kept
+    /// Keep counted documents on disk if the run does not finish, and continue from an unfinished run
     #[arg(long, help_heading = "Running")]
     pub resume: bool,
 
-    /// What worker processes may do besides reading files and computing
+    /// Restrict worker processes to reading files and computing
     #[arg(long, value_parser = choice::<Confinement>(), default_value = "auto", help_heading = "Running")]
     pub sandbox: Confinement,
 
-    /// Seconds that a document may make no progress before its worker is ended
+    /// End a worker whose document makes no progress for this many seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Running")]
     pub document_timeout: f64,
 
-    /// Documents that may kill their worker before the run gives up
+    /// End the run when more than N documents have crashed their workers
     #[arg(long, alias = "max-failures", value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
     pub max_crashes: usize,
 
-    /// When to draw the progress bar
+    /// Choose when to draw the progress bar
     #[arg(long, value_parser = choice::<Progress>(), default_value = "auto", help_heading = "Running")]
     pub progress: Progress,
 
-    /// No summary and no list of failed documents
+    /// Do not print the summary, notices and the list of failed documents
     #[arg(short, long, help_heading = "Running")]
     pub quiet: bool,
 
-    /// Write phases, times, bytes, tokens, retries and per-worker usage to FILE, as JSON
+    /// Write a JSON report of phases, times, bytes, tokens, retries and usage per worker to FILE
     #[arg(long, value_name = "FILE", help_heading = "Running")]
     pub report: Option<PathBuf>,
 }
@@ -236,11 +236,11 @@ pub struct EmbedArgs {
 /// `bowline inspect`.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// An output of embed
+    /// The output directory of an earlier embed
     #[arg(value_name = "DIR")]
     pub output: PathBuf,
 
-    /// Show one document's terms, best first: by its path as in documents.jsonl, or its row from 0
+    /// Show the terms of one document, highest value first; name it by its path in documents.jsonl, or by its row from 0
     #[arg(long, value_name = "PATH|ROW", conflicts_with = "term")]
     pub document: Option<String>,
 
@@ -248,17 +248,17 @@ pub struct InspectArgs {
     #[arg(long, value_name = "TERM")]
     pub term: Option<String>,
 
-    /// How many terms and documents to show
+    /// Show at most N terms and documents
     #[arg(long, value_name = "N", default_value = "10")]
     pub top: usize,
 
-    /// JSON, for scripts
+    /// Print JSON, for scripts
     #[arg(long)]
     pub json: bool,
 }
 
 impl EmbedArgs {
-    /// The settings that the options choose, but for stop words, which may be in a file.
+    /// The settings that the options choose, without stop words, which may be in a file.
     pub fn settings(&self) -> SettingsBuilder {
         SettingsBuilder {
             max_document_bytes: self.max_document_bytes,

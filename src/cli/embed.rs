@@ -1,4 +1,5 @@
-//! `bowline embed`: options to a run, its events to the progress bar, the report and notices, its result to a summary.
+//! `bowline embed`: turns the options into a run, passes its events to the progress bar, the report and the notices, and
+//! prints its result as a summary.
 
 use super::args::EmbedArgs;
 use super::hints;
@@ -22,20 +23,20 @@ use nix::sys::prctl::set_timerslack;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-/// What worker threads do to this process, which is the run's alone.
+/// The guards of worker threads. They change this process, which runs nothing else.
 const GUARDS: ThreadGuards =
     ThreadGuards { hold_crashed: Some(hold_crashed_threads), limit_memory: Some(limit_data) };
 
 /// Runs the command. Returns whether every document was embedded.
 ///
 /// # Errors
-/// Whatever kept the run from finishing.
+/// The error that kept the run from finishing.
 pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
     let job = job(args, cancel)?;
     let report_file =
         args.report.as_deref().map(|path| ResultFile::promise(path, cancel.flag())).transpose()?;
     if !args.read_latency.is_zero() {
-        // How late a sleep may end, which workers inherit: usually 0.05 ms. Where it can't be set, delays are a little longer.
+        // Sleeps end up to this late (default: 0.05 ms); workers inherit it. If it can't be set, delays are slightly longer.
         let _ = set_timerslack(1);
     }
     let mut stopwatch = Stopwatch::start();
@@ -127,6 +128,11 @@ fn print_notice(notice: &Notice) {
     say(&format!("bowline: {notice}{hint}"));
 }
 
+/// A number and its noun: `1 document`, `2 documents`.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 fn summarise(report: &Report, summary: &Summary) {
     for (path, cause) in &summary.unreadable {
         say(&format!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes())));
@@ -137,22 +143,22 @@ fn summarise(report: &Report, summary: &Summary) {
     }
     if report.failed as usize > summary.failures.len() {
         let more = report.failed as usize - summary.failures.len();
-        say(&format!("bowline: and {more} more failed, all of them in documents.jsonl"));
+        say(&format!("bowline: and {more} more failed; documents.jsonl lists all"));
     }
-    let mut parts = vec![format!("{} documents", report.documents)];
+    let mut parts = vec![counted(report.documents, "document", "documents")];
     if report.failed > 0 {
         parts.push(format!("{} failed", report.failed));
     }
     if summary.left_out > 0 {
-        parts.push(format!("{} entries left out", summary.left_out));
+        parts.push(counted(summary.left_out, "entry left out", "entries left out"));
     }
-    parts.push(format!("{} tokens", report.tokens));
+    parts.push(counted(report.tokens, "token", "tokens"));
     if report.unknown > 0 {
         let share = 100.0 * report.unknown as f64 / report.tokens as f64;
         parts.push(format!("{share:.1} % of them unknown to the vocabulary"));
     }
-    parts.push(format!("{} columns", report.columns));
-    parts.push(format!("{} non-zeros", report.nonzeros));
+    parts.push(counted(report.columns, "column", "columns"));
+    parts.push(counted(report.nonzeros, "non-zero", "non-zeros"));
     let megabytes = report.bytes as f64 / 1e6;
     say(&parts.join(", "));
     say(&format!(

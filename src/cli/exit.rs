@@ -1,4 +1,4 @@
-//! The end of a command: its exit code, and the one place that prints the error that ends it.
+//! The end of a command: its exit code. This is the only place that prints the error that ends a command.
 
 use super::hints::{self, NOT_FINISHED, SOME_FAILED};
 use super::messages::say;
@@ -25,14 +25,14 @@ fn fail(error: anyhow::Error) -> ExitCode {
         say(&format!("bowline: {}", line(&error)));
     }
     if *kind == ErrorKind::Crashed {
-        // A thread that was about to end the process keeps everybody else from it: without farewells, then. The
-        // partial output has gone with the run.
+        // The crashed thread blocks a normal exit of the process, so this exits without clean-up. The run has already
+        // removed the partial output.
         signal_hook::low_level::exit(NOT_FINISHED as i32);
     }
     ExitCode::from(hints::exit_code(kind))
 }
 
-/// The error, and what helps: an option, or a limit of the shell's.
+/// The error and its advice: an option, or a limit of the shell.
 fn line(error: &Error) -> String {
     let kind = error.kind();
     let text = match kind {
@@ -45,7 +45,7 @@ fn line(error: &Error) -> String {
     }
 }
 
-/// The limit of the shell's that the system's error of this number comes from, if it does.
+/// The advice for a system error that comes from a limit of the shell.
 fn limit_that_helps(errno: i32) -> Option<&'static str> {
     match Errno::from_raw(errno) {
         Errno::EMFILE => Some("ulimit -n allows more"),

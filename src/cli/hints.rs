@@ -1,5 +1,5 @@
-//! The one table from what a run says to what helps on the command line: which option, by the kind of an error or a notice,
-//! and which exit code. Below `cli/` no message names an option.
+//! The table from the kind of an error or a notice to the option that helps and to the exit code. Below `cli/` no message
+//! names an option.
 
 use crate::error::ErrorKind;
 use crate::event::NoticeKind;
@@ -15,7 +15,7 @@ pub const WRONG_USAGE: u8 = 2;
 /// Ended by a signal: this and its number.
 pub const SIGNALLED: u8 = 128;
 
-/// The exit code of a command that an error of this kind has ended.
+/// The exit code of a command that ends with an error of this kind.
 pub fn exit_code(kind: &ErrorKind) -> u8 {
     match kind {
         ErrorKind::Settings(_)
@@ -24,13 +24,13 @@ pub fn exit_code(kind: &ErrorKind) -> u8 {
         | ErrorKind::RunMemory
         | ErrorKind::WorkerMemory => WRONG_USAGE,
         ErrorKind::Interrupted(signal) => SIGNALLED + *signal as u8,
-        // Whoever reads the output has read enough.
+        // The reader of standard output has closed it: it has read enough.
         ErrorKind::BrokenPipe => 0,
         _ => NOT_FINISHED,
     }
 }
 
-/// What helps against an error of this kind.
+/// The advice for an error of this kind.
 pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::RunMemory => "--memory gives more, --workers asks for fewer",
@@ -71,13 +71,13 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
     })
 }
 
-/// What helps if a notice of this kind is not what was wanted.
+/// The advice for a notice of this kind.
 pub fn of_notice(kind: &NoticeKind) -> Option<String> {
     let hint = match kind {
         NoticeKind::FewerForMemory => "--memory gives more",
         NoticeKind::FewerForFiles => "ulimit -n allows more",
         NoticeKind::Resumable => "--resume goes on from it",
-        NoticeKind::Unfiltered => "--sandbox off wants none",
+        NoticeKind::Unfiltered => "--sandbox off accepts this",
         NoticeKind::HiddenLeftOut => "--hidden takes them",
         NoticeKind::GlobsWithoutDirectory => "--glob",
         NoticeKind::Records { ending } => return Some(format!("--glob '!*{ending}'")),
@@ -96,7 +96,7 @@ fn with_idf(is_bm25: bool) -> &'static str {
     }
 }
 
-/// What helps against the failure of a document.
+/// The advice for the failure of a document.
 pub fn of_failure(failure: Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::InvalidUtf8(_) => {
@@ -104,10 +104,10 @@ pub fn of_failure(failure: Failure) -> Option<&'static str> {
         }
         Failure::Binary => "--binary embed accepts it",
         Failure::PerhapsUtf16 => {
-            "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is no UTF-16, --binary embed accepts it"
+            "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is not UTF-16, --binary embed accepts it"
         }
         Failure::PerhapsUtf32 => {
-            "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is no UTF-32, --binary embed accepts it"
+            "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is not UTF-32, --binary embed accepts it"
         }
         Failure::Utf16 => "iconv -f UTF-16 -t UTF-8 converts it",
         Failure::Utf32 => "iconv -f UTF-32 -t UTF-8 converts it",

@@ -1,4 +1,4 @@
-//! `bowline inspect`: what an output holds, as a table for people or as JSON for scripts.
+//! `bowline inspect`: prints the contents of an output, as a table for people or as JSON for scripts.
 
 use super::args::InspectArgs;
 use super::messages::{self, printable, write_line};

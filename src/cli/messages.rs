@@ -1,5 +1,5 @@
-//! Text for people: what a terminal is given. A name, a term or an argument can't break a line, steer the terminal or turn
-//! the order of the letters around it, and a standard error that takes nothing changes no result.
+//! Text for people, safe for a terminal. A name, a term or an argument can't break a line, control the terminal or reverse
+//! the order of the letters around it. A closed standard error does not change a result.
 
 use serde::Serialize;
 use std::borrow::Cow;
@@ -12,7 +12,7 @@ pub fn say(line: &str) {
     let _ = write_line(&mut io::stderr(), line);
 }
 
-/// Writes one line, which stays one whatever names are in it.
+/// Writes one line, which stays one line with any names in it.
 ///
 /// # Errors
 /// The writer's.
@@ -22,17 +22,17 @@ pub fn write_line(out: &mut dyn io::Write, line: &str) -> io::Result<()> {
     out.write_all(line.as_bytes())
 }
 
-/// `text` with each character that is not to be seen as the `\xHH` of its bytes.
+/// `text` with each invisible character replaced by the `\xHH` of its bytes.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_unseen, |c, escaped| {
         for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-            // A string takes all.
+            // Writing to a string does not fail.
             let _ = write!(escaped, "\\x{byte:02X}");
         }
     })
 }
 
-/// `value` as JSON over several lines, in which each character that is not to be seen is a `\uHHHH`.
+/// `value` as JSON over several lines, with each invisible character as `\uHHHH`.
 ///
 /// # Errors
 /// The value's, if it can't be written as JSON.
@@ -48,7 +48,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(text.into_owned())
 }
 
-/// `text` with the characters that `is_meant` means as `escape` writes them.
+/// `text` with the characters that `is_meant` selects replaced by the output of `escape`.
 fn escaped(text: &str, is_meant: impl Fn(char) -> bool, escape: impl Fn(char, &mut String)) -> Cow<'_, str> {
     if !text.contains(&is_meant) {
         return Cow::Borrowed(text);

@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar that is drawn if `when` says so.
+    /// A bar that is drawn in the cases of `when`.
     pub fn new(when: When) -> Self {
         let drawn = match when {
             When::Auto => std::io::stderr().is_terminal(),
@@ -34,7 +34,7 @@ impl Progress {
         Progress { bar, began: Instant::now() }
     }
 
-    /// Takes note of an event.
+    /// Updates the bar on an event.
     pub fn on_event(&mut self, event: &Event) {
         let Some(bar) = &self.bar else { return };
         match event {
@@ -65,7 +65,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -77,7 +77,7 @@ fn template(text: &str) -> ProgressStyle {
     ProgressStyle::with_template(text).expect("a template of our own").progress_chars("=> ")
 }
 
-/// Standard error that is no terminal: a line each time the bar is drawn, and nothing is taken back.
+/// Standard error that is not a terminal: prints one line each time the bar is drawn, and never erases it.
 #[derive(Debug)]
 struct PlainLines;
 

@@ -1,4 +1,4 @@
-//! `--report`: what a run took, as JSON. Times and machine-dependent figures go here, never into the output.
+//! `--report`: the times and resources of a run, as JSON. Times and machine-dependent figures go here, never into the output.
 
 use crate::event::{Event, Phase};
 use crate::job::Summary;
@@ -11,7 +11,7 @@ use std::time::Instant;
 pub struct Report {
     /// Version of the program.
     pub bowline: &'static str,
-    /// Where workers lived.
+    /// The mode of the workers.
     pub mode: String,
     /// Desks.
     pub workers: usize,

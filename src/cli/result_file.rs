@@ -1,5 +1,5 @@
-//! A file that a command writes at its end: known to be writable from the start, kept as it was until then, and not left
-//! behind empty if the end is never reached.
+//! A file that a command writes at its end. The command checks at its start that the file is writable, and keeps the old
+//! contents until its end. If it does not finish, it leaves no empty file.
 
 use crate::cancel;
 use crate::corpus::display_path;

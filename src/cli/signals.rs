@@ -1,5 +1,5 @@
-//! The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, unless they were ignored from the start. And those
-//! that say that a disk is full, which are errors here.
+//! The signals that ask a command to end: SIGINT, SIGTERM and SIGHUP, unless they were ignored from the start. Also
+//! the signals of a full disk, which become errors.
 
 use super::hints::SIGNALLED;
 use crate::cancel::Cancel;

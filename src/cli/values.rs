@@ -1,4 +1,4 @@
-//! What the values of options may be: choices with their help, numbers, sizes.
+//! The values of options: choices with their help, numbers, sizes.
 
 use crate::output::Format;
 use crate::pool::{Confinement, Mode};
@@ -30,7 +30,7 @@ macro_rules! choices {
     ($kind:ident { $($value:ident => $help:literal,)+ }) => {
         impl Choice for $kind {
             fn all() -> &'static [(Self, &'static str)] {
-                // Only to have the compiler check that none is missing.
+                // Makes the compiler check that no value is missing.
                 let _ = |value: $kind| match value { $($kind::$value => (),)+ };
                 &[$(($kind::$value, $help)),+]
             }
@@ -44,56 +44,56 @@ choices!(Format {
 });
 
 choices!(Binary {
-    Fail => "They fail",
-    Embed => "They are text; NUL is a separator",
+    Fail => "The document fails",
+    Embed => "Embed it as text; NUL separates words",
 });
 
 choices!(DecodeError {
     Strict => "The document fails",
-    Replace => "They become U+FFFD",
-    Ignore => "They are left out",
+    Replace => "Replace them by U+FFFD",
+    Ignore => "Drop them",
 });
 
 choices!(FeatureKind {
-    Vocabulary => "A column a term",
-    Hashed => "A column a hash bucket",
+    Vocabulary => "One column per term",
+    Hashed => "One column per hash value",
 });
 
 choices!(WeightKind {
-    Count => "Occurrences",
-    Binary => "1",
-    Tfidf => "Occurrences times inverse document frequency",
-    Bm25 => "BM25 of a term and a document",
+    Count => "Number of occurrences",
+    Binary => "1 for each term that occurs",
+    Tfidf => "Number of occurrences times inverse document frequency",
+    Bm25 => "BM25 score of the term in the document",
 });
 
 choices!(AnalyzerKind {
     Word => "Words",
     Char => "Characters",
-    CharWb => "Characters of words, with a space on either side",
+    CharWb => "Characters of single words, each padded with a space on either side",
 });
 
 choices!(TokenizerKind {
-    Pattern => "A regular expression: --token-pattern",
-    Unicode => "Unicode's word boundaries (UAX #29), with dictionaries for Chinese, Japanese, Thai and others",
+    Pattern => "By a regular expression (--token-pattern)",
+    Unicode => "By Unicode word boundaries (UAX #29), with dictionaries for Chinese, Japanese, Thai and others",
 });
 
 choices!(StripAccents {
-    Unicode => "Characters are decomposed, and their marks dropped",
-    Ascii => "Characters are decomposed, and all that is not ASCII dropped",
+    Unicode => "Decompose characters and drop the marks",
+    Ascii => "Decompose characters and drop all that are not ASCII",
 });
 
 choices!(Bm25 {
     Lucene => "idf is never negative",
-    Robertson => "idf is 0 for terms of half of the documents and more",
+    Robertson => "idf is 0 for terms that occur in half of the documents or more",
     Atire => "idf is ln(N / df), and tf tends to k1 + 1",
-    Plus => "BM25+: as atire, and each term that occurs gets --delta",
-    Long => "BM25L: tf by length gets --delta before it saturates",
+    Plus => "BM25+: as atire, plus --delta for each term that occurs",
+    Long => "BM25L: adds --delta to the tf normalized by length, before saturation",
 });
 
 choices!(Norm {
-    None => "Nothing",
-    L1 => "The sum of absolute values",
-    L2 => "The Euclidean length",
+    None => "Do not divide",
+    L1 => "Divide by the sum of absolute values",
+    L2 => "Divide by the Euclidean length",
 });
 
 choices!(Dtype {
@@ -104,15 +104,15 @@ choices!(Dtype {
 });
 
 choices!(Confinement {
-    Auto => "No network, programs, processes, signals, nor any file to write; as far as the kernel can forbid it (seccomp, Landlock)",
-    Strict => "The same, and no file to read but the corpus (Landlock); an error where the kernel can't forbid it",
-    Off => "Whatever this user may",
+    Auto => "Forbid network, programs, processes, signals and writing files, as far as the kernel supports it (seccomp, Landlock)",
+    Strict => "Also forbid reading files outside the corpus (Landlock); fail if the kernel does not support it",
+    Off => "Restrict nothing",
 });
 
 choices!(Mode {
-    Processes => "A process each: a document that kills its worker costs that document only",
-    Threads => "A thread each, for comparison",
-    Inline => "One worker and nothing beside it, for comparison: a thread that the program waits for",
+    Processes => "One process per worker: a document that crashes its worker fails, and the run goes on",
+    Threads => "One thread per worker, for comparison",
+    Inline => "One worker thread that the program waits for, for comparison",
 });
 
 /// When to draw the progress bar.
@@ -121,7 +121,7 @@ choices!(Mode {
 pub enum Progress {
     /// If standard error is a terminal.
     Auto,
-    /// In any case.
+    /// Always.
     Always,
     /// Never.
     Never,
@@ -129,7 +129,7 @@ pub enum Progress {
 
 choices!(Progress {
     Auto => "If standard error is a terminal",
-    Always => "In any case",
+    Always => "Always",
     Never => "Never",
 });
 
@@ -155,16 +155,16 @@ pub(super) fn parse_number(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "a whole number, as 100".to_owned())
 }
 
-/// A whole number from 1 on.
+/// A whole number of 1 or more.
 pub(super) fn parse_count(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "a whole number from 1 on".to_owned())
+    text.parse().ok().filter(|&number| number >= 1).ok_or_else(|| "a whole number of 1 or more".to_owned())
 }
 
-/// A number from 0 on.
+/// A number of 0 or more.
 pub(super) fn parse_from_0(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number >= 0.0 && number.is_finite() => Ok(number),
-        _ => Err("a number from 0 on".to_owned()),
+        _ => Err("a number of 0 or more".to_owned()),
     }
 }
 
@@ -179,7 +179,7 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
 /// A number of milliseconds, up to ten seconds.
 ///
 /// # Errors
-/// If the text is no such number.
+/// If the text is not such a number.
 pub fn parse_latency(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(milliseconds) if (0.0..=10_000.0).contains(&milliseconds) => {

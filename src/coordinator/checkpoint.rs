@@ -1,6 +1,6 @@
 //! What a run has counted, kept on disk so that another one can go on from it (`--resume`).
 //!
-//! A checkpoint is a directory with a folder a run: a `plan`, which says what the run's keys mean, and its segments.
+//! A checkpoint is a directory with one folder per run: a `plan`, which defines the keys of the run, and its segments.
 //! A run writes to its own folder only, and takes from those of earlier runs each record of a document that is the same
 //! file still, by size and time of modification. It counts on nothing but the page cache: what a crash of the machine
 //! spoils, checksums find, and it is done again.
@@ -208,7 +208,7 @@ impl Found<'_> {
         Ok(earlier)
     }
 
-    /// The rows that a segment has records of, where nobody had one before and the document is the same file still.
+    /// The rows of a segment's records that no earlier segment has and whose document is still the same file.
     fn in_segment(&mut self, segment: &Segment, plan: &Plan, rows: &[Option<usize>]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         for record in segment.records().filter(|record| record.failure().is_none()) {

@@ -1,5 +1,5 @@
-//! The second half of a run: a new generation of workers, which inherits every segment, sorts the terms and writes
-//! the rows. All of its tasks may be done twice without harm, so a dead worker's are simply done again.
+//! The second half of a run: a new generation of workers inherits every segment, sorts the terms and writes the rows.
+//! Every task may be done twice without harm, so the tasks of a dead worker are done again.
 
 use super::merge::Vocabulary;
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
@@ -25,7 +25,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Cells that a task writes, about.
+/// Approximate number of cells that a task writes.
 const TASK_CELLS: u64 = 128 << 10;
 
 /// How many workers may be lost in a row, without a task that was done in between.
@@ -38,7 +38,7 @@ pub enum Columns {
     Terms(Pruning),
     /// Buckets, each known by its terms.
     NamedBuckets(Buckets),
-    /// So many, and rows tell them by number.
+    /// This many columns; rows refer to them by number.
     Given(u64),
 }
 
@@ -181,7 +181,7 @@ impl Finish {
     /// Numbers the columns, finds their idf, and lays out rows and lines.
     ///
     /// # Errors
-    /// Whatever ends the run as a whole.
+    /// An error that ends the run as a whole.
     pub fn merge(&mut self, supervision: &mut Supervision) -> Result<Merged, RunError> {
         let segments = self.plan.segments.len() as u64;
         (supervision.events)(Event::PhaseBegan(Phase::Merge, segments));
@@ -230,7 +230,7 @@ impl Finish {
         RunError::EmptyVocabulary(documents)
     }
 
-    /// Sorts every segment's terms and merges them, and tells how many terms there are.
+    /// Sorts and merges the terms of all segments; returns the number of terms.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
         let tasks = (0..self.plan.segments.len() as u32).map(|segment| Task::Count { segment });
         self.perform(tasks.collect(), supervision)?;
@@ -327,10 +327,10 @@ impl Finish {
         Ok(nonzeros)
     }
 
-    /// Writes all rows where `layout` says, and all lines, and sends the workers home.
+    /// Writes all rows at the places in `layout`, writes all lines, and asks the workers to exit.
     ///
     /// # Errors
-    /// Whatever ends the run as a whole.
+    /// An error that ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
         (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
         let mut tasks: VecDeque<Task> = self.emit_tasks(layout).collect();
@@ -384,7 +384,7 @@ impl Finish {
         self.plan.idf.iter().map(|idf| f64::from_bits(idf.load(Ordering::Relaxed)))
     }
 
-    /// Terms a document, on the average.
+    /// Mean number of terms per document.
     pub fn mean_length(&self) -> f64 {
         self.plan.mean_length
     }

@@ -43,7 +43,7 @@ impl Vocabulary {
         let mut sample = sample(plan, terms);
         sample.sort_unstable();
         let border = |part: usize| sample.get(part * sample.len() / parts).copied().unwrap_or(0);
-        // Each part begins where no other does: its tasks are told apart by that.
+        // Each part begins at another place, which identifies its tasks.
         let mut borders: Vec<u64> = (1..parts).map(border).filter(|&border| border > 0).collect();
         borders.dedup();
         // No prefix is that large: a term is UTF-8, and no byte of it is 0xFF.

@@ -1,7 +1,7 @@
 //! The phases of a run and the supervision of its workers.
 //!
-//! `supervisor` keeps workers busy and tells of their deaths; `tally` decides what a death means for documents; `finish`
-//! sorts, merges and emits. What happens is told as [`Event`](crate::event::Event)s to a callback: nothing here knows a screen.
+//! `supervisor` keeps workers busy and reports their deaths; `tally` decides what a death means for documents; `finish`
+//! sorts, merges and emits. A callback receives [`Event`](crate::event::Event)s: nothing here prints.
 
 mod batches;
 mod checkpoint;
@@ -36,7 +36,7 @@ pub enum RunError {
     /// The system refused something.
     #[error("{what}")]
     System {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
         /// What the system says.
         source: std::io::Error,
@@ -47,19 +47,19 @@ pub enum RunError {
     /// A map of the run was lost: its disk is full or fails, or the system commits no more memory.
     #[error(transparent)]
     LostMap(std::io::Error),
-    /// Workers die for reasons that are not the documents'.
-    #[error("workers are killed again and again by something else ({0} times at the same place)")]
+    /// Workers die for reasons other than their documents.
+    #[error("another program keeps killing the workers ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
-    #[error("more than {0} documents have killed their worker")]
+    #[error("more than {0} documents have crashed their worker")]
     TooManyCrashes(usize),
-    /// A worker moved no more, where it can't be ended alone.
+    /// A worker made no progress, in a mode in which it can't be ended alone.
     #[error("a document makes no progress")]
     Stuck(Option<u64>),
-    /// A worker crashed, where that is the end of all.
+    /// A worker crashed, in a mode in which that ends the run.
     #[error("{}", last_words(*.0))]
     Crashed(Crash, Option<u64>),
-    /// A task failed for a reason that no retry mends.
+    /// A task failed, and a retry would fail again.
     #[error("a worker could not go on: {0}")]
     Broken(String),
     /// The rows take more disk than there is.
@@ -72,7 +72,7 @@ pub enum RunError {
         rows: u64,
         /// Bytes that are free.
         free: u64,
-        /// Where they were to lie.
+        /// The directory of their files.
         directory: PathBuf,
         /// What the system says.
         source: std::io::Error,

@@ -1,7 +1,7 @@
-//! The supervisor: a fixed number of slots, a worker at each, kept busy until the work is done.
+//! The supervisor: a fixed number of slots with one worker each. It keeps the workers busy until the work is done.
 //!
-//! Owns who is at which slot and what is in flight; starts, hands out tasks, notices deaths and workers that move no
-//! more. What the tasks are, and what a death means, the [`Work`] says.
+//! Owns the workers in the slots and their tasks in flight. It starts workers, hands out tasks, and detects deaths and
+//! workers that make no progress. The [`Work`] defines the tasks and decides what a death means.
 
 use super::RunError;
 use crate::event::Event;
@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-/// How long to wait for news before looking at clocks and signals.
+/// The longest wait for a report before clocks and signals are checked.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// A longer time between two looks at the clocks means that the coordinator was stopped itself.
+/// A longer time between two checks of the clocks means that the coordinator itself was stopped.
 const SUSPICIOUS_GAP: Duration = Duration::from_secs(1);
 
-/// Something that a supervisor does.
+/// The work of a supervisor.
 pub trait Work {
     /// A worker for a slot.
     fn new_worker(&mut self, slot: usize) -> Result<Worker, RunError>;
@@ -33,7 +33,7 @@ pub trait Work {
     fn reported(&mut self, slot: usize, task: Task, report: Report) -> Result<(), RunError>;
     /// Tasks that were handed out and never begun.
     fn returned(&mut self, tasks: Vec<Task>);
-    /// The worker at a slot has died with tasks in flight, in their order.
+    /// The worker in a slot has died with these tasks in flight, in order.
     fn lost(&mut self, slot: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError>;
     /// How much is done, for progress: units and bytes.
     fn done(&self) -> (u64, u64);
@@ -50,7 +50,7 @@ pub trait Work {
 pub struct Job {
     /// The task.
     pub task: Task,
-    /// Whether its worker gets nothing else until it has reported.
+    /// Whether its worker gets no other task until it has reported.
     pub alone: bool,
 }
 
@@ -61,40 +61,40 @@ pub struct Death {
     pub cause: DeathCause,
     /// Whether it had been fresh and had nothing else to do.
     pub alone: bool,
-    /// When the coordinator learned of it.
+    /// The time at which the coordinator detected it.
     pub at: Instant,
 }
 
 /// What ended a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeathCause {
-    /// A signal that its own doing raised.
+    /// A signal that the worker itself raised.
     Signal(i32),
-    /// It left with this code.
+    /// It exited with this code.
     Exit(i32),
     /// It made no progress for too long and was ended.
     TimedOut,
-    /// It asked for more memory than it may have.
+    /// It asked for more memory than its limit.
     OutOfMemory,
-    /// SIGKILL from somebody else, and not for want of memory.
+    /// SIGKILL from another process, not for lack of memory.
     Outside,
 }
 
-/// What a supervisor is run under.
+/// The surroundings of a supervisor.
 pub struct Supervision<'a> {
-    /// Where workers live.
+    /// The pool of workers.
     pub pool: &'a mut dyn WorkerPool,
     /// Number of slots.
     pub workers: usize,
-    /// How long a worker may make no progress.
+    /// The longest time that a worker may make no progress.
     pub patience: Duration,
     /// The number of a signal that asked the run to end; 0 for none.
     pub interrupted: Arc<AtomicUsize>,
-    /// Hears what happens.
+    /// Receives the events of the run.
     pub events: &'a mut dyn FnMut(Event),
     /// The clock that time limits and delays are measured by.
     pub now: &'a dyn Fn() -> Instant,
-    /// Counts the processes that the kernel has killed for want of memory.
+    /// Counts the processes that the kernel has killed for lack of memory.
     pub kills_for_memory: &'a dyn Fn() -> u64,
     /// Lines of the workers.
     pub heartbeats: Heartbeats,
@@ -102,12 +102,12 @@ pub struct Supervision<'a> {
     pub started: WorkerId,
     /// Time that was taken to start them.
     pub starting: Duration,
-    /// Messages that went to and came from them.
+    /// Messages sent to and received from them.
     pub messages: u64,
 }
 
 impl Supervision<'_> {
-    /// Starts a worker and tells its number.
+    /// Starts a worker and returns its number.
     fn start(&mut self, worker: Worker) -> Result<WorkerId, PoolError> {
         let (id, began) = (self.started, (self.now)());
         self.pool.start(id, worker)?;
@@ -138,7 +138,7 @@ struct WorkerSlot {
     fresh: bool,
     /// The task in flight is the worker's first and only one.
     alone: bool,
-    /// It was ended for making no progress, by its own doing.
+    /// The supervisor ended it because it made no progress.
     timed_out: bool,
     /// It was ended, for whatever reason.
     ended: bool,
@@ -146,17 +146,17 @@ struct WorkerSlot {
     moved: Instant,
 }
 
-/// Workers at their slots.
+/// The workers in their slots.
 pub struct Supervisor {
     slots: Vec<WorkerSlot>,
-    /// When the clocks were last looked at.
+    /// The time of the last check of the clocks.
     looked: Instant,
     /// Processes that the kernel had killed for want of memory when it was last asked.
     killed_for_memory: u64,
 }
 
 impl Supervisor {
-    /// Empty slots, as many as the supervision says.
+    /// Empty slots, in the number that `supervision` sets.
     pub fn new(supervision: &Supervision) -> Self {
         let now = (supervision.now)();
         let slot = || WorkerSlot {
@@ -180,7 +180,7 @@ impl Supervisor {
     pub fn run(&mut self, supervision: &mut Supervision, work: &mut dyn Work) -> Result<(), RunError> {
         loop {
             work.release((supervision.now)());
-            // A task each before anybody gets a second one: there may be few.
+            // Each worker gets one task before any gets a second: there may be few tasks.
             for in_flight in 1..=IN_FLIGHT {
                 for slot in 0..self.slots.len() {
                     self.hand_out(slot, in_flight, supervision, work)?;
@@ -200,7 +200,7 @@ impl Supervisor {
         }
     }
 
-    /// Sends all workers home and hears their last reports. They may take a little longer to be gone.
+    /// Asks all workers to exit and collects their last reports. The workers may exit a little later.
     ///
     /// # Errors
     /// The pool's failures.
@@ -236,7 +236,7 @@ impl Supervisor {
         self.slots.iter().position(|slot| slot.worker == Some(worker))
     }
 
-    /// Gives the worker at a slot tasks until it has `most`.
+    /// Gives the worker in a slot tasks until it has `most`.
     fn hand_out(
         &mut self,
         index: usize,
@@ -259,7 +259,7 @@ impl Supervisor {
             let Some(worker) = slot.worker else { return Ok(()) };
             let Some(job) = work.next(slot.fresh) else {
                 if is_full && !slot.fresh && slot.in_flight.is_empty() && work.is_pending() {
-                    // What is left is for a fresh worker, and there is no slot for one.
+                    // The remaining tasks need a fresh worker, and no slot is free for one.
                     supervision.send(worker, Task::Leave);
                     slot.worker = None;
                     continue;
@@ -287,7 +287,7 @@ impl Supervisor {
         if let PoolEvent::Reported(_, Report::Left(usage)) = event {
             (supervision.events)(Event::WorkerLeft(usage));
         }
-        // A worker that was sent home is nobody's concern any more.
+        // This worker was asked to exit, so its end has no further effect.
         let Some(index) = self.desk_of(worker) else { return Ok(()) };
         let slot = &mut self.slots[index];
         match event {
@@ -314,7 +314,7 @@ impl Supervisor {
         }
     }
 
-    /// What ended the worker at a slot.
+    /// The cause of the end of the worker in a slot.
     fn cause(&mut self, index: usize, end: End, supervision: &Supervision) -> DeathCause {
         let slot = &self.slots[index];
         let crash = supervision.heartbeats.position(index).crash;
@@ -361,7 +361,7 @@ impl Supervisor {
                 slot.steps = position.steps;
                 slot.moved = now;
             } else if now.saturating_duration_since(slot.moved) > supervision.patience {
-                // A worker that somebody has stopped is no fault of its document's. One without a document may work
+                // If another process has stopped the worker, its document is not at fault. A worker without a document may work
                 // on something large: it doesn't hang.
                 let is_stopped = supervision.pool.is_stopped(worker);
                 if !is_stopped && position.document.is_none() {

@@ -1,8 +1,8 @@
-//! The tally: every document read and counted once, whatever becomes of the workers.
+//! The tally: reads and counts every document once, even if workers die.
 //!
-//! A dead worker's committed records stay. What it held is the suspect, and is done again alone by a fresh worker,
-//! while the rest of its batch goes on elsewhere. Only a death in that solitude condemns a document, so that the
-//! set of failed documents does not depend on the number of workers. A SIGKILL from outside condemns nobody.
+//! The committed records of a dead worker stay. The document that it held is the suspect: a fresh worker does it again
+//! alone, while the rest of the batch goes to other workers. Only a second death, alone, condemns the document, so the set
+//! of failed documents does not depend on the number of workers. A SIGKILL from outside does not condemn a document.
 
 use super::checkpoint::{Checkpoint, Earlier};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How often the same document may be held by a worker that something outside kills.
+/// The largest number of kills from outside of workers that hold the same document.
 const MAX_KILLS: u32 = 20;
 
-/// How many workers may die without a document in hand.
+/// The largest number of workers that may die without holding a document.
 const MAX_IDLE_DEATHS: u32 = 100;
 
 /// What to tally, and within which limits.
@@ -99,7 +99,7 @@ pub struct Totals {
 /// Tallies all documents of `job`, but for those that `checkpoint` has already. What is counted goes there, too.
 ///
 /// # Errors
-/// Whatever ends the run as a whole; a document that fails is a record.
+/// An error that ends the run as a whole; a document that fails is a record.
 pub fn tally(
     job: &TallyJob,
     mut checkpoint: Option<Checkpoint>,
@@ -136,7 +136,7 @@ pub fn tally(
     while done.is_ok() && work.requeue_spoiled(&batches) {
         done = supervisor.run(supervision, &mut work);
     }
-    // What workers die of that have lost a map is no fault of a document's.
+    // If a map was lost, the deaths of workers are not the fault of a document.
     job.store.check().map_err(RunError::LostMap)?;
     done?;
     supervisor.shut_down(supervision)?;
@@ -213,7 +213,7 @@ impl TallyWork<'_> {
         next.max().unwrap_or(batch.start)
     }
 
-    /// What a death means for the document that the worker held, the first one of `rest`.
+    /// Decides what a death means for the document that the worker held, the first of `rest`.
     fn held(&mut self, rest: Batch, death: Death) -> Result<(), RunError> {
         let document = Batch { end: rest.start + 1, ..rest };
         let row = row(&rest, rest.start);
@@ -249,7 +249,7 @@ impl TallyWork<'_> {
         Ok(())
     }
 
-    /// There is no segment for another record.
+    /// No segment can take another record.
     fn no_segment(&self, source: std::io::Error) -> RunError {
         let rows = self.segments.iter().map(|segment| segment.bytes().len() as u64).sum();
         match (self.job.store.scratch(), source.kind()) {
@@ -289,7 +289,7 @@ impl TallyWork<'_> {
     /// Accepts one record for each row, in one pass over all of them.
     fn collect(self, batches: &[Batch]) -> Result<Tallied, RunError> {
         let rows = self.job.documents.len();
-        // Nobody writes any more: what was set aside for them is free for the tables.
+        // The workers have finished writing, so the memory reserved for them is free for the tables.
         self.segments.iter().for_each(Segment::close);
         let places = Places::new(rows, &self.job.store).map_err(system("mapping the places of rows"))?;
         let lengths: Table<AtomicU64> =
@@ -387,7 +387,7 @@ impl Work for TallyWork<'_> {
                         // A single row needs more addresses than are left.
                         return Err(self.no_segment(std::io::ErrorKind::OutOfMemory.into()));
                     }
-                    // A single row is larger: what follows lies on disk, where there is no such bound.
+                    // A single row is larger: the next segments lie on disk, without such a bound.
                     self.share = usize::MAX;
                 }
                 self.requeue(Batch { start: next, ..batch });

@@ -1,4 +1,4 @@
-//! The CORPUS arguments: each looked at, opened and walked, and what people should know about it put into words.
+//! The CORPUS arguments: checks, opens and walks each one, and words the errors and notices about them.
 //!
 //! Rows are sorted by the bytes of the path relative to its CORPUS (`PathBuf` orders otherwise: it puts `a/x` before
 //! `a.txt`), CORPUS after CORPUS.
@@ -179,7 +179,7 @@ impl Argument {
 /// Finds the documents of all paths of `source`, in their order; some of them, if it was interrupted.
 ///
 /// # Errors
-/// If one of them can't be opened, or there is no document at all.
+/// If one of them can't be opened, or if they contain no documents.
 pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
     let globs = Globs::new(&source.globs)?;
     let arguments = &source.paths;
@@ -277,14 +277,15 @@ impl Discovery<'_> {
             (true, _) => None,
             (false, true) => self.globs.advice(&self.used),
             (false, false) => {
-                let text = "globs choose among the files of a directory: no CORPUS is one";
+                let text = "globs apply to the files of a directory, but no CORPUS is a directory";
                 Some(Notice::new(NoticeKind::GlobsWithoutDirectory, text.to_owned()))
             }
         };
         let links = self.links_up.first().map(|link| {
             let count = self.links_up.len();
+            let links = if count == 1 { "link" } else { "links" };
             Notice::plain(format!(
-                "links to folders above them or above CORPUS are left out ({count}; such as {link})"
+                "left out {count} {links} to folders above them or above CORPUS, such as {link}"
             ))
         });
         if self.documents.is_empty() {

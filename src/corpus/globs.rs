@@ -1,7 +1,7 @@
 //! `--glob`: which of the files beneath a CORPUS become documents.
 //!
-//! A glob is matched with a path relative to its CORPUS, or, if it has no slash, with the name at the end of it. It is no
-//! line of an ignore file: `#` and spaces mean themselves. Never looks at a disk: the walk gives it paths.
+//! A glob is matched with a path relative to its CORPUS, or, if it has no slash, with the name at the end of it. It is not
+//! a line of an ignore file: `#` and spaces mean themselves. Never reads a disk: the walk supplies the paths.
 
 use crate::error::{ErrorKind, Fault};
 use crate::event::{Notice, NoticeKind};
@@ -125,7 +125,7 @@ impl Globs {
         if let Some(&rule) = folders.iter().find(|&&rule| !self.globs[rule].names_folders) {
             let folder = given(rule);
             return Some(Notice::plain(format!(
-                "glob '{folder}' names a folder: '{folder}/' takes all that is beneath it"
+                "glob '{folder}' names a folder: '{folder}/' matches all files below it"
             )));
         }
         let names: Vec<_> =
@@ -138,7 +138,7 @@ impl Globs {
                 Some(Notice::new(NoticeKind::HiddenLeftOut, text))
             }
             false => Some(Notice::plain(format!(
-                "no file matches glob {}: a glob without a slash is a name, one with a slash a path beneath CORPUS",
+                "no file matches glob {}: a glob without a slash matches a name, one with a slash a path below CORPUS",
                 names.join(", ")
             ))),
         }
@@ -154,7 +154,7 @@ impl Rule {
         let glob = glob.unwrap_or(given);
         let names: Vec<_> = glob.split('/').filter(|&name| !name.is_empty() && name != ".").collect();
         if names.contains(&"..") {
-            return wrong("leaves CORPUS: a glob is a path beneath it");
+            return wrong("leaves CORPUS: a glob is a path below it");
         }
         if names.is_empty() {
             return wrong("names no file: '**' matches all of them");

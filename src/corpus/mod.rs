@@ -1,4 +1,4 @@
-//! What the documents of a run are: CORPUS arguments walked, filtered and sorted.
+//! The documents of a run: walks, filters and sorts the CORPUS arguments.
 
 mod discovery;
 mod globs;

@@ -1,6 +1,6 @@
-//! Files that hold many documents by the look of their names: record files, archives, compressed files.
+//! Files that contain many documents, judged by their names: record files, archives, compressed files.
 //!
-//! This version reads none of them. It refuses one that is a CORPUS, and gives notice of those in a directory.
+//! This version does not read them. It refuses such a file as a CORPUS, and prints a notice about those in a directory.
 
 use crate::event::{Notice, NoticeKind};
 use bowline_workers::documents::display_path;

@@ -1,8 +1,8 @@
 //! The walk: one directory to the files beneath it.
 //!
 //! Folders are entered from the descriptor of the CORPUS. Without `--follow` no link is passed on the way, so that a folder
-//! that is swapped for a link meanwhile shows no names outside of the corpus. Special files are not opened, ignore files
-//! are not obeyed. What is left out is counted; what can't be read is named and does not end the walk. Prints nothing.
+//! replaced by a link during the walk shows no names outside the corpus. Special files are not opened, ignore files
+//! are not obeyed. Entries left out are counted; unreadable folders are reported and do not end the walk. Prints nothing.
 
 use super::globs::{GlobUse, Globs};
 use nix::dir::{Dir, Type};
@@ -67,7 +67,7 @@ struct Entry {
 }
 
 impl Walk<'_> {
-    /// Finds the files. Folders are read by so many threads, or fewer where they can't be had; they are gone when this returns.
+    /// Finds the files. Reads folders in this many threads, or fewer if they can't be started; the threads have ended when this returns.
     /// Where links are followed one thread does it, and no link to one of the folders `above` is.
     pub fn run(&self, threads: usize, above: &HashSet<Inode>) -> Found {
         match self.follow {

@@ -1,4 +1,4 @@
-//! The names in a checkpoint, the directory that a run that can be resumed keeps: only what bears one of them is ever removed from it.
+//! The names in a checkpoint, the directory of a run that can be resumed. Only entries with these names are ever removed.
 
 use crate::folder::{Contents, Made};
 use std::ffi::OsString;

@@ -1,5 +1,5 @@
-//! `manifest.json`: what the output is, and every setting that made it so. No time, host or path: the same corpus
-//! and settings give the same bytes.
+//! `manifest.json`: the kind of the output, and every setting that changes the result. It contains no time, host or path:
+//! the same corpus and settings give the same bytes.
 
 use super::names::MANIFEST;
 use super::reader::OpenOutput;
@@ -55,13 +55,13 @@ impl ManifestFile {
     /// The manifest that these bytes are.
     ///
     /// # Errors
-    /// If they are none, or tell of settings that the command line refuses.
+    /// If they are not a manifest, or contain settings that the command line refuses.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let manifest: ManifestFile = serde_json::from_slice(bytes)?;
         // The manifest is wrong, not what the caller has chosen.
         manifest.settings.check().map_err(|error| anyhow!(error.to_string()))?;
         let mean = manifest.counts.mean_length;
-        ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: a number from 0 on");
+        ensure!(mean >= 0.0 && mean.is_finite(), "mean_length: not a number of 0 or more");
         Ok(manifest)
     }
 

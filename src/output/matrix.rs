@@ -1,5 +1,5 @@
-//! The matrix of an output, read back: sparse or dense, of any element type, as doubles. A map of its file, looked at
-//! where it is asked for, so that nothing it claims takes memory.
+//! The matrix of an output, read back: sparse or dense, of any element type, as doubles. It maps the file and reads
+//! only the requested rows, so a damaged header can't make it take memory.
 
 use super::manifest::ManifestFile;
 use super::npy::elements;
@@ -30,7 +30,7 @@ impl Matrix {
     /// The matrix of an output.
     ///
     /// # Errors
-    /// If it can't be read, or is not the one that the manifest tells of.
+    /// If it can't be read, or is not the matrix that the manifest describes.
     pub fn read(output: &OpenOutput, manifest: &ManifestFile) -> Result<Self> {
         let is_sparse = match manifest.matrix.as_str() {
             "matrix.npz" => true,
@@ -51,7 +51,7 @@ impl Matrix {
                 elements(&map, dtype, &[rows, columns]).map(|start| Form::Dense(start, columns as usize))
             }
         };
-        let form = form.context("not the matrix that manifest.json tells of")?;
+        let form = form.context("not the matrix that manifest.json describes")?;
         let matrix = Matrix { map, dtype, form };
         ensure!(matrix.is_sound(columns), "its rows make no sense");
         Ok(matrix)

@@ -1,5 +1,4 @@
-//! The output directory: written aside as `OUTPUT.partial`, synced, renamed. Until then nothing stands under the
-//! final name.
+//! The output directory: written as `OUTPUT.partial`, synced, and renamed. Until then the final name does not exist.
 //!
 //! Owns the files' formats and their order of writing. The rows of the matrix are written by workers, at the
 //! offsets that are laid out here.
@@ -124,20 +123,20 @@ struct Replaced {
 /// If it is none of this user's, or the system's.
 pub fn remove_output(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        bail!("{}: no name of an output", shown(path));
+        bail!("{}: not the name of an output", shown(path));
     };
     Folder::open(parent).with_context(|| shown(parent))?.remove(name, OUTPUT)
 }
 
 impl OutputDirectory {
-    /// Creates `TARGET.partial`. A stale one is replaced, and `notice` is told.
+    /// Creates `TARGET.partial`. Replaces a stale one and reports that to `notice`.
     ///
     /// # Errors
     /// If the target exists and `force` is not given, or nothing can be written beside it, or another run is at it, or
     /// something that no run has left bears the name of what is replaced.
     pub fn begin(target: &Path, options: OutputOptions, notice: impl FnOnce(Notice)) -> Result<Self> {
         let (Some(directory), Some(name)) = (target.parent(), target.file_name()) else {
-            let text = format!("{}: no name of a directory to make", shown(target));
+            let text = format!("{}: not the name of a directory to create", shown(target));
             return Err(Fault::new(ErrorKind::OutputName, text).into());
         };
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
@@ -294,13 +293,13 @@ impl OutputDirectory {
         }
         refuse_what_is_there(&self.parent, self.name(), self.options.force)?;
         may_go_on()?;
-        // Behind the renaming, a kill would leave it where nobody looks for it.
+        // After the renaming, a kill would leave it where no later run looks for it.
         self.remove_checkpoint()?;
         if self.options.sync {
             self.partial.sync().with_context(|| shown(self.partial()))?;
         }
         if !self.parent.leads_to(&self.partial_name(), &self.partial) {
-            bail!("{}: moved away by another program, so there is no output", shown(self.partial()));
+            bail!("{}: another program has moved it, so the output was not written", shown(self.partial()));
         }
         let replaced = self.give_name().with_context(|| target.clone())?;
         self.published = true;
@@ -451,7 +450,7 @@ fn refuse_what_is_there(parent: &Folder, name: &OsStr, force: bool) -> Result<()
     let why_not = match kind(stat.st_mode) {
         "a directory" => {
             parent.beneath(name).map_err(Into::into).and_then(|folder| why_no_output(&folder)).with_context(
-                || Fault::new(ErrorKind::OutputPlace, format!("{path}: exists and can't be looked into")),
+                || Fault::new(ErrorKind::OutputPlace, format!("{path}: exists and can't be read")),
             )?
         }
         kind => Some(format!("is {kind}")),
@@ -473,7 +472,7 @@ fn refuse_what_is_there(parent: &Folder, name: &OsStr, force: bool) -> Result<()
 /// Why a directory is not taken for an output, if it isn't: `--force` replaces outputs, and not what happens to stand there.
 fn why_no_output(folder: &Folder) -> Result<Option<String>> {
     if let Some(foreign) = folder.foreign(OUTPUT)? {
-        return Ok(Some(format!("contains {}, which is no file of an output", shown(&foreign))));
+        return Ok(Some(format!("contains {}, which is not a file of an output", shown(&foreign))));
     }
     let has_manifest = folder.stat(OsStr::new(MANIFEST))?.is_some();
     let is_empty = || folder.names().map(|names| names.is_empty());

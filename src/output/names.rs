@@ -4,7 +4,7 @@
 pub const VOCABULARY: &str = "vocabulary.jsonl";
 /// The file with a line a row.
 pub const DOCUMENTS: &str = "documents.jsonl";
-/// The file that tells what the output is.
+/// The file that describes the output.
 pub const MANIFEST: &str = "manifest.json";
 /// The array of the buckets' idf.
 pub const IDF: &str = "idf.npy";

@@ -56,7 +56,7 @@ pub fn reserve(file: &File, what: &str, bytes: u64) -> Result<()> {
     Ok(file.set_len(bytes)?)
 }
 
-/// `matrix.npy`: the dense matrix, a row a document, for workers to map and fill.
+/// `matrix.npy`: the dense matrix, one row per document, for workers to map and fill.
 #[derive(Debug)]
 pub struct NpyFile(File);
 
@@ -118,7 +118,7 @@ pub fn read_idf(output: &OpenOutput, name: &str, length: usize) -> Result<Vec<f6
         |bytes: &[u8; 8]| f64::from_le_bytes(*bytes) < 0.0 || f64::from_le_bytes(*bytes).is_nan();
     ensure!(
         !bytes[start..].as_chunks::<8>().0.iter().any(is_negative),
-        "holds an idf that is no number from 0 on"
+        "contains an idf that is not a number of 0 or more"
     );
     values.extend(bytes[start..].as_chunks::<8>().0.iter().map(|bytes| {
         let idf = f64::from_le_bytes(*bytes);

@@ -4,7 +4,7 @@
 //! their checksums are combined from the workers'. Zip64 where a size or an offset needs it (PKWARE, APPNOTE 6.3.10,
 //! section 4.5.3). Times are 1980-01-01. Each member's elements begin at a multiple of 64 bytes.
 //!
-//! An archive is read back by making its frame anew and comparing: there is nothing to parse, so nothing to fool.
+//! To read an archive back, its frame is built again and compared, so no parser reads untrusted data.
 
 use super::npy::{self, ALIGNMENT, header};
 use anyhow::{Context as _, Result};
@@ -83,7 +83,7 @@ struct Members {
 }
 
 impl Members {
-    /// Those of a matrix; nothing if they take more bytes than can be told.
+    /// The sizes of a matrix; `None` if the number of bytes overflows.
     fn of(rows: u64, columns: u64, nonzeros: u64, dtype: Dtype) -> Option<Self> {
         let (index, index_bytes) = if is_wide(columns, nonzeros) { ("<i8", 8) } else { ("<i4", 4) };
         let offsets = rows.checked_add(1)?;
@@ -255,7 +255,7 @@ fn local_header(member: &Member, crc: u32) -> Vec<u8> {
         .u16(ZIP64_FIELD as u16 - 4)
         .u64(member.size())
         .u64(member.size())
-        // A field that nobody knows, as zipalign pads: readers pass over it.
+        // An unknown field, as zipalign uses for padding: readers skip it.
         .u16(0xD935)
         .u16(member.padding as u16 - 4);
     fields.0.resize(fields.0.len() + member.padding as usize - 4, 0);

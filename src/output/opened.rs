@@ -1,4 +1,4 @@
-//! An output, read back and looked at: the whole of it, a document, a term.
+//! An output, read back: views of the whole, of a document, and of a term.
 
 use super::manifest::ManifestFile;
 use super::matrix::Matrix;

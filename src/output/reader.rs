@@ -1,6 +1,5 @@
-//! An output, read back. All its files are opened at once, before any of them is read: an output that `embed --force` puts in
-//! its place meanwhile, and removes this one for, makes no difference. They are regular files or an error, whichever program
-//! made them, and take no more memory than their size.
+//! An output, read back. All its files are opened before any of them is read, so an `embed --force` that replaces the output
+//! meanwhile makes no difference. A file that is not regular is an error. A file takes no more memory than its size.
 
 use super::names::FILES;
 use crate::corpus::display_path;

@@ -1,4 +1,4 @@
-//! `hash_terms.jsonl`, and the `vocabulary.jsonl` of a vocabulary that was given: a line a column. The workers write
+//! `hash_terms.jsonl`, and the `vocabulary.jsonl` of a given vocabulary: one line per column. The workers write
 //! the lines that come from the corpus (`bowline_workers::lines`).
 
 use bowline_workers::lines::{TermLine, write_line};
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 /// A term and its document frequency.
 pub type TermDocuments<'a> = (&'a [u8], u64);
 
-/// Writes a line for each term, in column order. `idf` tells as many numbers, or none.
+/// Writes a line for each term, in column order. `idf` yields one number per term, or none.
 ///
 /// # Errors
 /// The writer's, and one if a term is no UTF-8, which no analyzer makes.

@@ -132,7 +132,7 @@ fn try_once(sandbox: &mut Sandbox) -> Result<Option<Result<(), Refusal>>, PoolEr
     let child = match unsafe { fork() }.map_err(no_process)? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            // Without it, it still ends by itself, unless somebody stops it.
+            // Without it, the worker still ends by itself, unless another process stops it.
             let _ = set_pdeathsig(Signal::SIGKILL);
             let entered = catch_unwind(AssertUnwindSafe(|| {
                 sandbox.enter_domain().and_then(|()| sandbox.enter_filter())
@@ -182,7 +182,7 @@ fn try_once(sandbox: &mut Sandbox) -> Result<Option<Result<(), Refusal>>, PoolEr
 /// What a process answers that has entered its sandbox: the number of no step.
 const ENTERED: u8 = u8::MAX;
 
-/// What the system says with that number; 0 for nothing.
+/// The system's error of that number; 0 for none.
 fn start_error(errno: i32) -> io::Error {
     match errno {
         0 => io::Error::other("the system gives no reason"),
@@ -297,7 +297,7 @@ impl Drop for Processes {
     }
 }
 
-/// Waits for a child that has closed its channels or was killed, and tells how it ended.
+/// Waits for a child that has closed its channels or was killed, and returns how it ended.
 fn reap(pid: Pid) -> End {
     loop {
         match waitpid(pid, None) {

@@ -1,5 +1,5 @@
-//! What a worker process may do: compute, read files, and write to what was opened for it. Nothing else, so that a
-//! document that takes over its worker has gained little.
+//! The sandbox of a worker process: it may compute, read files, and write to the files opened for it. A document that
+//! takes over its worker can therefore do little.
 //!
 //! A seccomp filter allows the calls that a worker makes, with the commands and flags that it gives them, and refuses all
 //! others with EPERM (seccomp(2)): no sockets, no programs, no processes or threads, no file opened for writing, created,

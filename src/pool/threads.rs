@@ -87,7 +87,7 @@ impl WorkerPool for Threads {
         let ender = self.ender.clone();
         let body = move || {
             if catch_unwind(AssertUnwindSafe(|| serve(worker, &mut link))).is_err() {
-                // The coordinator may be gone: then nobody needs to know.
+                // If the coordinator is gone, the report is not needed.
                 let _ = ender.send(id);
             }
         };

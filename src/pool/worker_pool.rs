@@ -8,19 +8,19 @@ use std::time::Duration;
 /// A worker's number. Never used twice in a run.
 pub type WorkerId = u32;
 
-/// What a pool has to tell.
+/// A report of a pool.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum PoolEvent {
     /// A worker finished a task.
     Reported(WorkerId, Report),
-    /// A worker is no more; its channel is empty.
+    /// A worker has ended; its channel is empty.
     Ended(WorkerId, End),
 }
 
 /// How a worker ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exited(i32),
     /// By this signal.
     Signalled(i32),
@@ -32,7 +32,7 @@ pub enum PoolError {
     /// The system refused something.
     #[error("{what}")]
     System {
-        /// What was tried.
+        /// The operation that failed.
         what: &'static str,
         /// What the system says.
         source: std::io::Error,
@@ -48,8 +48,8 @@ pub enum PoolError {
         /// What the system says.
         cause: std::io::Error,
     },
-    /// The strict sandbox can't be had.
-    #[error("the strict sandbox can't be had: {what}: {cause}")]
+    /// The strict sandbox is not available.
+    #[error("the strict sandbox is not available: {what}: {cause}")]
     Strict {
         /// What is missing.
         what: &'static str,
@@ -57,7 +57,7 @@ pub enum PoolError {
         cause: std::io::Error,
     },
     /// There are too few descriptors for a single worker.
-    #[error("too few open files are allowed to this program (ulimit -n): not one worker can be started")]
+    #[error("the limit of open files (ulimit -n) is too low to start a worker")]
     TooFewFiles,
     /// The worker can't be ended alone.
     #[error("a worker of this mode can't be ended alone")]
@@ -85,7 +85,7 @@ pub trait WorkerPool {
     /// If the system has no process, thread or channel left.
     fn start(&mut self, id: WorkerId, worker: Worker) -> Result<(), PoolError>;
 
-    /// Sends a task. To a worker that is dying, it is lost: its end will be told.
+    /// Sends a task. A dying worker loses the task; the pool then reports its end.
     fn send(&mut self, id: WorkerId, task: Task);
 
     /// What happened, after waiting up to `patience` for it. Nothing, if nothing did.
@@ -94,10 +94,10 @@ pub trait WorkerPool {
     /// If the channels themselves fail.
     fn wait(&mut self, patience: Duration) -> Result<Vec<PoolEvent>, PoolError>;
 
-    /// Whether somebody has stopped the worker, so that it can't move.
+    /// Whether another process has stopped the worker.
     fn is_stopped(&mut self, id: WorkerId) -> bool;
 
-    /// Whether a worker that crashes stands still and the run has to end, instead of its end being told.
+    /// Whether a crashed worker stands still and the run has to end, because the pool does not report its end.
     fn holds_crashed(&self) -> bool {
         false
     }
@@ -117,7 +117,7 @@ pub trait WorkerPool {
         None
     }
 
-    /// Ends a worker by force. Its end will be told.
+    /// Ends a worker by force. The pool then reports its end.
     ///
     /// # Errors
     /// [`PoolError::CannotEnd`] where workers share a process.

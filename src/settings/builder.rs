@@ -1,4 +1,4 @@
-//! From what a caller chooses to whole settings: on top of an earlier output's if there are any, else of the defaults. Owns
+//! Builds complete settings from a caller's choices, on top of an earlier output's settings or else of the defaults. Owns
 //! the defaults, and the rules about settings that need or exclude each other.
 
 use super::{
@@ -40,7 +40,7 @@ pub struct SettingsBuilder {
     pub tokenizer: Option<TokenizerKind>,
     /// The regular expression of a word, [`DEFAULT_PATTERN`] by default.
     pub token_pattern: Option<String>,
-    /// Words that are no terms; none by default.
+    /// Stop words: words that are not terms; none by default.
     pub stop_words: Option<StopWordList>,
     /// The language of the stemmer; none by default.
     pub stem: Option<String>,
@@ -497,8 +497,8 @@ impl Settings {
         let numbers = [
             (Setting::MinDf, is_df(columns.min_df), "a number of documents, or a share from 0.0 to 1.0"),
             (Setting::MaxDf, is_df(columns.max_df), "a number of documents, or a share from 0.0 to 1.0"),
-            (Setting::K1, is_from_0(values.k1), "a number from 0 on"),
-            (Setting::Delta, is_from_0(values.delta), "a number from 0 on"),
+            (Setting::K1, is_from_0(values.k1), "a number of 0 or more"),
+            (Setting::Delta, is_from_0(values.delta), "a number of 0 or more"),
             (Setting::B, (0.0..=1.0).contains(&values.b), "a number from 0 to 1"),
         ];
         if let Some((setting, _, what)) = numbers.into_iter().find(|(_, is_right, _)| !is_right) {

@@ -1,7 +1,7 @@
-//! The settings that are a choice among a few. Those that the engine knows by the same name are its own: [`DecodeError`],
+//! The settings that are a choice among a few values. The engine defines some of them itself: [`DecodeError`],
 //! [`StripAccents`], [`Norm`], [`Dtype`].
 //!
-//! Their names in the manifest are those of serde's, and the command line has the same ones.
+//! Serde defines their names in the manifest, and the command line uses the same names.
 
 pub use bowline_workers::analyzer::accents::StripAccents;
 pub use bowline_workers::analyzer::decode::DecodeError;
@@ -55,7 +55,7 @@ pub enum AnalyzerKind {
     CharWb,
 }
 
-/// What finds words.
+/// The tokenizer, which finds words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenizerKind {

@@ -41,9 +41,9 @@ pub struct Settings {
 pub struct Text {
     /// Larger documents fail.
     pub max_document_bytes: Option<u64>,
-    /// What becomes of documents with a NUL.
+    /// The treatment of documents with a NUL byte.
     pub binary: Binary,
-    /// What becomes of bytes that are no UTF-8.
+    /// The treatment of bytes that are not UTF-8.
     pub decode_error: DecodeError,
     /// Whether capital letters go.
     pub lowercase: bool,
@@ -53,17 +53,17 @@ pub struct Text {
     pub analyzer: AnalyzerKind,
     /// Words or characters a term.
     pub ngrams: NgramSizes,
-    /// What finds words.
+    /// The tokenizer, which finds words.
     pub tokenizer: TokenizerKind,
     /// What words are, for the tokenizer that asks.
     pub token_pattern: String,
-    /// Words that are no terms.
+    /// Stop words: words that are not terms.
     pub stop_words: Option<StopWordList>,
     /// The language whose endings are cut off.
     pub stem: Option<String>,
 }
 
-/// Words that are no terms.
+/// Stop words: words that are not terms.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StopWordList {
@@ -162,7 +162,7 @@ impl Text {
         })
     }
 
-    /// What becomes of words before they are terms.
+    /// The processing of words before they become terms.
     ///
     /// # Errors
     /// A language without a stemmer or a list of stop words.

@@ -1,4 +1,4 @@
-//! Which terms of a corpus get a column: by their document frequency and their rank.
+//! Pruning: the selection of terms that get a column, by document frequency and rank.
 
 use serde::{Deserialize, Serialize};
 

@@ -137,7 +137,7 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
     // A name that no run gives, where one would be.
     for name in ["thesis.txt", "007", "+1", "99999999999999999999"] {
         fs::write(folder.join(name), "years of work").unwrap();
-        let expected = format!("contains 0/{name}, which no run has left");
+        let expected = format!("contains 0/{name}, which no run has made");
         refused(&dir, dir.embed_to("out", &RESUME), &[&expected, "--scratch names another place"]);
         refused(
             &dir,
@@ -156,7 +156,7 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
 fn what_another_user_has_left_is_not_used() {
     let Some(nobody) = wrapper::another_user() else { return };
     let dir = with_victim(DOCUMENTS);
-    let belongs = format!("belongs to user {NOBODY}, and this run is user {}'s", user());
+    let belongs = format!("belongs to user {NOBODY}, but this run belongs to user {}:", user());
     // A partial output, of which the published one would be another user's.
     fs::create_dir(dir.path("out.partial")).unwrap();
     open_to_all(&dir.path("out.partial"), 0o777);
@@ -187,7 +187,7 @@ fn what_another_user_has_left_is_not_used() {
 
     // The other way round: what is root's, in a directory where every user may make files.
     open_to_all(&dir.path("shared"), 0o1777);
-    let belongs = format!("belongs to user {}, and this run is user {NOBODY}'s", user());
+    let belongs = format!("belongs to user {}, but this run belongs to user {NOBODY}:", user());
     let embed = |options: &[&str]| {
         dir.through(&nobody).args(&["embed", "--no-sync", "-o", "shared/new"]).args(options).args(&["corpus"])
     };

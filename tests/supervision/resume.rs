@@ -130,7 +130,7 @@ fn signals_keep_what_was_counted() {
         end_halfway(&dir, &["--workers", "3"], signal);
         assert!(!dir.path("out.partial/matrix.npz").exists(), "what was only begun is gone");
         let finished = resume(&dir, &[]).run().expect(0);
-        assert!(finished.stderr.contains("bowline: going on from "), "{code}: {}", finished.stderr);
+        assert!(finished.stderr.contains("bowline: resuming: "), "{code}: {}", finished.stderr);
         assert!(resumed(&dir) > 0);
         assert_same_bytes(&reference, &dir.output("out"), &format!("{signal}"));
         fs::remove_dir_all(dir.path("out")).unwrap();
@@ -274,7 +274,7 @@ fn signals_at_the_start_and_the_end_keep_what_was_counted() {
         let Some(wrapper) = crate::support::wrapper::failing(at) else { return };
         let arguments = ["embed", "--resume", "--output", "out", "corpus"];
         let finished = dir.through(&wrapper).args(&arguments).run().expect(143);
-        assert_eq!(finished.stderr.contains("going on from"), at.contains("fsync"), "{}", finished.stderr);
+        assert_eq!(finished.stderr.contains("resuming: "), at.contains("fsync"), "{}", finished.stderr);
         assert_eq!(dir.entries(), ["clean", "corpus", "out.partial", "report.json"], "{at}");
     }
     resume(&dir, &[]).run().expect(0);

@@ -161,7 +161,7 @@ fn a_sandbox_that_can_not_be_had_is_reported() {
     let domain = Refused(libc::SYS_landlock_restrict_self, None);
     let no_filter = |cause: &str| {
         format!(
-            "bowline: no sandbox keeps workers from system calls: applying a seccomp filter (seccomp): {cause} (--sandbox off wants none)\n"
+            "bowline: workers run without a filter of system calls: applying a seccomp filter (seccomp): {cause} (--sandbox off accepts this)\n"
         )
     };
     let (forbidden, missing) =
@@ -203,7 +203,7 @@ fn a_sandbox_that_can_not_be_had_is_reported() {
             dir.embed_to("strict", &["--sandbox", "strict"]).refusing(&[refused], errno).run().expect(1);
         assert_eq!(
             run.line(),
-            format!("the strict sandbox can't be had: {cause} (--sandbox auto takes what there is)")
+            format!("the strict sandbox is not available: {cause} (--sandbox auto takes what there is)")
         );
     }
     assert!(!dir.path("strict").exists());
