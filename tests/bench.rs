@@ -1,9 +1,9 @@
-//! `bowline bench`: every suite on a small corpus, the fields of the JSON file, the page, no table if outputs differ, and
-//! no files left behind.
+//! `bowline bench`: every suite on a small corpus, the fields of the JSON file, the page, no table if outputs differ,
+//! and no files left behind.
 //!
 //! These are the tests of the crate `bench`, since they need its program. They do not check times, which depend on the
-//! machine. They check results that are the same on every machine: lost updates, the faults that each mode survives, and
-//! the number of workers inside a semaphore.
+//! machine. They check results that are the same on every machine: lost updates, the faults that each mode survives,
+//! and the number of workers inside a semaphore.
 
 mod generate;
 #[expect(dead_code, unused_imports, reason = "support is for all tests, and these need a part of it")]

@@ -1,4 +1,4 @@
-//! What `bowline embed` computes and writes, option by option, against answers worked out by hand.
+//! The output of `bowline embed`, option by option, compared with answers computed by hand.
 
 mod command;
 mod documents;
@@ -9,7 +9,7 @@ use crate::support::{Dir, DocumentLine, Output};
 
 type Row = Vec<(usize, f64)>;
 
-/// The matrix, which has the expected rows.
+/// Requires that the matrix has these rows.
 #[track_caller]
 fn assert_rows(output: &Output, columns: usize, rows: &[&[(usize, f64)]]) {
     let csr = output.csr();

@@ -1,5 +1,5 @@
-//! Wrong use and bad input. Each error is one clear line that names the path or the option, has the right exit code, and
-//! leaves no file behind.
+//! Wrong use and bad input. Each error is one clear line that names the path or the option, has the right exit code,
+//! and leaves no file behind.
 //!
 //! Exit codes: 2 wrong usage, 1 could not finish, 3 finished with failed documents.
 
@@ -13,7 +13,7 @@ fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "the cat"), ("b.txt", "the dog")])
 }
 
-/// Runs what must fail with `code`, and returns its one line. Nothing may be left of it.
+/// Runs a command that must fail with `code` and leave no file, and returns its one line.
 #[track_caller]
 fn refused(dir: &Dir, invocation: Invocation, code: i32) -> String {
     let before = dir.entries();
@@ -27,7 +27,7 @@ fn shown(dir: &Dir, name: &str) -> String {
     dir.path(name).to_str().expect("a path of UTF-8").to_owned()
 }
 
-/// Runs what the parser of the command line must refuse, and returns what it says.
+/// Runs a command that the parser of the command line must refuse, and returns its message.
 #[track_caller]
 fn misused(dir: &Dir, arguments: &[&str]) -> String {
     let before = dir.entries();

@@ -38,7 +38,7 @@ fn binary_documents_fail_or_are_embedded() {
     assert_eq!(output.terms(), ["ab", "cd", "just", "late"]);
 }
 
-/// No option that the program names makes text of it that has no words.
+/// No option that a message names turns such a file into text without words.
 #[test]
 fn text_in_utf_16_or_32_fails_as_such() {
     let utf16 =
@@ -50,7 +50,7 @@ fn text_in_utf_16_or_32_fails_as_such() {
         ("b", utf16(marked, u16::to_be_bytes)),
         ("c", utf32(marked, u32::to_le_bytes)),
         ("d", utf32(marked, u32::to_be_bytes)),
-        // No NUL in it.
+        // It contains no NUL.
         ("e", utf16("\u{FEFF}\u{732B}\u{5EA7}", u16::to_le_bytes)),
         ("f", marked.as_bytes().to_vec()),
     ]);
@@ -80,7 +80,7 @@ fn text_in_utf_16_or_32_fails_as_such() {
     assert!(finished.stderr.contains(hint), "{}", finished.stderr);
 }
 
-/// Files of the kernel, whose size is 0 or 4096 whatever they hold.
+/// Files of the kernel, whose size is always 0 or 4096 bytes.
 #[test]
 fn a_file_whose_size_is_made_up_is_read_to_its_end() {
     let dir = pets();

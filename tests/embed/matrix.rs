@@ -190,7 +190,7 @@ fn a_flipped_byte_is_seen_by_a_reader_of_the_archive() {
     assert!(std::panic::catch_unwind(|| Npz::read(&damaged)).is_err(), "the checksum covers the elements");
 }
 
-/// The reader itself: NumPy's example of a header, and what it refuses.
+/// The tests' own reader: it accepts NumPy's example of a header, and refuses wrong ones.
 #[test]
 fn reader_of_arrays_is_strict() {
     let bytes = |shape: &str, elements: &[u8]| {

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 #[test]
 fn rows_are_sorted_by_the_bytes_of_their_paths() {
     let paths = ["Z", "a-b.txt", "a.txt", "a/x", "a/x.txt", "a/x/y", "b", "\u{e9}", "\u{65e5}"];
-    // Files can't bear a directory's name, so `a/x` is only one of the two.
+    // A file and a directory can't have the same name, so the file `a/x` is left out.
     let files: Vec<_> =
         paths.iter().filter(|&&path| path != "a/x").rev().map(|&path| (path, "word")).collect();
     let output = Dir::with_corpus(&files).embedded(&[]);
@@ -78,7 +78,7 @@ fn globs_include_and_exclude() {
     }
 }
 
-/// `#` begins a comment in ignore files, and spaces at the end of their lines don't count.
+/// In ignore files, `#` begins a comment and spaces at the end of a line are ignored. Here they are part of the glob.
 #[test]
 fn a_glob_is_no_line_of_an_ignore_file() {
     let dir = Dir::with_corpus(&[("#a", "aa"), ("b", "bb"), ("b ", "cc"), ("!d", "dd"), ("e\\", "ee")]);
@@ -235,7 +235,7 @@ fn a_corpus_that_is_itself_a_link_is_read() {
 #[test]
 fn special_files_are_left_out_unopened() {
     let dir = Dir::with_corpus(&[("a.txt", "aa")]);
-    // Whoever opens a pipe without a writer waits: the time limit of the run would tell.
+    // Opening a pipe without a writer blocks, so the run would exceed its time limit.
     nix::unistd::mkfifo(&dir.path("corpus/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     // No socket is bound: its path may be longer than an address can be.
     let mode = nix::sys::stat::Mode::S_IRWXU;

@@ -1,5 +1,5 @@
-//! Errors of the command line: unknown values, missing arguments, contradictory options, and options whose values cannot
-//! be computed.
+//! Errors of the command line: unknown values, missing arguments, contradictory options, and options whose values
+//! cannot be computed.
 
 use super::{misused, pets, refused};
 use crate::support::{Array, Dir, Finished};
@@ -135,7 +135,7 @@ fn a_path_cannot_break_a_line_nor_steer_the_terminal() {
         assert_unseen(&dir.embed_to(&target, options).run().expect(1));
     }
     assert_unseen(&dir.embed_to(&format!("no{UNSEEN}/such"), &[]).run().expect(1));
-    // The others that name what they are given, and the parser of the command line.
+    // The other commands that print their arguments, and the parser of the command line.
     let said: [&[&str]; 12] = [
         &["embed", "-o", "new", UNSEEN],
         &["embed", "-o", "new", "corpus", "--scratch", UNSEEN],
@@ -159,10 +159,10 @@ fn a_path_cannot_break_a_line_nor_steer_the_terminal() {
     assert!(!forged.stderr.lines().any(|line| line.starts_with("error: nothing")), "{}", forged.stderr);
 }
 
-/// Characters that steer a terminal, turn the direction of the text or can't be seen.
+/// Characters that control a terminal, change the direction of the text or are invisible.
 const UNSEEN: &str = "\u{7}\u{1b}[31m\u{7f}\u{9b}2J\u{202e}\u{2066}\u{2028}\u{200b}\u{e0041}";
 
-/// Requires that nothing of that kind was printed.
+/// Requires that no such character was printed.
 #[track_caller]
 fn assert_unseen(finished: &Finished) {
     let printed = [&*finished.stdout, &*finished.stderr].concat();
@@ -238,7 +238,7 @@ fn values_that_are_not_finite_are_not_written() {
         if let Some(idf) = files.get("idf.npy") {
             assert!(Array::parse(idf).numbers().iter().all(|idf| idf.is_finite()));
         }
-        // What it was made from has a value for each of its cells, as in scikit-learn.
+        // The earlier output's own documents have a value for each cell, as in scikit-learn.
         dir.embed_to("again", &["--vocabulary", "out", "--force"]).run().expect(0);
         for mode in ["processes", "threads", "inline"] {
             let run = dir.bowline(&["embed", "--vocabulary", "out", "--mode", mode, "-o", "new", "later"]);

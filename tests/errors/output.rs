@@ -41,7 +41,7 @@ fn force_replaces_nothing_but_an_output() {
         ("dangling", "is a symbolic link"),
         ("pipe", "is a special file"),
     ] {
-        // The same with the option and without: no advice that the next run takes back.
+        // The message is the same with `--force` and without: it must not recommend an option that does not help.
         for options in [&[][..], &["--force"]] {
             let line = refused(&dir, dir.embed_to(target, options), 1);
             let path = shown(&dir, target.trim_end_matches('/'));
@@ -54,7 +54,7 @@ fn force_replaces_nothing_but_an_output() {
     assert_eq!(fs::read(dir.path("file")).unwrap(), b"more work");
 }
 
-/// Known before the run, and not at its end.
+/// The error comes before the run, not at its end.
 #[test]
 fn an_output_that_may_not_be_replaced() {
     let Some(user) = wrapper::unprivileged() else { return };
@@ -128,14 +128,14 @@ fn parent_of_the_output_is_not_writable() {
     assert!(line.starts_with(&expected) && line.contains("Permission denied"), "{line}");
 }
 
-/// The line of a run whose output lies on a disk of 16 KiB. The wrapper prints what is left there: nothing.
+/// The line of a run whose output lies on a disk of 16 KiB. The wrapper prints the files left there: none.
 fn on_small_disk(dir: &Dir) -> Option<String> {
     let disk = wrapper::small_disk("16k")?;
     fs::create_dir(dir.path("disk")).unwrap();
     Some(refused(dir, dir.through(&disk).args(&["embed", "-o", "disk/out", "corpus"]), 1))
 }
 
-/// The bytes that a line says are needed.
+/// The number of bytes that a line reports as needed.
 fn bytes_needed(line: &str) -> Option<u64> {
     line.split("needs ").nth(1)?.split(' ').next()?.parse().ok()
 }
@@ -181,7 +181,7 @@ fn what_a_killed_run_left_is_replaced_with_a_notice() {
     }
 }
 
-/// What bears the partial name and is none of a run's doing is nobody's to remove.
+/// A file or directory with the partial name that no run has made is not removed.
 #[test]
 fn what_no_run_has_left_stays() {
     let dir = pets();
@@ -215,7 +215,7 @@ fn what_no_run_has_left_stays() {
     assert_eq!(fs::read(dir.path("file.partial")).unwrap(), b"more work");
 }
 
-/// As over a network, where a directory can't be exchanged with another in one step.
+/// On network file systems, two directories can't be exchanged in one step.
 #[test]
 fn a_file_system_that_only_renames_is_enough() {
     let Some(wrapper) = wrapper::failing("inject=renameat2:error=EINVAL") else { return };
@@ -249,12 +249,12 @@ fn disk_too_small_for_a_list_of_buckets() {
             && line.ends_with(" (--output names another place)"),
         "{line}"
     );
-    // What the file has taken was free.
+    // The file's own bytes were free before.
     let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     assert!(matches!(numbers[..], [needed, free] if free >= needed && free > 30_000), "{line}");
 }
 
-/// While the output that is replaced is removed, it bears the partial name.
+/// While a replaced output is removed, it has the partial name.
 #[test]
 fn an_output_that_is_being_replaced_is_not_taken_for_what_is_left() {
     let Some(wrapper) = wrapper::failing("inject=renameat2:delay_exit=5000000") else { return };
@@ -270,7 +270,7 @@ fn an_output_that_is_being_replaced_is_not_taken_for_what_is_left() {
     assert_eq!(dir.entries(), ["corpus", "out"]);
 }
 
-/// The lock that a run gets may be that of a directory which has another name by now.
+/// A run may get the lock of a directory that has been renamed in the meantime.
 #[test]
 fn a_lock_on_what_another_run_has_just_finished_is_none() {
     let Some(wrapper) = wrapper::failing("inject=flock:delay_enter=4000000:when=1") else { return };

@@ -22,7 +22,7 @@ GONE = (FileNotFoundError, ProcessLookupError)  # a process may end between two 
 
 @dataclass(frozen=True)
 class Peak:
-    """The highest sum that was seen, in bytes, over how many processes at once, in how many samples."""
+    """The highest sum that was sampled, in bytes, the number of processes in it, and the number of samples."""
 
     pss: int
     processes: int
@@ -63,7 +63,7 @@ def pss(process: int) -> int:
 
 
 def peak_of(command: Sequence[str]) -> Peak:
-    """Runs a command and samples the memory of its family until it ends."""
+    """Runs a command and samples the memory of its process tree until it ends."""
     highest, most, samples = 0, 0, 0
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as root:
         while root.poll() is None:
