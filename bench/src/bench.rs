@@ -321,7 +321,8 @@ fn verdict(claims: &[Claim]) -> String {
     text + "."
 }
 
-/// The indices of `ways` variants in the order of measurement: all in each round, and each round starts with another one.
+/// The indices of `ways` variants in the order of measurement: all in each round, and each round starts with another
+/// one.
 pub fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
     (0..rounds as usize).flat_map(move |round| (0..ways).map(move |turn| (turn + round) % ways))
 }

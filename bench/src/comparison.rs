@@ -149,7 +149,8 @@ pub fn comparison(processes: &[Run], threads: &[Run]) -> String {
     )
 }
 
-/// Bars of the seconds that variants take, in groups by number of workers. The inline worker is in the group of one worker.
+/// Bars of the seconds that variants take, in groups by number of workers. The inline worker is in the group of one
+/// worker.
 pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contender, Spread)>) -> Vec<Series> {
     let ways: Vec<_> = ways.filter(|(way, _)| way.options.is_empty()).collect();
     let has_one = ways.iter().any(|(way, _)| way.mode != "inline" && way.workers == 1);
@@ -266,7 +267,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// The measured program: the bowline that started this program, or the bowline beside it, or the first bowline in `PATH`.
+/// The measured program: the bowline that started this program, or the bowline beside it, or the first bowline in
+/// `PATH`.
 fn measured_program() -> Result<OsString> {
     if let Some(program) = std::env::var_os(MEASURED) {
         return Ok(program);

@@ -138,7 +138,8 @@ impl Delivered {
 /// If a run can't be started. A run that fails is a result, not an error.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let planted = bench.runner.scratch.beneath("planted")?;
-    // In place of the fault document, a document that fails in every mode because it is not text. The others are the same.
+    // In place of the fault document, a document that fails in every mode because it is not text. The others are the
+    // same.
     fs::write(planted.path().join("fault.txt"), "\0")?;
     let mut corpus = bench.corpus.to_vec();
     if cfg!(feature = "faults") {

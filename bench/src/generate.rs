@@ -1,8 +1,8 @@
 //! `bowline generate`: writes a corpus with natural word frequencies, for measurements without a real corpus.
 //!
-//! Terms follow Zipf's law (G. K. Zipf, Human Behavior and the Principle of Least Effort, 1949) and lengths a log-normal
-//! distribution, as in real collections. A document depends on the seed and its own number only: a larger corpus of the
-//! same seed begins with the smaller one.
+//! Terms follow Zipf's law (G. K. Zipf, Human Behavior and the Principle of Least Effort, 1949) and lengths a
+//! log-normal distribution, as in real collections. A document depends on the seed and its own number only: a larger
+//! corpus of the same seed begins with the smaller one.
 
 use crate::arguments::GenerateArgs;
 use anyhow::{Context as _, Result, bail};

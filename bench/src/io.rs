@@ -1,5 +1,5 @@
-//! Suite `io`: the same work with reads that wait. Each read is delayed, as by slow storage or a remote service. A semaphore
-//! limits the concurrent reads. The files are also read from the disk instead of memory.
+//! Suite `io`: the same work with reads that wait. Each read is delayed, as by slow storage or a remote service. A
+//! semaphore limits the concurrent reads. The files are also read from the disk instead of memory.
 
 use crate::bench::{Bench, counted, listed};
 use crate::comparison::{Contender, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};

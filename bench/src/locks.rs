@@ -1,6 +1,6 @@
-//! Suite `locks`: the cost of each means of synchronisation, alone and contended, between threads and between processes.
-//! Each run checks the invariant that the means protects. The suite also checks whether the means is free after its
-//! holder has died.
+//! Suite `locks`: the cost of each means of synchronisation, alone and contended, between threads and between
+//! processes. Each run checks the invariant that the means protects. The suite also checks whether the means is free
+//! after its holder has died.
 
 use crate::bench::{Bench, listed, rotated};
 use crate::counters::add_one;
@@ -502,7 +502,8 @@ fn deaths() -> Result<Vec<Loss>> {
 fn permit_after_death(kind: Kind) -> Result<Taken> {
     let heartbeats = Heartbeats::new(2).context("mapping the heartbeats")?;
     let read_limits = ReadLimits::new(Some(1), Duration::ZERO).context("making permits")?;
-    // As with workers, only the holder has its read limit open. A thread drops it when it ends, a killed process does not.
+    // As with workers, only the holder has its read limit open. A thread drops it when it ends, a killed process does
+    // not.
     die(kind, &|| {
         let read_limit = read_limits.read_limit(0, &heartbeats.heartbeat(0));
         std::mem::forget(read_limit.as_ref().map(ReadLimit::enter));

@@ -1,4 +1,5 @@
-//! A figure as SVG: lines over numbers, or groups of bars. Each point and bar has a mark from the minimum to the maximum.
+//! A figure as SVG: lines over numbers, or groups of bars. Each point and bar has a mark from the minimum to the
+//! maximum.
 //!
 //! Colours are written as plain values. The page's style sheet replaces them for dark pages and print.
 

@@ -1,5 +1,5 @@
-//! A measured program. It runs in its own process group, and the wait for it does not poll, which would disturb it. It is
-//! ended with all that it started if this program is asked to end or its time is up.
+//! A measured program. It runs in its own process group, and the wait for it does not poll, which would disturb it. It
+//! is ended with all that it started if this program is asked to end or its time is up.
 //!
 //! Knows a command, a time limit and the resources that the command used, but no suite or mode.
 

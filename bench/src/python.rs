@@ -1,8 +1,8 @@
-//! The same tasks in Python, if it is installed. The script `peer.py` uses the standard library only. Each run has a new
-//! interpreter and is timed from outside, as bowline's runs are.
+//! The same tasks in Python, if it is installed. The script `peer.py` uses the standard library only. Each run has a
+//! new interpreter and is timed from outside, as bowline's runs are.
 //!
-//! Python gets a sample of the corpus, every N-th document, so that it takes seconds and not minutes. Its speed-up and its
-//! rate are compared with bowline's. The smaller the sample, the larger the share of its start in the time.
+//! Python gets a sample of the corpus, every N-th document, so that it takes seconds and not minutes. Its speed-up and
+//! its rate are compared with bowline's. The smaller the sample, the larger the share of its start in the time.
 
 use crate::bench::{Runner, Scratch, rotated};
 use crate::process::{self, Ended};

@@ -1,4 +1,5 @@
-//! Suite `scaling`: the same corpus from a warm cache, by one worker, by threads and by processes, with the time of each phase.
+//! Suite `scaling`: the same corpus from a warm cache, by one worker, by threads and by processes, with the time of
+//! each phase.
 
 use crate::bench::{Bench, counted, listed};
 use crate::comparison::{
@@ -148,7 +149,8 @@ impl Rows<'_> {
         self.all.iter().filter(move |row| row.contender.mode == mode && row.contender.options.is_empty())
     }
 
-    /// The row of a mode with one worker for each core, or else with the largest number below, or else with the smallest.
+    /// The row of a mode with one worker for each core, or else with the largest number below, or else with the
+    /// smallest.
     fn at_cores(&self, mode: &str) -> &Row<'_> {
         let fits = |row: &&Row| row.contender.workers <= self.cores.max(1);
         let most = self.of(mode).filter(fits).max_by_key(|row| row.contender.workers);

@@ -1,5 +1,5 @@
-//! The usual means of synchronisation: lock, re-entrant lock, semaphore, condition, event. They lie in shared memory, so
-//! the same objects work between threads and between forked processes.
+//! The usual means of synchronisation: lock, re-entrant lock, semaphore, condition, event. They lie in shared memory,
+//! so the same objects work between threads and between forked processes.
 //!
 //! They are the C library's (`PTHREAD_PROCESS_SHARED`, pthreads(7)), which Python's `multiprocessing` and most programs
 //! use. They are only measured here. The engine does not use them, since its workers share no lock.
@@ -28,7 +28,8 @@ impl Place {
         Ok(Place(Table::new(WORDS, &Store::unlimited()).context("mapping shared memory")?))
     }
 
-    /// The address of the object. Any thread or process may change it at any time, as with the atomics that Rust sees there.
+    /// The address of the object. Any thread or process may change it at any time, as with the atomics that Rust sees
+    /// there.
     fn object<T>(&self) -> *mut T {
         self.0.as_ptr().cast_mut().cast()
     }
@@ -79,8 +80,8 @@ pub enum Taken {
     No,
 }
 
-/// A lock (`pthread_mutex_t`). A robust lock must be given back before it is dropped, since the thread that holds it has
-/// it in a list.
+/// A lock (`pthread_mutex_t`). A robust lock must be given back before it is dropped, since the thread that holds it
+/// has it in a list.
 pub struct Lock(Place);
 
 impl Lock {
@@ -210,7 +211,8 @@ impl Condition {
 
     /// Gives the lock back, waits to be notified, and takes the lock again.
     pub fn wait(&self, lock: &Lock) {
-        // SAFETY: both were initialised when they were made, and are never moved nor destroyed; the caller holds the lock.
+        // SAFETY: both were initialised when they were made, and are never moved nor destroyed; the caller holds the
+        // lock.
         unsafe { libc::pthread_cond_wait(self.0.object(), lock.0.object()) };
     }
 
@@ -221,7 +223,8 @@ impl Condition {
     }
 }
 
-/// An event. When a thread or process sets it, all waiters continue. It is a flag, a lock and a condition, as in Python.
+/// An event. When a thread or process sets it, all waiters continue. It is a flag, a lock and a condition, as in
+/// Python.
 pub struct Event {
     lock: Lock,
     condition: Condition,

@@ -1,5 +1,5 @@
-//! Workers that run one small task at the same time, as threads or as forked processes. They are timed from their common
-//! start to the end of the last worker, to measure objects in shared memory.
+//! Workers that run one small task at the same time, as threads or as forked processes. They are timed from their
+//! common start to the end of the last worker, to measure objects in shared memory.
 //!
 //! The calling process has one thread when it forks. Its worker threads have ended when the measurement returns.
 
@@ -43,8 +43,8 @@ impl Kind {
 /// The time limit of a group; a group that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs `work` in `workers` workers, each with its number. Returns the seconds from their common start to the end of the
-/// last worker.
+/// Runs `work` in `workers` workers, each with its number. Returns the seconds from their common start to the end of
+/// the last worker.
 ///
 /// # Errors
 /// If the system can't start a thread or process, if a worker fails, or if a process hangs.
@@ -144,7 +144,8 @@ impl Drop for Children {
 
 /// The common start and each worker's own times, in shared memory.
 struct Start {
-    /// The number of waiting workers and the start signal, then begin and end of each worker in nanoseconds since `epoch`.
+    /// The number of waiting workers and the start signal, then begin and end of each worker in nanoseconds since
+    /// `epoch`.
     words: Table<AtomicU64>,
     workers: usize,
     epoch: Instant,
