@@ -46,6 +46,13 @@ fn hold_coordinator(run: &mut Running) {
     run.until("its stop", |run| processes::is_stopped(run.pid()));
 }
 
+/// Requires that a run ends with `code`, without a message, and leaves nothing beside the corpus.
+#[track_caller]
+fn assert_ends_without_trace(dir: &Dir, run: Running, code: i32, what: &str) {
+    let finished = run.wait().expect(code);
+    assert_eq!((finished.stderr.as_str(), dir.entries()), ("", vec!["corpus".to_owned()]), "{what}");
+}
+
 /// Kills some workers at random moments within `span`, and returns how many.
 fn kill_workers(run: &mut Running, random: &mut Random, span: Duration) -> u32 {
     let mut killed = 0;
@@ -142,12 +149,7 @@ fn signals_end_a_run_and_its_workers() {
                 true => run.signal_all(signal),
                 false => run.signal(signal),
             }
-            let finished = run.wait().expect(code);
-            assert_eq!(
-                (finished.stderr.as_str(), dir.entries()),
-                ("", vec!["corpus".to_owned()]),
-                "{signal}"
-            );
+            assert_ends_without_trace(&dir, run, code, signal.as_str());
         }
     }
 }
@@ -161,12 +163,7 @@ fn signals_end_a_run_in_every_mode() {
             hold_coordinator(&mut run);
             run.signal(signal);
             run.signal(Signal::SIGCONT);
-            let finished = run.wait().expect(code);
-            assert_eq!(
-                (finished.stderr.as_str(), dir.entries()),
-                ("", vec!["corpus".to_owned()]),
-                "{mode}: {signal}"
-            );
+            assert_ends_without_trace(&dir, run, code, &format!("{mode}: {signal}"));
         }
     }
 }
