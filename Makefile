@@ -1,8 +1,8 @@
-# Every target is one or two plain lines. CORPUS= names a corpus of yours where a target takes one.
+# CORPUS=PATH sets the corpus of the targets that use one.
 CORPUS ?= data/sample
 SECONDS ?= 60
 SEED ?= 1
-# A round that torture has found something in, by its number: that round alone, again and again.
+# The number of a round of torture that failed. Torture then repeats this round only.
 ROUND ?= 0
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
@@ -20,28 +20,28 @@ demo: build
 build:
 	cargo build --release --locked
 
-# The benchmarks' program, too.
+# Includes the program of the benchmarks.
 build-all:
 	cargo build --release --locked --workspace
 
-# The library's examples run without the command line, too.
+# The second line runs the library's examples without the command line.
 test:
 	cargo test --workspace --locked --no-fail-fast --features faults
 	cargo test --package bowline --locked --no-default-features --doc
 
-# The same tests on the program that users get: optimised, and without documents that crash on purpose.
+# The same tests on the release build, which has no documents that crash on purpose.
 test-release: build
 	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --locked --test cli
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
 
-# Every size of disk from next to nothing to enough, on loop devices: this needs root.
+# Every size of disk from almost nothing to enough, on loop devices. Needs root.
 full-disks:
 	cargo test --locked --features faults --test cli full_disks -- --ignored --nocapture
 
-# All builds: the one that users get, the one of the tests, whose feature `faults` has documents that crash on purpose, and the
-# library without the command line.
+# All builds: the release build, the build of the tests (the feature `faults` adds documents that crash on purpose), and
+# the library without the command line.
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -49,7 +49,7 @@ lint:
 	cargo clippy --package bowline --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-# Hostile input of all kinds, one target after the other; an input that fails is named, and belongs in fuzz/seeds/TARGET then.
+# Runs the fuzz targets one after the other. Copy an input that fails to fuzz/seeds/TARGET.
 fuzz:
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "this needs nightly Rust and cargo-fuzz: rustup toolchain install nightly, cargo install cargo-fuzz"; exit 1; }
 	@for target in $(FUZZ_TARGETS); do \
@@ -58,7 +58,7 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
-# All suites, to target/bench/report.html and .json; on a corpus of its own making if none is given.
+# All suites, to target/bench/report.html and .json. Without CORPUS it generates a corpus.
 BENCH_CORPUS = $(if $(filter file,$(origin CORPUS)),target/bench/corpus,$(CORPUS))
 bench: build-all $(filter target/bench/corpus,$(BENCH_CORPUS))
 	@mkdir -p target/bench
@@ -92,7 +92,7 @@ install: build-all
 clean:
 	cargo clean
 
-# scikit-learn, for `make parity` and `make bench-peers` only. Says so and stops where there is no Python.
+# scikit-learn, for `make parity` and `make bench-peers` only. Fails with a message if there is no Python.
 $(VENV)/.complete: tests/parity/requirements.txt
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "this needs python3 with its venv module"; exit 1; }
 	python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/parity/requirements.txt && touch $@

@@ -1,8 +1,9 @@
-//! `bowline bench`: every suite on a small corpus, the JSON file's fields, the page, no table where outputs differ, and
-//! nothing left behind.
+//! `bowline bench`: every suite on a small corpus, the fields of the JSON file, the page, no table if outputs differ,
+//! and no files left behind.
 //!
-//! The tests of the crate `bench`, since they need its program, too. Times are the machine's affair and not looked at. What must be so on every machine is: which updates are lost, who
-//! survives what, how many may be within a semaphore.
+//! These are the tests of the crate `bench`, since they need its program. They do not check times, which depend on the
+//! machine. They check results that are the same on every machine: lost updates, the faults that each mode survives,
+//! and the number of workers inside a semaphore.
 
 mod generate;
 #[expect(dead_code, unused_imports, reason = "support is for all tests, and these need a part of it")]
@@ -16,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// `bench`, with a directory for its temporary files, in which nothing may be left.
+/// `bench`, with a directory for its temporary files, which must be empty afterwards.
 fn invocation(dir: &Dir, arguments: &[&str]) -> Invocation {
     fs::create_dir_all(dir.path("temporary")).unwrap();
     let temporary = format!("TMPDIR={}", dir.path("temporary").display());
@@ -29,7 +30,7 @@ fn bench(dir: &Dir, arguments: &[&str], code: i32) -> Finished {
     finished
 }
 
-/// Whether the first run is over, which the others are compared with.
+/// Whether the first run, the reference of the others, has ended.
 fn has_reference(dir: &Dir) -> bool {
     let entries =
         |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -42,7 +43,7 @@ fn left(dir: &Dir) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// A small run of one suite: its part of the JSON file, and the whole of it.
+/// A small run of one suite. Returns the suite's part of the JSON file, and the whole file.
 fn suite(name: &str, options: &[&str]) -> (Value, Value) {
     let dir = Dir::with_generated(60);
     let arguments =
@@ -60,7 +61,7 @@ fn suite(name: &str, options: &[&str]) -> (Value, Value) {
     (suites[0].clone(), found)
 }
 
-/// The fields of every JSON file, as docs/BENCHMARKS.md tells them.
+/// The fields of every JSON file, as docs/BENCHMARKS.md lists them.
 fn assert_schema(found: &Value) {
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let sorted = |mut keys: Vec<&'static str>| {
@@ -99,7 +100,7 @@ fn assert_schema(found: &Value) {
     }
 }
 
-/// The page has a plot a figure and a table a table, and asks nobody for anything.
+/// The page has a plot for each figure and a table for each table, and loads nothing from other places.
 fn assert_page(page: &str, suite: &Value) {
     let count = |part: &str| page.matches(part).count();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
@@ -117,7 +118,7 @@ fn rows<'a>(suite: &'a Value, table: &str) -> &'a Vec<Value> {
     table.expect("a table of that name")["rows"].as_array().unwrap()
 }
 
-/// What two columns of a table hold.
+/// The cells of two columns of a table.
 fn pairs(suite: &Value, table: &str, columns: [&str; 2]) -> Vec<(String, u64)> {
     let pair =
         |row: &Value| (row[columns[0]].as_str().unwrap().to_owned(), row[columns[1]].as_u64().unwrap());
@@ -208,7 +209,7 @@ fn a_signal_ends_it_and_all_that_it_started() {
             let finished = run.wait().expect(code);
             assert_eq!((finished.stdout.as_str(), left(&dir)), ("", Vec::new()), "{suite}");
             for program in measured {
-                // A program that is measured leads a group of its own; its workers go within a second.
+                // A measured program leads its own group. Its workers end within 1 s.
                 assert_eq!(left_of_group(program, Duration::from_secs(1)), [], "{suite}");
                 assert!(!is_alive(program), "{suite}");
             }
@@ -289,7 +290,7 @@ fn processes_survive_what_ends_threads() {
         "kill -9 of all worker processes",
         "kill -9 of the program, then --resume",
     ];
-    let documents = ["a document that crashes", "a document that hangs", "a document that eats memory"];
+    let documents = ["a document that crashes", "a document that hangs", "a document that exhausts memory"];
     assert_eq!(told.len(), 12);
     for (fault, mode, delivered) in told {
         let is_document = documents.contains(&fault.as_str());

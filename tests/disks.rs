@@ -1,11 +1,11 @@
-//! Disks that are too small, of every size: a run ends well, or with the one line that says so. Never by a signal, with a
-//! document that is blamed, or with anything left that a later run does not need.
+//! Disks that are too small, of every size. A run succeeds or fails with one line that names the full disk. It never
+//! ends by a signal, blames no document, and leaves only files that a later run needs.
 
 use crate::support::wrapper::{NO_DISK, ext4, failing, has_ext4};
 use crate::support::{Dir, Finished, Output, assert_same_bytes};
 use std::fs;
 
-/// A way to count, and where the disk is full.
+/// Options of a run, and the files that lie on the small disk.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     mode: &'static str,
@@ -16,15 +16,15 @@ struct Case {
 
 /// The output lies on the disk.
 const OUTPUT: &[&str] = &["--output", "disk/out"];
-/// The output and what was counted lie on the disk.
+/// The output and the checkpoint lie on the disk.
 pub const RESUME: &[&str] = &["--output", "disk/out", "--resume"];
-/// What was counted lies on the disk.
+/// The checkpoint lies on the disk.
 pub const SCRATCH: &[&str] = &["--output", "copied", "--resume", "--scratch", "disk"];
-/// What memory has no room for lies on the disk: rows and tables.
+/// The scratch files lie on the disk: rows and tables that do not fit into memory.
 const LITTLE: &[&str] =
     &["--output", "copied", "--scratch", "disk", "--memory", "100K", "--worker-memory", "64M"];
 
-/// Ways to count, each of which writes other files and tables.
+/// Runs that each write other files and tables.
 const WAYS: [&[&str]; 5] = [
     &["--ngrams", "1:2"],
     &["--max-features", "500", "--weight", "tfidf", "--norm", "l2"],
@@ -33,7 +33,7 @@ const WAYS: [&[&str]; 5] = [
     &["--vocabulary", "terms.txt", "--weight", "bm25"],
 ];
 
-/// A corpus, a list of terms for one of the ways, and the place of the disk.
+/// A corpus, a list of terms for one of the cases, and the directory of the disk.
 fn corpus(documents: usize) -> Dir {
     let dir = Dir::with_generated(documents);
     let terms: String = (0..26u8).map(|letter| format!("{0}{0}\n", (b'a' + letter) as char)).collect();
@@ -42,7 +42,7 @@ fn corpus(documents: usize) -> Dir {
     dir
 }
 
-/// The output of a run that has all the disk it wants.
+/// The output of a run with enough disk.
 fn reference(dir: &Dir, options: &[&str]) -> Output {
     let _ = fs::remove_dir_all(dir.path("clean"));
     dir.embed_to("clean", options).run().expect(0);
@@ -58,8 +58,8 @@ fn run(dir: &Dir, case: &Case, kibibytes: u64) -> Finished {
     dir.through(&ext4(&size, case.block)).args(&arguments.concat()).args(&["corpus"]).run()
 }
 
-/// Requires that a run is done and ends with `code`, or has ended with the one line that a full disk deserves, and with
-/// nothing left but what `--resume` keeps. Returns whether it is done.
+/// Requires that a run succeeds with `code`, or fails with the one line about a full disk and leaves only the files
+/// that `--resume` keeps. Returns whether it succeeded.
 #[track_caller]
 pub fn is_done(finished: &Finished, code: i32, is_kept: bool, context: &str) -> bool {
     let (stdout, stderr) = (&finished.stdout, &finished.stderr);
@@ -83,7 +83,7 @@ pub fn is_done(finished: &Finished, code: i32, is_kept: bool, context: &str) -> 
     false
 }
 
-/// Tries a case on a new disk of that size, and where something is kept, goes on from it on a larger one.
+/// Tries a case on a new disk of that size. If files are kept, it resumes the run on a larger disk.
 fn try_case(dir: &Dir, reference: &Output, case: &Case, kibibytes: u64) -> bool {
     let context = format!("{case:?}, {kibibytes} KiB");
     let _ = fs::remove_file(dir.path("image"));
@@ -114,7 +114,7 @@ fn a_full_disk_is_an_error_and_never_a_signal() {
         let reference = reference(&dir, options);
         for &place in places {
             let mut done = 0;
-            // From a disk that holds next to nothing to one that holds all of it.
+            // From a disk that is almost too small for any file to a disk that is large enough.
             for (number, kibibytes) in [400, 900, 1700, 2600, 3500, 20_000].into_iter().enumerate() {
                 let mode = ["processes", "threads", "inline"][number % 3];
                 let case = Case { mode, block: "1024", options, place };
@@ -125,8 +125,8 @@ fn a_full_disk_is_an_error_and_never_a_signal() {
     }
 }
 
-/// A reservation that does nothing leaves a table without a byte of file under it: each touch raises SIGBUS, as on a disk
-/// that keeps no reservation.
+/// A reservation that does nothing leaves a table without disk blocks. Each access raises SIGBUS, as on a disk that
+/// keeps no reservation.
 #[test]
 fn a_table_that_loses_its_disk_is_an_error_and_never_a_signal() {
     let dir = corpus(150);
@@ -143,7 +143,7 @@ fn a_table_that_loses_its_disk_is_an_error_and_never_a_signal() {
         let reference = reference(&dir, options);
         let little = ["--scratch", "scratch", "--memory", "100K", "--worker-memory", "64M"];
         let arguments = [&["--mode", mode, "--workers", "1"], &little[..], options].concat();
-        // One after the other: the tables of the coordinator, those of the segment, those of the columns, and files.
+        // In this order: the tables of the coordinator, of the segment and of the columns, and files.
         for number in 1.. {
             let call = format!("inject=fallocate:retval=0:when={number}");
             let Some(wrapper) = failing(&call) else { return };
@@ -170,7 +170,7 @@ fn a_table_that_loses_its_disk_is_an_error_and_never_a_signal() {
     assert!(lost > 20 && harmless > 6, "{lost} lost tables, {harmless} that were not used");
 }
 
-/// All of it, in small steps: `make full-disks`.
+/// All sizes, in small steps: `make full-disks`.
 #[test]
 #[ignore = "takes long: make full-disks"]
 fn full_disks() {

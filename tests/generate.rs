@@ -1,4 +1,4 @@
-//! `bowline generate`: the same bytes for the same seed, of a shape that embed takes.
+//! `bowline generate`: the same seed gives the same bytes, and embed accepts the corpus.
 
 use crate::support::Dir;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! scikit-learn's answers on the sample corpus, from `data/golden/NAME.json.gz`.
 //!
-//! Equal means: the same vocabulary in the same order, the same structure, whole numbers equal, f64 within 4 ulp,
-//! f32 within 1e-6 of the value. The format is described in `data/README.md`.
+//! Equal means: the same vocabulary in the same order, the same structure, equal integers, f64 within 4 ulp, and f32
+//! within 1e-6 of the value. `data/README.md` describes the format.
 
 use crate::support::{Dir, Output, repository};
 use flate2::read::GzDecoder;
@@ -9,16 +9,16 @@ use serde::Deserialize;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// Which sets of goldens the program must answer: those whose options it has.
+/// The sets of goldens whose options the program has.
 const SETS: &[&str] = &["basic", "full", "look-around"];
 
-/// How many representable numbers apart two f64 may be.
+/// The largest allowed distance of two f64, in representable numbers (ulp).
 const ULPS: u64 = 4;
 
-/// By which share of the value two f32 may differ.
+/// The largest allowed difference of two f32, relative to the value.
 const F32_SHARE: f64 = 1e-6;
 
-/// A right answer.
+/// The right answer of one case.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Golden {
@@ -41,7 +41,7 @@ impl Golden {
         serde_json::from_reader(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Runs its options from the repository's root, where the files that they name are.
+    /// Runs its options from the repository's root, since they name files relative to it.
     fn embed(&self) -> Output {
         let dir = Dir::new();
         let output = dir.path("out");
@@ -50,7 +50,7 @@ impl Golden {
         dir.output("out")
     }
 
-    /// What is wrong with an output, if anything.
+    /// The first difference of an output from the golden, if any.
     fn fault(&self, output: &Output) -> Option<String> {
         let documents = output.documents();
         if !documents.iter().map(|document| &document.path).eq(&self.documents) {
@@ -95,9 +95,9 @@ fn is_close(dtype: &str, value: f64, golden: f64) -> bool {
     }
 }
 
-/// How many representable numbers apart two numbers are.
+/// The distance of two numbers in representable numbers (ulp).
 fn ulps(a: f64, b: f64) -> u64 {
-    // Negative numbers downwards from 0, so that neighbours differ by one.
+    // Negative numbers count downwards from 0, so that neighbours differ by one.
     let rank =
         |x: f64| if x.is_sign_negative() { -(x.to_bits() as i64 & i64::MAX) } else { x.to_bits() as i64 };
     rank(a).abs_diff(rank(b))
@@ -125,7 +125,7 @@ fn answers_of_scikit_learn() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The comparison itself: a golden with anything changed is not answered.
+/// Tests the comparison: it reports every changed golden.
 #[test]
 fn comparison_sees_every_difference() {
     let golden = || goldens("basic").into_iter().find(|golden| golden.name == "count-l2").expect("count-l2");

@@ -1,8 +1,8 @@
-//! Input that somebody has made to do harm: crafted outputs, for `inspect` and for `--vocabulary`, and texts and patterns
-//! that are more than there is room or time for.
+//! Malicious input: crafted outputs, for `inspect` and for `--vocabulary`, and texts and patterns that need too much
+//! memory or time.
 //!
-//! What reads a crafted output has a GiB of addresses at most, and says in one line what is wrong with which file. The
-//! fuzz targets (`fuzz/`) ask the same of inputs that nobody thought of.
+//! A command that reads a crafted output has at most 1 GiB of address space, and reports the file and its fault in one
+//! line. The fuzz targets (`fuzz/`) test the same readers with random inputs.
 
 use crate::support::{Array, Dir, Finished, Npz, Output, assert_same_bytes, wrapper};
 use nix::sys::stat::Mode;
@@ -15,17 +15,17 @@ use std::time::Duration;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// A file that claims no more than 4 GiB, and takes no disk.
+/// A sparse file of at most 4 GiB, which takes no disk.
 const HUGE: u64 = 4 << 30;
 
 fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "a dog; the cat"), ("b.txt", "the cat sat. the cat!"), ("c.txt", "")])
 }
 
-/// What is done to a file of an output.
+/// The change to a file of an output.
 enum Craft {
     Bytes(Vec<u8>),
-    /// These, and zeroes up to 4 GiB.
+    /// These bytes, then zeroes up to 4 GiB.
     Huge(Vec<u8>),
     Pipe,
     Missing,
@@ -33,7 +33,7 @@ enum Craft {
 
 impl Craft {
     fn apply(&self, path: &Path) {
-        // It may be missing already.
+        // The file may be missing already.
         let _ = fs::remove_file(path);
         match self {
             Craft::Bytes(bytes) => fs::write(path, bytes).unwrap(),
@@ -47,7 +47,8 @@ impl Craft {
     }
 }
 
-/// Crafts the file `name` of `out`, requires that the command refuses it in a line that has `said`, and mends it.
+/// Crafts the file `name` of `out`, requires that the command refuses it in a line that contains `said`, and restores
+/// it.
 #[track_caller]
 fn refuses(dir: &Dir, arguments: &[&str], what: &str, name: &str, craft: &Craft, said: &str) {
     let path = dir.path("out").join(name);
@@ -64,7 +65,7 @@ fn refuses(dir: &Dir, arguments: &[&str], what: &str, name: &str, craft: &Craft,
     before.into_iter().for_each(|bytes| fs::write(&path, bytes).unwrap());
 }
 
-/// The manifest of an output, changed.
+/// The manifest of an output with a change.
 fn manifest(output: &Output, change: impl FnOnce(&mut Value)) -> Craft {
     let mut manifest = output.manifest();
     change(&mut manifest);
@@ -85,7 +86,7 @@ fn array(descr: &str, shape: &str, elements: &[u8]) -> Vec<u8> {
     npy(1, text.len(), &text, elements)
 }
 
-/// The archive of an output with another member, as any program packs it.
+/// The archive of an output with another member, packed as by any program.
 fn repacked(output: &Output, name: &str, bytes: &[u8], method: CompressionMethod) -> Craft {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default().compression_method(method);
@@ -100,7 +101,7 @@ fn repacked(output: &Output, name: &str, bytes: &[u8], method: CompressionMethod
     Craft::Bytes(archive.finish().unwrap().into_inner())
 }
 
-/// The archive of an output with another element, of 32 bits, and all checksums right.
+/// The archive of an output with another 32-bit element and correct checksums.
 fn patched(output: &Output, name: &str, place: usize, element: i32) -> Craft {
     let mut file = output.file("matrix.npz");
     let member = &Npz::read(&output.matrix()).0[name];
@@ -122,7 +123,7 @@ fn crc32(bytes: &[u8]) -> [u8; 4] {
     sum.sum().to_le_bytes()
 }
 
-/// Nesting that no parser should follow.
+/// Nesting that is too deep for a recursive parser.
 fn nested() -> Craft {
     Craft::Bytes([br#"{"bowline":"#, "[".repeat(1 << 20).as_bytes()].concat())
 }
@@ -216,7 +217,7 @@ fn a_crafted_list_is_refused() {
             ("4 GiB", Craft::Huge(Vec::new()), line("out of memory")),
             ("a pipe", Craft::Pipe, line("not a file")),
         ] {
-            // Without a vocabulary, columns have numbers for names.
+            // Without a vocabulary, columns have numbers instead of names.
             if (what, name) != ("too few lines", "vocabulary.jsonl") {
                 refuses(&dir, &["inspect", "out"], what, name, &craft, &said);
             }
@@ -251,7 +252,7 @@ fn a_crafted_manifest_is_refused() {
     }
 }
 
-/// Settings that no command line gives, from where `--vocabulary` takes them.
+/// Settings that no command line gives, in the manifest that `--vocabulary` reads.
 #[test]
 fn settings_that_no_command_line_gives_are_refused() {
     let ngrams = |min: u64, max: u64| {
@@ -369,7 +370,7 @@ fn a_file_of_terms_that_is_none() {
     }
 }
 
-/// As many buckets as there can be are no reason for `inspect` to take memory for each.
+/// `inspect` does not take memory for each bucket, even for the largest number of buckets.
 #[test]
 fn columns_that_do_not_occur_take_no_memory() {
     let dir = pets();
@@ -408,7 +409,7 @@ fn words_of_any_length_are_words() {
     for length in lengths {
         dir.add(format!("b{length}.txt").as_bytes(), &b"x".repeat(length));
     }
-    // As many bytes, of half as many characters.
+    // The same number of bytes, but half as many characters.
     dir.add("c.txt".as_bytes(), "É".repeat(1 << 19).as_bytes());
     for options in [
         &[][..],

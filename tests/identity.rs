@@ -1,15 +1,15 @@
-//! The promise of same bytes: the output does not depend on the mode, the number of workers, the time of day, the
-//! working directory or the way that the corpus is named.
+//! The promise of equal bytes: the output does not depend on the mode, the number of workers, the time of day, the
+//! working directory or the path by which the corpus is named.
 //!
 //! The reference is the inline mode, which has one worker.
 
 use crate::support::{Dir, Output, Random, assert_same_bytes, repository};
 use std::os::unix::fs::symlink;
 
-/// Numbers of workers: fewer and more than cores, and none that divides the documents evenly.
+/// Numbers of workers: fewer and more than cores. None divides the documents evenly.
 const WORKERS: [&str; 5] = ["1", "2", "3", "7", "13"];
 
-/// Settings that take different ways through the program.
+/// Settings that use different code paths.
 const VOCABULARY: &[&str] = &[];
 const HASHED: &[&str] = &["--features", "hashed", "--n-features", "500"];
 const BINARY: &[&str] = &["--weight", "binary", "--dtype", "i64"];

@@ -1,6 +1,6 @@
-//! `bowline inspect`: what it tells of an output, as JSON and as a table.
+//! `bowline inspect`: its report of an output, as JSON and as a table.
 //!
-//! The output is that of three documents, whose counts can be checked by eye.
+//! The output has three documents, whose counts can be checked by eye.
 
 use crate::support::Dir;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -80,7 +80,7 @@ fn what_is_not_there() {
 
 #[test]
 fn a_reader_that_leaves_ends_it_quietly() {
-    // More than a pipe holds.
+    // More bytes than a pipe holds.
     let text: String = (0..20_000).map(|word| format!("word{word} ")).collect();
     let dir = Dir::with_corpus(&[("a.txt", text)]);
     dir.embedded(&[]);
@@ -91,7 +91,7 @@ fn a_reader_that_leaves_ends_it_quietly() {
     assert_eq!((finished.stderr.as_str(), code.as_str()), ("", "0\n"));
 }
 
-/// Names, terms and causes are what documents hold.
+/// Names, terms and causes come from documents.
 #[test]
 fn nothing_that_it_prints_steers_the_terminal() {
     let unseen = "\u{7}\u{1b}]0;title\u{7}\u{9b}31m\u{202e}\u{2066}\u{2028}\u{7f}\u{200b}\u{feff}\u{e0041}";
@@ -116,7 +116,7 @@ fn nothing_that_it_prints_steers_the_terminal() {
             if form.is_empty() {
                 assert!(!shown.lines().any(|line| line.starts_with('b')), "{}", shown.escape_debug());
             } else {
-                // It means what is there.
+                // The parsed JSON contains the original characters.
                 let view: Value = serde_json::from_str(&shown).expect("JSON");
                 let is_there = |text: &Value| text.as_str().is_some_and(|text| text.contains(unseen));
                 let path = ["path", "term"].into_iter().find_map(|key| view.get(key));
@@ -129,7 +129,7 @@ fn nothing_that_it_prints_steers_the_terminal() {
     assert!(shown.contains("e\u{301}") && shown.contains(r#""\u{1b}]0""#), "{}", shown.escape_debug());
 }
 
-/// As `embed --force` replaces it: exchanged with a new one, and then removed file by file.
+/// `embed --force` exchanges an output with a new one, and then removes the old one file by file.
 #[test]
 fn an_output_that_is_replaced_meanwhile_is_seen_whole() {
     let dir = pets();

@@ -1,10 +1,10 @@
-//! Documents that are read in pieces: larger than a worker's memory, or failing in their middle.
+//! Documents that are read in pieces: larger than a worker's memory, or with a failure in the middle.
 //!
-//! A window holds 4 MiB; what is in a piece, and what goes across its ends, the unit tests of `tally` try.
+//! A window holds 4 MiB. The unit tests of `tally` check the contents of pieces and terms across their ends.
 
 use crate::support::{Dir, Random, assert_costs_only_themselves, assert_same_bytes};
 
-/// Line by line, so that a text many times over has that many times its terms.
+/// Counts line by line, so that a repeated text has a multiple of its terms.
 fn text(words: usize) -> String {
     let mut text = Random::new(words as u64).text(words);
     text.push('\n');
@@ -66,7 +66,7 @@ fn progress_moves_within_a_document() {
     let text = text(20_000);
     let dir = repeated(&text, (48 << 20) / text.len());
     let finished = dir.embed(&["--progress", "always", "--analyzer", "char"]).run().expect(0);
-    // Until it is done, none of its documents is.
+    // The progress counts the document only when all of it is counted.
     let within = |line: &&str| line.contains(" 0/1 ") && line.contains("MiB, ");
     assert!(finished.stderr.lines().any(|line| within(&line)), "{}", finished.stderr);
 }

@@ -1,5 +1,5 @@
-//! Lists that users give (`--stop-words`, `--vocabulary FILE`): pipes, files that are no lists, entries that no text has, and the
-//! built-in stop words.
+//! Lists that users give (`--stop-words`, `--vocabulary FILE`): pipes, files that are not lists, entries that no text
+//! contains, and the built-in stop words.
 
 use crate::support::{Dir, Running};
 use nix::libc;
@@ -14,7 +14,7 @@ fn pets() -> Dir {
     Dir::with_corpus(&[("a.txt", "the cat and the dog"), ("b.txt", "a dog ran")])
 }
 
-/// What a run prints before its summary, without `bowline: `.
+/// The lines that a run prints before its summary, without `bowline: `.
 #[track_caller]
 fn notices(dir: &Dir, options: &[&str]) -> Vec<String> {
     let options = [options, &["--force"]].concat();
@@ -23,7 +23,7 @@ fn notices(dir: &Dir, options: &[&str]) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// The one line of a run that ends with exit code 1 and leaves nothing.
+/// The one line of a run that ends with exit code 1 and leaves no file.
 #[track_caller]
 fn refusal(dir: &Dir, options: &[&str]) -> String {
     let before = dir.entries();
@@ -39,7 +39,7 @@ fn with_pipe() -> Dir {
     dir
 }
 
-/// A run that waits for the other end of `pipe` with its handlers of signals installed.
+/// A run that waits for the other end of `pipe` and has installed its signal handlers.
 fn waiting(dir: &Dir, options: &[&str]) -> Running {
     let mut running = dir.embed(options).start();
     running.until("its handlers are installed", |running| {
@@ -182,7 +182,7 @@ fn what_is_no_list_is_refused_in_one_line() {
             assert!(line.starts_with(&format!("{option} {list}: {said}")), "{line}");
         }
     }
-    // An output of one document, too.
+    // The output of one document, too.
     let dir = Dir::with_corpus(&[("a.txt", "the cat")]);
     dir.embedded(&[]);
     let line = refusal(&dir, &["--vocabulary", "out/documents.jsonl", "--force"]);
@@ -235,7 +235,7 @@ fn what_stands_around_a_word_may_make_it_one() {
             assert_eq!(notices(&dir, &["--token-pattern", pattern, option, "list"]), [""; 0], "{pattern}");
         }
     }
-    // What no text has is named all the same.
+    // Entries that no text contains are still named.
     for (pattern, entry) in [(r"(?<=\s)\w+", "York"), (r"#(\w+)", "TAG"), ("[a-z]+", "york2")] {
         dir.write("list", entry);
         let said = notices(&dir, &["--token-pattern", pattern, "--stop-words", "list"]);
@@ -243,7 +243,7 @@ fn what_stands_around_a_word_may_make_it_one() {
     }
 }
 
-/// A pattern may take many steps for each entry: the check of the list ends before them all.
+/// A pattern may take many steps for each entry. The check of the list stops before it has taken them all.
 #[test]
 fn a_pattern_that_takes_many_steps_holds_no_run_up() {
     let dir = Dir::with_corpus(&[("a.txt", "ab")]);
@@ -300,7 +300,7 @@ fn built_in_lists_are_written_as_the_text_is() {
         assert_eq!(notices(&dir, &options), [""; 0], "{language} {accents}");
         let out = dir.output("out");
         assert_eq!(out.terms(), kept, "{language} {accents}");
-        // A transform repeats it.
+        // A transform gives the same matrix.
         dir.embed_to("again", &["--vocabulary", "out"]).run().expect(0);
         assert_eq!(dir.output("again").file("matrix.npz"), out.file("matrix.npz"), "{language}");
     }
@@ -322,7 +322,7 @@ fn another_tokenizer_is_advised_only_if_it_helps() {
     );
     assert_eq!(notices(&dir, &["--stop-words", "tamil", "--tokenizer", "unicode"]), [""; 0]);
     assert_eq!(dir.output("out").terms(), ["house", "வீடு"]);
-    // Most entries of this list are of several words.
+    // Most entries of this list have several words.
     for tokenizer in ["pattern", "unicode"] {
         let said = notices(&dir, &["--stop-words", "vietnamese", "--tokenizer", tokenizer]);
         assert!(said.len() == 1 && said[0].ends_with("can't equal a word under these settings"), "{said:?}");

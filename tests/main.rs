@@ -1,7 +1,8 @@
-//! End-to-end tests: every one runs the built program in a directory of its own, under a hard time limit.
+//! End-to-end tests. Each runs the built program in its own directory, under a hard time limit.
 //!
-//! `support` has the directory, the runs and independent readers of the output; a module a subject has the tests.
-//! What can't be tried on a machine (another user, a small disk) is left out with a notice on standard error.
+//! `support` contains the directory, the runs and independent readers of the output. Each other module contains the
+//! tests of one subject. A test that needs something that the machine lacks (another user, a small disk) is left out
+//! with a notice on standard error.
 
 mod disks;
 mod embed;

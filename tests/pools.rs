@@ -1,5 +1,5 @@
-//! What both real pools promise to the coordinator. One program without a test harness: a process that forks workers
-//! must have one thread, so the pool of processes comes first.
+//! The promises of both real pools to the coordinator. This is one program without a test harness: a process that forks
+//! workers must have one thread, so the pool of processes is tested first.
 
 use bowline::pool::{
     Confinement, End, PoolError, PoolEvent, Processes, Sandbox, ThreadGuards, Threads, WorkerPool, limit_data,
@@ -22,21 +22,21 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A task that makes sense to this worker: its one document.
+/// A valid task for this worker: its one document.
 const DOCUMENT: Task = Task::Tally(Batch { id: 0, first_row: 0, start: 0, end: 1 });
 
 /// A task that no worker survives: the number of the row overflows, which panics in builds with overflow checks.
 const DEADLY: Task = Task::Tally(Batch { id: 0, first_row: u64::MAX, start: 1, end: 2 });
 
-/// How long to wait for what must happen, and for what must not.
+/// How long to wait for an event that must happen, and for an event that must not.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(50);
 
 fn main() {
-    // The panics of this test's workers are wanted.
+    // The workers of this test panic on purpose.
     std::panic::set_hook(Box::new(|panic| {
         if std::thread::current().name() == Some("main") {
-            // A worker's standard error takes nothing.
+            // Writing to a worker's standard error fails.
             let _ = writeln!(std::io::stderr(), "{panic}");
         }
     }));
@@ -83,7 +83,7 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
 
 type Starter<'a> = &'a dyn Fn(&Heartbeats) -> (Worker, Segment);
 
-/// The events up to, and with, the first one that `is_last` is true of.
+/// The events up to and including the first event for which `is_last` is true.
 fn until(pool: &mut dyn WorkerPool, is_last: impl Fn(&PoolEvent) -> bool) -> Vec<PoolEvent> {
     let (began, mut events) = (Instant::now(), Vec::new());
     while !events.iter().any(&is_last) {
@@ -97,13 +97,13 @@ fn is_left(event: &PoolEvent) -> bool {
     matches!(event, PoolEvent::Reported(_, Report::Left(_)))
 }
 
-/// Tasks, reports, deaths and ends by force.
+/// Tasks, reports, deaths and forced ends.
 fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     assert!(pool.capacity() >= 1);
     assert!(pool.wait(SHORT).expect("no event is no error").is_empty(), "without workers nothing happens");
 
-    // A task, its report, and what the worker has written.
+    // A task, its report, and the record that the worker has written.
     let (worker, segment) = start(&heartbeats);
     pool.start(1, worker).expect("a worker");
     assert!(!pool.is_stopped(1));
@@ -113,7 +113,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     assert_eq!(segment.records().map(|record| record.tokens()).collect::<Vec<_>>(), [3]);
     assert_eq!(heartbeats.done(), (1, 11));
 
-    // A worker that leaves has the last word. Its end may be an event, too, and its number is free of any other.
+    // A worker that exits sends a last report. After it, only its end may follow as an event of its number.
     pool.send(1, Task::Leave);
     until(pool, is_left);
     pool.send(1, DOCUMENT);
@@ -133,7 +133,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     assert_eq!(segment.records().count(), 1, "what was committed stays");
     pool.send(2, DOCUMENT);
 
-    // By force, where that is possible.
+    // By force, if the pool can do that.
     pool.start(3, start(&heartbeats).0).expect("a worker");
     match pool.end(3) {
         Ok(()) => {
@@ -145,7 +145,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     }
 }
 
-/// The reports of one worker are in the order of its tasks; those of two workers are told apart.
+/// The reports of one worker are in the order of its tasks; those of two workers are distinguished.
 fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
     let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {
@@ -168,7 +168,7 @@ fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
     }
 }
 
-/// A pool that is dropped takes idle workers along, without an event and without being asked for one.
+/// Dropping a pool ends its idle workers without an event.
 fn dropping_ends(mut pool: impl WorkerPool, start: Starter) {
     let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {

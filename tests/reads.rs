@@ -1,5 +1,5 @@
-//! `--max-reads` and `--read-latency`: so many reads at a time in all workers together, whatever becomes of a worker, and
-//! nothing else changes.
+//! `--max-reads` and `--read-latency`: the limit of concurrent reads holds for all workers together, also when a worker
+//! dies, and the output does not change.
 
 use crate::support::wrapper::can_confine;
 use crate::support::{Dir, assert_same_bytes};
@@ -58,7 +58,7 @@ fn a_worker_that_dies_with_its_permit_gives_it_back() {
             std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(30));
-        // Who reads, who waits and who counts: one of each, at any time.
+        // At any time, one worker reads, one waits and one counts.
         for worker in run.workers() {
             let _ = kill(worker, Signal::SIGKILL);
         }

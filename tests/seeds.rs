@@ -1,5 +1,5 @@
-//! The seeds of the fuzz targets, and every input that was once found to be handled wrong, run through the same functions
-//! that `make fuzz` runs (`fuzz/src`).
+//! Runs the seeds of the fuzz targets, and every input that once failed, through the functions that `make fuzz` runs
+//! (`fuzz/src`).
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What one input may take, here where nothing is optimised for speed.
+/// The time limit of one input, in a build without optimisation.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs all seeds of one target.
@@ -19,7 +19,7 @@ fn run_all(target: &str, run: fn(&[u8])) {
     seeds.sort();
     assert!(seeds.len() >= 5, "{target} has seeds");
     for seed in seeds {
-        // With a name, a panic tells which it was.
+        // If the test panics, this line names the seed.
         println!("{}", seed.display());
         let began = Instant::now();
         run(&fs::read(&seed).expect("a seed"));
@@ -47,7 +47,7 @@ fn segment() {
     run_all("segment", |segment| _ = targets::segment::run(segment));
 }
 
-/// One of the seeds is such that a later run would take its records over.
+/// One seed contains records that a later run would take over.
 #[test]
 fn segments_are_recovered() {
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/segment/recovered");

@@ -1,8 +1,8 @@
-//! Deaths, stops and signals: what a run makes of them, and that nothing of it outlives them.
+//! Deaths, stops and signals: the results of a run that meets them. No process outlives the run.
 //!
-//! Every run is waited for by `support::Running::wait`, which requires that no process of it is left: at once after
-//! an ordinary end, within a second of a kill. Moments are drawn from seeds. With the feature `faults`, documents
-//! that crash or hang are in the submodule.
+//! Every test waits with `support::Running::wait`, which requires that no process of the run is left: at once after an
+//! ordinary end, within 1 s after a kill. Moments are drawn from seeds. The submodule `faults`, with the feature of
+//! that name, adds documents that crash or hang.
 
 #[cfg(feature = "faults")]
 mod faults;
@@ -19,19 +19,19 @@ use std::time::Duration;
 /// Documents of a corpus that takes long enough to be disturbed.
 const DOCUMENTS: usize = 2000;
 
-/// The signals that end a run, and its exit code then.
+/// The signals that end a run, each with the exit code.
 const ENDING: [(Signal, i32); 3] = [(Signal::SIGINT, 130), (Signal::SIGTERM, 143), (Signal::SIGHUP, 129)];
 
-/// Workers that a run with `--report report.json` has lost.
+/// The number of workers that a run with `--report report.json` has lost.
 fn workers_lost(dir: &Dir) -> u64 {
     dir.report()["workers_lost"].as_u64().expect("a number")
 }
 
-/// Stops all workers, so that the run stands still in their hands.
+/// Stops all workers, so that the run makes no progress.
 fn hold_workers(run: &mut Running) {
     run.until("its workers are stopped", |run| {
         let workers = run.workers();
-        // A worker may leave in between: then the next ones are stopped.
+        // A worker may exit in between. Then the next workers are stopped.
         for &worker in &workers {
             let _ = kill(worker, Signal::SIGSTOP);
         }
@@ -44,6 +44,13 @@ fn hold_coordinator(run: &mut Running) {
     run.until("its lock", |run| processes::has_lock(run.pid()));
     run.signal(Signal::SIGSTOP);
     run.until("its stop", |run| processes::is_stopped(run.pid()));
+}
+
+/// Requires that a run ends with `code`, without a message, and leaves nothing beside the corpus.
+#[track_caller]
+fn assert_ends_without_trace(dir: &Dir, run: Running, code: i32, what: &str) {
+    let finished = run.wait().expect(code);
+    assert_eq!((finished.stderr.as_str(), dir.entries()), ("", vec!["corpus".to_owned()]), "{what}");
 }
 
 /// Kills some workers at random moments within `span`, and returns how many.
@@ -72,7 +79,7 @@ fn killed_workers_cost_nothing() {
     for seed in 0..20 {
         let workers = ["1", "2", "5"][seed % 3];
         let mut random = Random::new(seed as u64);
-        // A run that ends before the first moment is no test: another one is.
+        // A run that ends before the first kill proves nothing, so it is repeated.
         let mut of_run = 0;
         while of_run == 0 {
             let options = ["--workers", workers, "--report", "report.json", "--force"];
@@ -85,7 +92,7 @@ fn killed_workers_cost_nothing() {
         killed += of_run;
         lost += workers_lost(&dir);
     }
-    // Those that were killed after their last task are not missed.
+    // Workers that were killed after their last task are not counted as lost.
     assert!(lost >= 10 && lost <= killed as u64, "{lost} of {killed} killed workers were missed");
     assert_eq!(dir.entries(), ["corpus", "disturbed", "out", "report.json"]);
 }
@@ -117,12 +124,12 @@ fn a_coordinator_killed_at_any_moment_leaves_no_unfinished_output() {
     for _ in 0..20 {
         let run = dir.embed_to("out", &["--force", "--workers", "3"]).start();
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
-        // It may have ended: its place is kept until it is waited for.
+        // The process may have ended. Its number stays in use until it is waited for.
         run.signal(Signal::SIGKILL);
         let ended = run.wait().status.code();
         let is_there = dir.path("out").exists();
         assert!(is_there || ended != Some(0), "{:?}", dir.entries());
-        // What has its name is whole, even if the kill came right behind that.
+        // An output that has its name is complete, even if the kill followed at once.
         if is_there {
             assert_same_bytes(&dir.output("clean"), &dir.output("out"), "the run that was faster");
             std::fs::remove_dir_all(dir.path("out")).unwrap();
@@ -142,12 +149,7 @@ fn signals_end_a_run_and_its_workers() {
                 true => run.signal_all(signal),
                 false => run.signal(signal),
             }
-            let finished = run.wait().expect(code);
-            assert_eq!(
-                (finished.stderr.as_str(), dir.entries()),
-                ("", vec!["corpus".to_owned()]),
-                "{signal}"
-            );
+            assert_ends_without_trace(&dir, run, code, signal.as_str());
         }
     }
 }
@@ -161,17 +163,12 @@ fn signals_end_a_run_in_every_mode() {
             hold_coordinator(&mut run);
             run.signal(signal);
             run.signal(Signal::SIGCONT);
-            let finished = run.wait().expect(code);
-            assert_eq!(
-                (finished.stderr.as_str(), dir.entries()),
-                ("", vec!["corpus".to_owned()]),
-                "{mode}: {signal}"
-            );
+            assert_ends_without_trace(&dir, run, code, &format!("{mode}: {signal}"));
         }
     }
 }
 
-/// As nohup(1) and a shell's `&` start a program.
+/// nohup(1) and a shell's `&` start a program in this way.
 #[test]
 fn signals_that_were_ignored_from_the_start_are_ignored() {
     let dir = Dir::with_generated(DOCUMENTS);
@@ -194,7 +191,7 @@ fn signals_that_were_ignored_from_the_start_are_ignored() {
     }
 }
 
-/// The line of a run to an output that `first` is writing.
+/// The message of a run to an output that `first` is writing.
 fn refused_beside(dir: &Dir, first: Invocation, hold: fn(&mut Running)) -> (String, Running) {
     let mut first = first.start();
     hold(&mut first);
@@ -224,11 +221,11 @@ fn the_refusal_names_the_run_that_is_there() {
     assert!(line.contains(&first.pid().to_string()), "{line}");
 }
 
-/// Rows and tables that memory has no room for lie in scratch files; the result is the same.
+/// Rows and tables that do not fit into memory lie in scratch files. The result is the same.
 #[test]
 fn little_memory_is_made_up_for_by_scratch_files() {
     let dir = Dir::with_generated(DOCUMENTS);
-    // Its row alone is larger than that memory.
+    // One row alone is larger than that memory.
     let large: String = (0..100_000).map(|word| format!("w{word} ")).collect();
     dir.add(b"0.large", large.as_bytes());
     std::fs::create_dir(dir.path("scratch")).unwrap();
@@ -280,14 +277,15 @@ fn killed_workers_cost_nothing_where_rows_lie_in_scratch_files() {
 #[test]
 fn a_scratch_disk_that_is_full_is_told() {
     let Some(wrapper) = crate::support::wrapper::small_disk("8m") else { return };
-    // Rows of more than 1 MB each: the disk is full in the middle.
+    // Each row has more than 1 MB, so the disk is full in the middle of the run.
     let large =
         |document: u32| -> String { (0..150_000).map(|word| format!("w{document}x{word} ")).collect() };
     let files: Vec<_> = (0..12).map(|document| (format!("{document}.txt"), large(document))).collect();
     let dir = Dir::with_corpus(&files);
     std::fs::create_dir(dir.path("disk")).unwrap();
     let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
-    // A thread that wrote without room would end the program, and a worker be replaced by one that finds no room either.
+    // Without a reservation of disk, a thread that writes would end the program, and a process would be replaced by one
+    // that finds the disk full, too.
     for mode in ["processes", "threads", "inline"] {
         let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode];
         let finished = dir.through(&wrapper).args(&arguments).args(&little).args(&["corpus"]).run().expect(1);
@@ -325,7 +323,7 @@ fn a_scratch_disk_that_is_full_is_told() {
     }
 }
 
-/// What `--resume` keeps begins with a list of the documents.
+/// A checkpoint begins with a list of the documents.
 #[test]
 fn a_scratch_disk_that_is_full_at_the_start_is_told() {
     let Some(wrapper) = crate::support::wrapper::small_disk("1m") else { return };
@@ -340,7 +338,7 @@ fn a_scratch_disk_that_is_full_at_the_start_is_told() {
     assert!(line.contains(" bytes are needed in disk/") && line.contains(" (--scratch "), "{line}");
 }
 
-/// Without a reservation of the file system's own, the C library writes to each block instead: that, too, is a worker's to do.
+/// If the file system can't reserve disk, the C library writes to each block instead. The sandbox must allow that, too.
 #[test]
 fn scratch_files_need_no_file_system_that_reserves() {
     let Some(wrapper) = crate::support::wrapper::disk_without_reservation() else { return };
@@ -366,7 +364,7 @@ fn scratch_files_need_no_file_system_that_reserves() {
     }
 }
 
-/// A limit of the shell's that would end a program without a word.
+/// A limit of the shell that would end a program without a message.
 #[test]
 fn a_limit_of_the_size_of_files_is_told() {
     let dir = Dir::with_generated(200);
@@ -425,7 +423,7 @@ fn few_open_files_are_enough_for_few_workers() {
             .strip_prefix("bowline: the limit of open files allows ")
             .and_then(|rest| rest.strip_suffix(" of 13 workers (ulimit -n allows more)"))
             .unwrap_or_else(|| panic!("{}", finished.stderr));
-        // As many as are left by the files that whoever runs the tests has open.
+        // The limit includes files that the tests' own parent has left open.
         assert!((1..=4).contains(&workers.parse::<u32>().unwrap()), "{notice}");
         assert_same_bytes(&reference, &dir.output("little"), "32 open files");
     }
@@ -452,7 +450,7 @@ fn shared_memory_needs_no_dev_shm() {
     assert_same_bytes(&reference, &dir.output("little"), "a tiny /dev/shm");
 }
 
-/// Whenever a worker is stopped, with a document at hand, between two, or while it leaves.
+/// A worker may be stopped while it counts a document, between two documents, or while it exits.
 #[test]
 fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
     let dir = Dir::with_generated(200);
@@ -464,7 +462,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
         let mut random = Random::new(seed);
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
         for worker in run.children() {
-            // It may have left.
+            // It may have exited.
             let _ = kill(worker, Signal::SIGSTOP);
         }
         run.wait().expect(0);
@@ -472,7 +470,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_its_end() {
     }
 }
 
-/// A worker that is stopped while it leaves is waited for, but nobody who wants the run to end waits with it.
+/// The run waits for a worker that is stopped while it exits, but a signal still ends the run.
 #[test]
 fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
     let dir = Dir::with_generated(200);
@@ -482,7 +480,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
         let mut random = Random::new(seed);
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
         for worker in run.children() {
-            // It may have left.
+            // It may have exited.
             let _ = kill(worker, Signal::SIGSTOP);
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -510,7 +508,7 @@ fn memory_that_is_too_little_is_refused() {
     assert_eq!(dir.entries(), ["corpus"]);
 }
 
-/// Who doesn't say how many workers there are to be gets as many as there is memory for.
+/// Without `--workers`, a run has as many workers as memory allows.
 #[test]
 fn little_memory_is_enough_for_few_workers() {
     let dir = Dir::with_generated(DOCUMENTS);

@@ -1,6 +1,6 @@
-//! What goes beyond the goldens: fit once and transform later, named buckets, options that contradict each other.
+//! Subjects beyond the goldens: fit once and transform later, named buckets, contradictory options.
 //!
-//! The goldens compare every option with scikit-learn; here the rows of one run are compared with another's.
+//! The goldens compare every option with scikit-learn. These tests compare the rows of two runs.
 
 use crate::support::{Dir, assert_same_bytes};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn words(list: &str) -> Vec<String> {
     list.split(' ').map(str::to_owned).collect()
 }
 
-/// A transform of the corpus that was fitted gives the rows of the fit.
+/// A transform of the fitted corpus gives the rows of the fit.
 #[test]
 fn transforming_the_fitted_corpus_changes_nothing() {
     for options in [
@@ -71,7 +71,7 @@ fn what_contradicts_the_fit_is_refused() {
     }
     let finished = dir.embed(&["--vocabulary", "model", "--weight", "tfidf"]).run().expect(2);
     assert!(finished.line().contains("idf"), "{}", finished.stderr);
-    // What is the same, or only changes values, is not.
+    // Equal options, and options that only change values, are accepted.
     dir.embed_to("same", &["--vocabulary", "model", "--ngrams", "1:2", "--norm", "l1"]).run().expect(0);
     assert_eq!(dir.entries(), ["corpus", "model", "same"]);
 }
@@ -169,7 +169,7 @@ fn lists_of_words_as_editors_and_tools_write_them() {
     dir.write("list", "the\n\nand\n");
     let finished = dir.embed(&["--vocabulary", "list", "--force"]).run().expect(1);
     assert_eq!(finished.line(), "--vocabulary list: line 2: is empty, and so no term");
-    // Characters: white space is a part of a term.
+    // With characters, white space is part of a term.
     dir.write("list", " t\nt \n");
     let out = dir.embedded(&["--vocabulary", "list", "--analyzer", "char", "--ngrams", "2", "--force"]);
     assert_eq!(out.terms(), [" t", "t "]);

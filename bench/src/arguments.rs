@@ -1,4 +1,4 @@
-//! The command line of `bowline-bench`: `bowline bench` and `bowline generate` run it with theirs.
+//! The command line of `bowline-bench`. `bowline bench` and `bowline generate` run this program with their arguments.
 
 use bowline::cli::ManArgs;
 use bowline::cli::values::parse_latency;
@@ -18,9 +18,9 @@ pub struct BenchProgram {
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Measure processes against threads against one worker, on your corpus
+    /// Compare processes, threads and one worker on your corpus
     Bench(Box<BenchArgs>),
-    /// Write a synthetic corpus of a natural shape, for measurements
+    /// Write a synthetic corpus with natural word frequencies, for measurements
     Generate(GenerateArgs),
     /// Write the manual pages to a directory
     #[command(hide = true)]
@@ -30,11 +30,11 @@ pub enum Command {
 /// `bowline bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// Directories and files, as for embed
+    /// Measure on these directories and files, as embed takes them
     #[arg(required = true, value_name = "CORPUS")]
     pub corpus: Vec<PathBuf>,
 
-    /// What to measure; may be repeated, or a list
+    /// Run these suites; repeat the option or give a list
     #[arg(
         long = "suite",
         value_name = "SUITE",
@@ -44,35 +44,35 @@ pub struct BenchArgs {
     )]
     suites: Vec<SuiteChoice>,
 
-    /// Numbers of workers to measure, as 1,2,4, in suites scaling, io and memory [default: by suite, from 1 to
-    /// eight times the cores]
+    /// Measure these numbers of workers, such as 1,2,4, in the suites scaling, io and memory
+    /// [default: depends on the suite, from 1 to eight times the cores]
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024), verbatim_doc_comment)]
     pub workers: Option<Vec<u32>>,
 
-    /// Runs of each way; medians are shown, with the least and the greatest. Suite faults has one of each
-    /// [default: 5; 3 of suites io and memory, and of Python]
+    /// Run each variant N times; tables show medians, minima and maxima. The suite faults runs once
+    /// [default: 5; 3 for the suites io and memory, and for Python]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100), verbatim_doc_comment)]
     pub runs: Option<u32>,
 
-    /// Milliseconds that each read is delayed at least in suite io [default: such that the delays come to 2.5 s]
+    /// Delay each read of the suite io by at least this many milliseconds [default: all delays add up to 2.5 s]
     #[arg(long, value_name = "MILLISECONDS", value_parser = parse_latency)]
     pub read_latency: Option<Duration>,
 
-    /// Leave Python out, which otherwise does the same where python3 is found
+    /// Do not run the same tasks in Python, which bench does if it finds python3
     #[arg(long)]
     pub no_python: bool,
 
-    /// Write all that was found to FILE, as JSON
+    /// Write all results to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// Write a page with plots to FILE
+    /// Write an HTML page with plots to FILE
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 }
 
 impl BenchArgs {
-    /// The suites that were asked for, each once, in their own order.
+    /// The requested suites, each once, in the order of [`SuiteChoice`].
     pub fn suites(&self) -> Vec<SuiteChoice> {
         let is_wanted = |suite: &&SuiteChoice| {
             **suite != SuiteChoice::All
@@ -82,37 +82,37 @@ impl BenchArgs {
     }
 }
 
-/// What to measure.
+/// The suites to run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum SuiteChoice {
     /// One worker, threads and processes: time, phases, costs
     Scaling,
-    /// The same where each read waits, with a semaphore around reads, and from the disk
+    /// The same with delayed reads, with a semaphore around reads, and from the disk
     Io,
-    /// A counter that all workers share: what is lost, and what a lock or an atomic addition costs
+    /// A counter that all workers share: lost updates, and the cost of a lock or an atomic addition
     Counters,
     /// Lock, re-entrant lock, semaphore, event and condition, between threads and between processes
     Locks,
-    /// Memory of all processes together
+    /// Peak memory of all processes together
     Memory,
-    /// What is delivered when workers are killed
+    /// The output after workers are killed
     Faults,
-    /// All of these
+    /// All suites
     All,
 }
 
 /// `bowline generate`.
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
-    /// Directory to write to: an empty one, or one that does not exist
+    /// Write to this directory, which must be empty or not exist
     #[arg(value_name = "DIR")]
     pub directory: PathBuf,
 
-    /// Number of documents
+    /// Write N documents
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub documents: u64,
 
-    /// What the corpus is made from: the same seed makes the same bytes, and more documents of it begin with the fewer
+    /// Seed of the generator: the same seed makes the same bytes, and a larger corpus begins with the smaller one
     #[arg(long, value_name = "S", default_value = "1")]
     pub seed: u64,
 }

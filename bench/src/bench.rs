@@ -1,9 +1,9 @@
-//! `bowline bench`: what is said of threads and processes, measured on a corpus of the user's.
+//! `bowline bench`: checks the usual claims about threads and processes on the user's corpus.
 //!
-//! A suite measures one part of the story and says what it found, as tables, figures and claims ([`crate::results`]); `terminal`,
-//! `page` and the JSON file show that without knowing any suite. `comparison` runs `embed` in fresh processes, `worker_group` lets
-//! workers of one kind do one small thing, `python` has the other side. This process stays single-threaded but for the
-//! teams of threads, since it forks.
+//! A suite measures one subject and returns tables, figures and claims ([`crate::results`]). `terminal`, `page` and the
+//! JSON file show them without knowing any suite. `comparison` runs `embed` in new processes, `worker_group` runs one
+//! small task in workers of one kind, and `python` runs the same tasks in Python. This process forks, so it has one
+//! thread while no group of threads runs.
 
 use crate::arguments::{BenchArgs, SuiteChoice};
 use crate::comparison::{Comparison, Contender, Run};
@@ -27,19 +27,19 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A machine of whose processors others take more is busy, in percent.
+/// The machine is busy if other programs take more than this percentage of its processors.
 const BUSY: f64 = 15.0;
 
-/// Runs of each way, unless `--runs` says how many.
+/// Runs of each variant without `--runs`.
 const RUNS: u32 = 5;
 
-/// The same of ways that take long.
+/// The same for variants that take long.
 const SLOW_RUNS: u32 = 3;
 
 /// Raised when a field of the JSON file changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// What programs are run with.
+/// The settings of every measured run.
 pub struct Runner<'a> {
     pub scratch: Scratch,
     pub interrupted: &'a AtomicUsize,
@@ -47,36 +47,36 @@ pub struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// A run is over.
+    /// Called when a run has ended.
     pub fn step(&self) {
         self.bar.inc(1);
     }
 }
 
-/// What all suites are run with.
+/// The settings of all suites.
 pub struct Bench<'a> {
     pub runner: &'a Runner<'a>,
     pub corpus: &'a [PathBuf],
     pub comparison: Comparison<'a>,
-    /// The corpus, as the walk finds it.
+    /// The documents of the corpus, as the walk finds them.
     pub documents: Corpus,
     pub facts: CorpusFacts,
-    /// Runs of each way.
+    /// Runs of each variant.
     pub runs: u32,
-    /// Runs of ways that take long: with much waiting, or in Python.
+    /// Runs of variants that take long: with delayed reads, or in Python.
     pub slow_runs: u32,
     pub workers: Option<Vec<u32>>,
     pub read_latency: Option<Duration>,
     pub cores: u32,
-    /// As it was before.
+    /// The machine before the first run.
     pub machine: Machine,
     pub pythons: Vec<Python>,
-    /// What could not be measured, and why.
+    /// Parts that could not be measured, with the reason.
     pub notes: RefCell<Vec<String>>,
 }
 
 impl Bench<'_> {
-    /// The numbers of workers that were asked for, or else those of `usual` for which there is memory.
+    /// The numbers of workers of `--workers`, or else the numbers in `usual` for which there is memory.
     pub fn workers_or(&self, usual: Vec<u32>) -> Vec<u32> {
         let mut workers = self.workers.clone().unwrap_or_else(|| {
             let most = workers_in_memory();
@@ -94,7 +94,8 @@ impl Bench<'_> {
         below.chain([self.cores]).collect()
     }
 
-    /// What was measured of Python; nothing, with a note of why, if that failed: the rest is worth having.
+    /// The measurements of Python. Returns none and adds a note with the reason if they failed, since the other results
+    /// are still useful.
     ///
     /// # Errors
     /// If a signal asks this program to end.
@@ -109,7 +110,7 @@ impl Bench<'_> {
         }
     }
 
-    /// A measurement in this process is over: whether to go on.
+    /// Counts a finished measurement of this process, and fails if a signal asks this program to end.
     pub fn step(&self) -> Result<(), Fault> {
         self.runner.step();
         cancel::check(self.runner.interrupted)
@@ -121,7 +122,7 @@ fn suite_name(suite: SuiteChoice) -> String {
     suite.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Whether an error is that of being interrupted.
+/// Whether the error is an interruption by a signal.
 pub fn is_interruption(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Fault { kind: ErrorKind::Interrupted(_), .. }))
 }
@@ -152,7 +153,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let documents = documents?;
     let (comparison, first) = Comparison::new(&runner, &args.corpus)?;
     if let Some(&most) = args.workers.iter().flatten().max() {
-        // What can't be had is better known now than when other suites are over.
+        // Fails now, not after the other suites, if the system can't start this many workers.
         comparison.run(&Contender::new("processes", most), None)?;
     }
     let bench = Bench {
@@ -193,7 +194,7 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// What is measured must not change by being measured.
+/// Fails if an output or a temporary file would lie in the corpus, since a measurement must not change it.
 fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), Fault> {
     let roots: Vec<_> = args.corpus.iter().filter_map(|path| path.canonicalize().ok()).collect();
     let parent =
@@ -208,14 +209,14 @@ fn refuse_in_corpus(args: &BenchArgs, temporary: &Path) -> Result<(), Fault> {
         if place.is_some_and(|place| roots.iter().any(|root| place.starts_with(root))) {
             return Err(Fault::new(
                 ErrorKind::Usage,
-                format!("{name} lies in the corpus, which must stay as it is"),
+                format!("{name} lies in the corpus, which must not change"),
             ));
         }
     }
     Ok(())
 }
 
-/// The one match on suites.
+/// Runs a suite. No other match distinguishes suites.
 fn run(suite: SuiteChoice, bench: &Bench) -> Result<Suite> {
     match suite {
         SuiteChoice::Scaling => scaling::run(bench),
@@ -224,7 +225,7 @@ fn run(suite: SuiteChoice, bench: &Bench) -> Result<Suite> {
         SuiteChoice::Locks => locks::run(bench),
         SuiteChoice::Memory => memory::run(bench),
         SuiteChoice::Faults => faults::run(bench),
-        SuiteChoice::All => unreachable!("it stands for the others"),
+        SuiteChoice::All => unreachable!("`requested` replaces it by the others"),
     }
 }
 
@@ -268,7 +269,7 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
             None => claims.extend(texts.iter().map(|&claim| Claim {
                 claim,
                 holds: Holds::NotMeasured,
-                why: format!("--suite {name} looks at it."),
+                why: format!("--suite {name} checks it."),
                 brief: None,
             })),
         }
@@ -276,19 +277,19 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
     let place =
         display_path(bench.runner.scratch.path().parent().unwrap_or(Path::new("/")).as_os_str().as_bytes());
     let whole_command = format!(
-        "A run is the whole command in a fresh process, from its start to its end: finding and reading the files, and writing the output to {place} and syncing it, included. The progress bar is off."
+        "A run is the whole command in a new process. It includes finding and reading the files, writing the output to {place} and syncing it. The progress bar is off."
     );
     let method = [
-        "All modes run the same engine, with the same batches of documents for the same number of workers; a worker's state is its own in each of them.",
+        "All modes run the same engine, with the same batches of documents for the same number of workers. In every mode a worker has its own state.",
         &whole_command,
-        "One run that is not counted comes first, and brings the files into memory. Then the ways alternate, with another one first in each round, so that a drift of the machine meets all alike.",
-        "Figures are medians, with the least and the greatest. Which of threads and processes is faster is said by the ratios within each round, and only if it was so in all of three or more.",
-        "Every output is compared with the first one, byte by byte. If one differs, there is no table.",
-        "Python does the same with what people use for it: re, collections.Counter and the pools of its standard library, on every so many-th document, without a run to warm up. It writes no output.",
+        "One run that does not count reads the files into memory. Then the variants alternate, and each round starts with another one, so that a drift of the machine affects all equally.",
+        "Values are medians, with the minimum and the maximum. Threads or processes are called faster only if they were faster within each of three or more rounds.",
+        "Every output is compared with the first one, byte by byte. If an output differs, bench prints no table.",
+        "Python runs the same tasks with re, collections.Counter and the pools of its standard library, on every N-th document and without a warm-up run. It writes no output.",
     ];
     let busy = bench.machine.busy_percent;
     let notice = (busy > BUSY).then(|| {
-        format!("The machine was busy with something else ({busy:.0} % of its processors, right before): the figures are worth little, run it again on an idle one.")
+        format!("Other programs used {busy:.0} % of the processors right before the runs, so the figures are unreliable. Run bench again on an idle machine.")
     });
     BenchReport {
         schema: SCHEMA,
@@ -304,18 +305,14 @@ fn report(bench: &Bench, mut suites: Vec<Suite>) -> BenchReport {
     }
 }
 
-/// All of it in a line.
+/// All results in one line.
 fn verdict(claims: &[Claim]) -> String {
     let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
     let told: Vec<_> = all.filter_map(|claim| claim.brief.clone()).collect();
     if told.is_empty() {
         let all = claims.iter().filter(|claim| claim.holds != Holds::NotMeasured);
         let all: Vec<_> = all.map(|claim| format!("\"{}\" {}", claim.claim, in_words(claim.holds))).collect();
-        return if all.is_empty() {
-            "Nothing was measured that a claim is about.".to_owned()
-        } else {
-            all.join("; ") + "."
-        };
+        return if all.is_empty() { "No claim was checked.".to_owned() } else { all.join("; ") + "." };
     }
     let mut text = told.join("; ");
     if let Some(first) = text.get(..1) {
@@ -324,7 +321,8 @@ fn verdict(claims: &[Claim]) -> String {
     text + "."
 }
 
-/// The numbers of `ways` ways in the order in which they are measured: all in each round, with another one first.
+/// The indices of `ways` variants in the order of measurement: all in each round, and each round starts with another
+/// one.
 pub fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
     (0..rounds as usize).flat_map(move |round| (0..ways).map(move |turn| (turn + round) % ways))
 }
@@ -343,7 +341,7 @@ pub fn listed(words: &[String]) -> String {
     }
 }
 
-/// A directory for what runs leave behind, gone with its owner.
+/// A directory for the files of runs, removed when dropped.
 pub struct Scratch(TempDir);
 
 impl Scratch {
@@ -358,7 +356,7 @@ impl Scratch {
         self.0.path()
     }
 
-    /// An empty directory in it.
+    /// Makes an empty directory in it.
     pub fn beneath(&self, name: &str) -> Result<Self> {
         let made = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(self.path());
         made.map(Scratch).with_context(|| display_path(self.path().as_os_str().as_bytes()))

@@ -1,5 +1,5 @@
-//! The same work in several ways: each run is the whole command in a fresh process, runs alternate, and all outputs must
-//! have the same bytes.
+//! Runs the same work in several variants. Each run is the whole command in a new process, runs alternate, and all
+//! outputs must have the same bytes.
 
 use crate::bench::{Runner, Scratch, counted, rotated};
 use crate::process::{self, Ended, FamilyUsage, Watch};
@@ -15,16 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// No single run takes longer, unless it hangs.
+/// The time limit of a run; a run that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Bytes of two files that are compared at a time.
 const PIECE: usize = 256 << 10;
 
-/// A way to run the same work.
+/// A variant of the same work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contender {
-    /// As `--mode` names it.
+    /// The value of `--mode`.
     pub mode: &'static str,
     /// Number of workers.
     pub workers: u32,
@@ -33,19 +33,19 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// A mode with so many workers.
+    /// A mode with a number of workers.
     pub fn new(mode: &'static str, workers: u32) -> Self {
         Contender { mode, workers, options: Vec::new() }
     }
 
-    /// With further options.
+    /// Adds options.
     pub fn with(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|&option| option.to_owned()));
         self
     }
 }
 
-/// The modes with several workers, in the order in which they are told.
+/// The modes with several workers, in the order of the tables.
 pub const PARALLEL: [&str; 2] = ["threads", "processes"];
 
 /// One worker inline, then threads and processes by number of workers.
@@ -54,12 +54,12 @@ pub fn all_modes(workers: &[u32]) -> Vec<Contender> {
     std::iter::once(Contender::new("inline", 1)).chain(several).collect()
 }
 
-/// What a run told of itself (`--report`).
+/// The report of a run (`--report`).
 #[derive(Deserialize, Clone, Debug)]
 pub struct RunReport {
     /// Documents.
     pub documents: u64,
-    /// Those that could not be read as text.
+    /// Documents that could not be read as text.
     pub failed: u64,
     /// Documents that an earlier run had counted.
     pub resumed: u64,
@@ -71,13 +71,13 @@ pub struct RunReport {
     pub columns: u64,
     /// Stored cells.
     pub nonzeros: u64,
-    /// Workers at a time.
+    /// Workers that run at the same time.
     pub workers: u32,
     /// Workers that were started.
     pub workers_started: u64,
-    /// Seconds that it took to start them.
+    /// Seconds that it took to start the workers.
     pub start_seconds: f64,
-    /// Messages, both ways.
+    /// Messages in both directions.
     pub messages: u64,
     phases: Vec<PhaseTime>,
 }
@@ -89,10 +89,10 @@ struct PhaseTime {
 }
 
 impl RunReport {
-    /// What a run has left.
+    /// Reads the report of a run.
     ///
     /// # Errors
-    /// If it has left none.
+    /// If the run wrote no report.
     pub fn read(path: &Path) -> Result<Self> {
         serde_json::from_slice(&fs::read(path)?).context("reading a run's report")
     }
@@ -103,14 +103,14 @@ impl RunReport {
     }
 }
 
-/// A run that has ended well.
+/// A run that has succeeded.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// From its start to its end.
+    /// Seconds from its start to its end.
     pub seconds: f64,
-    /// What it told.
+    /// Its report.
     pub report: RunReport,
-    /// What it used.
+    /// The resources that it used.
     pub usage: FamilyUsage,
 }
 
@@ -119,21 +119,22 @@ pub fn spread(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Spread {
     Spread::of(runs.iter().map(figure).collect())
 }
 
-/// How many times as long one way takes as another: pairs of one round, so that what drifts has no part in it.
+/// The ratio of the times of two variants. Both times of a pair are from the same round, so that a drift of the machine
+/// has no influence.
 pub fn ratios(runs: &[Run], others: &[Run]) -> Spread {
     Spread::of(runs.iter().zip(others).map(|(run, other)| run.seconds / other.seconds).collect())
 }
 
-/// Rounds below which nobody is called faster.
+/// The least number of rounds in which one variant can be called faster.
 const FEWEST_ROUNDS: usize = 3;
 
-/// Which of the two modes is faster, as far as the spread lets that be said.
+/// Which of the two modes is faster, in words. One is called faster only if it was in every round.
 pub fn comparison(processes: &[Run], threads: &[Run]) -> String {
     let ratio = ratios(processes, threads);
     let (min, max, rounds) = (ratio.min, ratio.max, ratio.values.len());
     if rounds < FEWEST_ROUNDS {
         return format!(
-            "processes take {:.2} times as long as threads, in too few runs to tell",
+            "processes take {:.2} times as long as threads, in too few runs to decide",
             ratio.median
         );
     }
@@ -148,7 +149,8 @@ pub fn comparison(processes: &[Run], threads: &[Run]) -> String {
     )
 }
 
-/// Bars of the seconds that ways take, in groups by number of workers: one worker inline beside the others that are one.
+/// Bars of the seconds that variants take, in groups by number of workers. The inline worker is in the group of one
+/// worker.
 pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contender, Spread)>) -> Vec<Series> {
     let ways: Vec<_> = ways.filter(|(way, _)| way.options.is_empty()).collect();
     let has_one = ways.iter().any(|(way, _)| way.mode != "inline" && way.workers == 1);
@@ -160,21 +162,21 @@ pub fn seconds_by_workers<'a>(ways: impl Iterator<Item = (&'a Contender, Spread)
     PARALLEL.into_iter().chain(inline).map(|mode| Series::measured(mode, bars(mode))).collect()
 }
 
-/// The same corpus, embedded again and again.
+/// Repeated runs on one corpus.
 pub struct Comparison<'a> {
     runner: &'a Runner<'a>,
-    /// The bowline that is measured.
+    /// The measured program.
     program: OsString,
     corpus: Vec<PathBuf>,
-    /// The output that all others must be equal to.
+    /// The output that all others must equal.
     reference: Scratch,
 }
 
 impl<'a> Comparison<'a> {
-    /// Embeds `corpus` once, which is the reference and brings it into memory.
+    /// Embeds `corpus` once. The output is the reference, and the run reads the corpus into the page cache.
     ///
     /// # Errors
-    /// If that can't be done.
+    /// If the run fails.
     pub fn new(runner: &'a Runner<'a>, corpus: &[PathBuf]) -> Result<(Self, Run)> {
         let reference = runner.scratch.beneath("reference")?;
         let comparison =
@@ -184,8 +186,8 @@ impl<'a> Comparison<'a> {
         Ok((comparison, run))
     }
 
-    /// Lets all contenders run `rounds` times, each once a round, with a different one first in each. `before` is called
-    /// before each run.
+    /// Runs all contenders `rounds` times. Each runs once a round, and each round starts with another one. `before` is
+    /// called before each run.
     ///
     /// # Errors
     /// If a run can't finish, or an output differs from the reference.
@@ -201,7 +203,7 @@ impl<'a> Comparison<'a> {
     /// One run of a contender.
     ///
     /// # Errors
-    /// If it can't finish, or its output differs from the reference.
+    /// If it can't finish, or if its output differs from the reference.
     pub fn run(&self, contender: &Contender, watch: Option<Watch>) -> Result<Run> {
         let output = self.runner.scratch.path().join("output");
         let run = self.finished(contender, &output, watch)?;
@@ -220,7 +222,7 @@ impl<'a> Comparison<'a> {
     fn finished(&self, contender: &Contender, output: &Path, watch: Option<Watch>) -> Result<Run> {
         let report = self.runner.scratch.path().join("report.json");
         let ended = self.embed(contender, output, &report, watch)?;
-        // 3: some documents could not be read or decoded, in every mode alike.
+        // 3: some documents could not be read or decoded, in every mode.
         if !matches!(ended.status.and_then(|status| status.code()), Some(0 | 3)) {
             bail!("a run with --mode {} failed: {}", contender.mode, ended.stderr);
         }
@@ -228,16 +230,16 @@ impl<'a> Comparison<'a> {
         if report.workers != contender.workers {
             let (had, wanted) = (report.workers, contender.workers);
             bail!(
-                "only {had} workers can be had, not {wanted}: --workers names what is to be measured (ulimit -n)"
+                "only {had} workers could start, not {wanted} (--workers sets the number; raise ulimit -n)"
             );
         }
         Ok(Run { seconds: ended.seconds, report, usage: ended.usage })
     }
 
-    /// One run, whatever its end.
+    /// One run, which may succeed or fail.
     ///
     /// # Errors
-    /// If it can't be started, or this program is to end.
+    /// If it can't be started, or if a signal asks this program to end.
     pub fn embed(
         &self,
         contender: &Contender,
@@ -259,13 +261,14 @@ impl<'a> Comparison<'a> {
         process::run(&mut command, self.runner.interrupted, Some(LIMIT), watch)
     }
 
-    /// Where the reference is.
+    /// The directory of the reference output.
     pub fn reference(&self) -> PathBuf {
         self.reference.path().join("output")
     }
 }
 
-/// The bowline that is measured: the one that started this program, or the one beside it, or the first one in `PATH`.
+/// The measured program: the bowline that started this program, or the bowline beside it, or the first bowline in
+/// `PATH`.
 fn measured_program() -> Result<OsString> {
     if let Some(program) = std::env::var_os(MEASURED) {
         return Ok(program);
@@ -277,7 +280,7 @@ fn measured_program() -> Result<OsString> {
 /// The name of the first file in which two outputs differ.
 ///
 /// # Errors
-/// If one can't be read.
+/// If a file can't be read.
 pub fn first_difference(reference: &Path, output: &Path) -> Result<Option<String>> {
     let names = |directory: &Path| -> Result<Vec<_>> {
         let mut names =

@@ -1,7 +1,7 @@
-//! Suite `counters`: one count of tokens that all workers add to, kept in four ways, by threads and by processes alike.
+//! Suite `counters`: one count of tokens that all workers add to, kept in four ways, by threads and by processes.
 //!
-//! The unsynchronised way is a load, an addition and a store, as `counter += 1` is in most languages; the words are atomic
-//! only so that it is defined what may be lost: whole updates.
+//! The unsynchronised way is a load, an addition and a store, as `counter += 1` is in most languages. The words are
+//! atomic so that the behaviour is defined: only whole updates can be lost.
 
 use crate::bench::{Bench, listed, rotated};
 use crate::python::{Counted, Python};
@@ -13,21 +13,22 @@ use bowline_workers::mapped::{self, Store};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 2] =
     ["A counter without a lock loses updates", "A lock makes the count right, at a price"];
 
-/// Updates of a run, of all workers together: enough to lose some where they are not protected, on a single processor,
-/// too, where it takes that two are in the middle of one when they take turns.
+/// Updates of a run, of all workers together. The number is large enough to lose unprotected updates on a single
+/// processor, too. There an update is lost only if the scheduler switches workers in the middle of one.
 const UPDATES: u64 = 400_000_000;
 
-/// As atomic additions, which take longer.
+/// The same for atomic additions, which take longer.
 const ATOMIC_UPDATES: u64 = 40_000_000;
 
-/// With a lock, which takes much longer.
+/// The same with a lock, which takes much longer.
 const LOCKED_UPDATES: u64 = 4_000_000;
 
-/// Words of a cache line and of the one that is fetched along with it: counters of one's own do not share them.
+/// Words of a cache line and of the line that the processor fetches with it. Counters of different workers do not share
+/// such a pair.
 const LINE: usize = 16;
 
 /// How the count is kept.
@@ -39,14 +40,14 @@ enum Way {
     Lock,
     /// One counter, and the processor's own addition.
     Atomic,
-    /// A counter a worker, summed at the end.
+    /// One counter for each worker, summed at the end.
     Own,
 }
 
 const WAYS: [Way; 4] = [Way::Unsynchronised, Way::Lock, Way::Atomic, Way::Own];
 
 impl Way {
-    /// As it is told.
+    /// The name in tables.
     fn name(self) -> &'static str {
         match self {
             Way::Unsynchronised => "unsynchronised",
@@ -65,21 +66,21 @@ impl Way {
     }
 }
 
-/// Adds one by a load and a store, which is right only if nobody else does so meanwhile.
+/// Adds one by a load and a store. The result is right only if no other worker adds at the same time.
 pub fn add_one(counter: &AtomicU64) {
-    // Kept apart: x86-64 has an instruction for all of it, in whose midst no other worker gets the same processor.
+    // The steps are kept apart: x86-64 has one instruction for all of them, which the scheduler can't interrupt.
     let value = black_box(counter.load(Ordering::Relaxed));
     counter.store(value + 1, Ordering::Relaxed);
 }
 
-/// One run: what it took, and what came of it.
+/// One run: its time and its count.
 struct Count {
     seconds: f64,
     truth: u64,
     value: u64,
 }
 
-/// Lets `workers` workers count `updates` tokens together.
+/// Counts `updates` tokens with `workers` workers.
 fn count(way: Way, kind: Kind, workers: usize, updates: u64) -> Result<Count> {
     let counters: mapped::Table<AtomicU64> =
         mapped::Table::new((workers + 1) * LINE, &Store::unlimited()).context("mapping counters")?;
@@ -105,20 +106,20 @@ fn count(way: Way, kind: Kind, workers: usize, updates: u64) -> Result<Count> {
     Ok(Count { seconds, truth: each * workers as u64, value })
 }
 
-/// Workers that count together: as many as there are processors, and two at least.
+/// Workers that count together: one for each processor, and at least two.
 fn workers(bench: &Bench) -> usize {
     bench.cores.max(2) as usize
 }
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     u64::from(bench.runs) * (WAYS.len() * KINDS.len()) as u64 + bench.pythons.len() as u64
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
-/// If a way that must not lose an update does.
+/// If a synchronised way loses an update.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let workers = workers(bench);
     let ways: Vec<_> = WAYS.iter().flat_map(|&way| KINDS.map(|kind| (way, kind))).collect();
@@ -128,7 +129,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         let count = count(way, kind, workers, way.updates())?;
         ensure!(
             way == Way::Unsynchronised || count.value == count.truth,
-            "{} of {} updates are left by {} ({}): this machine can't be trusted",
+            "{} of {} updates remain with {} ({}): this machine's atomic operations or locks do not work",
             count.value,
             count.truth,
             kind.name(),
@@ -151,7 +152,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     }
     let figures = vec![lost_figure(&rows), cost_figure(&rows)];
     let about = format!(
-        "{workers} workers count tokens together: {} million updates a run ({} with atomic additions, {} with a lock), as fast as they can. The counter lies in a map that all share, for threads and processes alike.",
+        "{workers} workers count tokens together as fast as they can: {} million updates a run ({} with atomic additions, {} with a lock). The counter lies in a map that all workers share, both threads and processes.",
         UPDATES / 1_000_000,
         ATOMIC_UPDATES / 1_000_000,
         LOCKED_UPDATES / 1_000_000
@@ -160,14 +161,14 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     Ok(Suite { name: "counters", title: "A counter that all workers share", about, tables, figures, claims })
 }
 
-/// What all runs of a way come to.
+/// The results of all runs of one way.
 struct Row {
     way: Way,
     kind: Kind,
     workers: usize,
     nanoseconds: Spread,
     truth: u64,
-    /// The worst run's.
+    /// The count of the worst run.
     value: u64,
     /// Share of updates that were lost.
     lost: Spread,
@@ -203,12 +204,12 @@ impl Row {
 fn table(rows: Vec<Vec<Cell>>) -> Table {
     Table {
         name: "counters",
-        title: "Time per update, and what is left of the count".to_owned(),
+        title: "Time per update, and the resulting count".to_owned(),
         columns: Column::all(&[
             ("way", "way", 0),
             ("mode", "mode", 0),
             ("workers", "workers", 0),
-            ("nanoseconds", "ns an update, by all", 2),
+            ("nanoseconds", "ns per update, all workers", 2),
             ("truth", "truth", 0),
             ("value", "worst value", 0),
             ("lost_percent", "lost, %", 1),
@@ -226,7 +227,7 @@ fn found(rows: &[Row]) -> String {
         })
         .collect::<Vec<_>>();
     format!(
-        "Without synchronisation {} in the best and the worst run; the other three lost none. All workers together, an update costs {} with a lock, {} as an atomic addition, {} with a counter each.",
+        "Without synchronisation {} in the best and the worst run; the other three ways lost none. For all workers together, an update costs {} with a lock, {} as an atomic addition, and {} with one counter per worker.",
         listed(&lost),
         costs(rows, Way::Lock),
         costs(rows, Way::Atomic),
@@ -234,13 +235,13 @@ fn found(rows: &[Row]) -> String {
     )
 }
 
-/// What an update costs by a way, among threads and among processes.
+/// The cost of an update in one way, between threads and between processes.
 fn costs(rows: &[Row], way: Way) -> String {
     let of_kind = |row: &Row| format!("{:.1} ns ({})", row.nanoseconds.median, row.kind.name());
     listed(&rows.iter().filter(|row| row.way == way).map(of_kind).collect::<Vec<_>>())
 }
 
-/// Updates that were lost where nothing protects them: the least and the most of all runs, in percent.
+/// Unprotected updates that were lost: the minimum and the maximum of all runs, in percent.
 fn lost(rows: &[Row]) -> (f64, f64) {
     let lost = rows.iter().filter(|row| row.way == Way::Unsynchronised).map(|row| &row.lost);
     lost.fold((f64::INFINITY, 0.0), |(least, most), lost| (least.min(lost.min), most.max(lost.max)))
@@ -250,7 +251,7 @@ fn claims(rows: &[Row], found: &str) -> Vec<Claim> {
     let (least, most) = lost(rows);
     let (holds, brief) = match (least > 0.0, most > 0.0) {
         (true, _) => (Holds::Yes, "a counter without a lock loses updates in both"),
-        (_, true) => (Holds::Partly, "a counter without a lock loses updates at times"),
+        (_, true) => (Holds::Partly, "a counter without a lock sometimes loses updates"),
         _ => (Holds::No, "a counter without a lock lost no update here"),
     };
     vec![
@@ -259,7 +260,7 @@ fn claims(rows: &[Row], found: &str) -> Vec<Claim> {
             claim: CLAIMS[1],
             holds: Holds::Yes,
             why: format!(
-                "With a lock no update was lost, at {} each; a counter a worker, summed at the end, is right as well, at {}.",
+                "With a lock no update was lost, at {} per update. One counter per worker, summed at the end, is also right, at {}.",
                 costs(rows, Way::Lock),
                 costs(rows, Way::Own)
             ),
@@ -278,14 +279,14 @@ fn series(rows: &[Row], point: impl Fn(&Row) -> Point) -> Vec<Series> {
 fn lost_figure(rows: &[Row]) -> Figure {
     Figure {
         name: "lost_updates",
-        title: "Updates that are lost".to_owned(),
+        title: "Lost updates".to_owned(),
         kind: FigureKind::Bars,
         x_label: String::new(),
         y_label: "% of the updates".to_owned(),
         series: series(rows, |row| Point::bar(row.way.name(), &row.lost)),
         found: match lost(rows) {
-            (_, 0.0) => "No worker came between another one's load and its store here.".to_owned(),
-            _ => "Two workers load the same value, both add one, both store: one update is gone. So it is among threads and among processes with a common map.".to_owned(),
+            (_, 0.0) => "In no run did a worker add between another worker's load and its store.".to_owned(),
+            _ => "If two workers load the same value, add one and store, one update is lost. This happens between threads and between processes that share a map.".to_owned(),
         },
     }
 }
@@ -297,13 +298,13 @@ fn cost_figure(rows: &[Row]) -> Figure {
     };
     Figure {
         name: "cost_of_an_update",
-        title: "What an update costs".to_owned(),
+        title: "Cost of an update".to_owned(),
         kind: FigureKind::Bars,
         x_label: String::new(),
         y_label: "ns, all workers together".to_owned(),
         series: series(rows, |row| Point::bar(row.way.name(), &row.nanoseconds)),
         found: format!(
-            "The right counts that share cost {:.0} (lock) and {:.0} (atomic) times the one that does not: bowline's workers share no counter.",
+            "A shared counter costs {:.0} times (lock) and {:.0} times (atomic) as much as one counter per worker. bowline's workers share no counter.",
             mean(Way::Lock) / mean(Way::Own),
             mean(Way::Atomic) / mean(Way::Own)
         ),
@@ -343,7 +344,7 @@ fn python_table(counted: &[(&Python, Counted)], workers: usize) -> Table {
         ]),
         rows: rows.collect(),
         found: format!(
-            "Its times include starting the workers. Without synchronisation {}. A global lock makes single steps of the interpreter whole, not a load and a store: that threads lose nothing, where they do, is promised nowhere.",
+            "The times include the start of the workers. Without synchronisation {}. A global lock makes single steps of the interpreter atomic, but not a load and a store together. Python does not guarantee that threads lose no update.",
             listed(&unsynchronised.collect::<Vec<_>>())
         ),
     }

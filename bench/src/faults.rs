@@ -1,5 +1,5 @@
-//! Suite `faults`: what each mode delivers when something goes wrong in the middle of a run: workers that are killed, a
-//! program that is killed and resumed, and, in builds with the feature `faults`, documents that crash, hang and eat memory.
+//! Suite `faults`: the output of each mode after a fault in the middle of a run. Workers are killed, and the program is
+//! killed and resumed. Builds with the feature `faults` also add documents that crash, hang and exhaust memory.
 
 use crate::bench::{Bench, Scratch};
 use crate::comparison::{Comparison, Contender, PARALLEL, RunReport, first_difference};
@@ -16,31 +16,31 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 2] = [
-    "A crash of a process leaves the others alone; a crash of a thread is the end of all",
+    "A crash of a process leaves the others running; a crash of a thread ends all threads",
     "A pool whose worker is killed hangs, or loses everything",
 ];
 
-/// What all delays together come to, for two workers: a run long enough to be hit.
+/// The sum of all delays, for two workers: the run must last until the fault.
 const DELAY: Duration = Duration::from_millis(1500);
 
-/// When it is hit, after it is seen to work.
+/// The time between the first sign of work and the fault.
 const HIT_AFTER: Duration = Duration::from_millis(250);
 
-/// How many times as long a run may take, and is left alone, if it was not hit in its midst.
+/// The largest factor by which a run is lengthened if it ended before the fault.
 const MAX_PATIENCE: u32 = 4;
 
-/// No read is delayed by more.
+/// The longest delay of a read.
 const LONGEST_LATENCY: Duration = Duration::from_secs(3);
 
 /// Workers of each run.
 const WORKERS: u32 = 2;
 
-/// What happens to a run.
+/// The fault of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Fault {
-    /// SIGSEGV for a worker, as a thread or a process.
+    /// SIGSEGV for a worker, which is a thread or a process.
     WorkerCrashes,
     /// SIGKILL for a worker process. A thread can't be killed alone.
     WorkerKilled,
@@ -48,7 +48,7 @@ enum Fault {
     AllKilled,
     /// SIGKILL for the program, which is then run again with `--resume`.
     Resumed,
-    /// A document does this to whoever reads it.
+    /// A document does this to the worker that reads it.
     Document(&'static str),
 }
 
@@ -61,13 +61,13 @@ impl Fault {
             Fault::Resumed => "kill -9 of the program, then --resume",
             Fault::Document("segv") => "a document that crashes",
             Fault::Document("hang") => "a document that hangs",
-            Fault::Document("memory") => "a document that eats memory",
+            Fault::Document("memory") => "a document that exhausts memory",
             Fault::Document(what) => what,
         }
     }
 }
 
-/// All faults that this build can make, each with the modes that it can happen in.
+/// All faults that this build can cause, each with the modes in which it can happen.
 fn faults() -> Vec<(Fault, &'static str)> {
     let by_signals = [Fault::WorkerCrashes, Fault::WorkerKilled, Fault::AllKilled, Fault::Resumed];
     let documents = ["segv", "hang", "memory"].map(Fault::Document);
@@ -80,10 +80,10 @@ fn faults() -> Vec<(Fault, &'static str)> {
         .collect()
 }
 
-/// The ways of Python in which a worker is killed.
+/// The pools of Python in which a worker is killed.
 const POOLS: [&str; 3] = ["ThreadPoolExecutor", "multiprocessing.Pool", "ProcessPoolExecutor"];
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     (faults().len() + bench.pythons.len() * POOLS.len()) as u64
 }
@@ -96,7 +96,7 @@ struct Outcome {
     seconds: f64,
 }
 
-/// What became of a pool of Python.
+/// The result of one of Python's pools.
 struct PoolCrash {
     program: String,
     pool: &'static str,
@@ -104,18 +104,18 @@ struct PoolCrash {
     seconds: f64,
 }
 
-/// What is there after a run.
+/// The output after a run.
 #[derive(PartialEq, Eq, Debug)]
 enum Delivered {
-    /// Every byte.
+    /// The right output, byte by byte.
     All,
-    /// All but the document to blame, which is named with this cause.
+    /// The right output without the fault document, which is named with this cause.
     AllBut(String),
-    /// No output, and perhaps a word of why.
+    /// No output, and the reason if the run gave one.
     Nothing(String),
-    /// An output that is not right.
+    /// A wrong output.
     Wrong(String),
-    /// The run was over before it could be hit.
+    /// The run ended before the fault.
     Missed,
 }
 
@@ -127,18 +127,19 @@ impl Delivered {
             Delivered::Nothing(why) if why.is_empty() => "nothing".to_owned(),
             Delivered::Nothing(why) => format!("nothing: {why}"),
             Delivered::Wrong(file) => format!("WRONG: {file} differs"),
-            Delivered::Missed => "not tried: the run was over before".to_owned(),
+            Delivered::Missed => "not tried: the run ended before the fault".to_owned(),
         }
     }
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
-/// If a run can't be started. What becomes of it is the result.
+/// If a run can't be started. A run that fails is a result, not an error.
 pub fn run(bench: &Bench) -> Result<Suite> {
     let planted = bench.runner.scratch.beneath("planted")?;
-    // In place of the document to blame, one that fails in every mode because it is no text: the rest is the same.
+    // In place of the fault document, a document that fails in every mode because it is not text. The others are the
+    // same.
     fs::write(planted.path().join("fault.txt"), "\0")?;
     let mut corpus = bench.corpus.to_vec();
     if cfg!(feature = "faults") {
@@ -166,26 +167,18 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     }
     let by_documents = match cfg!(feature = "faults") {
         true => {
-            "Documents that do harm lie among the others (in the runs without them there is one that is no text in their place, so the exit code is 3)."
+            "Fault documents lie among the others. The runs without a fault document have a document that is not text in its place, so their exit code is 3."
         }
-        false => {
-            "A build with the feature `faults` plants documents that crash, hang and eat memory besides."
-        }
+        false => "A build with the feature `faults` also adds documents that crash, hang and exhaust memory.",
     };
     let about = format!(
-        "{WORKERS} workers, reads delayed so that each run lasts a second or two, and a fault in the middle of it. {by_documents} What is delivered is compared with an undisturbed run, byte by byte."
+        "Each run has {WORKERS} workers and a fault in its middle. Reads are delayed, so that a run takes 1 to 2 s. {by_documents} The output is compared with that of an undisturbed run, byte by byte."
     );
-    Ok(Suite {
-        name: "faults",
-        title: "When something goes wrong",
-        about,
-        tables,
-        figures: Vec::new(),
-        claims,
-    })
+    Ok(Suite { name: "faults", title: "Faults", about, tables, figures: Vec::new(), claims })
 }
 
-/// One fault, in runs that take longer until it hits: how soon a run counts its first documents is the machine's affair.
+/// One fault. The runs get longer until the fault comes before the end, since the time until the first documents are
+/// counted depends on the machine.
 fn inject(
     bench: &Bench,
     comparison: &Comparison,
@@ -203,7 +196,7 @@ fn inject(
     }
 }
 
-/// One run with one fault, `patience` times as long as need be, and hit as much later.
+/// One run with one fault. The run takes `patience` times as long, and the fault comes later by the same factor.
 fn attempt(
     bench: &Bench,
     comparison: &Comparison,
@@ -218,7 +211,7 @@ fn attempt(
     let latency = (DELAY * patience * WORKERS / documents).min(LONGEST_LATENCY);
     let latency = format!("{:.3}", latency.as_secs_f64() * 1000.0);
     let slow = Contender::new(mode, WORKERS).with(&["--read-latency", &latency]);
-    // A run that is hit, and whether it was.
+    // Runs with a fault, and returns whether the fault came before the end.
     let hit = |contender: &Contender, victims: Victims| -> Result<(Ended, bool)> {
         let mut killer = Killer { victims, after: HIT_AFTER * patience, first_seen: None, has_hit: false };
         let mut look = |pid| killer.look(pid);
@@ -238,7 +231,7 @@ fn attempt(
                 remove_output(&output)?;
             }
             let ended = comparison.embed(&resuming, &output, &report, None)?;
-            // One that began anew would deliver the same.
+            // A run that started again would have the same output, so the report is checked.
             let has_resumed = RunReport::read(&report).is_ok_and(|report| report.resumed > 0);
             (Ended { seconds: killed.seconds + ended.seconds, ..ended }, !was_over && has_resumed)
         }
@@ -259,7 +252,7 @@ fn attempt(
     Ok(Outcome { fault, mode, delivered, code: code(&ended), seconds: ended.seconds })
 }
 
-/// Who is killed; the first one by SIGSEGV, the others by SIGKILL.
+/// The target that is killed: the first one by SIGSEGV, the others by SIGKILL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Victims {
     Crashing,
@@ -268,7 +261,7 @@ enum Victims {
     Program,
 }
 
-/// Kills a while after workers, as processes or threads, were first seen.
+/// Kills the target a while after the first workers (processes or threads) were seen.
 struct Killer {
     victims: Victims,
     after: Duration,
@@ -305,7 +298,7 @@ impl Killer {
 fn code(ended: &Ended) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match ended.status {
-        None => "none: it hung".to_owned(),
+        None => "none: the run hung".to_owned(),
         Some(status) => match (status.code(), status.signal()) {
             (Some(code), _) => code.to_string(),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
@@ -313,10 +306,10 @@ fn code(ended: &Ended) -> String {
     }
 }
 
-/// What a run has left, beside an undisturbed one's output.
+/// Compares the output of a run with that of an undisturbed run.
 fn delivered(reference: &Path, output: &Path, ended: &Ended) -> Result<Delivered> {
     if !output.exists() {
-        // Where the document lies is of no interest here.
+        // The directory of the document is left out.
         let line = ended.stderr.lines().next().unwrap_or_default();
         let why = line.split_once("fault.txt: ").map_or(line, |(_, why)| why);
         return Ok(Delivered::Nothing(why.trim_start_matches("bowline: ").to_owned()));
@@ -329,7 +322,7 @@ fn delivered(reference: &Path, output: &Path, ended: &Ended) -> Result<Delivered
             return Ok(Delivered::Wrong(file.to_owned()));
         }
     }
-    // The document to blame is the last one.
+    // The fault document is the last one.
     let lines = |directory: &Path| fs::read_to_string(directory.join("documents.jsonl"));
     let (expected, found) = (lines(reference)?, lines(output)?);
     let last = found.trim_end().rfind('\n').map_or(0, |end| end + 1);
@@ -356,7 +349,7 @@ fn table(outcomes: &[Outcome]) -> Table {
     });
     Table {
         name: "faults",
-        title: "What is delivered".to_owned(),
+        title: "Output after a fault".to_owned(),
         columns: Column::all(&[
             ("fault", "fault", 0),
             ("mode", "mode", 0),
@@ -370,7 +363,7 @@ fn table(outcomes: &[Outcome]) -> Table {
 }
 
 fn claim(outcomes: &[Outcome]) -> Claim {
-    // Of a killed program there is no survivor in any mode: what matters there is that it goes on.
+    // A killed program survives in no mode. Its resumed runs are counted instead.
     let counts = |o: &&Outcome| o.fault != Fault::Resumed && o.delivered != Delivered::Missed;
     let is_right = |outcome: &&Outcome| matches!(outcome.delivered, Delivered::All | Delivered::AllBut(_));
     let survived = |mode: &str| {
@@ -387,7 +380,7 @@ fn claim(outcomes: &[Outcome]) -> Claim {
     let resumed =
         outcomes.iter().filter(|o| o.fault == Fault::Resumed && o.delivered == Delivered::All).count();
     let why = format!(
-        "Processes survive {processes} of {of_processes} faults with all other rows right, threads {threads} of {of_threads}. A killed program goes on with --resume, to the same bytes, in {resumed} of {} modes.",
+        "Processes survive {processes} of {of_processes} faults with all other rows right, threads {threads} of {of_threads}. With --resume, a killed program finishes with the same bytes in {resumed} of {} modes.",
         PARALLEL.len()
     );
     let brief =
@@ -426,7 +419,7 @@ fn python_table(python: Vec<PoolCrash>) -> Table {
     });
     Table {
         name: "python_faults",
-        title: "A worker that is killed, in Python".to_owned(),
+        title: "A killed worker in Python".to_owned(),
         columns: Column::all(&[
             ("program", "program", 0),
             ("pool", "pool", 0),
@@ -435,7 +428,7 @@ fn python_table(python: Vec<PoolCrash>) -> Table {
         ]),
         rows: rows.collect(),
         found: format!(
-            "Eight pieces of work, and a SIGKILL for the worker of the fourth: {delivering} of {all} pools deliver results, {hung} never end."
+            "Each pool gets eight tasks, and the worker of the fourth is killed by SIGKILL. {delivering} of {all} pools return results, {hung} never end."
         ),
     }
 }

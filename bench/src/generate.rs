@@ -1,8 +1,8 @@
-//! `bowline generate`: a corpus with a natural shape, for measurements on machines that have none.
+//! `bowline generate`: writes a corpus with natural word frequencies, for measurements without a real corpus.
 //!
-//! Terms follow Zipf's law (G. K. Zipf, Human Behavior and the Principle of Least Effort, 1949) and lengths a log-normal
-//! distribution, as in real collections. A document depends on the seed and its own number only: a larger corpus of the
-//! same seed begins with the smaller one.
+//! Terms follow Zipf's law (G. K. Zipf, Human Behavior and the Principle of Least Effort, 1949) and lengths a
+//! log-normal distribution, as in real collections. A document depends on the seed and its own number only: a larger
+//! corpus of the same seed begins with the smaller one.
 
 use crate::arguments::GenerateArgs;
 use anyhow::{Context as _, Result, bail};
@@ -24,7 +24,7 @@ const FOLDER: u64 = 1000;
 /// Exponent of Zipf's law: a little more than 1 in natural text.
 const ZIPF: f64 = 1.07;
 
-/// Words that a language has.
+/// Number of words in a language.
 const WORDS: f64 = 300_000.0;
 
 /// Median of a document's words.
@@ -33,12 +33,12 @@ const MEDIAN_WORDS: f64 = 400.0;
 /// Standard deviation of the logarithm of a document's words.
 const SPREAD: f64 = 1.0;
 
-/// No document has more words.
+/// The most words of a document.
 const MAX_WORDS: f64 = 200_000.0;
 
-/// How one script makes words: of syllables, each a consonant and a vowel, or of ideographs.
+/// A script and its words. A word consists of syllables, each a consonant and a vowel, or of ideographs.
 struct Script {
-    /// Documents in a hundred that are written in it.
+    /// Percentage of documents that are written in it.
     share: u64,
     consonants: &'static str,
     vowels: &'static str,
@@ -56,7 +56,7 @@ const SCRIPTS: [Script; 5] = [
     Script {
         share: 5, consonants: "τνσρκπμλθγδχφβξ", vowels: "αοιεηυω", space: " ", stop: ". "
     },
-    // No spaces, as in Chinese: the "consonants" are ideographs, a word is one or more of them.
+    // No spaces, as in Chinese. The "consonants" are ideographs, and a word is one or more of them.
     Script {
         share: 5,
         consonants: "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长",
@@ -69,13 +69,13 @@ const SCRIPTS: [Script; 5] = [
 /// Writes the corpus.
 ///
 /// # Errors
-/// If the directory has something in it, or can't be written.
+/// If the directory is not empty, or can't be written.
 pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
     let directory = &args.directory;
     let at = |path: &Path| display_path(path.as_os_str().as_bytes());
     fs::create_dir_all(directory).with_context(|| at(directory))?;
     if fs::read_dir(directory).with_context(|| at(directory))?.next().is_some() {
-        bail!("{}: is not empty: give a directory that is, or that does not exist", at(directory));
+        bail!("{}: is not empty (give an empty directory or one that does not exist)", at(directory));
     }
     let style =
         ProgressStyle::with_template("generating [{bar:30}] {human_pos}/{human_len} {per_sec} (left {eta})")?;
@@ -89,7 +89,7 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
         }
         let path = folder.join(format!("{number:08}.txt"));
         document(args.seed, number, &mut text);
-        // Never through a link that another user has put there.
+        // A link that another user has put there is not followed.
         let file = File::create_new(&path).with_context(|| at(&path))?;
         (&file).write_all(text.as_bytes()).with_context(|| at(&path))?;
         bar.inc(1);
@@ -101,11 +101,11 @@ pub fn generate(args: &GenerateArgs, interrupted: &AtomicUsize) -> Result<()> {
 /// Replaces `text` with a document.
 fn document(seed: u64, number: u64, text: &mut String) {
     text.clear();
-    // The generator's state is made of both by the golden ratio's multiples, as in SplitMix64.
+    // The generator's state combines both by multiples of the golden ratio, as in SplitMix64.
     let mut random = Pcg64Mcg::seed_from_u64(seed ^ (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let script = script(below(&mut random, 100));
     let letters = Letters::of(script);
-    // Both are within what the distributions take.
+    // Both parameters are in the range of their distribution.
     let (Ok(ranks), Ok(lengths)) = (Zipf::new(WORDS, ZIPF), LogNormal::new(MEDIAN_WORDS.ln(), SPREAD)) else {
         return;
     };
@@ -147,7 +147,7 @@ fn script(mut share: u64) -> &'static Script {
     &SCRIPTS[0]
 }
 
-/// A number below `end`, as good as evenly.
+/// A number below `end`, with almost uniform probability.
 fn below(random: &mut Pcg64Mcg, end: u64) -> u64 {
     ((random.next_u64() as u128 * end as u128) >> 64) as u64
 }

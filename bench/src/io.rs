@@ -1,5 +1,5 @@
-//! Suite `io`: the same work where reading waits. Each read is delayed as by slow storage or a remote service; a semaphore
-//! bounds the reads in flight; and the files are read from the disk, not from memory.
+//! Suite `io`: the same work with reads that wait. Each read is delayed, as by slow storage or a remote service. A
+//! semaphore limits the concurrent reads. The files are also read from the disk instead of memory.
 
 use crate::bench::{Bench, counted, listed};
 use crate::comparison::{Contender, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
@@ -14,23 +14,23 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::sync;
 use std::time::Duration;
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 2] =
-    ["Threads are for work that waits: there they pay", "A semaphore keeps a service from being flooded"];
+    ["Threads speed up work that waits", "A semaphore limits the load on a service"];
 
-/// What all delays together come to, for one worker: long beside what is computed, short enough to be waited for.
+/// The sum of all delays, for one worker: long compared with the computation, but short enough for a benchmark.
 const DELAY: Duration = Duration::from_millis(2500);
 
-/// No read is delayed by more.
+/// The longest delay of a read.
 const LONGEST_LATENCY: Duration = Duration::from_millis(50);
 
-/// How often each worker goes through a gate, and how long it stays within, where that is all it does.
+/// How often each worker passes a read limit, and how long it stays inside, when it does nothing else.
 const AT_GATES: (u64, Duration) = (20, Duration::from_millis(1));
 
 /// The delay of each read.
 fn latency(bench: &Bench) -> Duration {
     let shared_out = DELAY / bench.facts.documents.clamp(1, u64::from(u32::MAX)) as u32;
-    // Whole hundredths of a millisecond read better, and sleeps are not more exact.
+    // Rounded to 0.01 ms for tables; sleeps are not more exact.
     let hundredths = (shared_out.as_micros() as u64).div_ceil(10).max(1);
     bench.read_latency.unwrap_or(Duration::from_micros(10 * hundredths).min(LONGEST_LATENCY))
 }
@@ -48,7 +48,7 @@ fn waiting(bench: &Bench) -> Vec<Contender> {
     all_modes(&workers(bench)).into_iter().map(|all| all.with(&["--read-latency", &latency])).collect()
 }
 
-/// As many workers as pay, and fewer reads at a time.
+/// The largest number of workers, with fewer reads at a time.
 fn bounded(bench: &Bench) -> Vec<Contender> {
     let latency = milliseconds(latency(bench));
     let most = workers(bench).into_iter().max().unwrap_or(1);
@@ -67,14 +67,14 @@ fn cold(bench: &Bench) -> Vec<Contender> {
     all_modes(&bench.workers_or(vec![1, bench.cores, 4 * bench.cores]))
 }
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     let contenders = waiting(bench).len() + bounded(bench).len() + cold(bench).len();
     let ways = python::ways(&workers(bench)).len();
     u64::from(bench.slow_runs) * contenders as u64 + (bench.pythons.len().min(1) * ways) as u64
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
@@ -106,7 +106,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
         python.as_ref().map(|(program, latency, ways, times)| python_table(program, *latency, ways, times)),
     );
     let about = format!(
-        "Each read of a document is delayed by {} ms at least (--read-latency), while its worker waits and computes nothing; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
+        "Each read of a document is delayed by at least {} ms (--read-latency), while its worker waits; {rounds} alternating runs. Then the same with fewer reads at a time than workers (--max-reads), and without delay but with the files dropped from the page cache before each run.",
         milliseconds(latency(bench))
     );
     Ok(Suite {
@@ -119,8 +119,8 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     })
 }
 
-/// How many workers were within the gates of each contender at a time, at most: other workers, at the same gates, whose
-/// number within is counted.
+/// The most workers that were inside the read limits of each contender at a time. Other workers use the same limits and
+/// count how many are inside.
 fn most_within(contenders: &[Contender]) -> Result<Vec<u64>> {
     let at_gates = |contender: &Contender| {
         let kind = if contender.mode == "threads" { Kind::Threads } else { Kind::Processes };
@@ -130,23 +130,23 @@ fn most_within(contenders: &[Contender]) -> Result<Vec<u64>> {
     contenders.iter().map(at_gates).collect()
 }
 
-/// The permits to read of a contender: its last option.
+/// The permits of a contender, which are its last option.
 fn permits(contender: &Contender) -> u32 {
     contender.options.last().and_then(|option| option.parse().ok()).unwrap_or(1)
 }
 
-/// Has the system forget the files of a corpus, as far as it will (what is in use or not yet written stays).
+/// Asks the system to drop the files of a corpus from memory. Pages in use or not yet written stay.
 fn forget(corpus: &Corpus) {
     let mut opener = Opener::default();
     for row in 0..corpus.documents.len() {
         if let Ok(file) = opener.open(&corpus.documents, row) {
-            // A hint: how much had to be read again is measured.
+            // This is a hint. The bytes that are read from the disk again are measured.
             let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
         }
     }
 }
 
-/// Columns behind those that all tables of this suite begin with.
+/// The first columns of all tables of this suite, and then `more`.
 fn timed(more: &[(&'static str, &'static str, usize)]) -> Vec<Column> {
     let first = [("mode", "mode", 0), ("workers", "workers", 0), ("seconds", "seconds", 3)];
     Column::all(&[&first, more].concat())
@@ -156,12 +156,12 @@ fn cells(contender: &Contender, seconds: &Spread) -> Vec<Cell> {
     vec![contender.mode.into(), u64::from(contender.workers).into(), seconds.clone().into()]
 }
 
-/// The median seconds of one worker inline, which comes first.
+/// The median seconds of one worker inline, which is the first row.
 fn base(runs: &[Vec<Run>]) -> f64 {
     spread(&runs[0], |run| run.seconds).median
 }
 
-/// Runs in which each read is delayed.
+/// Runs with delayed reads.
 struct Delayed<'a> {
     bench: &'a Bench<'a>,
     contenders: Vec<Contender>,
@@ -176,7 +176,7 @@ impl Delayed<'_> {
             .map(|(contender, runs)| (contender, spread(runs, |run| run.seconds)))
     }
 
-    /// The most workers and their speed-up, of a mode.
+    /// The largest number of workers of a mode, and their speed-up.
     fn most(&self, mode: &str) -> (u32, f64) {
         let rows = self.rows().filter(|(contender, _)| contender.mode == mode);
         rows.map(|(contender, seconds)| (contender.workers, base(&self.runs) / seconds.median))
@@ -196,11 +196,11 @@ impl Delayed<'_> {
         let ((threads, by_threads), (processes, by_processes)) =
             (self.most("threads"), self.most("processes"));
         format!(
-            "Over one worker, {} gain {by_threads:.1} times and {} {by_processes:.1} times, on {}.{}",
+            "Compared with one worker, {} are {by_threads:.1} times and {} {by_processes:.1} times as fast, on {}.{}",
             counted(threads, "thread", "threads"),
             counted(processes, "process", "processes"),
             counted(self.bench.cores, "core", "cores"),
-            if self.pays("threads") { " Who waits leaves the core to another." } else { "" }
+            if self.pays("threads") { " A worker that waits leaves its core to another." } else { "" }
         )
     }
 
@@ -211,7 +211,7 @@ impl Delayed<'_> {
         });
         Table {
             name: "latency",
-            title: "Each read delayed".to_owned(),
+            title: "Delayed reads".to_owned(),
             columns: timed(&[("speed_up", "speed-up", 2)]),
             rows: rows.collect(),
             found: self.found(),
@@ -231,7 +231,7 @@ impl Delayed<'_> {
         let ideal = crate::scaling::ideal(&workers, workers.iter().copied().max().unwrap_or(1));
         Figure {
             name: "speed_up_waiting",
-            title: "Speed-up where reads wait".to_owned(),
+            title: "Speed-up with delayed reads".to_owned(),
             kind: FigureKind::Lines,
             x_label: "workers".to_owned(),
             y_label: "times as fast".to_owned(),
@@ -248,28 +248,30 @@ impl Delayed<'_> {
             () if by_threads > 1.2 => Holds::Partly,
             () => Holds::No,
         };
-        let too = if self.pays("processes") { " Processes pay there, too." } else { "" };
-        let brief =
-            format!("where reads wait {} gain {by_threads:.1} times", counted(most, "thread", "threads"));
+        let too = if self.pays("processes") { " Processes speed it up, too." } else { "" };
+        let brief = format!(
+            "with delayed reads {} are {by_threads:.1} times as fast as one worker",
+            counted(most, "thread", "threads")
+        );
         Claim { claim: CLAIMS[0], holds, why: self.found() + too, brief: Some(brief) }
     }
 }
 
-/// Runs in which fewer may read at a time than there are workers.
+/// Runs with fewer reads at a time than workers.
 struct Limited<'a> {
     bench: &'a Bench<'a>,
     contenders: Vec<Contender>,
     runs: Vec<Vec<Run>>,
-    /// How many were within the gates at a time, at most.
+    /// The most workers inside the read limits at a time.
     most: Vec<u64>,
 }
 
-/// A way with fewer reads at a time than workers.
+/// A variant with fewer reads at a time than workers.
 struct LimitedRow<'a> {
     contender: &'a Contender,
     permits: u64,
     seconds: Spread,
-    /// What so many delayed reads at a time take at least.
+    /// The time of the delays alone, with this many reads at a time, in seconds.
     least: f64,
     most: u64,
 }
@@ -303,15 +305,15 @@ impl Limited<'_> {
         }
     }
 
-    /// Whether never were more within than there are permits, and no run took less time than its delays.
+    /// Whether there were never more workers inside than permits, and no run took less time than its delays.
     fn is_bounded(&self) -> bool {
         self.rows().all(|row| row.most <= row.permits && row.seconds.min >= row.least)
     }
 
     fn found(&self) -> String {
         match self.is_bounded() {
-            true => "Of as many threads or processes that crowd at the same gates, no more were within at a time than have permits; and no run was faster than so few delayed reads at a time can be.".to_owned(),
-            false => "More were within at a time than have permits, or a run was faster than so few delayed reads at a time can be: the bound was broken.".to_owned(),
+            true => "Never were more threads or processes inside the limits than there are permits, and no run was faster than its delays alone.".to_owned(),
+            false => "The limit was broken: more workers were inside than there are permits, or a run was faster than its delays alone.".to_owned(),
         }
     }
 
@@ -364,7 +366,7 @@ struct Cold {
 }
 
 impl Cold {
-    /// Contestants with their seconds, and the millions of bytes that came from a disk.
+    /// Contenders with their seconds, and the MB that came from a disk.
     fn rows(&self) -> impl Iterator<Item = (&Contender, Spread, f64)> {
         self.contenders.iter().zip(&self.runs).map(|(contender, runs)| {
             let read = spread(runs, |run| run.usage.bytes_read as f64 / 1e6).median;
@@ -402,7 +404,7 @@ impl Cold {
                 base(&self.runs) / spread(processes, |run| run.seconds).median
             ),
             _ => format!(
-                "The files did not come from a disk ({least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or gave no leave to drop them."
+                "The files did not come from a disk (only {least_read:.1} of {corpus:.1} MB did): this file system keeps them in memory, or did not drop them."
             ),
         }
     }
@@ -438,7 +440,7 @@ fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], times:
     Table {
         name: "python",
         title: format!(
-            "The same in {}, each read {:.1} ms later",
+            "The same in {}, each read delayed by {:.1} ms",
             program.name(),
             latency.as_secs_f64() * 1000.0
         ),
@@ -448,7 +450,7 @@ fn python_table(program: &Python, latency: Duration, ways: &[(Way, u32)], times:
             "One run of each. Speed-up at best: {}.{}",
             listed(&gains),
             match program.has_lock() {
-                true => " Who waits gives the global lock away; who computes takes turns for it.",
+                true => " A thread that waits releases the global lock; threads that compute take turns.",
                 false => "",
             }
         ),

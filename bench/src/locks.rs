@@ -1,5 +1,6 @@
-//! Suite `locks`: what each means of keeping order costs, alone and contended, between threads and between processes, with
-//! the invariant that it protects checked; and what becomes of it when its holder dies.
+//! Suite `locks`: the cost of each means of synchronisation, alone and contended, between threads and between
+//! processes. Each run checks the invariant that the means protects. The suite also checks whether the means is free
+//! after its holder has died.
 
 use crate::bench::{Bench, listed, rotated};
 use crate::counters::add_one;
@@ -17,22 +18,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 2] = [
-    "A lock that its holder takes again waits for ever; a re-entrant one does not",
+    "A holder that takes its lock again waits for ever, unless the lock is re-entrant",
     "Events and conditions let workers wait for each other",
 ];
 
-/// Rounds of a run, of all workers together, where nobody sleeps.
+/// Rounds of a run, of all workers together, if no worker sleeps.
 const ROUNDS: u64 = 400_000;
 
-/// Rounds where each one wakes somebody.
+/// Rounds of a run if each round wakes a worker.
 const WAKING_ROUNDS: u64 = 20_000;
 
 /// Permits of the semaphores.
 const PERMITS: u32 = 2;
 
-/// What is measured.
+/// The means of synchronisation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Means {
     Lock,
@@ -58,20 +59,20 @@ impl Means {
         }
     }
 
-    /// What a round is, and what it must keep.
+    /// The steps of a round, and the invariant.
     fn about(self) -> (&'static str, &'static str) {
         match self {
             Means::Lock => ("lock, add one, unlock", "no update is lost"),
             Means::Reentrant => {
                 ("lock twice, add one, unlock twice", "no update is lost; its holder may take it again")
             }
-            Means::Semaphore => ("acquire, enter, leave, release", "no more than 2 are within"),
-            Means::RecordLocks => ("the same by locks on a file's bytes", "no more than 2 are within"),
+            Means::Semaphore => ("acquire, enter, leave, release", "no more than 2 are inside"),
+            Means::RecordLocks => ("the same by locks on a file's bytes", "no more than 2 are inside"),
             Means::Event => {
-                ("set and wait; contended: hand over to another", "what was written before is seen behind")
+                ("set and wait; contended: hand over to another", "writes before it are visible after it")
             }
             Means::Condition => (
-                "put and take an item, one place; wait while full or empty",
+                "put and take an item in one place; wait while full or empty",
                 "each item is taken once, in order",
             ),
         }
@@ -87,7 +88,7 @@ impl Means {
         }
     }
 
-    /// How many of `rounds` are done by so many workers. An item is put by one and taken by another.
+    /// The number of `rounds` for each of the workers. One worker puts an item and another takes it.
     fn done(self, workers: usize, rounds: u64) -> u64 {
         let each = rounds / workers as u64;
         if self == Means::Condition { each } else { each * workers as u64 }
@@ -102,7 +103,7 @@ impl Means {
     }
 }
 
-/// What is in shared memory besides the means itself.
+/// The shared memory besides the means itself.
 struct Words(mapped::Table<AtomicU64>);
 
 impl Words {
@@ -115,7 +116,7 @@ impl Words {
     }
 }
 
-/// Seconds of a run of `rounds` rounds; none of its workers has seen its invariant broken.
+/// The seconds of a run of `rounds` rounds. Fails if a worker sees the invariant broken.
 fn measure(means: Means, kind: Kind, workers: usize, rounds: u64) -> Result<f64> {
     let each = rounds / workers as u64;
     match means {
@@ -147,21 +148,24 @@ fn locked(lock_kind: LockKind, kind: Kind, workers: usize, each: u64) -> Result<
     })?;
     ensure!(words.get(0) == each * workers as u64, "a lock has lost updates");
     lock.lock();
-    ensure!(lock.try_lock() == (lock_kind == LockKind::Reentrant), "a lock that its holder takes again");
+    ensure!(
+        lock.try_lock() == (lock_kind == LockKind::Reentrant),
+        "a holder took its plain lock again, or could not take its re-entrant lock again"
+    );
     Ok(seconds)
 }
 
-/// What was found of workers at a bound.
+/// The result of workers at a read limit.
 pub struct Bounded {
     seconds: f64,
-    /// How many were within at a time, at most.
+    /// The most workers inside at a time.
     pub most: u64,
 }
 
-/// Lets `workers` workers go through read_limits as `--max-reads` has them, each so many times, and stay within for `stay`.
+/// Runs `workers` workers that pass the read limits of `--max-reads`, each `each` times, and stay inside for `stay`.
 ///
 /// # Errors
-/// If the system has no room for them.
+/// If the system lacks memory or locks.
 pub fn at_gates(kind: Kind, workers: usize, permits: u32, each: u64, stay: Duration) -> Result<Bounded> {
     let heartbeats = Heartbeats::new(workers).context("mapping the heartbeats")?;
     let read_limits = ReadLimits::new(Some(permits), Duration::ZERO).context("making permits")?;
@@ -177,7 +181,7 @@ pub fn at_gates(kind: Kind, workers: usize, permits: u32, each: u64, stay: Durat
 }
 
 fn no_more_than_permits(Bounded { seconds, most }: Bounded) -> Result<f64> {
-    ensure!(most <= PERMITS.into(), "{most} were within a semaphore with {PERMITS} permits");
+    ensure!(most <= PERMITS.into(), "{most} workers were inside a semaphore with {PERMITS} permits");
     Ok(seconds)
 }
 
@@ -206,7 +210,7 @@ fn bounded(
     Ok(Bounded { seconds, most: words.get(1) })
 }
 
-/// Alone: set, wait, clear. By two: one writes and sets, the other waits, looks, and answers.
+/// One worker sets, waits and clears. Of two workers, one writes and sets; the other waits, checks and answers.
 fn handed_over(kind: Kind, workers: usize, each: u64) -> Result<f64> {
     let (there, back, words) = (Event::new()?, Event::new()?, Words::new()?);
     let (written, wrong) = (&words.0[0], &words.0[1]);
@@ -233,11 +237,11 @@ fn handed_over(kind: Kind, workers: usize, each: u64) -> Result<f64> {
             }
         }
     })?;
-    ensure!(words.get(1) == 0, "what was written before an event was not seen behind it");
+    ensure!(words.get(1) == 0, "writes before an event were not visible after it");
     Ok(seconds)
 }
 
-/// A queue with one place: alone, one puts and takes; by two, one puts and the other takes.
+/// A queue with one place. One worker puts and takes. Of two workers, one puts and the other takes.
 fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
     let (lock, changed, words) = (Lock::new(LockKind::Plain)?, Condition::new()?, Words::new()?);
     let (place, taken, wrong) = (&words.0[0], &words.0[1], &words.0[2]);
@@ -275,14 +279,14 @@ fn put_and_taken(kind: Kind, workers: usize, each: u64) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     u64::from(bench.runs) * (MEANS.len() * KINDS.len() * 2) as u64
         + 1
         + bench.pythons.len() as u64 * u64::from(bench.slow_runs)
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
 /// If an invariant was broken.
@@ -331,7 +335,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     })
 }
 
-/// A suite that ends has found that all invariants held.
+/// The claims. The suite fails earlier if an invariant is broken.
 fn claims(costs: &[MeansCost]) -> Vec<Claim> {
     let cost = |means: Means, kind: Kind| {
         costs
@@ -350,18 +354,19 @@ fn claims(costs: &[MeansCost]) -> Vec<Claim> {
         Claim {
             claim: CLAIMS[0],
             holds: Holds::Yes,
-            why: "Tried on both after each run: the plain one could not be taken again, the re-entrant one could.".to_owned(),
+            why: "Each run tried both: the plain lock could not be taken again, the re-entrant lock could."
+                .to_owned(),
             brief: None,
         },
         Claim {
             claim: CLAIMS[1],
             holds: Holds::Yes,
             why: format!(
-                "What was written before an event was seen behind it, each time ({} to hand over); what was put in a queue of one place was taken once and in order ({} an item).",
+                "Writes before an event were always visible after it ({} to hand over). Each item of a queue with one place was taken once and in order ({} per item).",
                 woken(Means::Event),
                 woken(Means::Condition)
             ),
-            brief: Some(format!("to hand over to another takes {}", woken(Means::Event))),
+            brief: Some(format!("a hand-over to another worker takes {}", woken(Means::Event))),
         },
     ]
 }
@@ -398,18 +403,18 @@ fn cost_table(costs: &[MeansCost]) -> Table {
     let handed = times(Means::Event, true);
     Table {
         name: "costs",
-        title: "What a round costs".to_owned(),
+        title: "Cost of a round".to_owned(),
         columns: Column::all(&[
             ("means", "means", 0),
             ("mode", "between", 0),
             ("workers", "workers", 0),
-            ("nanoseconds", "ns a round", 0),
-            ("round", "a round is", 0),
-            ("invariant", "what it keeps", 0),
+            ("nanoseconds", "ns per round", 0),
+            ("round", "round", 0),
+            ("invariant", "invariant", 0),
         ]),
         rows: rows.collect(),
         found: format!(
-            "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. To hand over by an event costs {:.0} and {:.0} ns: somebody is woken.",
+            "Alone, a lock costs {:.0} ns between threads and {:.0} ns between processes; contended {:.0} and {:.0}. A hand-over by an event costs {:.0} and {:.0} ns, since it wakes a worker.",
             alone.0, alone.1, contended.0, contended.1, handed.0, handed.1
         ),
     }
@@ -431,13 +436,13 @@ fn cost_figure(costs: &[MeansCost], name: &'static str, title: &str, means: &[Me
         title: title.to_owned(),
         kind: FigureKind::Bars,
         x_label: String::new(),
-        y_label: "ns a round".to_owned(),
+        y_label: "ns per round".to_owned(),
         series: series.collect(),
         found: found.to_owned(),
     }
 }
 
-/// Two, since what wakes somebody costs a hundred times more.
+/// Two figures, since a means that wakes a worker costs a hundred times as much.
 fn cost_figures(costs: &[MeansCost]) -> Vec<Figure> {
     let (quick, slow) = MEANS.split_at(3);
     vec![
@@ -446,32 +451,32 @@ fn cost_figures(costs: &[MeansCost]) -> Vec<Figure> {
             "contended_cost",
             "Contended: locks and semaphores",
             quick,
-            "The very same objects in both cases: a process-shared lock does not know whether threads or processes meet at it.",
+            "Threads and processes use the same objects. A process-shared lock works the same for both.",
         ),
         cost_figure(
             costs,
             "waking_cost",
-            "Contended: what asks the kernel or wakes another",
+            "Contended: means that call the kernel or wake a worker",
             slow,
-            "A record lock is a call of the kernel, to hand over wakes a worker that sleeps.",
+            "A record lock is a system call. A hand-over wakes a worker that sleeps.",
         ),
     ]
 }
 
-/// How long a waiter waits for what a dead one held.
+/// How long a waiter waits for a means whose holder is dead.
 const MOURNING: Duration = Duration::from_millis(300);
 
-/// How long one waits who is yet to be started for it.
+/// The same for a waiter that must be started first.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What became of something whose holder had died.
+/// The state of a means after its holder has died.
 struct Loss {
     what: &'static str,
     kind: Kind,
     taken: Taken,
 }
 
-/// Lets a holder of each die with it: a thread by ending, a process by SIGKILL.
+/// For each means, a holder dies while it holds it: a thread by ending, a process by SIGKILL.
 fn deaths() -> Result<Vec<Loss>> {
     let mut losses = Vec::new();
     for kind in KINDS {
@@ -493,11 +498,12 @@ fn deaths() -> Result<Vec<Loss>> {
     Ok(losses)
 }
 
-/// Whether a permit to read is free when its holder is dead.
+/// Whether a permit to read is free after its holder has died.
 fn permit_after_death(kind: Kind) -> Result<Taken> {
     let heartbeats = Heartbeats::new(2).context("mapping the heartbeats")?;
     let read_limits = ReadLimits::new(Some(1), Duration::ZERO).context("making permits")?;
-    // As with workers, only the holder has its read_limit open. A thread that dies drops it, a process leaves it as it is.
+    // As with workers, only the holder has its read limit open. A thread drops it when it ends, a killed process does
+    // not.
     die(kind, &|| {
         let read_limit = read_limits.read_limit(0, &heartbeats.heartbeat(0));
         std::mem::forget(read_limit.as_ref().map(ReadLimit::enter));
@@ -511,7 +517,7 @@ fn permit_after_death(kind: Kind) -> Result<Taken> {
     Ok(if worker_group::ends_within(waiting, PATIENCE)? { Taken::Yes } else { Taken::No })
 }
 
-/// Lets somebody take something and die.
+/// Starts a worker that takes the means and dies.
 fn die(kind: Kind, take: &(dyn Fn() + Sync)) -> Result<()> {
     match kind {
         Kind::Threads => {
@@ -524,7 +530,7 @@ fn die(kind: Kind, take: &(dyn Fn() + Sync)) -> Result<()> {
             })?;
             match waitpid(child, None)? {
                 WaitStatus::Signaled(..) => Ok(()),
-                status => bail!("a process was to die by a signal: {status:?}"),
+                status => bail!("a process should have died by a signal: {status:?}"),
             }
         }
     }
@@ -533,8 +539,8 @@ fn die(kind: Kind, take: &(dyn Fn() + Sync)) -> Result<()> {
 fn death_table(losses: &[Loss]) -> Table {
     let told = |taken: Taken| match taken {
         Taken::Yes => "free again",
-        Taken::AfterDeath => "free again, and the next one is told of the death",
-        Taken::No => "held for ever: who waits for it hangs",
+        Taken::AfterDeath => "free again, and the next holder learns of the death",
+        Taken::No => "held for ever: waiters hang",
     };
     let rows =
         losses.iter().map(|loss| vec![loss.what.into(), loss.kind.name().into(), told(loss.taken).into()]);
@@ -545,15 +551,15 @@ fn death_table(losses: &[Loss]) -> Table {
     };
     Table {
         name: "deaths",
-        title: "A holder that dies".to_owned(),
+        title: "After the death of the holder".to_owned(),
         columns: Column::all(&[
             ("means", "means", 0),
             ("mode", "between", 0),
-            ("outcome", "when its holder is dead", 0),
+            ("outcome", "after its holder has died", 0),
         ]),
         rows: rows.collect(),
         found: format!(
-            "When the process that holds it is killed, these stay taken: {}. This is how a pool hangs. These are free again: {}.",
+            "If the process that holds them is killed, these stay taken: {}. This makes a pool hang. These are free again: {}.",
             of(true),
             of(false)
         ),
@@ -584,7 +590,7 @@ fn python_table(programs: &[(&Python, Vec<Cost>)]) -> Table {
         let ([lock_of_threads, lock], [event_of_threads, event]) =
             (contended(Means::Lock), contended(Means::Event));
         format!(
-            "In {} a lock that two take costs {lock_of_threads:.0} ns between threads and {lock:.0} ns between processes, to hand over by an event {event_of_threads:.0} and {event:.0} ns.",
+            "In {} a lock contended by two costs {lock_of_threads:.0} ns between threads and {lock:.0} ns between processes, and a hand-over by an event {event_of_threads:.0} and {event:.0} ns.",
             program.name()
         )
     });
@@ -596,12 +602,12 @@ fn python_table(programs: &[(&Python, Vec<Cost>)]) -> Table {
             ("means", "means", 0),
             ("mode", "between", 0),
             ("workers", "workers", 0),
-            ("nanoseconds", "ns a round", 0),
+            ("nanoseconds", "ns per round", 0),
         ]),
         rows: rows.collect(),
         found: told
             .chain([
-                "A round takes and gives back, without the work above; starting the workers is included."
+                "A round takes and gives back, without the work above. The start of the workers is included."
                     .to_owned(),
             ])
             .collect::<Vec<_>>()

@@ -1,4 +1,4 @@
-//! The machine that a benchmark ran on, by its kernel's own word.
+//! The machine that a benchmark runs on, as its kernel reports it.
 
 use crate::results::Machine;
 use nix::sys::utsname::uname;
@@ -18,16 +18,16 @@ pub fn this_machine() -> Machine {
     }
 }
 
-/// How long others are watched.
+/// How long the load of other programs is measured.
 const WATCHED: Duration = Duration::from_millis(500);
 
-/// How much of the processors' time is taken while this program sleeps.
+/// The share of the processors' time that other programs use while this one sleeps.
 fn busy_percent() -> Option<f64> {
     let now = || KernelStats::current().ok().map(|stats| times(&stats.total));
     let (idle, all) = now()?;
     std::thread::sleep(WATCHED);
     let (idle_later, all_later) = now()?;
-    // The time of waiting for storage may go down.
+    // The kernel's count of time spent waiting for storage may decrease.
     let idle = idle_later.saturating_sub(idle) as f64 / all_later.saturating_sub(all).max(1) as f64;
     Some((100.0 * (1.0 - idle)).clamp(0.0, 100.0))
 }
@@ -35,12 +35,12 @@ fn busy_percent() -> Option<f64> {
 /// The idle time and all time of all processors together, in the kernel's ticks (proc_stat(5)).
 fn times(cpu: &CpuTime) -> (u64, u64) {
     let idle = cpu.idle + cpu.iowait.unwrap_or(0);
-    // Guests' time is within the user's.
+    // User time includes guest time.
     let others = [cpu.irq, cpu.softirq, cpu.steal].into_iter().flatten().sum::<u64>();
     (idle, cpu.user + cpu.nice + cpu.system + idle + others)
 }
 
-/// The processor's name, which `/proc/cpuinfo` has on some architectures only.
+/// The processor's name, which `/proc/cpuinfo` contains on some architectures only.
 fn processor(processors: &CpuInfo) -> Option<&str> {
     processors.model_name(0).or_else(|| processors.fields.get("Model").map(String::as_str))
 }

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = cli::with_negative_numbers(BenchProgram::command());
-    // Usage and errors name `bowline` where that is the program the user started.
+    // Usage and errors name `bowline` if the user started that program.
     let command = match std::env::var_os(bowline::cli::bench_program::MEASURED) {
         Some(_) => command.bin_name("bowline"),
         None => command,

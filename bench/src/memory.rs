@@ -1,4 +1,4 @@
-//! Suite `memory`: what a whole family of processes takes as workers grow in number. Shared pages count once.
+//! Suite `memory`: the peak memory of all processes of a run, by number of workers. Shared pages count once.
 
 use crate::bench::{Bench, counted, rotated};
 use crate::comparison::{Comparison, Contender, all_modes};
@@ -9,32 +9,32 @@ use anyhow::Result;
 use nix::unistd::Pid;
 use std::time::Duration;
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 1] = ["Processes take more memory than threads"];
 
-/// Time between two looks.
+/// Time between two samples.
 const EVERY: Duration = Duration::from_millis(3);
 
-/// Runs at most, until one is looked at.
+/// The most runs until one is sampled.
 const TRIES: u32 = 5;
 
 fn contenders(bench: &Bench) -> Vec<Contender> {
     all_modes(&bench.workers_or(vec![1, 2, 4, 8, bench.cores]))
 }
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     u64::from(bench.slow_runs) * contenders(bench).len() as u64
 }
 
 struct Row<'a> {
     contender: &'a Contender,
-    /// Most bytes at a time, in millions.
+    /// Peak memory in MB.
     proportional: Spread,
     unique: Spread,
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
@@ -54,7 +54,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     });
     let rows: Vec<_> = rows.collect();
     let about = format!(
-        "The peak of all processes of a run together, looked at every {} ms, in {} of each way. Proportional: pages that several have are shared out among them, so that each counts once, but for those of the program itself (a few MB), of which this one has a share, too. Unique: what no other process has.",
+        "The peak of all processes of a run together, sampled every {} ms, in {} of each variant. Proportional: a page that several processes share counts once in total, except for pages of the program itself (a few MB), of which this one has a share, too. Unique: what no other process has.",
         EVERY.as_millis(),
         counted(bench.slow_runs, "run", "runs")
     );
@@ -70,7 +70,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     })
 }
 
-/// The most that a run takes; nothing, if a few runs were over before they were looked at.
+/// The peak memory of a run, or none if several runs ended before the first sample.
 fn peak(comparison: &Comparison, contender: &Contender) -> Result<MemoryUse> {
     let mut peak = MemoryUse::default();
     for _ in 0..TRIES {
@@ -124,14 +124,14 @@ fn claim(rows: &[Row]) -> Claim {
     let (threads, processes) = (most("threads"), most("processes"));
     let ratio = processes.proportional.median / threads.proportional.median;
     let holds = match ratio {
-        // Some run was over before it was looked at.
+        // A run ended before the first sample.
         _ if !ratio.is_finite() || ratio == 0.0 => Holds::NotMeasured,
         1.25.. => Holds::Yes,
         1.05.. => Holds::Partly,
         _ => Holds::No,
     };
     let why = format!(
-        "{} processes take {:.0} MB at their peak, as many threads {:.0} MB, one worker {:.0} MB. Rows lie in maps that all share, and a fork copies only what is written: what is dear is a lexicon for each worker, in either mode.",
+        "At their peak, {} processes take {:.0} MB, as many threads {:.0} MB, one worker {:.0} MB. Rows lie in shared maps, and a fork copies only pages that are written. The largest part is the lexicon of each worker, in either mode.",
         processes.contender.workers,
         processes.proportional.median,
         threads.proportional.median,

@@ -1,5 +1,5 @@
-//! What benchmarks found, as one page that needs nothing else: light or dark as the reader has it, narrow or wide, on paper
-//! in black and white.
+//! The results as one HTML page without other files. It follows the reader's light or dark scheme, fits narrow and wide
+//! screens, and prints in black and white.
 
 use crate::bench::counted;
 use crate::plot;
@@ -9,7 +9,7 @@ use crate::terminal::{in_words, with_spread};
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// What the page looks like, without its colours.
+/// The style sheet, without the colours of the figures.
 const STYLE: &str = include_str!("page.css");
 
 /// The page.
@@ -40,7 +40,7 @@ pub fn page(report: &BenchReport) -> Result<String> {
                         div { dt { "Corpus" } dd { (corpus.paths.join(" ")) ": " (grouped(corpus.documents)) " documents, " (format!("{:.1}", corpus.bytes as f64 / 1e6)) " MB, " (grouped(corpus.tokens)) " tokens, " (grouped(corpus.columns)) " columns, " (grouped(corpus.nonzeros)) " non-zeros" } }
                         div { dt { "Program" } dd { "bowline " (report.bowline) } }
                     }
-                    nav { @for suite in &report.suites { a href={ "#" (suite.name) } { (suite.title) } } a href="#claims" { "What is said" } a href="#method" { "Method" } }
+                    nav { @for suite in &report.suites { a href={ "#" (suite.name) } { (suite.title) } } a href="#claims" { "Claims" } a href="#method" { "Method" } }
                 }
                 main {
                     @for suite in &suites { (suite) }
@@ -84,7 +84,7 @@ fn figure(figure: &Figure) -> Result<Markup> {
     })
 }
 
-/// A sign for a series, as it is drawn.
+/// The legend's symbol for a series.
 fn swatch(kind: FigureKind, number: usize, is_ideal: bool, colour: &str) -> Markup {
     html! {
         svg.swatch viewBox="0 0 26 12" width="26" height="12" aria-hidden="true" {
@@ -139,15 +139,15 @@ fn claims(claims: &[Claim]) -> Markup {
     };
     html! {
         section id="claims" {
-            h2 { "What is said, and what was found here" }
-            p.about { "What articles on concurrency in Python say of threads and processes, beside what was measured of bowline on this machine." }
+            h2 { "Claims and results" }
+            p.about { "Usual claims about threads and processes in Python, and the measurements of bowline on this machine." }
             div.table {
                 table {
-                    thead { tr { th scope="col" { "It is said" } th scope="col" { "Here it" } th scope="col" { "Why" } } }
+                    thead { tr { th scope="col" { "Claim" } th scope="col" { "Result" } th scope="col" { "Why" } } }
                     tbody { @for claim in claims {
                         tr {
-                            td.words data-label="It is said" { (claim.claim) }
-                            td.words data-label="Here it" { span class=(class(claim.holds)) { (in_words(claim.holds)) } }
+                            td.words data-label="Claim" { (claim.claim) }
+                            td.words data-label="Result" { span class=(class(claim.holds)) { (in_words(claim.holds)) } }
                             td.words data-label="Why" { (claim.why) }
                         }
                     } }
@@ -157,7 +157,7 @@ fn claims(claims: &[Claim]) -> Markup {
     }
 }
 
-/// Patterns that stand for colours on paper.
+/// Patterns that replace colours on paper.
 fn hatches() -> Markup {
     // Angle and distance of the lines of each series.
     const HATCHES: [(u32, u32); plot::COLOURS.len()] =
@@ -174,7 +174,7 @@ fn hatches() -> Markup {
     }
 }
 
-/// The colours that figures are drawn in, for dark pages and for paper.
+/// The style rules that replace the colours of figures on dark pages and on paper.
 fn colours() -> String {
     const DARK: [&str; plot::COLOURS.len()] =
         ["#6CB2F0", "#F5A04F", "#63C68D", "#BC96F2", "#F0829B", "#C9C86A", "#5FD0D2", "#C99A75"];

@@ -1,6 +1,6 @@
-"""What people write in Python: the other side of `bowline bench`, with the standard library only.
+"""The Python side of `bowline bench`: the usual code for the same tasks, with the standard library only.
 
-Called as `python3 peer.py OUT TASK ARGUMENTS...`; leaves its result in OUT as JSON. A document becomes a bag of words (a
+Called as `python3 peer.py OUT TASK ARGUMENTS...`; writes its result to OUT as JSON. A document becomes a bag of words (a
 dictionary of counts), one after the other, by a pool of threads, or by a pool of processes.
 """
 
@@ -135,7 +135,7 @@ def put_or_take(condition, place, puts, rounds):
 
 
 def locks(workers, rounds, waking_rounds):
-    """What a round of each means costs: alone, and between `workers` (semaphores: twice as many; hand-overs: two)."""
+    """The cost of a round of each means: alone, and between `workers` (semaphores: twice as many; hand-overs: two)."""
     workers, rounds, waking, found = int(workers), int(rounds), int(waking_rounds), []
     for mode, start, kit in (("threads", threading.Thread, threading), ("processes", fork().Process, fork())):
         place = Box() if mode == "threads" else fork().RawValue("q", 0)
@@ -168,7 +168,7 @@ def work_or_die(number):
 
 
 def crash(way):
-    """Eight pieces of work, and a SIGKILL for whoever does the fourth; how many results arrive."""
+    """Runs eight tasks, of which the fourth kills its worker by SIGKILL; returns the number of results."""
     jobs, done = range(8), 0
     if way == "ThreadPoolExecutor":
         with ThreadPoolExecutor(2) as pool:

@@ -1,6 +1,7 @@
-//! A figure as SVG: lines over numbers, or groups of bars, each with a mark from the least to the greatest value.
+//! A figure as SVG: lines over numbers, or groups of bars. Each point and bar has a mark from the minimum to the
+//! maximum.
 //!
-//! Colours are written as plain values that the page's style sheet knows and replaces, for light, dark and print.
+//! Colours are written as plain values. The page's style sheet replaces them for dark pages and print.
 
 use crate::results::{Figure, FigureKind, Point, Series};
 use anyhow::{Result, anyhow};
@@ -9,18 +10,18 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Size in units of the picture; it is shown as large as there is room.
+/// Size in units of the picture. The page scales it to the available width.
 const WIDTH: u32 = 520;
 const HEIGHT: u32 = 300;
 
 /// Colours of series, in order.
 pub const COLOURS: [&str; 8] =
     ["#1F6FB2", "#D9730D", "#2E8B57", "#8250C8", "#B8405E", "#6B6B2E", "#0F8B8D", "#7A4B2A"];
-/// Of text and axes.
+/// Colour of text and axes.
 pub const INK: &str = "#1B1B1B";
-/// Of lines behind the data.
+/// Colour of grid lines.
 pub const GRID: &str = "#D8D8D8";
-/// Of what would be ideal.
+/// Colour of ideal values.
 pub const IDEAL: &str = "#707070";
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -73,7 +74,7 @@ fn axes<'a>(area: &Area<'a>, figure: &Figure, x: f64, has_numbers: bool) -> Draw
     let ink = colour(INK);
     let style = ("sans-serif", 16).into_font().color(&ink);
     let format = |value: &f64| number(*value);
-    // There is no half a worker.
+    // Numbers of workers are whole.
     let whole = |value: &f64| if value.fract() == 0.0 { number(*value) } else { String::new() };
     let mut mesh = chart.configure_mesh();
     mesh.light_line_style(TRANSPARENT)
@@ -133,7 +134,7 @@ fn lines(area: &Area, figure: &Figure) -> Drawn<()> {
     Ok(())
 }
 
-/// A mark from the least to the greatest value.
+/// A mark from the minimum to the maximum.
 fn spread(area: &Area, from: (i32, i32), to: (i32, i32), colour: RGBAColor) -> Drawn<()> {
     let cap = |(x, y): (i32, i32)| PathElement::new([(x - 4, y), (x + 4, y)], colour);
     area.draw(&PathElement::new([from, to], colour))?;
@@ -142,7 +143,7 @@ fn spread(area: &Area, from: (i32, i32), to: (i32, i32), colour: RGBAColor) -> D
     Ok(())
 }
 
-/// Series are told apart by form, too.
+/// Draws a point. Series differ in form as well as in colour.
 fn marker(area: &Area, series: usize, (x, y): (i32, i32), colour: RGBAColor) -> Drawn<()> {
     match series % 3 {
         0 => area.draw(&Circle::new((x, y), 4, colour.filled()))?,

@@ -1,7 +1,7 @@
-//! A program that is measured: started in a process group of its own, waited for without a poll that would disturb it, and
-//! ended with all that it started if this one is asked to end or its time is up.
+//! A measured program. It runs in its own process group, and the wait for it does not poll, which would disturb it. It
+//! is ended with all that it started if this program is asked to end or its time is up.
 //!
-//! Knows no suite and no mode: a command, a limit, and what it used of the machine.
+//! Knows a command, a time limit and the resources that the command used, but no suite or mode.
 
 #![expect(unsafe_code, reason = "a program that is measured must not outlive this one")]
 
@@ -22,22 +22,22 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
-/// How often the signals and the clock are looked at while nothing happens.
+/// How often the signals and the clock are checked while nothing happens.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A program that has ended.
 pub struct Ended {
-    /// How; none if its time was up.
+    /// Its exit status; none if its time was up.
     pub status: Option<ExitStatus>,
     /// From its start to its end.
     pub seconds: f64,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
-    /// What it used, with all its children that were waited for.
+    /// The resources that it and its reaped children used.
     pub usage: FamilyUsage,
 }
 
-/// What a program and its children used of the machine (getrusage(2)).
+/// The resources that a program and its children used (getrusage(2)).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FamilyUsage {
     /// Seconds of processor time in user mode.
@@ -46,17 +46,17 @@ pub struct FamilyUsage {
     pub system_seconds: f64,
     /// Page faults, of both kinds.
     pub page_faults: u64,
-    /// Times that one waited or had to let others run.
+    /// Context switches, voluntary and involuntary.
     pub switches: u64,
-    /// Bytes that storage had to give.
+    /// Bytes read from storage.
     pub bytes_read: u64,
 }
 
-/// Blocks are counted in this unit.
+/// Bytes of a block in getrusage(2).
 const BLOCK: u64 = 512;
 
 impl FamilyUsage {
-    /// Of all children so far.
+    /// The usage of all children so far.
     fn so_far() -> Self {
         let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else { return Self::default() };
         let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
@@ -80,7 +80,7 @@ impl FamilyUsage {
     }
 }
 
-/// What is done to a program while it runs: called with its process, again and again.
+/// A function that is called repeatedly with the process of a program while it runs.
 pub struct Watch<'a> {
     /// Time between two calls.
     pub every: Duration,
@@ -114,7 +114,7 @@ pub fn run(
         let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         match poll(&mut waited, patience) {
             Ok(0) | Err(Errno::EINTR) => {}
-            // Something was written; or all who could are gone.
+            // The program wrote something, or all writers are gone.
             Ok(_) => {
                 let mut bytes = [0; 4096];
                 match pipe.read(&mut bytes)? {
@@ -142,10 +142,10 @@ pub fn run(
     Ok(Ended { status, seconds, stderr: String::from_utf8_lossy(&stderr).trim().to_owned(), usage })
 }
 
-/// A program and what it has started: ended when dropped.
+/// A program and the processes that it has started. They are ended when dropped.
 struct ProcessTree {
     child: Child,
-    /// Nobody is left to be ended.
+    /// Whether no process is left to end.
     is_over: bool,
 }
 
@@ -166,7 +166,7 @@ impl Drop for ProcessTree {
         if self.is_over {
             return;
         }
-        // Given a moment, a run removes what it has written. The group is its own as long as nobody has waited for it.
+        // A run gets a moment to remove its files. The group's number belongs to it until it is waited for.
         let _ = killpg(self.pid(), Signal::SIGTERM);
         let asked = Instant::now();
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -210,7 +210,7 @@ mod tests {
         let child = Pid::from_raw(ended.stderr.parse().expect("the child's number"));
         let began = Instant::now();
         while kill(child, None).is_ok() {
-            // It may be a zombie until its new parent looks after it.
+            // It may be a zombie until its new parent reaps it.
             let state = Process::new(child.as_raw()).and_then(|process| process.stat()?.state());
             if state.is_ok_and(|state| state == ProcState::Zombie) {
                 break;

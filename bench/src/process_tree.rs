@@ -1,4 +1,4 @@
-//! A process and its children, seen from outside: who they are, and the memory that they take (proc(5)).
+//! A process and its children, from outside: their numbers and their memory (proc(5)).
 
 #![expect(unsafe_code, reason = "a signal to one thread of another process")]
 
@@ -8,18 +8,18 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 use procfs::process::{Process, Task, all_processes};
 
-/// The children of a process that are there right now.
+/// The current children of a process.
 pub fn children(of: Pid) -> Vec<Pid> {
     let listed = Process::new(of.as_raw()).and_then(|process| process.task_main_thread()?.children());
     if let Ok(list) = listed {
         return list.into_iter().map(|pid| Pid::from_raw(pid as i32)).collect();
     }
-    // A kernel that keeps no such list.
+    // This kernel does not have the list.
     let all = all_processes().into_iter().flatten().flatten().map(|process| Pid::from_raw(process.pid()));
     all.filter(|&pid| parent(pid) == Some(of)).collect()
 }
 
-/// The threads of a process that are workers, by their names; none if it is gone.
+/// The threads of a process whose names are those of workers; none if the process is gone.
 pub fn worker_threads(of: Pid) -> Vec<Pid> {
     let tasks = Process::new(of.as_raw()).and_then(|process| process.tasks());
     let tasks = tasks.into_iter().flatten().flatten();
@@ -43,13 +43,13 @@ fn parent(of: Pid) -> Option<Pid> {
 /// Bytes of memory that processes take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MemoryUse {
-    /// What is theirs, and their parts of what they share with others ("proportional set size").
+    /// Private pages, and for shared pages the share of each process ("proportional set size").
     pub proportional: u64,
-    /// What no other process has ("unique set size").
+    /// Pages that no other process maps ("unique set size").
     pub unique: u64,
 }
 
-/// What a process takes; nothing if it is gone.
+/// The memory of a process; none if it is gone.
 pub fn memory(of: Pid) -> Option<MemoryUse> {
     let rollup = Process::new(of.as_raw()).ok()?.smaps_rollup().ok()?;
     let sizes = &rollup.memory_map_rollup.iter().next()?.extension.map;
@@ -57,7 +57,7 @@ pub fn memory(of: Pid) -> Option<MemoryUse> {
     Some(MemoryUse { proportional: bytes("Pss")?, unique: bytes("Private_Clean")? + bytes("Private_Dirty")? })
 }
 
-/// What a process and its children take together.
+/// The memory of a process and its children together.
 pub fn memory_of_family(of: Pid) -> MemoryUse {
     let all = [of].into_iter().chain(children(of)).filter_map(memory);
     all.fold(MemoryUse::default(), |sum, one| MemoryUse {

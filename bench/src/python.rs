@@ -1,8 +1,8 @@
-//! The same stories in Python, where it is found: a script with the standard library only (`peer.py`), each run in a fresh
-//! interpreter, timed from outside as bowline's runs are.
+//! The same tasks in Python, if it is installed. The script `peer.py` uses the standard library only. Each run has a
+//! new interpreter and is timed from outside, as bowline's runs are.
 //!
-//! Python gets a sample of the corpus, every so many-th document, so that it takes seconds and not minutes. What is set
-//! beside bowline is its speed-up and its rate; starting it takes a part of the time that is the greater, the less there is.
+//! Python gets a sample of the corpus, every N-th document, so that it takes seconds and not minutes. Its speed-up and
+//! its rate are compared with bowline's. The smaller the sample, the larger the share of its start in the time.
 
 use crate::bench::{Runner, Scratch, rotated};
 use crate::process::{self, Ended};
@@ -21,28 +21,28 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Interpreters that are looked for: the usual one, and those without a global lock.
+/// Names of interpreters: the usual one, and builds without a global lock.
 const PROGRAMS: [&str; 3] = ["python3", "python3.14t", "python3.13t"];
 
 /// The script.
 const SCRIPT: &str = include_str!("peer.py");
 
-/// Bytes of documents that Python gets, about.
+/// Approximate bytes of the sample.
 const SAMPLE: u64 = 20 << 20;
 
-/// Documents that it gets at most.
+/// The most documents of the sample.
 const SAMPLE_DOCUMENTS: usize = 6000;
 
 /// Updates of a counter, of all workers together.
 const UPDATES: u64 = 400_000;
 
-/// Rounds at a lock, of all workers together; and where each one wakes somebody.
+/// Rounds at a lock, of all workers together, and rounds that each wake a worker.
 const ROUNDS: (u64, u64) = (40_000, 4_000);
 
-/// No run takes longer.
+/// The time limit of a run.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// After that long without an end, a pool is said to hang.
+/// A pool that does not end within this time hangs.
 const HANGS: Duration = Duration::from_secs(8);
 
 /// An interpreter.
@@ -54,10 +54,10 @@ pub struct Python {
     has_lock: bool,
 }
 
-/// How a bag of words is made of each document, in Python.
+/// How Python makes a bag of words of each document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
-    /// One after the other.
+    /// One document after the other.
     Sequential,
     /// By a pool of threads.
     Threads,
@@ -66,10 +66,10 @@ pub enum Way {
 }
 
 impl Way {
-    /// Those with several workers.
+    /// The ways with several workers.
     pub const PARALLEL: [Way; 2] = [Way::Threads, Way::Processes];
 
-    /// As it is told.
+    /// The name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Way::Sequential => "sequential",
@@ -86,60 +86,60 @@ pub fn ways(workers: &[u32]) -> Vec<(Way, u32)> {
     std::iter::once((Way::Sequential, 1)).chain(several).collect()
 }
 
-/// What becomes of a pool whose worker is killed.
+/// The result of a pool whose worker is killed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Crash {
     /// It never ends.
     Hangs,
-    /// The program is dead with it.
+    /// The program ends with it.
     Ends,
-    /// It says so, by this exception, and delivers nothing.
+    /// It raises this exception and returns nothing.
     Fails(String),
-    /// It delivers so many of eight results.
+    /// It returns this many of eight results.
     Delivers(u64),
 }
 
 impl Crash {
-    /// As it is told.
+    /// The name in tables.
     pub fn display(&self) -> String {
         match self {
             Crash::Hangs => format!("hangs: ended after {} s", HANGS.as_secs()),
-            Crash::Ends => "nothing: the program is dead".to_owned(),
+            Crash::Ends => "nothing: the program ended".to_owned(),
             Crash::Fails(exception) => format!("nothing: {exception}"),
             Crash::Delivers(results) => format!("{results} of 8 results"),
         }
     }
 }
 
-/// A count of tokens that is over.
+/// A finished count of tokens.
 #[derive(Deserialize, Clone, Debug)]
 pub struct Counted {
     /// Threads or processes.
     pub mode: String,
     /// With or without a lock.
     pub way: String,
-    /// What it took.
+    /// Its time.
     pub seconds: f64,
     /// Updates.
     pub truth: u64,
-    /// What is left of them.
+    /// The resulting count.
     pub value: u64,
 }
 
-/// What a round of some means of keeping order costs, over its runs.
+/// The cost of a round of one means of synchronisation, over its runs.
 #[derive(Clone, Debug)]
 pub struct Cost {
-    /// As suite `locks` names it.
+    /// Its name in the suite `locks`.
     pub means: String,
     /// Threads or processes.
     pub mode: String,
-    /// How many meet at it.
+    /// Number of workers.
     pub workers: u64,
     /// Nanoseconds for each round, of all workers together.
     pub times: Spread,
 }
 
-/// The same of one run.
+/// The same for one run.
 #[derive(Deserialize)]
 struct RunCost {
     means: String,
@@ -154,12 +154,12 @@ struct About {
     has_lock: bool,
 }
 
-/// What a way took, over its runs.
+/// The times of a way, over its runs.
 #[derive(Clone, Debug)]
 pub struct Times {
     /// The whole program.
     pub seconds: Spread,
-    /// Making the bags of words, which is what is divided among workers.
+    /// Making the bags of words, the part that is divided among workers.
     pub bags: Spread,
 }
 
@@ -170,7 +170,7 @@ struct Embedded {
     facts: Facts,
 }
 
-/// What a run has found: the same in all ways.
+/// The counts of a run, which are the same in all ways.
 #[derive(Deserialize, PartialEq, Eq, Clone, Debug)]
 struct Facts {
     tokens: u64,
@@ -188,7 +188,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Every so many-th document of a corpus.
+    /// Takes every N-th document of a corpus.
     ///
     /// # Errors
     /// If the list can't be written.
@@ -229,11 +229,11 @@ impl Python {
         let mut found = Vec::new();
         for program in PROGRAMS {
             let python = Python { program, version: String::new(), has_lock: true };
-            // One that isn't there can't be started.
+            // An interpreter that is not installed can't be started.
             match python.ask::<About>(runner, &["about".into()], LIMIT) {
                 Ok((_, Some(About { version, has_lock }))) => {
                     let python = Python { program, version, has_lock };
-                    // The same one may go by two names.
+                    // One interpreter may have two names.
                     if found.iter().all(|other: &Python| other.name() != python.name()) {
                         found.push(python);
                     }
@@ -246,21 +246,21 @@ impl Python {
         Ok(found)
     }
 
-    /// As it is told.
+    /// The name in tables.
     pub fn name(&self) -> String {
         let lock = if self.has_lock { "" } else { ", no global lock" };
         format!("Python {}{lock}", self.version)
     }
 
-    /// Whether its threads compute by turns.
+    /// Whether only one of its threads computes at a time.
     pub fn has_lock(&self) -> bool {
         self.has_lock
     }
 
-    /// The times of `rounds` alternating runs of each way, on `sample`, with each read that much later.
+    /// The times of `rounds` alternating runs of each way, on `sample`, with each read delayed by `latency`.
     ///
     /// # Errors
-    /// If one fails, or two ways do not find the same.
+    /// If a run fails, or if the counts of two ways differ.
     pub fn embed(
         &self,
         runner: &Runner,
@@ -285,7 +285,7 @@ impl Python {
                 bail!("{} ({}): {}", self.name(), way.name(), why(&ended));
             };
             if *expected.get_or_insert_with(|| facts.clone()) != facts {
-                bail!("{} finds something else by {}: no table", self.name(), way.name());
+                bail!("{} has other counts with {}: no table", self.name(), way.name());
             }
             let (seconds, bags) = &mut times[number];
             seconds.push(ended.seconds);
@@ -306,7 +306,7 @@ impl Python {
         counted.with_context(|| format!("{}: {}", self.name(), why(&ended)))
     }
 
-    /// What locks, semaphores, events and conditions cost, alone and contended, in both modes, in so many runs.
+    /// The costs of locks, semaphores, events and conditions, alone and contended, in both modes, in `runs` runs.
     ///
     /// # Errors
     /// If it fails.
@@ -338,7 +338,7 @@ impl Python {
         costs.with_context(|| format!("{}: {}", self.name(), why(&ended)))
     }
 
-    /// What a pool of that kind delivers if a worker is killed, and after how many seconds.
+    /// The result of a pool if a worker is killed, and its time in seconds.
     ///
     /// # Errors
     /// If it can't be started.
@@ -357,7 +357,7 @@ impl Python {
         Ok((crash, ended.seconds))
     }
 
-    /// Runs a task, and reads what it left.
+    /// Runs a task and reads its result.
     fn ask<T: DeserializeOwned>(
         &self,
         runner: &Runner,
@@ -369,11 +369,11 @@ impl Python {
             fs::write(&script, SCRIPT).with_context(|| display_path(script.as_os_str().as_bytes()))?;
         }
         let mut command = Command::new(self.program);
-        // Nothing is written beside the script.
+        // Python writes no cache beside the script.
         command.arg("-B").arg(&script).arg(&out).args(arguments);
         let ended = process::run(&mut command, runner.interrupted, Some(limit), None)?;
         let result = ended.status.filter(|status| status.success()).and_then(|_| read(&out));
-        // The next one must not find it.
+        // The next run must not find this result.
         let _ = fs::remove_file(&out);
         Ok((ended, result))
     }
@@ -383,7 +383,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Why a run left no result.
+/// Why a run has no result.
 fn why(ended: &Ended) -> String {
     match ended.status {
         None => format!("took longer than {} s", LIMIT.as_secs()),
@@ -391,8 +391,8 @@ fn why(ended: &Ended) -> String {
     }
 }
 
-/// What an interpreter says of an error comes last.
+/// The last line of an interpreter's error names the exception.
 fn last_line(text: &str) -> &str {
-    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no word of why");
+    let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no error message");
     line.split_once(": ").map_or(line, |(name, _)| name.rsplit('.').next().unwrap_or(name))
 }

@@ -1,8 +1,8 @@
-//! What suites find, in one form: the terminal, the page and the JSON file show it without knowing any suite.
+//! The results of suites in one form. The terminal, the page and the JSON file show them without knowing any suite.
 
 use serde::{Serialize, Serializer};
 
-/// All that one `bowline bench` found. The fields of the JSON file are these.
+/// All results of one `bowline bench`. These are the fields of the JSON file.
 #[derive(Serialize, Debug)]
 pub struct BenchReport {
     /// Raised when a field changes its meaning.
@@ -11,23 +11,23 @@ pub struct BenchReport {
     pub bowline: &'static str,
     pub machine: Machine,
     pub corpus: CorpusFacts,
-    /// Runs of each way, unless a suite says otherwise.
+    /// Runs of each variant, unless the text of a suite names another number.
     pub runs: u32,
-    /// How it was measured, a sentence each.
+    /// The rules of the measurement.
     pub method: Vec<String>,
     pub suites: Vec<Suite>,
-    /// What is said of threads and processes, beside what was found here.
+    /// The claims about threads and processes, and their results.
     pub claims: Vec<Claim>,
-    /// What speaks against trusting it.
+    /// A reason to doubt the figures.
     pub notice: Option<String>,
-    /// All of it in a line.
+    /// All results in one line.
     pub verdict: String,
 }
 
-/// Where it was measured.
+/// The machine of the measurement.
 #[derive(Serialize, Clone, Debug)]
 pub struct Machine {
-    /// The processor's name, by the kernel.
+    /// The processor's name, as the kernel reports it.
     pub processor: String,
     /// Processors that this process may use.
     pub cores: usize,
@@ -35,16 +35,16 @@ pub struct Machine {
     pub memory: u64,
     /// Name and release of the kernel.
     pub kernel: String,
-    /// How much of the processors' time others took right before, in percent.
+    /// The share of the processors' time that other programs took right before, in percent.
     pub busy_percent: f64,
 }
 
-/// What it was measured on.
+/// The corpus of the measurement.
 #[derive(Serialize, Clone, Debug, Default)]
 pub struct CorpusFacts {
     pub paths: Vec<String>,
     pub documents: u64,
-    /// Those of them that could not be read as text, in any mode.
+    /// Documents that could not be read as text, in any mode.
     pub failed: u64,
     pub bytes: u64,
     pub tokens: u64,
@@ -52,17 +52,17 @@ pub struct CorpusFacts {
     pub nonzeros: u64,
 }
 
-/// What a suite found.
+/// The results of a suite.
 #[derive(Serialize, Debug)]
 pub struct Suite {
-    /// As `--suite` names it.
+    /// The value of `--suite`.
     pub name: &'static str,
     pub title: &'static str,
-    /// What it does, in a sentence or two.
+    /// Its method, in a sentence or two.
     pub about: String,
     pub tables: Vec<Table>,
     pub figures: Vec<Figure>,
-    /// What became of the claims that it looks at: shown with those of the other suites.
+    /// The claims that it checks, shown with those of the other suites.
     #[serde(skip)]
     pub claims: Vec<Claim>,
 }
@@ -74,9 +74,9 @@ pub struct Table {
     pub name: &'static str,
     pub title: String,
     pub columns: Vec<Column>,
-    /// As many cells a row as there are columns.
+    /// Each row has one cell for each column.
     pub rows: Vec<Vec<Cell>>,
-    /// What was found, in a sentence.
+    /// The result, in a sentence.
     pub found: String,
 }
 
@@ -85,9 +85,9 @@ pub struct Table {
 pub struct Column {
     /// Its field's name in JSON: `[a-z_]+`, with the unit: `seconds`, `bytes`.
     pub key: &'static str,
-    /// What stands above it, with the unit.
+    /// The heading, with the unit.
     pub title: &'static str,
-    /// Digits shown behind the point.
+    /// Number of decimals that are shown.
     pub decimals: usize,
 }
 
@@ -98,13 +98,13 @@ pub enum Cell {
     Text(String),
     Count(u64),
     Number(f64),
-    /// Shown as its median, with the least and the greatest.
+    /// Shown as its median, with the minimum and the maximum.
     Spread(Spread),
-    /// Not to be had here: null, shown as a dash.
+    /// Not available: null in JSON, shown as a dash.
     Missing,
 }
 
-/// Repeated measurements of one thing.
+/// Repeated measurements of one quantity.
 #[derive(Serialize, Clone, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -126,7 +126,7 @@ pub struct Figure {
     /// With the unit. The axis begins at 0.
     pub y_label: String,
     pub series: Vec<Series>,
-    /// What was found, in a sentence.
+    /// The result, in a sentence.
     pub found: String,
 }
 
@@ -134,9 +134,9 @@ pub struct Figure {
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum FigureKind {
-    /// Points over a numeric x, joined, with a bar from the least to the greatest.
+    /// Points over a numeric x, joined by a line, each with a mark from the minimum to the maximum.
     Lines,
-    /// A group of bars for each x label, a bar a series, with a bar from the least to the greatest.
+    /// A group of bars for each x label, one bar for each series, each with a mark from the minimum to the maximum.
     Bars,
 }
 
@@ -144,7 +144,7 @@ pub enum FigureKind {
 #[derive(Serialize, Debug)]
 pub struct Series {
     pub name: String,
-    /// Drawn dashed and without points: what would be ideal, not what was measured.
+    /// Whether the values are ideal, not measured. Such a series is drawn dashed and without points.
     pub is_ideal: bool,
     pub points: Vec<Point>,
 }
@@ -152,45 +152,45 @@ pub struct Series {
 /// A point of a line, or a bar.
 #[derive(Serialize, Debug)]
 pub struct Point {
-    /// Where it is, for lines.
+    /// The x value, for lines.
     pub x: f64,
-    /// What it is called, for bars.
+    /// The label, for bars.
     pub label: String,
     pub median: f64,
     pub min: f64,
     pub max: f64,
 }
 
-/// A claim about threads and processes in Python, and what was found of it here.
+/// A claim about threads and processes in Python, and its result here.
 #[derive(Serialize, Debug)]
 pub struct Claim {
     pub claim: &'static str,
     pub holds: Holds,
-    /// The figures that say so.
+    /// The figures that support the result.
     pub why: String,
     /// The same in a few words, for the verdict.
     #[serde(skip)]
     pub brief: Option<String>,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Serialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
     Yes,
     No,
     Partly,
-    /// Its suite was not run, or could not tell.
+    /// Its suite was not run or could not decide it.
     NotMeasured,
 }
 
 impl Spread {
-    /// Of one measurement at least.
+    /// Makes a spread of one measurement or more.
     pub fn of(values: Vec<f64>) -> Self {
         let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        // The mean of the two in the middle, where there are two.
+        // For an even number, the mean of the two values in the middle.
         let median =
             if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
         Spread { median, min: sorted[0], max: sorted[sorted.len() - 1], values }
@@ -215,12 +215,12 @@ impl Point {
 }
 
 impl Series {
-    /// What was measured.
+    /// A series of measured values.
     pub fn measured(name: impl Into<String>, points: impl IntoIterator<Item = Point>) -> Self {
         Series { name: name.into(), is_ideal: false, points: points.into_iter().collect() }
     }
 
-    /// What would be ideal.
+    /// A series of ideal values.
     pub fn ideal(name: impl Into<String>, points: impl IntoIterator<Item = Point>) -> Self {
         Series { is_ideal: true, ..Series::measured(name, points) }
     }
@@ -234,7 +234,7 @@ impl Column {
 }
 
 impl Cell {
-    /// As a person reads it, without its spread.
+    /// The text for a reader, without the spread.
     pub fn shown(&self, decimals: usize) -> String {
         match self {
             Cell::Text(text) => text.clone(),

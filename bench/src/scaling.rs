@@ -1,4 +1,5 @@
-//! Suite `scaling`: the same corpus from a warm cache by one worker, by threads and by processes, and what the time goes to.
+//! Suite `scaling`: the same corpus from a warm cache, by one worker, by threads and by processes, with the time of
+//! each phase.
 
 use crate::bench::{Bench, counted, listed};
 use crate::comparison::{
@@ -10,10 +11,10 @@ use anyhow::Result;
 use std::fs;
 use std::time::Duration;
 
-/// What it looks at of what is said.
+/// The claims that this suite checks.
 pub const CLAIMS: [&str; 4] = [
-    "Threads give no speed-up for work that computes",
-    "Processes give a linear speed-up for work that computes",
+    "Threads do not speed up computation",
+    "Processes give a linear speed-up of computation",
     "A process costs more to start than a thread",
     "Processes must copy their data to each other",
 ];
@@ -21,10 +22,10 @@ pub const CLAIMS: [&str; 4] = [
 /// The phases of a run.
 const PHASES: [&str; 5] = ["walk", "tally", "merge", "emit", "publish"];
 
-/// Documents of one word, for what a run costs that has next to nothing to do.
+/// Documents of one word, for the cost of a run with almost no work.
 const TINY_DOCUMENTS: usize = 64;
 
-/// More rounds of these: they are short.
+/// The factor of rounds on this corpus, whose runs are short.
 const TINY_ROUNDS: u32 = 4;
 
 fn contenders(bench: &Bench) -> Vec<Contender> {
@@ -39,13 +40,13 @@ fn python_ways(bench: &Bench) -> Vec<(Way, u32)> {
     python::ways(&bench.workers_or(vec![bench.cores.max(2)]))
 }
 
-/// Runs of the suite.
+/// The number of runs of the suite.
 pub fn steps(bench: &Bench) -> u64 {
     let python = bench.pythons.len() as u64 * python_ways(bench).len() as u64 * u64::from(bench.slow_runs);
     u64::from(bench.runs * (1 + TINY_ROUNDS)) * contenders(bench).len() as u64 + python
 }
 
-/// What it finds.
+/// Runs the suite.
 ///
 /// # Errors
 /// If a run fails, or outputs differ.
@@ -75,13 +76,13 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     }
     let claims = rows.claims(&python);
     let about = format!(
-        "Each run is the whole command in a fresh process, from its start to its end: it finds and reads the files, counts, merges, writes and syncs the output. {} of each way, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
+        "Each run is the whole command in a new process: it finds and reads the files, counts, merges, writes and syncs the output. {} of each variant, alternating, from a warm cache; all outputs had the same bytes. The last row is without the sandbox that worker processes have by default.",
         counted(bench.runs, "run", "runs")
     );
-    Ok(Suite { name: "scaling", title: "Work that computes", about, tables, figures, claims })
+    Ok(Suite { name: "scaling", title: "Computation", about, tables, figures, claims })
 }
 
-/// The same ways, on a corpus of next to nothing.
+/// The same variants on a tiny corpus.
 fn tiny(bench: &Bench, contenders: &[Contender]) -> Result<Vec<Vec<Run>>> {
     let corpus = bench.runner.scratch.beneath("tiny")?;
     for number in 0..TINY_DOCUMENTS {
@@ -95,7 +96,7 @@ struct Row<'a> {
     contender: &'a Contender,
     runs: Vec<Run>,
     seconds: Spread,
-    /// Runs on next to nothing.
+    /// Runs on the tiny corpus.
     tiny_runs: Vec<Run>,
     /// Their milliseconds.
     tiny: Spread,
@@ -134,7 +135,7 @@ impl Rows<'_> {
         self.all[0].seconds.median / row.seconds.median
     }
 
-    /// The speed-up in percent of what so many workers could give on so many cores.
+    /// The speed-up in percent of the ideal for this number of workers and cores.
     fn of_ideal(&self, row: &Row) -> f64 {
         100.0 * self.speed_up(row) / f64::from(row.contender.workers.min(self.cores))
     }
@@ -148,7 +149,8 @@ impl Rows<'_> {
         self.all.iter().filter(move |row| row.contender.mode == mode && row.contender.options.is_empty())
     }
 
-    /// The row of a mode with as many workers as there are cores, or with the most below, or else with the fewest.
+    /// The row of a mode with one worker for each core, or else with the largest number below, or else with the
+    /// smallest.
     fn at_cores(&self, mode: &str) -> &Row<'_> {
         let fits = |row: &&Row| row.contender.workers <= self.cores.max(1);
         let most = self.of(mode).filter(fits).max_by_key(|row| row.contender.workers);
@@ -183,7 +185,7 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "Over one worker, {} gain {:.2} times and {} {:.2} times; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms by threads, {:.1} ms by processes.",
+                "Compared with one worker, {} are {:.2} times and {} {:.2} times as fast; {}. Start-up is the whole command on {TINY_DOCUMENTS} documents of one word: {:.1} ms with threads, {:.1} ms with processes.",
                 counted(threads.contender.workers, "thread", "threads"),
                 self.speed_up(threads),
                 counted(processes.contender.workers, "process", "processes"),
@@ -195,7 +197,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Which of the two is faster, as far as the spread lets that be said.
+    /// Which of the two modes is faster, in words. One is called faster only if it was in every round.
     fn comparison(&self) -> String {
         let (threads, processes) = (self.at_cores("threads"), self.at_cores("processes"));
         comparison(&processes.runs, &threads.runs)
@@ -214,7 +216,7 @@ impl Rows<'_> {
         let gains: Vec<_> = gains.map(|(name, (one, many))| format!("{name} {:.2}", one / many)).collect();
         Table {
             name: "phases",
-            title: "Where the time goes, ms".to_owned(),
+            title: "Time of each phase, ms".to_owned(),
             columns: Column::all(&[
                 ("mode", "mode", 0),
                 ("workers", "workers", 0),
@@ -224,18 +226,18 @@ impl Rows<'_> {
                 ("emit_milliseconds", "emit", 1),
                 ("publish_milliseconds", "publish", 1),
                 ("workers_started", "started", 0),
-                ("start_milliseconds", "to start them", 2),
+                ("start_milliseconds", "start of workers", 2),
             ]),
             rows: rows.collect(),
             found: format!(
-                "Speed-up by phase, {}: {}. Two generations of workers are started, one that counts and one that merges and writes.",
+                "Speed-up by phase, {}: {}. Two generations of workers are started: the first counts, the second merges and writes.",
                 counted(self.at_cores("processes").contender.workers, "process", "processes"),
                 if gains.is_empty() { "none takes a millisecond".to_owned() } else { listed(&gains) }
             ),
         }
     }
 
-    /// Where a way stays behind an even share of what one worker takes, in words.
+    /// The phases in which a variant takes more than an even share of the time of one worker, in words.
     fn losses(&self, row: &Row) -> String {
         let share = f64::from(row.contender.workers.min(self.cores));
         let mut losses: Vec<_> = PHASES
@@ -249,7 +251,7 @@ impl Rows<'_> {
         let told: Vec<_> = losses.iter().map(|(name, lost)| format!("{name} {lost:.0} ms")).collect();
         match told.is_empty() {
             true => "No phase takes a millisecond more than its share.".to_owned(),
-            false => format!("Beyond an even share of what one worker takes: {}.", listed(&told)),
+            false => format!("Time beyond an even share of the time of one worker: {}.", listed(&told)),
         }
     }
 
@@ -270,7 +272,7 @@ impl Rows<'_> {
         let faults = |row: &Row| row.median(|run| run.usage.page_faults as f64);
         Table {
             name: "costs",
-            title: "What it costs".to_owned(),
+            title: "Resources".to_owned(),
             columns: Column::all(&[
                 ("mode", "mode", 0),
                 ("workers", "workers", 0),
@@ -282,7 +284,7 @@ impl Rows<'_> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "With {}, processes take {:.3} s of processor time and {:.0} page faults, threads {:.3} s and {:.0}, one worker inline {:.3} s and {:.0}. Messages are small: documents, rows and terms lie in shared maps.",
+                "With {}, processes take {:.3} s of processor time and {:.0} page faults, threads {:.3} s and {:.0}, one worker inline {:.3} s and {:.0}. Messages are small, since documents, rows and terms lie in shared maps.",
                 counted(processes.contender.workers, "worker", "workers"),
                 cpu(processes),
                 faults(processes),
@@ -312,7 +314,7 @@ impl Rows<'_> {
             y_label: "times as fast".to_owned(),
             series: measured.into_iter().chain([ideal(&workers, self.cores)]).collect(),
             found: format!(
-                "{} reach {:.0} % of the ideal and {} {:.0} %. The dashed line is what as many workers as there are cores could give at most.",
+                "{} reach {:.0} % of the ideal and {} {:.0} %. The dashed line is the ideal: the number of workers, up to the number of cores.",
                 counted(threads.contender.workers, "thread", "threads"),
                 self.of_ideal(threads),
                 counted(processes.contender.workers, "process", "processes"),
@@ -343,17 +345,15 @@ impl Rows<'_> {
         let of_ideal = self.of_ideal(processes);
         let gains = |row: &Row| self.speed_up(row) > 1.2;
         let (cpu_bound, because) = match (gains(threads), gains(processes)) {
-            _ if workers.min(self.cores) < 2 => {
-                (Holds::NotMeasured, "It takes two cores and two workers to tell.")
-            }
+            _ if workers.min(self.cores) < 2 => (Holds::NotMeasured, "This needs two cores and two workers."),
             (true, _) => (
                 Holds::No,
-                "It is an interpreter's global lock that keeps threads from computing together; Rust has none.",
+                "The global lock of an interpreter prevents threads from computing at the same time. Rust has no such lock.",
             ),
             (false, true) => (Holds::Yes, "Processes gain more here."),
             (false, false) => (
                 Holds::NotMeasured,
-                "Processes gain nothing, either: the corpus is too small, or the cores were busy with something else.",
+                "Processes gain nothing, either: the corpus is too small, or other programs used the cores.",
             ),
         };
         let linear = match of_ideal {
@@ -402,7 +402,7 @@ impl Rows<'_> {
                 claim: CLAIMS[2],
                 holds: dearer,
                 why: format!(
-                    "With {}, on next to nothing processes take {:.1} ms and threads {:.1} ms; forking takes {:.2} ms of it for each of {:.0} workers.",
+                    "With {}, on a tiny corpus processes take {:.1} ms and threads {:.1} ms; of this, a fork takes {:.2} ms for each of {:.0} workers.",
                     counted(workers, "worker", "workers"),
                     processes.tiny.median,
                     threads.tiny.median,
@@ -418,7 +418,7 @@ impl Rows<'_> {
                 claim: CLAIMS[3],
                 holds: Holds::No,
                 why: format!(
-                    "{:.0} messages of under 512 bytes went between coordinator and workers, for {} documents; all else lies in maps that they share.",
+                    "Coordinator and workers exchanged {:.0} messages of less than 512 bytes for {} documents. All other data lies in shared maps.",
                     processes.median(|run| run.report.messages as f64),
                     processes.runs[0].report.documents
                 ),
@@ -428,7 +428,7 @@ impl Rows<'_> {
     }
 }
 
-/// The line that could be reached: as many times as fast as there are workers, up to the number of cores.
+/// The ideal speed-up: the number of workers, up to the number of cores.
 pub fn ideal(workers: &[u32], most: u32) -> Series {
     let point = |workers: u32| Point::at(workers.into(), &Spread::of(vec![workers.min(most).into()]));
     let mut at: Vec<u32> = workers.iter().copied().chain([1]).collect();
@@ -439,19 +439,19 @@ pub fn ideal(workers: &[u32], most: u32) -> Series {
     Series::ideal("ideal", at.into_iter().map(point))
 }
 
-/// What one Python took.
+/// The times of one Python.
 struct PythonTimes {
     program: String,
     /// In the order of the ways, sequential first.
     times: Vec<Times>,
 }
 
-/// What Pythons took, beside bowline's own rows.
+/// The times of all Pythons, and bowline's own rows.
 struct Beside<'a> {
     rows: &'a Rows<'a>,
     sample: Sample,
     ways: Vec<(Way, u32)>,
-    /// None, if there is no Python or nothing to give it.
+    /// None if there is no Python or no document for it.
     all: Vec<PythonTimes>,
 }
 
@@ -524,7 +524,7 @@ impl<'a> Beside<'a> {
         Table {
             name: "python",
             title: format!(
-                "The same in Python: {} documents, {:.1} MB of them",
+                "The same in Python: {} documents, {:.1} MB",
                 self.sample.documents,
                 self.sample.bytes as f64 / 1e6
             ),
@@ -539,7 +539,7 @@ impl<'a> Beside<'a> {
             ]),
             rows: rows.collect(),
             found: format!(
-                "{}; starting Python and putting the bags together are not divided. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
+                "{}; the start of Python and the combination of the bags are not divided among workers. bowline's processes are {:.0} times as fast as the best of them (which make dictionaries in memory and write nothing).",
                 listed(&found.collect::<Vec<_>>()),
                 rate / best.fold(0.0, f64::max)
             ),
@@ -564,12 +564,12 @@ impl<'a> Beside<'a> {
         });
         Figure {
             name: "speed_up_of_python",
-            title: "Speed-up, beside Python".to_owned(),
+            title: "Speed-up, compared with Python".to_owned(),
             kind: FigureKind::Bars,
             x_label: String::new(),
             y_label: "times as fast as one worker".to_owned(),
             series: ours.into_iter().chain(theirs).filter(|series| !series.points.is_empty()).collect(),
-            found: "Each against its own single worker. A Python with a global lock lets one thread compute at a time.".to_owned(),
+            found: "Each speed-up is relative to the program's own single worker. In a Python with a global lock, one thread computes at a time.".to_owned(),
         }
     }
 }

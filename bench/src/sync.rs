@@ -1,8 +1,8 @@
-//! The means of keeping order that every course on concurrency teaches: lock, re-entrant lock, semaphore, condition, event.
-//! In shared memory, so that the very same ones work between threads and between forked processes.
+//! The usual means of synchronisation: lock, re-entrant lock, semaphore, condition, event. They lie in shared memory,
+//! so the same objects work between threads and between forked processes.
 //!
-//! They are the C library's (`PTHREAD_PROCESS_SHARED`, pthreads(7)), as Python's `multiprocessing` and most programs use
-//! them, and are measured here, not used by the engine: its workers share no lock.
+//! They are the C library's (`PTHREAD_PROCESS_SHARED`, pthreads(7)), which Python's `multiprocessing` and most programs
+//! use. They are only measured here. The engine does not use them, since its workers share no lock.
 
 #![expect(unsafe_code, reason = "calls of the C library on objects in a shared map")]
 
@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Words of shared memory for one object: more than any of them takes.
+/// Words of shared memory for one object, more than any object needs.
 const WORDS: usize = 16;
 
 /// Room for one object of the C library.
@@ -28,7 +28,8 @@ impl Place {
         Ok(Place(Table::new(WORDS, &Store::unlimited()).context("mapping shared memory")?))
     }
 
-    /// Where the object lies: it may be changed by anybody at any time, as the atomics may that are there for Rust.
+    /// The address of the object. Any thread or process may change it at any time, as with the atomics that Rust sees
+    /// there.
     fn object<T>(&self) -> *mut T {
         self.0.as_ptr().cast_mut().cast()
     }
@@ -42,7 +43,7 @@ fn check(what: &'static str, code: libc::c_int) -> Result<()> {
     }
 }
 
-/// When a wait that begins now is to end.
+/// The deadline of a wait that begins now.
 fn deadline(patience: Duration) -> libc::timespec {
     let mut now = MaybeUninit::<libc::timespec>::zeroed();
     // SAFETY: the pointer is to a value of that type, for which zeroes are valid.
@@ -57,33 +58,34 @@ fn deadline(patience: Duration) -> libc::timespec {
     }
 }
 
-/// What a lock does when it is taken by its holder, or when its holder dies.
+/// The behaviour of a lock when its holder takes it again or dies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LockKind {
-    /// It waits for ever, both times.
+    /// It waits for ever in both cases.
     Plain,
     /// Its holder may take it again.
     Reentrant,
-    /// The next one gets it when its holder dies, and is told.
+    /// The next thread gets it when its holder dies, and learns of the death.
     Robust,
 }
 
-/// What became of an attempt to take something.
+/// The result of an attempt to take a lock or a permit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Taken {
     /// It is held.
     Yes,
-    /// It is held, and whoever held it before is dead: what it protects may be half done.
+    /// It is held, and its last holder died. The data that it protects may be inconsistent.
     AfterDeath,
-    /// Not in time.
+    /// It was not free in time.
     No,
 }
 
-/// A lock (`pthread_mutex_t`). A robust one is given back before it is dropped: the thread that holds it has it in a list.
+/// A lock (`pthread_mutex_t`). A robust lock must be given back before it is dropped, since the thread that holds it
+/// has it in a list.
 pub struct Lock(Place);
 
 impl Lock {
-    /// A lock that nobody holds.
+    /// Makes a free lock.
     ///
     /// # Errors
     /// If there is no memory for it.
@@ -97,7 +99,7 @@ impl Lock {
             LockKind::Robust => (libc::PTHREAD_MUTEX_NORMAL, libc::PTHREAD_MUTEX_ROBUST),
         };
         // SAFETY: the attributes are a local value, initialised first; the place is large enough, aligned (checked when
-        // it was made), and nobody else knows of it yet.
+        // it was made), and no other code has its address yet.
         unsafe {
             check("attributes of a lock", libc::pthread_mutexattr_init(attributes))?;
             let shared = libc::PTHREAD_PROCESS_SHARED;
@@ -117,20 +119,20 @@ impl Lock {
         assert_eq!(code, 0, "a lock that was initialised can be taken");
     }
 
-    /// Takes it if nobody holds it.
+    /// Takes it if it is free.
     pub fn try_lock(&self) -> bool {
         // SAFETY: as in `lock`.
         unsafe { libc::pthread_mutex_trylock(self.0.object()) == 0 }
     }
 
-    /// Takes it, or gives up after a while.
+    /// Takes it, or gives up after `patience`.
     pub fn lock_within(&self, patience: Duration) -> Taken {
         // SAFETY: as in `lock`; the deadline is a local value.
         let code = unsafe { libc::pthread_mutex_timedlock(self.0.object(), &deadline(patience)) };
         match code {
             0 => Taken::Yes,
             libc::EOWNERDEAD => {
-                // Whoever gets it vouches for what it protects; otherwise nobody could take it again.
+                // The new holder must declare the data consistent, or the lock could never be taken again.
                 // SAFETY: as in `lock`; it is held, and its holder before is dead.
                 unsafe { libc::pthread_mutex_consistent(self.0.object()) };
                 Taken::AfterDeath
@@ -150,13 +152,13 @@ impl Lock {
 pub struct Semaphore(Place);
 
 impl Semaphore {
-    /// A semaphore with so many permits.
+    /// Makes a semaphore with `permits` permits.
     ///
     /// # Errors
     /// If there is no memory for it.
     pub fn new(permits: u32) -> Result<Self> {
         let semaphore = Semaphore(Place::new::<libc::sem_t>()?);
-        // SAFETY: the place is large enough and aligned (checked), and nobody else knows of it yet.
+        // SAFETY: the place is large enough and aligned (checked), and no other code has its address yet.
         let code = unsafe { libc::sem_init(semaphore.0.object(), 1, permits) };
         ensure!(code == 0, "a semaphore: {}", io::Error::last_os_error());
         Ok(semaphore)
@@ -164,11 +166,11 @@ impl Semaphore {
 
     /// Takes a permit.
     pub fn acquire(&self) {
-        // SAFETY: initialised when it was made, and never moved nor destroyed. It fails by a signal only.
+        // SAFETY: initialised when it was made, and never moved nor destroyed. Only a signal makes it fail.
         while unsafe { libc::sem_wait(self.0.object()) } != 0 {}
     }
 
-    /// Takes a permit, or gives up after a while.
+    /// Takes a permit, or gives up after `patience`.
     pub fn acquire_within(&self, patience: Duration) -> Taken {
         // SAFETY: as in `acquire`; the deadline is a local value.
         match unsafe { libc::sem_timedwait(self.0.object(), &deadline(patience)) } {
@@ -184,11 +186,11 @@ impl Semaphore {
     }
 }
 
-/// A condition (`pthread_cond_t`): what holds, is known to those who hold the lock that goes with it.
+/// A condition (`pthread_cond_t`). The lock that belongs to it protects its state.
 pub struct Condition(Place);
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// Makes a condition without waiters.
     ///
     /// # Errors
     /// If there is no memory for it.
@@ -209,18 +211,20 @@ impl Condition {
 
     /// Gives the lock back, waits to be notified, and takes the lock again.
     pub fn wait(&self, lock: &Lock) {
-        // SAFETY: both were initialised when they were made, and are never moved nor destroyed; the caller holds the lock.
+        // SAFETY: both were initialised when they were made, and are never moved nor destroyed; the caller holds the
+        // lock.
         unsafe { libc::pthread_cond_wait(self.0.object(), lock.0.object()) };
     }
 
-    /// Wakes all who wait.
+    /// Wakes all waiters.
     pub fn notify_all(&self) {
         // SAFETY: as in `wait`.
         unsafe { libc::pthread_cond_broadcast(self.0.object()) };
     }
 }
 
-/// An event: somebody sets it, and whoever waits for it goes on. A flag, a lock and a condition, as Python's is.
+/// An event. When a thread or process sets it, all waiters continue. It is a flag, a lock and a condition, as in
+/// Python.
 pub struct Event {
     lock: Lock,
     condition: Condition,
@@ -228,7 +232,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event that has not happened.
+    /// Makes an event that is not set.
     ///
     /// # Errors
     /// If there is no memory for it.
@@ -237,7 +241,7 @@ impl Event {
         Ok(Event { lock: Lock::new(LockKind::Plain)?, condition: Condition::new()?, is_set })
     }
 
-    /// It happens.
+    /// Sets it.
     pub fn set(&self) {
         self.lock.lock();
         self.is_set[0].store(1, Ordering::Relaxed);
@@ -245,14 +249,14 @@ impl Event {
         self.lock.unlock();
     }
 
-    /// It is to happen again.
+    /// Clears it.
     pub fn clear(&self) {
         self.lock.lock();
         self.is_set[0].store(0, Ordering::Relaxed);
         self.lock.unlock();
     }
 
-    /// Waits until it has happened.
+    /// Waits until it is set.
     pub fn wait(&self) {
         self.lock.lock();
         while self.is_set[0].load(Ordering::Relaxed) == 0 {

@@ -1,4 +1,4 @@
-//! What benchmarks found, for a terminal: aligned tables, a sentence under each, the claims, and the verdict last.
+//! The results for a terminal: aligned tables with a sentence under each, the claims, and last the verdict.
 
 use crate::bench::counted;
 use crate::results::{BenchReport, Cell, Column, Holds, Table};
@@ -6,10 +6,10 @@ use bowline::cli::messages::{printable, write_line};
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
 
-/// Writes all of it.
+/// Writes all results.
 ///
 /// # Errors
-/// The writer's.
+/// If the writer fails.
 pub fn write(out: &mut dyn Write, report: &BenchReport) -> io::Result<()> {
     let (machine, corpus) = (&report.machine, &report.corpus);
     let mut line = |text: String| text.lines().try_for_each(|line| write_line(out, line));
@@ -40,7 +40,7 @@ pub fn write(out: &mut dyn Write, report: &BenchReport) -> io::Result<()> {
             }
         }
     }
-    line("\n== What is said, and what was found here".to_owned())?;
+    line("\n== Claims and results".to_owned())?;
     for claim in &report.claims {
         line(format!("{}: {}\n    {}", claim.claim, in_words(claim.holds), claim.why))?;
     }
@@ -50,7 +50,7 @@ pub fn write(out: &mut dyn Write, report: &BenchReport) -> io::Result<()> {
     line(format!("\n{}", report.verdict))
 }
 
-/// What became of a claim.
+/// The result of a claim, in words.
 pub fn in_words(holds: Holds) -> &'static str {
     match holds {
         Holds::Yes => "holds",

@@ -1,7 +1,7 @@
-//! Workers that do one small thing at the same time, as threads or as forked processes, and are timed from their common
-//! start to the last one's end. For measurements of what lies in memory that they share.
+//! Workers that run one small task at the same time, as threads or as forked processes. They are timed from their
+//! common start to the end of the last worker, to measure objects in shared memory.
 //!
-//! The calling process has one thread when it forks; its threads are gone when it goes on.
+//! The calling process has one thread when it forks. Its worker threads have ended when the measurement returns.
 
 #![expect(unsafe_code, reason = "fork, and the end of a forked child")]
 
@@ -18,20 +18,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the workers are.
+/// The kind of the workers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// Of this process.
+    /// Threads of this process.
     Threads,
-    /// Forked from this one.
+    /// Processes forked from this one.
     Processes,
 }
 
-/// Both, in the order in which they are told.
+/// Both kinds, in the order of the tables.
 pub const KINDS: [Kind; 2] = [Kind::Threads, Kind::Processes];
 
 impl Kind {
-    /// As `--mode` names it.
+    /// The value of `--mode`.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Threads => "threads",
@@ -40,14 +40,14 @@ impl Kind {
     }
 }
 
-/// No worker_group takes longer, unless something is stuck.
+/// The time limit of a group; a group that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Lets `workers` workers do `work`, each with its number, and tells the seconds from their common start to the end of the
-/// last one.
+/// Runs `work` in `workers` workers, each with its number. Returns the seconds from their common start to the end of
+/// the last worker.
 ///
 /// # Errors
-/// If the system has no thread or process left, or one of them fails, or a process gets stuck.
+/// If the system can't start a thread or process, if a worker fails, or if a process hangs.
 pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<f64> {
     let start = Start::new(workers)?;
     match kind {
@@ -62,10 +62,10 @@ pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<
             }
             match refused {
                 None => start.go_together(),
-                // Those that are there must not wait for the others.
+                // The workers that have started must not wait for the others.
                 Some(_) => start.say(HOME),
             }
-            // Joined one by one: a scope may end a moment before its threads are gone, and then comes a fork.
+            // Each thread is joined: a scope may end a moment before its threads are gone, and the next step may fork.
             let joined: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
             ensure!(joined.iter().all(Result::is_ok), "a thread of a measurement panicked");
             refused.map_or(Ok(()), |error| Err(error).context("starting a thread"))
@@ -83,27 +83,27 @@ pub fn run(kind: Kind, workers: usize, work: &(dyn Fn(usize) + Sync)) -> Result<
     Ok(start.seconds())
 }
 
-/// Starts a process that does `work` and ends.
+/// Starts a process that runs `work` and ends.
 ///
 /// # Errors
-/// If the system has none left.
+/// If the system can't start a process.
 pub fn start_process(work: impl FnOnce()) -> Result<Pid> {
     let threads = Process::myself().and_then(|own| own.stat()).context("counting threads")?.num_threads;
     ensure!(threads == 1, "a process of {threads} threads does not fork");
-    // SAFETY: this process has one thread (looked at), so the child's memory is in a whole state.
+    // SAFETY: this process has one thread (checked), so the child's memory is consistent.
     match unsafe { fork() }.context("starting a process")? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // Without it the child merely outlives its parent until its work is done.
+            // If this fails, the child can outlive its parent, but only until its work is done.
             let _ = set_pdeathsig(Signal::SIGKILL);
             let code = catch_unwind(AssertUnwindSafe(work)).map_or(101, |()| 0);
-            // SAFETY: ends the child at once, without destructors of what belongs to the parent.
+            // SAFETY: ends the child at once, without running destructors of the parent's objects.
             unsafe { libc::_exit(code) }
         }
     }
 }
 
-/// Whether a process that was started here ends by itself within `patience`. It is ended in any case.
+/// Whether a process that was started here ends by itself within `patience`. It is killed otherwise.
 ///
 /// # Errors
 /// If it can't be waited for.
@@ -111,7 +111,7 @@ pub fn ends_within(process: Pid, patience: Duration) -> Result<bool> {
     Ok(Children(vec![process]).wait(Instant::now() + patience).is_ok())
 }
 
-/// Processes that are ended when dropped.
+/// Processes that are killed when dropped.
 struct Children(Vec<Pid>);
 
 impl Children {
@@ -142,9 +142,10 @@ impl Drop for Children {
     }
 }
 
-/// The common start, and each worker's own times, in memory that all share.
+/// The common start and each worker's own times, in shared memory.
 struct Start {
-    /// How many wait, and whether they may go; then a begin and an end a worker, in nanoseconds since `epoch`.
+    /// The number of waiting workers and the start signal, then begin and end of each worker in nanoseconds since
+    /// `epoch`.
     words: Table<AtomicU64>,
     workers: usize,
     epoch: Instant,
@@ -154,7 +155,7 @@ const READY: usize = 0;
 const GO: usize = 1;
 const TIMES: usize = 2;
 
-/// What is said to those that wait.
+/// The start signals: work, or exit without work.
 const WORK: u64 = 1;
 const HOME: u64 = 2;
 
@@ -164,7 +165,7 @@ impl Start {
         Ok(Start { words, workers, epoch: Instant::now() })
     }
 
-    /// Waits for the start, works, and notes the times.
+    /// Waits for the start, runs the work, and records the times.
     fn timed(&self, number: usize, work: &(dyn Fn(usize) + Sync)) {
         self.words[READY].fetch_add(1, Ordering::AcqRel);
         while self.words[GO].load(Ordering::Acquire) == 0 {
@@ -185,7 +186,7 @@ impl Start {
         self.words[GO].store(word, Ordering::Release);
     }
 
-    /// Lets all go once they are there.
+    /// Gives the start signal when all workers wait.
     fn go_together(&self) {
         let began = Instant::now();
         while self.words[READY].load(Ordering::Acquire) < self.workers as u64 && began.elapsed() < LIMIT {

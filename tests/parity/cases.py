@@ -1,6 +1,6 @@
-"""The table of parity cases: bowline's options beside the reference with the equal options.
+"""The table of parity cases: bowline's options and the reference with equal options.
 
-Every row says what bowline is told (a command line) and what scikit-learn or bm25s is told (keyword arguments under
+Every row contains the options of bowline (a command line) and those of scikit-learn or bm25s (keyword arguments under
 their own names). Nothing derives one from the other, so a row also documents how the two correspond. This module runs
 nothing and reads nothing but the option files in `data/golden/`.
 """

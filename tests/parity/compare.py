@@ -41,7 +41,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Output:
-    """An output directory of bowline; `vocabulary` and its document frequencies are None where there is none."""
+    """An output directory of bowline; `vocabulary` and its document frequencies are None if there is none."""
 
     matrix: sp.csr_matrix
     vocabulary: Optional[list[str]]
@@ -60,14 +60,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first difference, or None; `deviation` says in words how far floats were apart."""
+    """The first difference, or None; `deviation` describes the largest difference of floats."""
 
     difference: Optional[str]
     deviation: str = ""
 
 
 def run_bowline(binary: Path, corpus: Path, options: Sequence[str], output: Path) -> Run:
-    """Runs `bowline embed` from the repository's root, where the option files' relative paths hold."""
+    """Runs `bowline embed` from the repository's root, since the paths of option files are relative to it."""
     command = [str(binary), "embed", "--format", "npz", *options, "--output", str(output), str(corpus)]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -150,14 +150,14 @@ def read_texts(documents: Iterable[Document], corpus: Path, errors: str) -> tupl
 
 
 def ulps(got: np.ndarray, want: np.ndarray) -> np.ndarray:
-    """The number of f64 steps between two arrays, entry by entry; huge where the signs differ."""
+    """The number of f64 steps between two arrays, entry by entry; huge if the signs differ."""
     steps = np.abs(got.view(np.int64) - want.view(np.int64))
     apart = np.where(got == want, 0, np.iinfo(np.int64).max)
     return np.where(np.signbit(got) == np.signbit(want), steps, apart)
 
 
 def differing_values(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, str]:
-    """Where values differ by more than is allowed, and how far apart they are at most."""
+    """The places where values differ by more than allowed, and the largest difference."""
     if want.dtype == np.float64:
         steps = ulps(got, want)
         return np.flatnonzero(steps > F64_ULPS), f"{steps.max(initial=0)} ulp"

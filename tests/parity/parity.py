@@ -4,8 +4,8 @@
 
 Prints one line a case with the times of both, then a summary; exits with 1 if anything differs. Documents that bowline
 reports as failed (no UTF-8, binary) are left out of the reference. CORPUS is a folder without compressed files.
-Characters newer than Python's Unicode tables make a difference that is nobody's fault; legacy encodings read as UTF-8 are
-full of them. `--known-characters` leaves such documents out.
+Characters newer than Python's Unicode tables cause differences that are not faults; legacy encodings read as UTF-8 contain
+many of them. `--known-characters` leaves such documents out.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def compare_case(
 
 
 def decodable_texts(corpus: Path, documents: list[bytes], errors: str) -> list[str]:
-    """What a run that refused would have read; only asked whether the reference refuses, too."""
+    """The texts of a run that refused, to check whether the reference refuses them, too."""
     texts = []
     for document in documents:
         content = Path(os.fsdecode(os.path.join(os.fsencode(corpus), document))).read_bytes()

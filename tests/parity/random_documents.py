@@ -1,4 +1,4 @@
-"""Writes random documents full of what text programs get wrong, the same ones for the same seed.
+"""Writes random documents full of text that programs often handle wrongly, the same documents for the same seed.
 
     python tests/parity/random_documents.py --documents 10000 --seed 7 DIR
 
@@ -111,12 +111,12 @@ class Writer:
         return self.draw(self.random.choice(SCRIPTS), 1, 9)
 
     def frequent_word(self) -> str:
-        """A word that other documents have, too, in one of three writings."""
+        """A word that other documents contain, too, in one of three spellings."""
         word = self.words[min(int(self.random.paretovariate(0.7)) - 1, len(self.words) - 1)]
         return self.random.choice([word, word, word.upper(), word.capitalize()])
 
     def boundary_word(self) -> str:
-        """A word whose number of bytes is at a border, ASCII or not."""
+        """A word whose number of bytes is at a limit, ASCII or not."""
         letter = self.random.choice("abxZé日𝐚")
         length = self.random.choice(BOUNDARY_LENGTHS)
         return letter * (length // len(letter.encode()))
@@ -138,7 +138,7 @@ class Writer:
         return text + self.random.choice(["é", "Σ", "日", "𝐚", "İ", "\u0301", "\u2028", "\xa0", "\r", "\x1c"])
 
     def document(self) -> str:
-        """From nothing to some thousand characters; separators are mostly plain."""
+        """From 0 to a few thousand characters; most separators are spaces."""
         kinds = self.random.sample(self.pieces, self.random.randint(1, 6))
         separators = self.random.choice([[" "], [" ", "\n"], list(WHITE_SPACE), ["", " ", ".", "-"]])
         count = min(int(self.random.lognormvariate(2.5, 1.3)), 1500)

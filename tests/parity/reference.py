@@ -20,7 +20,7 @@ from sklearn.utils import murmurhash3_32
 
 
 class Reference(NamedTuple):
-    """What bowline must compute: CSR with sorted indices, terms in column order, terms counted per document."""
+    """The output that bowline must compute: CSR with sorted indices, terms in column order, terms counted per document."""
 
     matrix: sp.csr_matrix
     vocabulary: Optional[list[str]]
@@ -124,7 +124,7 @@ def tfidf(
     max_features: Optional[int] = None,
     **options: Any,
 ) -> Builder:
-    """CountVectorizer, then TfidfTransformer: what TfidfVectorizer is."""
+    """CountVectorizer, then TfidfTransformer, which together equal TfidfVectorizer."""
 
     def reference(texts: list[str]) -> Reference:
         counts, vocabulary, vectorizer = _columns(texts, max_features, **options)

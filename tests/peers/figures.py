@@ -1,6 +1,6 @@
 """The figures of a comparison and their table: medians, ratios and columns that line up.
 
-Computes and formats only: runs nothing, reads nothing, prints nothing.
+Only computes and formats: it runs no program, reads no file and prints nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MB = 1e6
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> Optional[float]:
-    """The median over the rounds of ours / theirs, in as many rounds as both ran; None where one of them never did."""
+    """The median over the rounds of ours / theirs, over the rounds that both ran; None if one never ran."""
     ratios = [our / their for our, their in zip(ours, theirs)]
     return median(ratios) if ratios else None
 
@@ -25,12 +25,12 @@ def times_faster(ratio: Optional[float]) -> str:
 
 
 def number(value: Optional[float], digits: int) -> str:
-    """A number with thousands separated, or nothing."""
+    """A number with thousands separated, or an empty string."""
     return "" if value is None else f"{value:,.{digits}f}"
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """A table: the first line is its head, the first column is set left, the others right."""
+    """A table: the first line is the head, the first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*lines)]
     texts = []
     for line in lines:

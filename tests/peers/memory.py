@@ -65,7 +65,7 @@ def pss(process: int) -> tuple[int, int]:
 
 
 def peak_of(command: Sequence[str]) -> Peak:
-    """Runs a command and samples the memory of its family until it ends."""
+    """Runs a command and samples the memory of its process tree until it ends."""
     highest, most_held, most, samples = 0, 0, 0, 0
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as root:
         while root.poll() is None:

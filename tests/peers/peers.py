@@ -46,7 +46,7 @@ signs, needs all text in memory. Its fit_transform counts with one job always; "
 
 @dataclass
 class Entrant:
-    """A command that is measured, and what its runs gave. A slow one runs in the first rounds only."""
+    """A measured command and the results of its runs. A slow command runs in the first rounds only."""
 
     name: str
     command: list[str]
@@ -61,7 +61,7 @@ class Entrant:
         return self.name.startswith("bowline")
 
     def is_called(self, name: str) -> bool:
-        """Whether a name of `--skip` means it: its own, or the first part of it."""
+        """Whether a name of `--skip` matches it: the whole name or its first part."""
         return self.name == name or self.name.startswith(name + "-")
 
 
@@ -99,7 +99,7 @@ def embed_command(args: argparse.Namespace, mode: str, kind: str, output: Path) 
 
 
 def embedded_documents(args: argparse.Namespace, output: Path) -> list[bytes]:
-    """The paths of all documents that bowline embeds. Says how many it does not."""
+    """The paths of all documents that bowline embeds. Prints how many it leaves out."""
     command = embed_command(args, args.mode, "hashed", output)
     if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode not in FINISHED:
         sys.exit("bowline could not embed the corpus")
@@ -122,7 +122,7 @@ def embedded_documents(args: argparse.Namespace, output: Path) -> list[bytes]:
 
 
 def all_entrants(args: argparse.Namespace, documents: Path, output: Path) -> list[Entrant]:
-    """Everything that can be measured, in the order of a round. `documents` is the list for those that need one."""
+    """All commands, in the order of a round. `documents` is the list for commands that need one."""
     xargs = ["xargs", "-0", "-P", str(args.jobs), "-n", str(args.files_a_process), "-a", str(documents)]
     entrants = [Entrant(name, [*xargs, *program]) for name, program in REFERENCES.items()]
     for kind in KINDS:
@@ -145,7 +145,7 @@ def all_entrants(args: argparse.Namespace, documents: Path, output: Path) -> lis
 
 
 def chosen_entrants(args: argparse.Namespace, entrants: list[Entrant]) -> list[Entrant]:
-    """Those that are not skipped."""
+    """The commands that are not skipped."""
     for name in args.skip:
         if not any(entrant.is_called(name) for entrant in entrants):
             sys.exit(f"--skip {name}: no such name; there are " + " ".join(entrant.name for entrant in entrants))
@@ -153,7 +153,7 @@ def chosen_entrants(args: argparse.Namespace, entrants: list[Entrant]) -> list[E
 
 
 def prepare(args: argparse.Namespace, entrants: list[Entrant]) -> None:
-    """Builds vtext's program and looks for scikit-learn, where they are needed; one line and the end if that fails."""
+    """Builds vtext's program and looks for scikit-learn, if they are needed; exits with one line if that fails."""
     if any(entrant.is_called("sklearn") or entrant.is_called("joblib") for entrant in entrants):
         imports = [args.python, "-c", "import sklearn, joblib"]
         if not shutil.which(args.python) or subprocess.run(imports, capture_output=True, check=False).returncode:
@@ -200,7 +200,7 @@ def run_rounds(args: argparse.Namespace, entrants: list[Entrant], output: Path) 
 
 
 def figures(entrant: Entrant, by_name: dict[str, Entrant], size: int) -> dict:
-    """What the table and the JSON say of an entrant. Ratios are seconds / the other's seconds."""
+    """The values of an entrant in the table and the JSON. Ratios are its seconds / the other's seconds."""
 
     def ratio(ours: Optional[Entrant], theirs: Optional[Entrant]) -> Optional[float]:
         return median_ratio(ours.seconds, theirs.seconds) if ours and theirs else None
@@ -226,7 +226,7 @@ def figures(entrant: Entrant, by_name: dict[str, Entrant], size: int) -> dict:
 
 
 def times_table(rows: list[dict]) -> str:
-    """A line an entrant."""
+    """One line for each entrant."""
     lines = [["", "median s", "min..max", "MB/s", "/ wc -w", "/ cat", "process s", "non-zeros", "bowline is"]]
     for row in rows:
         lines.append([
@@ -244,7 +244,7 @@ def times_table(rows: list[dict]) -> str:
 
 
 def measured_memory(args: argparse.Namespace, output: Path) -> list[dict]:
-    """Peak memory and size of the output, one run a kind of features."""
+    """Peak memory and size of the output, one run for each kind of features."""
     rows = []
     for kind in KINDS:
         command = embed_command(args, args.mode, kind, output)
@@ -270,7 +270,7 @@ def memory_table(rows: list[dict]) -> str:
 
 
 def measured_times(args: argparse.Namespace, paths: list[bytes], size: int, scratch: Path) -> list[dict]:
-    """Figures of all that is not skipped."""
+    """The figures of all commands that are not skipped."""
     documents, output = scratch / "documents", scratch / "output"
     documents.write_bytes(b"".join(path + b"\0" for path in paths))
     entrants = chosen_entrants(args, all_entrants(args, documents, output))

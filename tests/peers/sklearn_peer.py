@@ -36,7 +36,7 @@ def chunks(paths: list[str], count: int) -> list[list[str]]:
 
 
 def vectorized_by_joblib(vectorizer: HashingVectorizer, paths: list[str], jobs: int) -> tuple[float, sp.csr_matrix]:
-    """Seconds and matrix. The workers are started, and have imported scikit-learn, before the time runs."""
+    """Seconds and matrix. The workers start and import scikit-learn before the measured time."""
     with Parallel(n_jobs=jobs) as parallel:
         parallel(delayed(started)(vectorizer) for _ in range(jobs))
         start = time.perf_counter()
@@ -46,7 +46,7 @@ def vectorized_by_joblib(vectorizer: HashingVectorizer, paths: list[str], jobs: 
 
 
 def started(vectorizer: HashingVectorizer) -> None:
-    """What a worker does before the time runs; getting the vectorizer makes it import scikit-learn."""
+    """A worker's step before the measured time: receiving the vectorizer imports scikit-learn."""
     time.sleep(START_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Tests of what is computed without running anything: `python3 -m unittest discover tests/peers`."""
+"""Tests of the computations, which run no program: `python3 -m unittest discover tests/peers`."""
 
 from __future__ import annotations
 

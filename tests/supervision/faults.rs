@@ -1,4 +1,4 @@
-//! Documents that crash, hang or panic on purpose (`workers/src/faults.rs`): each costs itself and nothing else.
+//! Documents that crash, hang or panic on purpose (`workers/src/faults.rs`): each fails alone.
 //!
 //! The rows of all other documents are compared with those of a run on the same corpus without the fault.
 
@@ -22,10 +22,10 @@ use std::time::Duration;
 /// Documents of a corpus besides the fault.
 const OTHERS: usize = 199;
 
-/// A limit under which a document that eats memory ends soon.
+/// A limit that a document that exhausts memory reaches soon.
 const LITTLE_MEMORY: [&str; 2] = ["--worker-memory", "64M"];
 
-/// A corpus of plain documents. Names leave room for another before, between and after them.
+/// A corpus of plain documents. Their names allow another name before, between and after them.
 fn plain() -> Dir {
     let mut random = Random::new(5);
     let files: Vec<_> = (0..OTHERS).map(|row| (format!("{row:03}.txt"), random.text(20))).collect();
@@ -45,7 +45,7 @@ fn assert_fault_costs_only_itself(what: &str) {
             dir.add(path.as_bytes(), fault(what).as_bytes());
             let context = format!("{what} at row {row} with {workers} workers");
             let workers = workers.to_string();
-            // What ends by itself must not time out before, on a busy machine.
+            // A document that ends by itself must not time out before, on a busy machine.
             let patience = if what == "hang" { "0.5" } else { "10" };
             let options = ["--norm", "l2", "--workers", &workers, "--force", "--document-timeout", patience];
             dir.embed_to("faulty", &[&options[..], &LITTLE_MEMORY].concat()).run().expect(3);
@@ -71,7 +71,7 @@ fn stack_overflow() {
     assert_fault_costs_only_itself("overflow");
 }
 
-/// A stack that may grow without end still has one.
+/// A worker's stack has a limit even if the shell allows an unlimited one.
 #[test]
 fn a_stack_overflow_ends_whatever_the_shell_allows() {
     let dir = plain();
@@ -102,7 +102,7 @@ fn memory() {
     assert_fault_costs_only_itself("memory");
 }
 
-/// What it does only in a worker that has done others before is not the document's fault.
+/// A document is not blamed for a crash that happens only in a worker that has counted others before.
 #[test]
 fn a_document_that_crashes_once_is_done_again_alone() {
     let dir = plain();
@@ -110,14 +110,14 @@ fn a_document_that_crashes_once_is_done_again_alone() {
     rows.iter().for_each(|row| dir.add(format!("{row:03}.a").as_bytes(), fault("crowded").as_bytes()));
     for workers in ["1", "2", "5", "13"] {
         dir.embed_to(workers, &["--workers", workers, "--report", "report.json"]).run().expect(0);
-        // With thirteen, each may be the first of its worker.
+        // With 13 workers, each document may be the first of its worker.
         assert!(workers == "13" || workers_lost(&dir) > 0, "{workers} workers: none was lost");
         assert_same_bytes(&dir.output("1"), &dir.output(workers), &format!("{workers} workers"));
     }
 }
 
-/// A document that writes over what its worker has counted before, and crashes, costs that worker's records; they are
-/// counted again. It reaches nobody else's.
+/// A document that overwrites its worker's earlier records and crashes costs these records, which are counted again. It
+/// can't reach the records of other workers.
 #[test]
 fn a_document_that_writes_wildly_costs_only_itself() {
     let dir = plain();
@@ -136,7 +136,7 @@ fn a_document_that_writes_wildly_costs_only_itself() {
     }
 }
 
-/// What a worker was not refused that tried what it is not to do, and what confined it. `invoked` makes the run.
+/// The forbidden actions that succeeded in a worker, and the sandbox that confined it. `invoked` makes the run.
 fn confined(what: &str, invoked: impl FnOnce(&Dir) -> Invocation) -> (Vec<String>, String) {
     let dir = plain();
     dir.add(b"000.a", fault(what).as_bytes());
@@ -152,7 +152,7 @@ fn confined(what: &str, invoked: impl FnOnce(&Dir) -> Invocation) -> (Vec<String
     (terms.filter(|term| term.starts_with("not_refused_")).collect(), sandbox)
 }
 
-/// Every way out is tried, and each one that is open is named.
+/// A worker tries every way out, and the test names each open one.
 #[test]
 fn a_worker_can_not_leave_its_sandbox() {
     if !can_confine("auto") {
@@ -177,7 +177,7 @@ fn a_worker_can_not_leave_its_sandbox() {
         }
         assert_eq!(auto, "seccomp and landlock");
     }
-    // Without it, the test itself would see that something works.
+    // `peek` succeeds unless the sandbox is strict, which shows that the test reports open ways.
     let peeked = vec!["not_refused_reading_elsewhere".to_owned()];
     assert_eq!(confined("peek", sandbox("auto")), (peeked.clone(), auto));
     assert_eq!(confined("peek", sandbox("off")), (peeked, "none".to_owned()));
@@ -202,7 +202,7 @@ fn a_strict_sandbox_is_whole_or_an_error() {
     let reference = dir.embedded(&[]);
     dir.embed_to("strict", &["--sandbox", "strict"]).run().expect(0);
     assert_same_bytes(&reference, &dir.output("strict"), "strict");
-    // A CORPUS that is a file is all that may be read.
+    // If CORPUS is a file, only that file may be read.
     dir.bowline(&["embed", "-o", "one", "--sandbox", "strict", "corpus/000.txt"]).run().expect(0);
 }
 
@@ -313,12 +313,12 @@ fn a_hang_ends_a_threaded_run() {
 #[test]
 fn a_second_sigint_ends_a_run_that_does_not_heed_the_first() {
     let dir = Dir::with_corpus(&[("a.txt", "text")]);
-    // Nobody will ever read from it: the run waits.
+    // No program ever reads from the pipe, so the run waits.
     mkfifo(&dir.path("report"), Mode::S_IRWXU).unwrap();
     let mut run = dir.embed(&["--report", "report"]).start();
     run.until("its handler", |run| processes::catches(run.pid(), Signal::SIGINT));
     while !run.is_over() {
-        // Two that come at once are one.
+        // Two signals that come at the same time count as one.
         std::thread::sleep(Duration::from_millis(100));
         run.signal(Signal::SIGINT);
     }
@@ -336,7 +336,7 @@ fn a_killed_coordinator_takes_a_worker_along_that_heeds_nothing() {
     assert_eq!(dir.entries(), ["corpus", "out.partial"]);
 }
 
-/// What it has open: no lock, no file of the output, no channel of another worker's.
+/// A worker's open files: no lock, no file of the output, no channel of another worker.
 #[test]
 fn a_worker_holds_nothing_but_its_own() {
     let files: Vec<_> = (0..5).map(|number| (format!("{number}.txt"), fault("hang"))).collect();
@@ -365,7 +365,7 @@ fn a_worker_holds_nothing_but_its_own() {
     }
 }
 
-/// Whether a worker has a document open, which it has while it counts its words, too.
+/// Whether a worker has a document open. It keeps the document open while it counts the words.
 fn has_document(worker: Pid) -> bool {
     processes::open_files(worker).iter().any(|path| path.ends_with(".txt"))
 }
@@ -376,7 +376,7 @@ fn signal_new_workers(run: &mut Running, signal: Signal, times: usize) {
     while met.len() < times && !run.is_over() {
         for worker in run.workers() {
             if !met.contains(&worker) && has_document(worker) {
-                // On a busy machine it may be done with it.
+                // On a busy machine the worker may have finished the document.
                 let _ = kill(worker, signal);
                 met.push(worker);
             }
@@ -396,7 +396,7 @@ fn kills_from_outside_condemn_no_document() {
     assert_same_bytes(&reference, &dir.output("disturbed"), "killed five times in the same document");
 }
 
-/// Nobody hears of it any more, nor it of anybody.
+/// The worker closes its channels, so that neither side can send a message.
 #[test]
 fn a_worker_that_closes_its_channels_holds_nobody_up() {
     let dir = Dir::with_corpus(&[("a.txt", fault("deaf"))]);
@@ -405,7 +405,7 @@ fn a_worker_that_closes_its_channels_holds_nobody_up() {
     assert_eq!((finished.line(), dir.entries()), (line, vec!["corpus".to_owned()]));
 }
 
-/// Holds a run by a document that hangs.
+/// Holds a run with a document that hangs.
 fn hold_by_document(run: &mut Running) {
     run.until("its lock and its worker", |run| processes::has_lock(run.pid()) && !run.workers().is_empty());
 }
@@ -431,7 +431,7 @@ fn a_file_that_vanishes_after_the_walk_fails() {
     assert_eq!(dir.output("out").failures(), [(OTHERS + 17 - 1, "vanished".to_owned())]);
 }
 
-/// A folder on the way to a document, or the document, becomes a link to what the corpus does not hold.
+/// A folder on the path of a document, or the document, becomes a link to a place outside the corpus.
 #[test]
 fn a_link_swapped_in_after_the_walk_is_not_followed() {
     let auto = ["processes", "threads", "inline"].map(|mode| vec!["--mode", mode]);
@@ -463,7 +463,7 @@ fn a_link_swapped_in_after_the_walk_is_not_followed() {
     }
 }
 
-/// Who already is in a folder stays there, and reads what the corpus held.
+/// A worker that has a folder open stays in it, and reads the files of the corpus.
 #[test]
 fn a_folder_that_is_swapped_while_its_documents_are_read_is_kept() {
     let dir = Dir::with_corpus(&[("m/000.txt", fault("wait")), ("m/passwd", "public".to_owned())]);
@@ -494,7 +494,7 @@ fn a_read_that_fails_once_is_tried_again() {
     }
 }
 
-/// By the system itself, in the middle of a large document.
+/// The system refuses the read, in the middle of a large document.
 #[test]
 fn a_piece_that_can_not_be_read_once_is_read_again() {
     let dir = plain();
@@ -519,7 +519,7 @@ fn a_piece_that_can_not_be_read_once_is_read_again() {
 fn a_large_file_that_changes_while_it_is_read_fails() {
     let dir = plain();
     let clean = dir.embedded(&[]);
-    // Each attempt waits for 50 ms behind the first piece.
+    // Each attempt waits for 50 ms after the first piece.
     let large = fault("slow") + &" onlyinthefault".repeat((9 << 20) / 15);
     dir.add(b"100.a", large.as_bytes());
     let path = dir.path("corpus/100.a");
@@ -541,14 +541,14 @@ fn a_large_file_that_changes_while_it_is_read_fails() {
     }
 }
 
-/// So many slow documents before the others: 50 ms each.
+/// Slow documents before the others, of 50 ms each.
 fn slow(documents: usize) -> Dir {
     let dir = plain();
     (0..documents).for_each(|number| dir.add(format!("000.{number}").as_bytes(), fault("slow").as_bytes()));
     dir
 }
 
-/// As from a terminal: the clocks must not run while the whole job is stopped.
+/// A terminal stops the whole job. The clocks must not run while it is stopped.
 #[test]
 fn nothing_times_out_while_the_job_is_stopped() {
     let dir = Dir::with_corpus(&[("a.txt", fault("hang"))]);
@@ -572,7 +572,7 @@ fn nothing_times_out_while_the_job_is_stopped() {
     }
 }
 
-/// A stop is somebody else's doing, however often.
+/// A stop from outside never condemns a document, however often it happens.
 #[test]
 fn a_stopped_worker_never_condemns() {
     let dir = Dir::with_corpus(&[("a.txt", fault("slow"))]);
@@ -596,14 +596,15 @@ fn a_hang_keeps_no_run_from_being_ended() {
     }
 }
 
-/// The kernel's killer is somebody else, and yet the document is to blame.
+/// If the kernel kills a worker because memory is exhausted, the document is to blame, although the kill comes from
+/// outside.
 #[test]
 fn a_kill_for_want_of_memory_condemns_the_document() {
     let Some(wrapper) = crate::support::wrapper::little_memory() else { return };
     let dir = plain();
     let clean = dir.embedded(&[]);
     dir.add(b"000.a", fault("memory").as_bytes());
-    // With what a worker may take by itself, it is stopped before the kernel has to.
+    // The worker's own memory limit ends it before the kernel must.
     for options in [&["--worker-memory", "100G"][..], &[]] {
         let arguments = ["embed", "--no-sync", "--force", "--workers", "2", "--output", "faulty"];
         let run = dir.through(&wrapper).args(&arguments).args(options).args(&["corpus"]);

@@ -1,5 +1,5 @@
-//! What others have put where a run looks for the work of an earlier one: links, directories and files. None of it is used,
-//! entered or removed, and nothing is lost by it.
+//! Links, directories and files that other users have put where a run looks for earlier work. The run does not use,
+//! enter or remove them, and loses no data.
 
 use super::{DOCUMENTS, hold_workers};
 use crate::support::{Dir, Invocation, assert_same_bytes, wrapper};
@@ -18,7 +18,7 @@ fn user() -> u32 {
     fs::metadata("/proc/self").expect("a process").uid()
 }
 
-/// The name that a run gives to the directory of what it has counted for the output at `path`.
+/// The name of the checkpoint directory of a run with the output at `path`.
 fn checkpoint_name(dir: &Dir, output: &str) -> String {
     let target = fs::canonicalize(dir.path(".")).expect("the test's directory").join(output);
     let name = target.file_name().and_then(|name| name.to_str()).expect("a name");
@@ -29,7 +29,7 @@ fn open_to_all(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a directory of our own");
 }
 
-/// A corpus, a directory of a user's in which each name is one that a run would remove or go on from, and `shared`, to
+/// A corpus, a user's directory whose entries all have names that a run would remove or resume from, and `shared`, to
 /// which every user may write, as to /tmp.
 fn with_victim(documents: usize) -> Dir {
     let dir = Dir::with_generated(documents);
@@ -40,7 +40,7 @@ fn with_victim(documents: usize) -> Dir {
     dir
 }
 
-/// All files beneath a directory, and what is in them.
+/// All files beneath a directory, with their contents.
 fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![path.to_owned()];
@@ -55,7 +55,7 @@ fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Requires that a run is refused in one line with these parts, and removes nothing of the victim's.
+/// Requires that a run is refused in one line with these parts, and removes none of the victim's files.
 #[track_caller]
 fn refused(dir: &Dir, invocation: Invocation, parts: &[&str]) {
     let before = files(&dir.path("victim"));
@@ -68,7 +68,7 @@ fn refused(dir: &Dir, invocation: Invocation, parts: &[&str]) {
 
 const RESUME: [&str; 3] = ["--resume", "--scratch", "shared"];
 
-/// The name that the run would use leads to a directory of the user's.
+/// The name that the run would use is a link to a user's directory.
 #[test]
 fn a_link_in_the_place_of_a_checkpoint_is_not_followed() {
     let dir = with_victim(5);
@@ -78,7 +78,7 @@ fn a_link_in_the_place_of_a_checkpoint_is_not_followed() {
         ["shared/", &name, ": is a symbolic link, and no run has left it (remove it, or --scratch"];
     refused(&dir, dir.embed_to("out", &RESUME), &expected);
     assert_eq!(dir.entries(), ["corpus", "shared", "victim"]);
-    // A run that neither looks for such a directory nor makes one leaves it alone.
+    // A run that neither looks for a checkpoint nor makes one does not touch the link.
     let before = files(&dir.path("victim"));
     dir.embed_to("out", &["--scratch", "shared"]).run().expect(0);
     assert_eq!(files(&dir.path("victim")), before);
@@ -99,13 +99,13 @@ fn a_link_within_what_a_run_has_left_is_not_followed() {
         }
         fs::remove_dir_all(dir.path("out.partial")).unwrap();
     }
-    // Where an output is moved aside first, before it is replaced.
+    // The place to which a replaced output is moved first.
     dir.embed_to("out", &[]).run().expect(0);
     symlink("victim", dir.path("out.replaced.partial")).unwrap();
     refused(&dir, dir.embed_to("out", &["--force"]), &["/out.replaced.partial: is a symbolic link"]);
 }
 
-/// A checkpoint in `shared`, as a run leaves it that is ended halfway, and its folder of that run.
+/// A checkpoint in `shared` of a run that was ended halfway, and the folder of that run in it.
 fn left_halfway(dir: &Dir) -> PathBuf {
     let mut run = dir.embed_to("out", &RESUME).start();
     hold_workers(&mut run);
@@ -116,7 +116,7 @@ fn left_halfway(dir: &Dir) -> PathBuf {
     folder
 }
 
-/// A file that is used is emptied if nothing in it is of use.
+/// A run empties a segment that contains no usable record.
 #[test]
 fn a_segment_that_is_another_file_too_is_not_emptied() {
     let dir = with_victim(DOCUMENTS);
@@ -134,7 +134,7 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
             fs::rename(&aside, &file).unwrap();
         }
     }
-    // A name that no run gives, where one would be.
+    // A name that no run gives, in the place of a run's folder.
     for name in ["thesis.txt", "007", "+1", "99999999999999999999"] {
         fs::write(folder.join(name), "years of work").unwrap();
         let expected = format!("contains 0/{name}, which no run has made");
@@ -151,13 +151,13 @@ fn a_segment_that_is_another_file_too_is_not_emptied() {
     assert_same_bytes(&dir.output("clean"), &dir.output("out"), "what was planted is gone again");
 }
 
-/// Root, too, uses nothing of another user's.
+/// Root, too, uses no files of another user.
 #[test]
 fn what_another_user_has_left_is_not_used() {
     let Some(nobody) = wrapper::another_user() else { return };
     let dir = with_victim(DOCUMENTS);
     let belongs = format!("belongs to user {NOBODY}, but this run belongs to user {}:", user());
-    // A partial output, of which the published one would be another user's.
+    // A partial output: if it were used, the published output would belong to another user.
     fs::create_dir(dir.path("out.partial")).unwrap();
     open_to_all(&dir.path("out.partial"), 0o777);
     chown(dir.path("out.partial"), Some(NOBODY), None).unwrap();
@@ -169,7 +169,7 @@ fn what_another_user_has_left_is_not_used() {
         );
     }
     fs::remove_dir(dir.path("out.partial")).unwrap();
-    // Each part of what an earlier run has counted.
+    // Each part of an earlier run's checkpoint.
     let folder = left_halfway(&dir);
     let parts = [folder.parent().unwrap().to_owned(), folder.clone(), folder.join("plan"), folder.join("0")];
     for part in parts {
@@ -178,14 +178,14 @@ fn what_another_user_has_left_is_not_used() {
         refused(&dir, dir.embed_to("out", &RESUME), &[shown, &belongs, "--scratch names another place"]);
         chown(&part, Some(user()), None).unwrap();
     }
-    // What would make room for an output that is moved aside.
+    // The place of an output that is moved aside.
     dir.embed_to("replaced", &[]).run().expect(0);
     fs::create_dir(dir.path("replaced.replaced.partial")).unwrap();
     chown(dir.path("replaced.replaced.partial"), Some(NOBODY), None).unwrap();
     let expected = ["/replaced.replaced.partial: ", &belongs, "--output names another place"];
     refused(&dir, dir.embed_to("replaced", &["--force"]), &expected);
 
-    // The other way round: what is root's, in a directory where every user may make files.
+    // The reverse: root's files in a directory where every user may make files.
     open_to_all(&dir.path("shared"), 0o1777);
     let belongs = format!("belongs to user {}, but this run belongs to user {NOBODY}:", user());
     let embed = |options: &[&str]| {
@@ -197,12 +197,12 @@ fn what_another_user_has_left_is_not_used() {
         refused(&dir, embed(&RESUME), &[&name, &belongs]);
         fs::remove_dir(dir.path(&name)).unwrap();
     }
-    // An output that only its owner may rename there is better known not to be replaced before the run.
+    // The error that only the owner may rename an output there must come before the run.
     dir.embed_to("shared/new", &[]).run().expect(0);
     refused(&dir, embed(&["--force"]), &["/shared/new: cannot be replaced", "Operation not permitted"]);
 }
 
-/// Other users can't look into what was counted, and an output gets the mode that the user's files have.
+/// Other users can't read a checkpoint. An output gets the usual mode of the user's files.
 #[test]
 fn what_was_counted_is_the_users_own() {
     let dir = with_victim(DOCUMENTS);

@@ -1,4 +1,4 @@
-//! `--resume`: a run that was ended at any point goes on from what it had counted, with the bytes of an unbroken one.
+//! `--resume`: after an end at any point, a run continues from its checkpoint, with the bytes of an unbroken run.
 
 use super::{DOCUMENTS, ENDING, hold_workers};
 use crate::support::{Dir, Invocation, Output, Random, assert_same_bytes};
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Documents that the last run with `--report report.json` found counted.
+/// Number of documents that the last run with `--report report.json` found in a checkpoint.
 fn resumed(dir: &Dir) -> u64 {
     dir.report()["resumed"].as_u64().expect("a number")
 }
@@ -23,18 +23,18 @@ fn clean(dir: &Dir, options: &[&str]) -> Output {
     dir.output("clean")
 }
 
-/// Bytes of the records of a few dozen documents: some of them are as they were after any change of the corpus.
+/// Bytes of the records of a few dozen documents. Some of these documents stay the same in any change of the corpus.
 const A_WHILE: u64 = 30_000;
 
 /// Runs with `options` until it has counted for a while, and ends it by `signal`.
 fn end_halfway(dir: &Dir, options: &[&str], signal: Signal) {
-    // A run that ends first is no half of one.
+    // A run that ends before the signal is repeated.
     for attempt in 1.. {
         let mut run = resume(dir, options).start();
         while !run.is_over() && counted(dir) < A_WHILE {
             std::thread::sleep(Duration::from_micros(100));
         }
-        // It may have ended: its place is kept until it is waited for.
+        // The process may have ended. Its number stays in use until it is waited for.
         run.signal(signal);
         let code = run.wait().status.code();
         if code != Some(0) && counted(dir) >= A_WHILE {
@@ -49,7 +49,7 @@ fn is_number(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.parse::<u32>().is_ok())
 }
 
-/// The files of segments that were kept.
+/// The files of the kept segments.
 fn segments(dir: &Dir) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.path("out.partial")];
@@ -57,7 +57,7 @@ fn segments(dir: &Dir) -> Vec<PathBuf> {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
-                // The other files are the plan, and what a run had begun to write when it was ended.
+                // The other files are the plan, and unfinished files of the ended run.
                 path if is_number(&path) => found.push(path),
                 _ => {}
             }
@@ -66,18 +66,18 @@ fn segments(dir: &Dir) -> Vec<PathBuf> {
     found
 }
 
-/// Bytes of records in segments that were kept.
+/// Bytes of records in the kept segments.
 fn counted(dir: &Dir) -> u64 {
     segments(dir).iter().map(|path| mark(path)).sum()
 }
 
-/// Where a record's size lies in it (`workers/src/segment.rs`).
+/// Offset of a record's size in the record, in bytes (`workers/src/segment.rs`).
 const SIZE: u64 = 48;
 
-/// Bytes of the records in a segment: behind the last one there are zeroes, or the file ends.
+/// Bytes of the records in a segment. After the last record there are zeroes, or the file ends.
 fn mark(path: &Path) -> u64 {
     let (mut end, mut size) = (0, [0; 8]);
-    // A run that is at work may remove it at any time.
+    // The run may remove it at any time.
     let Ok(file) = fs::File::open(path) else { return 0 };
     while file.read_exact_at(&mut size, end + SIZE).is_ok()
         && (1..1 << 30).contains(&u64::from_ne_bytes(size))
@@ -95,16 +95,16 @@ fn a_run_that_is_killed_again_and_again_goes_on() {
     let (mut kills, mut went_on) = (0, 0);
     for seed in 0..12 {
         let mut random = Random::new(seed);
-        // Longer with each kill: a machine that has become slower must let a run end, too.
+        // The time grows with each kill, so that a run can end on a machine that has become slower.
         for span in (0..).map(|kills| span + kills * span / 4) {
             let mode = random.pick(&["processes", "processes", "threads", "inline"]).unwrap();
             let workers = random.pick(&["1", "2", "5", "13"]).unwrap();
             let run = resume(&dir, &["--mode", mode, "--workers", workers]).start();
             std::thread::sleep(Duration::from_micros(random.below(span) as u64));
-            // It may have ended: its place is kept until it is waited for.
+            // The process may have ended. Its number stays in use until it is waited for.
             run.signal(Signal::SIGKILL);
             match run.wait().status.code() {
-                // It may have been killed when the output had its name already, and before it told of it.
+                // The kill may have come after the output got its name and before the run reported it.
                 None if dir.path("out").exists() => break,
                 None => kills += 1,
                 code => {
@@ -156,7 +156,7 @@ fn what_has_changed_meanwhile_is_read_again() {
     }
 }
 
-/// What the system says of such a file does not show whether it has changed.
+/// The system's data about such a file do not show whether it has changed.
 #[test]
 fn a_file_whose_size_is_made_up_is_read_again() {
     let dir = Dir::with_generated(DOCUMENTS);
@@ -188,7 +188,7 @@ fn without_the_option_nothing_is_kept_or_used() {
     assert_eq!(dir.entries(), ["corpus", "out", "report.json"]);
 }
 
-/// Whatever becomes of the files, the result is right.
+/// The result is right, whatever is done to the files.
 #[test]
 fn a_spoiled_checkpoint_costs_time_only() {
     let dir = Dir::with_generated(DOCUMENTS);
@@ -204,7 +204,7 @@ fn a_spoiled_checkpoint_costs_time_only() {
             match random.below(5) {
                 0 => file.set_len(random.below(length as usize) as u64).unwrap(),
                 1 => file.write_all_at(b"????????", random.below(64) as u64).unwrap(),
-                // Somewhere in the records: what makes sense all the same has a wrong checksum.
+                // A change somewhere in the records: a record that still parses has a wrong checksum.
                 _ if spoiled == &path => {
                     let place = random.below(mark(&path).max(1) as usize) as u64;
                     file.write_all_at(b"x", place).unwrap();
@@ -237,7 +237,7 @@ fn what_is_kept_may_lie_elsewhere() {
     }
 }
 
-/// Until the output has its name, what was counted is there.
+/// The checkpoint stays until the output has its name.
 #[test]
 fn a_publication_that_fails_costs_nothing_that_was_counted() {
     let dir = Dir::with_generated(DOCUMENTS);
@@ -263,13 +263,13 @@ fn a_publication_that_fails_costs_nothing_that_was_counted() {
     goes_on("a disk that fails");
 }
 
-/// A signal while earlier work is read, or while files are synced: nothing is published, nothing that was counted is lost.
+/// A signal while the checkpoint is read, or while files are synced: no output is published, and no record is lost.
 #[test]
 fn signals_at_the_start_and_the_end_keep_what_was_counted() {
     let dir = Dir::with_generated(DOCUMENTS);
     let reference = clean(&dir, &[]);
     end_halfway(&dir, &[], Signal::SIGKILL);
-    // The second directory that is made, or found, is that of what was counted.
+    // The second directory that is made, or found, is the checkpoint.
     for at in ["inject=mkdirat:signal=SIGTERM:when=2", "inject=fsync:signal=SIGTERM:when=2"] {
         let Some(wrapper) = crate::support::wrapper::failing(at) else { return };
         let arguments = ["embed", "--resume", "--output", "out", "corpus"];
@@ -282,7 +282,7 @@ fn signals_at_the_start_and_the_end_keep_what_was_counted() {
     assert_same_bytes(&reference, &dir.output("out"), "published in the end");
 }
 
-/// Neither what is kept nor an earlier output is part of the corpus that they lie in.
+/// Neither a checkpoint nor an earlier output is part of the corpus in which it lies.
 #[test]
 fn an_output_in_its_corpus_is_no_document() {
     let dir = Dir::with_generated(DOCUMENTS);

@@ -1,11 +1,11 @@
-//! The start of workers on machines that lack or forbid something: it works without, or one line says what is missing.
+//! The start of workers on machines that lack or forbid something: workers start without it, or one line names it.
 
 use crate::support::wrapper::{bare_machine, can_confine, is_root};
 use crate::support::{Dir, Refused, assert_same_bytes};
 use nix::errno::Errno;
 use nix::libc;
 
-/// Documents of a corpus that every worker gets some of.
+/// Documents of a corpus in which every worker gets some.
 const DOCUMENTS: usize = 100;
 
 const MODES: [&[&str]; 5] = [
@@ -30,13 +30,13 @@ fn a_machine_without_devices_and_proc_is_enough() {
         assert!(!finished.stderr.contains("sandbox"), "{}", finished.stderr);
         assert_same_bytes(&reference, &dir.output("bare"), &options.join(" "));
     }
-    // The one thing that needs it.
+    // Only this option needs it.
     let permits = ["embed", "--max-reads", "1", "--output", "permits", "corpus"];
     let finished = dir.through(&wrapper).args(&permits).run().expect(1);
     assert!(finished.line().starts_with("opening the permits to read in /proc: "));
 }
 
-/// Of addresses, of private memory, of the stack, of locked memory (`ulimit`); in KiB.
+/// Limits of addresses, private memory, stack and locked memory (`ulimit`), in KiB.
 #[test]
 fn limits_of_the_shell_are_heeded() {
     let dir = Dir::with_generated(DOCUMENTS);
@@ -63,7 +63,7 @@ fn limits_of_the_shell_are_heeded() {
     }
 }
 
-/// Rows that need more addresses than there are: an end in one line, and the limit's name.
+/// Rows that need more addresses than the limit allows: the run fails with one line that names the limit.
 #[test]
 fn too_few_addresses_for_the_rows_are_reported() {
     let dir = Dir::with_corpus(&[("a.txt", "one two")]);
@@ -75,7 +75,7 @@ fn too_few_addresses_for_the_rows_are_reported() {
         let options =
             [&["embed", "--output", "out", "--ngrams", "1:3", "--workers", "1"], options, &["corpus"]]
                 .concat();
-        // How many are too few depends on the program's own size.
+        // The least sufficient number depends on the program's own size.
         let mut limits = [130_000, 115_000, 100_000, 90_000, 80_000, 70_000, 60_000].into_iter();
         let finished = limits.find_map(|limit| {
             let shell = format!("ulimit -v {limit}; exec \"$@\"");
@@ -88,7 +88,7 @@ fn too_few_addresses_for_the_rows_are_reported() {
     }
 }
 
-/// The call `prctl`, `setrlimit` or the like, with that first or second argument.
+/// A call such as `prctl` or `setrlimit`, with that first or second argument.
 fn with(call: libc::c_long, argument: u8, value: libc::c_int) -> Refused {
     Refused(call, Some((argument, value as u64)))
 }
@@ -101,7 +101,7 @@ fn calls_that_are_forbidden_are_done_without_or_named() {
     let dir = Dir::with_generated(DOCUMENTS);
     let reference = dir.embedded(&[]);
     let any = |call: libc::c_long| Refused(call, None);
-    // What is done without.
+    // Calls that a worker can do without.
     for (call, errno) in [
         (libc::SYS_close_range, Errno::ENOSYS),
         (libc::SYS_close_range, Errno::EPERM),
@@ -116,7 +116,7 @@ fn calls_that_are_forbidden_are_done_without_or_named() {
         assert!(!run.stderr.contains("bowline: "), "{}", run.stderr);
         assert_same_bytes(&reference, &dir.output("without"), &format!("call {call}, {errno}"));
     }
-    // What is not.
+    // Calls that a worker needs.
     let mut steps = vec![
         (
             with(libc::SYS_prctl, 0, libc::PR_SET_PDEATHSIG),
@@ -150,7 +150,7 @@ fn calls_that_are_forbidden_are_done_without_or_named() {
     assert_eq!(dir.entries(), ["corpus", "out", "without"]);
 }
 
-/// What `--sandbox` comes to where the kernel or a container refuses a part of it.
+/// The effect of `--sandbox` if the kernel or a container refuses a part of it.
 #[test]
 fn a_sandbox_that_can_not_be_had_is_reported() {
     if !can_confine("strict") {

@@ -1,11 +1,11 @@
-//! Torture: random corpora with fault documents, embedded by runs whose workers and coordinators are killed, stopped and
-//! continued at random moments, until each has finished; then compared, byte by byte, with an undisturbed inline run on
-//! the same corpus without the fault documents. Before, the same corpus is embedded on disks that are too small, where the
-//! test may mount them; and while a folder of it is swapped for a link to a folder outside of the corpus, again and again:
-//! no word of that folder may ever be in the output.
+//! Torture: random corpora with fault documents, embedded by runs whose workers and coordinators are killed, stopped
+//! and continued at random moments, until each has finished; then compared, byte by byte, with an undisturbed inline
+//! run on the same corpus without the fault documents. Before, the same corpus is embedded on disks that are too small,
+//! if the test may mount them. It is also embedded while a folder of it is repeatedly replaced by a link to a folder
+//! outside of the corpus: no word of that folder may be in the output.
 //!
-//! `make torture SECONDS=1200 SEED=1`. A seed makes the same corpora, options and decisions again; the moments are the
-//! machine's. Fails at the end if anything was found, after naming the seed of each round that found it.
+//! `make torture SECONDS=1200 SEED=1`. A seed gives the same corpora, options and decisions again, but the
+//! moments depend on the machine. The test names the seed of each round that fails, and fails at the end.
 
 use crate::disks;
 use crate::support::faults::{FAULTS, fault};
@@ -23,16 +23,16 @@ use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// What no run may exceed.
+/// The time limit of a run.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// How long a worker may make no progress, in seconds: more than a busy machine takes for an innocent document.
 const TIMEOUT: &str = "2";
 
-/// Workers that are killed in one run, at most: a document may be held by twenty that are.
+/// The most workers that are killed in one run. A document may be held by twenty killed workers.
 const MAX_KILLS: u64 = 15;
 
-/// Ways to count, each of them another path through the program.
+/// Options that each use another code path.
 const WAYS: [&[&str]; 10] = [
     &[],
     &["--norm", "l2", "--weight", "tfidf"],
@@ -46,7 +46,7 @@ const WAYS: [&[&str]; 10] = [
     &["--features", "hashed", "--hash-terms", "--memory", "100K", "--worker-memory", "64M"],
 ];
 
-/// What was done to runs.
+/// The number of disturbances of each kind.
 #[derive(Clone, Copy, Default)]
 struct Deeds {
     runs: u64,
@@ -76,7 +76,7 @@ impl AddAssign for Deeds {
     }
 }
 
-/// A number from the environment, where `make torture` puts it.
+/// A number from the environment, which `make torture` sets.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
@@ -88,7 +88,7 @@ fn torture() {
     let (began, mut told) = (Instant::now(), Instant::now());
     let has_disks = has_ext4();
     let (mut rounds, mut findings, mut all) = (0, Vec::new(), Deeds::default());
-    // A round that was found, again and again: what is drawn is the same, though not what happens by then.
+    // One round, repeated: its draws are the same each time, but its timing is not.
     let again = setting("TORTURE_ROUND", 0);
     while began.elapsed() < limit {
         let of_round = if again > 0 { again } else { seed.wrapping_mul(1_000_000) + rounds };
@@ -122,15 +122,15 @@ fn summarise(began: Instant, rounds: u64, deeds: &Deeds, findings: &[u64]) {
     );
 }
 
-/// One corpus, embedded once without disturbance and once with all of it.
+/// One corpus, embedded once without disturbances and once with all of them.
 fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
     let mut random = Random::new(seed);
     let dir = corpus(&mut random);
     let way = random.pick(&WAYS).expect("a way");
-    // A corpus of which nothing is left after pruning is no result to compare with.
+    // If pruning leaves no term, there is no result to compare with.
     let Some(clean) = clean(&dir, way) else { return };
     let naturally_fails = !clean.failures().is_empty();
-    // Draws of their own: what follows is the same on a machine that has no such disks.
+    // A separate generator, so that later draws are the same on a machine without such disks.
     if has_disks {
         fill_disks(&dir, way, &clean, &mut Random::new(!seed), deeds);
     }
@@ -163,7 +163,7 @@ fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
         let ended = run.wait();
         match ended.status.code() {
             Some(ended) if ended == code => break,
-            // A kill may come when the output has its name already: then it is whole.
+            // A kill may come after the output got its name. Then the output is complete.
             None | Some(129 | 130 | 143) if interrupted && dir.path("out").exists() => break,
             None | Some(129 | 130 | 143) if interrupted => {}
             _ => panic!("{context}: {}\n{}", ended.status, ended.stderr),
@@ -194,7 +194,7 @@ fn corpus(random: &mut Random) -> Dir {
     dir
 }
 
-/// Embeds the corpus on small disks of random sizes, then goes on from what was counted on a large one.
+/// Embeds the corpus on small disks of random sizes, then resumes from the checkpoint on a large disk.
 fn fill_disks(dir: &Dir, way: &[&str], clean: &Output, random: &mut Random, deeds: &mut Deeds) {
     fs::create_dir(dir.path("disk")).expect("a directory");
     let code = if clean.failures().is_empty() { 0 } else { 3 };
@@ -225,10 +225,10 @@ fn fill_disks(dir: &Dir, way: &[&str], clean: &Output, random: &mut Random, deed
     fs::remove_dir(dir.path("disk")).expect("an empty directory");
 }
 
-/// A word that only documents outside of the corpus have.
+/// A word that only documents outside of the corpus contain.
 const SECRET: &str = "outsideofthecorpus";
 
-/// Embeds the corpus while a folder of it is swapped for a link to a folder outside, which has files of the same names.
+/// Embeds the corpus while a folder of it is replaced by a link to a folder outside, which has files of the same names.
 fn swap_links(dir: &Dir, random: &mut Random, deeds: &mut Deeds) {
     for entry in fs::read_dir(dir.path("corpus/0")).into_iter().flatten() {
         let name = entry.expect("a document").file_name();
@@ -263,7 +263,7 @@ fn swap_links(dir: &Dir, random: &mut Random, deeds: &mut Deeds) {
                 assert!(!is_embedded, "{options:?}: a document outside of the corpus was embedded");
                 fs::remove_dir_all(dir.path("swapped")).expect("an output");
             }
-            // Nothing was found but the link, or nothing that has a term.
+            // The walk found only the link, or only documents without a term.
             Some(1) if ended.stderr.lines().count() == 1 => {}
             _ => panic!("{options:?}: {}\n{}", ended.status, ended.stderr),
         }
@@ -272,7 +272,7 @@ fn swap_links(dir: &Dir, random: &mut Random, deeds: &mut Deeds) {
     fs::remove_dir_all(dir.path("outside")).and_then(|()| fs::remove_file(&link)).expect("files of the test");
 }
 
-/// Adds fault documents, and tells the cause that each path must fail by.
+/// Adds fault documents. Returns the expected cause of each path.
 fn plant(dir: &Dir, random: &mut Random) -> BTreeMap<String, &'static str> {
     let mut planted = BTreeMap::new();
     for number in 0..random.below(6).saturating_sub(1) {
@@ -288,7 +288,7 @@ fn plant(dir: &Dir, random: &mut Random) -> BTreeMap<String, &'static str> {
     planted
 }
 
-/// Disturbs a run until it is over, and tells whether it was told to end.
+/// Disturbs a run until it ends. Returns whether it got a signal to end.
 fn disturb(run: &mut Running, random: &mut Random, interruptions: &mut usize, deeds: &mut Deeds) -> bool {
     let (mut kills, mut stops) = (0, 0);
     let pause = random.pick(&[3, 10, 30]).expect("a pause");
@@ -340,7 +340,7 @@ fn disturb(run: &mut Running, random: &mut Random, interruptions: &mut usize, de
     }
 }
 
-/// The output of an undisturbed inline run, if a term is left.
+/// The output of an undisturbed inline run, or none if no term is left.
 fn clean(dir: &Dir, way: &[&str]) -> Option<Output> {
     let ended = dir.embed_to("clean", &[&["--mode", "inline"], way].concat()).limit(LIMIT).run();
     match ended.status.code() {
@@ -350,7 +350,7 @@ fn clean(dir: &Dir, way: &[&str]) -> Option<Output> {
     }
 }
 
-/// The rows of these paths, with what belongs to them.
+/// The rows of these paths, with their documents.
 fn rows_of<'a>(output: &Output, planted: &BTreeMap<String, &'a str>) -> Vec<(usize, &'a str)> {
     let paths = output.paths();
     let failed = paths.iter().enumerate().filter_map(|(row, path)| Some((row, *planted.get(path)?)));

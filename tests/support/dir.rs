@@ -1,6 +1,6 @@
-//! A fresh directory per test, gone with the test: the corpus in `corpus/`, outputs and whatever else beside it.
+//! A new directory for each test, removed at its end: the corpus in `corpus/`, outputs and other files beside it.
 //!
-//! Runs begin here, in this directory, so that no test needs an absolute path.
+//! Runs start in this directory, so that no test needs an absolute path.
 
 use super::{Invocation, Output, Random};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use tempfile::TempDir;
 
-/// A mode that a file has for a while.
+/// A temporary mode of a file.
 #[must_use]
 pub struct TemporaryMode(PathBuf);
 
@@ -26,7 +26,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a file of our own");
 }
 
-/// The directory of one test. An output that was opened in it keeps it.
+/// The directory of one test. An output that is open in it keeps it.
 pub struct Dir(Rc<TempDir>);
 
 impl Dir {
@@ -47,7 +47,7 @@ impl Dir {
         dir
     }
 
-    /// A directory whose corpus has so many documents: enough to keep workers busy for a while.
+    /// A directory with a generated corpus of this number of documents, enough to keep workers busy for a while.
     pub fn with_generated(documents: usize) -> Self {
         let mut random = Random::new(documents as u64);
         let dir = Dir::with_corpus(&[("empty.txt", "")]);
@@ -57,19 +57,19 @@ impl Dir {
         dir
     }
 
-    /// Adds a file to the corpus, and the directories that lead to it. Paths are bytes: not all are UTF-8.
+    /// Adds a file to the corpus, and its parent directories. Paths are bytes, since not all are UTF-8.
     pub fn add(&self, path: &[u8], content: &[u8]) {
         self.write(Path::new("corpus").join(OsStr::from_bytes(path)), content);
     }
 
-    /// Writes a file beneath this directory, and the directories that lead to it.
+    /// Writes a file beneath this directory, and its parent directories.
     pub fn write(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("a file lies in a directory")).expect("directories");
         fs::write(path, content).expect("a file of a test");
     }
 
-    /// Gives a file or directory these permissions until the end of the test, when it must be possible to remove it.
+    /// Gives a file or directory these permissions until the end of the test, when it must be removable.
     pub fn chmod(&self, path: &str, mode: u32) -> TemporaryMode {
         set_mode(&self.path(path), mode);
         TemporaryMode(self.path(path))
@@ -85,7 +85,7 @@ impl Dir {
         Invocation::new(self.0.path()).args(arguments)
     }
 
-    /// The program under another command, run here.
+    /// The program as arguments of another command, run here.
     pub fn through(&self, wrapper: &[&str]) -> Invocation {
         Invocation::through(wrapper, self.0.path())
     }
@@ -95,13 +95,14 @@ impl Dir {
         self.embed_to("out", options)
     }
 
-    /// `bowline embed --output OUTPUT OPTIONS corpus`, by two workers unless they are told. Nothing waits for the disk.
+    /// `bowline embed --output OUTPUT OPTIONS corpus`, with two workers unless OPTIONS set the number. It does not
+    /// sync.
     pub fn embed_to(&self, output: &str, options: &[&str]) -> Invocation {
         let run = self.bowline(&["embed", "--no-sync", "--output", output]).args(options).args(&["corpus"]);
         run.workers(Some("2"))
     }
 
-    /// Embeds the corpus, which must go well, and opens the output.
+    /// Embeds the corpus, which must succeed, and opens the output.
     pub fn embedded(&self, options: &[&str]) -> Output {
         self.embedded_with(0, options)
     }
@@ -112,7 +113,7 @@ impl Dir {
         self.output("out")
     }
 
-    /// What a run with `--report report.json` has told.
+    /// The report of a run with `--report report.json`.
     pub fn report(&self) -> Value {
         let report = fs::read(self.path("report.json")).expect("a report");
         serde_json::from_slice(&report).expect("JSON")
@@ -123,7 +124,7 @@ impl Dir {
         Output::open(self.path(name), self.0.clone())
     }
 
-    /// Names of what lies in this directory, sorted.
+    /// Names of the entries of this directory, sorted.
     pub fn entries(&self) -> Vec<String> {
         let names = fs::read_dir(self.0.path())
             .expect("the test's directory")

@@ -1,6 +1,6 @@
-//! Documents that do harm on purpose (`workers/src/faults.rs`), and limits under which those that know no end soon do.
+//! Documents that cause faults on purpose (`workers/src/faults.rs`), and limits that end the endless ones soon.
 
-/// What there is, and what each is told as where it costs only itself.
+/// All faults, each with its cause in the output if only its document fails.
 pub const FAULTS: [(&str, &str); 8] = [
     ("segv", "its worker was killed by SIGSEGV"),
     ("abort", "its worker was killed by SIGABRT"),
@@ -12,7 +12,7 @@ pub const FAULTS: [(&str, &str); 8] = [
     ("scribble", "its worker was killed by SIGABRT"),
 ];
 
-/// The content of a fault document. What follows the first line must not be counted, since it fails.
+/// The content of a fault document. The text after the first line must not be counted, since the document fails.
 pub fn fault(what: &str) -> String {
     format!("bowline-fault: {what}\nonlyinthefault")
 }

@@ -1,6 +1,7 @@
-//! A run of the program: started, waited for under a hard time limit, and judged by its exit code and its words.
+//! A run of the program: its start, the wait for it under a hard time limit, and checks of its exit code and its
+//! messages.
 //!
-//! Each run is a process group of its own, so that what outlives it is found, and ended with the test.
+//! Each run has its own process group, so that processes that outlive it are found and end with the test.
 
 use super::processes;
 use nix::errno::Errno;
@@ -20,14 +21,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// What no run may exceed, unless its test says otherwise. Runs take a fraction of a second.
+/// The time limit of a run, unless its test sets another. Runs take a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How often a waiting test looks.
+/// How often a waiting test checks its condition.
 pub const TICK: Duration = Duration::from_millis(1);
 
-/// The program to test: the one that `BOWLINE_UNDER_TEST` names (`make test-release`), or the one that was built with the
-/// tests. Cargo names that to the tests of its own package; others find it beside the program of theirs.
+/// The program to test. `BOWLINE_UNDER_TEST` names it (`make test-release`), or else it is the program that was built
+/// with the tests. Cargo passes its path to the tests of its own package; other tests find it beside their own program.
 pub fn bowline() -> PathBuf {
     if let Some(program) = std::env::var_os("BOWLINE_UNDER_TEST") {
         return program.into();
@@ -42,15 +43,15 @@ pub fn bowline() -> PathBuf {
     own.unwrap_or_else(other)
 }
 
-/// A run to be started.
+/// A run that has not started yet.
 pub struct Invocation {
     command: Command,
     limit: Duration,
-    /// What is added unless the arguments say how many workers there are.
+    /// The number of workers, added unless the arguments contain one.
     workers: Option<&'static str>,
-    /// Where standard error goes instead.
+    /// The file that replaces standard error.
     stderr: Option<File>,
-    /// Where temporary files would be: none is left there.
+    /// The directory for temporary files, in which no file may be left.
     temporary: TempDir,
 }
 
@@ -66,7 +67,7 @@ impl Invocation {
         let mut words = wrapper.iter().map(OsStr::new).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().expect("at least the program"));
         command.args(words).current_dir(directory).stdin(Stdio::null()).process_group(0);
-        // Nobody may ever see one.
+        // No run may dump core.
         command.env("RUST_BACKTRACE", "1");
         command.env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
         begin_alike(&mut command);
@@ -87,25 +88,25 @@ impl Invocation {
         self
     }
 
-    /// With standard error at that path, out of the test's sight.
+    /// Sends standard error to that path, so that the test does not read it.
     pub fn stderr_to(mut self, path: &str) -> Self {
         self.stderr = Some(File::options().write(true).open(path).expect("a place for standard error"));
         self
     }
 
-    /// With so many workers, however many cores there are, unless the arguments say how many.
+    /// Sets the number of workers, unless the arguments contain one.
     pub fn workers(mut self, workers: Option<&'static str>) -> Self {
         self.workers = workers;
         self
     }
 
-    /// Another time limit.
+    /// Sets another time limit.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// On a system that refuses these calls, as a container's filter or an old kernel does.
+    /// Makes the kernel refuse these calls, as a container's filter or an old kernel does.
     pub fn refusing(mut self, calls: &[Refused], errno: Errno) -> Self {
         let rules = calls.iter().map(|&Refused(call, argument)| {
             let only = |(argument, value)| {
@@ -125,7 +126,7 @@ impl Invocation {
         self
     }
 
-    /// Starts the run and goes on.
+    /// Starts the run and returns at once.
     pub fn start(mut self) -> Running {
         let stdout = tempfile::tempfile().expect("a file for standard output");
         let stderr = tempfile::tempfile().expect("a file for standard error");
@@ -149,8 +150,8 @@ impl Invocation {
     }
 }
 
-/// Whatever the tests themselves were started with (nohup, a shell's `&`, open files), the program hears of signals and has
-/// no files but its own.
+/// Gives the program default signal handling and only its own files, however the tests themselves were started (nohup,
+/// a shell's `&`, open files).
 #[expect(unsafe_code, reason = "what runs between fork and exec")]
 fn begin_alike(command: &mut Command) {
     let begin = || {
@@ -165,18 +166,18 @@ fn begin_alike(command: &mut Command) {
     begin_with(command, begin);
 }
 
-/// Has the program begin with system calls.
+/// Makes system calls before the program starts.
 #[expect(unsafe_code, reason = "what runs between fork and exec")]
 fn begin_with(command: &mut Command, begin: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
     // SAFETY: it makes system calls only, which a forked child may (signal-safety(7)).
     unsafe { command.pre_exec(begin) };
 }
 
-/// A system call that is refused, always or where the argument of that number has that value.
+/// A system call that is refused, always or only if the argument with that number has that value.
 #[derive(Clone, Copy)]
 pub struct Refused(pub libc::c_long, pub Option<(u8, u64)>);
 
-/// A run that has begun. Dropped, it is ended with all that it started.
+/// A run that has started. When dropped, it is killed with all processes that it started.
 pub struct Running {
     child: Child,
     began: Instant,
@@ -203,13 +204,12 @@ impl Running {
         killpg(self.pid(), signal).expect("the run is still there");
     }
 
-    /// The processes that the coordinator has started and that are there right now: its workers, and the one that tries
-    /// the sandbox.
+    /// The current children of the coordinator: its workers, and the process that tries the sandbox.
     pub fn children(&self) -> Vec<Pid> {
         processes::children(self.pid())
     }
 
-    /// The workers that are there right now.
+    /// The current workers.
     pub fn workers(&self) -> Vec<Pid> {
         self.children().into_iter().filter(|&child| processes::ignores_ends(child)).collect()
     }
@@ -220,7 +220,7 @@ impl Running {
         self.child.try_wait().expect("a child of ours").is_some()
     }
 
-    /// Waits until `happened` says so; the time limit of the run counts on.
+    /// Waits until `happened` returns true. The time limit of the run still applies.
     pub fn until(&mut self, what: &str, mut happened: impl FnMut(&Running) -> bool) {
         while !happened(self) {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
@@ -231,8 +231,7 @@ impl Running {
         }
     }
 
-    /// Waits for the end. None of its workers may outlive the run, but for the second that a killed one is given, and no
-    /// temporary file.
+    /// Waits for the end. No worker and no temporary file may outlive the run; the workers of a killed run get 1 s.
     pub fn wait(mut self) -> Finished {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
@@ -266,7 +265,7 @@ impl Running {
     }
 
     fn end(&mut self) {
-        // It may be gone already: that is what is wanted.
+        // It may be gone already, which is right.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.child.wait();
     }
@@ -280,13 +279,13 @@ impl Drop for Running {
 
 /// A run that has ended.
 pub struct Finished {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
-    /// From its start to its end.
+    /// Time from its start to its end.
     pub took: Duration,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub stdout: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub stderr: String,
     described: String,
 }
@@ -300,7 +299,7 @@ impl Finished {
         self
     }
 
-    /// The one line that it wrote, to standard error, without its `bowline: `.
+    /// The only line that it wrote, to standard error, without its `bowline: `.
     #[track_caller]
     pub fn line(&self) -> &str {
         assert_eq!(self.stdout, "", "{}", self.described);
@@ -316,7 +315,7 @@ fn text(file: &mut File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The repository, where the sample corpus and the goldens are.
+/// The repository, which contains the sample corpus and the goldens.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

@@ -1,7 +1,7 @@
-//! `matrix.npz` as any reader of zip archives and NumPy arrays sees it.
+//! Reads `matrix.npz` with general readers of zip archives and NumPy arrays.
 //!
-//! Everything that `scipy.sparse.load_npz` relies on is checked on the way: the members and their checksums, the
-//! shapes, offsets that rise, columns that rise within a row.
+//! Checks all that `scipy.sparse.load_npz` relies on: the members and their checksums, the shapes, ascending offsets,
+//! and ascending columns within a row.
 
 use super::Array;
 use std::collections::BTreeMap;
@@ -12,9 +12,9 @@ use zip::{CompressionMethod, ZipArchive};
 
 /// A member of the archive.
 pub struct Member {
-    /// Where its bytes begin in the file.
+    /// Offset of its bytes in the file.
     pub offset: u64,
-    /// The array that it is.
+    /// Its array.
     pub array: Array,
 }
 
@@ -55,7 +55,7 @@ fn parsed(name: &str, bytes: &[u8]) -> Array {
 pub struct Csr {
     /// Rows and columns.
     pub shape: [usize; 2],
-    /// Where each row's cells begin, and behind the last row the number of all.
+    /// The index of each row's first cell, and at the end the number of all cells.
     pub indptr: Vec<usize>,
     /// The column of each cell.
     pub indices: Vec<usize>,
@@ -78,7 +78,7 @@ impl Csr {
             indices: sizes(&npz.take("indices.npy")),
             data: npz.take("data.npy"),
         };
-        assert_eq!(npz.0.into_keys().collect::<Vec<_>>(), [""; 0], "members that nobody asked for");
+        assert_eq!(npz.0.into_keys().collect::<Vec<_>>(), [""; 0], "unexpected members");
         csr.check();
         csr
     }

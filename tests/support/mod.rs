@@ -1,8 +1,8 @@
-//! What all tests stand on: a directory per test, runs with a time limit, and readers that share no code with the
+//! The support of all tests: a directory for each test, runs with a time limit, and readers that share no code with the
 //! program.
 //!
-//! Knows the command line's frame (`embed --output OUT OPTIONS CORPUS`) and the formats of the output, but no
-//! expectation: those belong to the tests.
+//! Knows the form of the command line (`embed --output OUT OPTIONS CORPUS`) and the formats of the output. Expectations
+//! belong to the tests.
 
 mod dir;
 pub mod faults;

@@ -1,5 +1,5 @@
-//! NumPy's array format, read by the `npyz` crate, which shares no code with the program. What is not version 1.0 in C order,
-//! as NumPy writes it, fails the test.
+//! NumPy's array format, read by the `npyz` crate, which shares no code with the program. The test fails unless the
+//! array is version 1.0 in C order, as NumPy writes it.
 
 use npyz::{Deserialize, NpyFile, Order};
 
@@ -14,7 +14,7 @@ pub struct Array {
     pub header: usize,
     /// The elements in C order, little-endian.
     pub elements: Vec<u8>,
-    /// All of it.
+    /// All bytes of the file.
     file: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl Array {
         }
     }
 
-    /// The elements as numbers, of whatever type they are.
+    /// The elements as numbers, whatever their type.
     pub fn numbers(&self) -> Vec<f64> {
         match self.descr.as_str() {
             "<f4" => self.elements_as::<f32>().into_iter().map(f64::from).collect(),

@@ -1,4 +1,4 @@
-//! An output directory, opened by readers of its formats that share nothing with the program.
+//! An output directory, opened by readers of its formats that share no code with the program.
 
 use super::{Array, Csr};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use tempfile::TempDir;
 
-/// A finished output, which stays as long as this does.
+/// A finished output. Its directory exists as long as this value.
 pub struct Output {
     path: PathBuf,
     _dir: Rc<TempDir>,
@@ -54,7 +54,7 @@ impl Output {
         Csr::read(&self.matrix())
     }
 
-    /// Where the sparse matrix is.
+    /// The path of the sparse matrix.
     pub fn matrix(&self) -> PathBuf {
         self.path.join("matrix.npz")
     }
@@ -130,8 +130,8 @@ pub fn assert_same_bytes(expected: &Output, found: &Output, context: &str) {
     }
 }
 
-/// Requires that the output is what it would be without the documents at `failed`, which have these causes and empty
-/// rows.
+/// Requires that the documents at `failed` have these causes and empty rows, and that the output is otherwise equal to
+/// that of a run without them.
 #[track_caller]
 pub fn assert_costs_only_themselves(clean: &Output, found: &Output, failed: &[(usize, &str)], context: &str) {
     let (mut documents, mut kept) = (found.documents(), Vec::new());

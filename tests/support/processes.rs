@@ -1,6 +1,6 @@
-//! Processes as the kernel tells of them in `/proc`: who is whose child, and what is left of a process group.
+//! Processes as the kernel reports them in `/proc`: parents and children, and the remaining members of a process group.
 //!
-//! A zombie is no process here: it holds nothing, and whether it is reaped is its new parent's affair.
+//! A zombie does not count as a process: it holds nothing, and its new parent reaps it.
 
 use super::invocation::TICK;
 use nix::sys::signal::{Signal, killpg};
@@ -14,7 +14,7 @@ pub fn children(parent: Pid) -> Vec<Pid> {
         let pids = children.split_whitespace().map(|pid| pid.parse().expect("a process's number"));
         return pids.map(Pid::from_raw).collect();
     }
-    // Not every kernel has that list.
+    // Not every kernel has this list.
     all().filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == parent)).collect()
 }
 
@@ -24,7 +24,7 @@ fn all() -> impl Iterator<Item = Pid> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
 }
 
-/// The members of a process group that are still there after `grace`.
+/// The members of a process group that still exist after `grace`.
 pub fn left_of_group(group: Pid, grace: Duration) -> Vec<Pid> {
     let deadline = Instant::now() + grace;
     loop {
@@ -40,7 +40,7 @@ fn members(group: Pid) -> Vec<Pid> {
     all().filter(|&pid| stat(pid).is_some_and(|stat| stat.group == group && stat.is_alive())).collect()
 }
 
-/// What the kernel says of a process in short (proc(5), `stat`).
+/// The kernel's short description of a process (proc(5), `stat`).
 struct Stat {
     state: char,
     parent: Pid,
@@ -55,7 +55,7 @@ impl Stat {
 
 fn stat(pid: Pid) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may itself contain anything.
+    // The name, in brackets, may contain any character.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?.chars().next()?;
     let mut pid = || Some(Pid::from_raw(fields.next()?.parse().ok()?));
@@ -67,7 +67,7 @@ pub fn is_stopped(pid: Pid) -> bool {
     stat(pid).is_some_and(|stat| stat.state == 'T')
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub fn is_alive(pid: Pid) -> bool {
     stat(pid).is_some_and(|stat| stat.is_alive())
 }
@@ -111,7 +111,7 @@ pub fn held(pid: Pid) -> Option<u64> {
     Some((kib("Pss_Anon:")? + kib("Pss_Shmem:")?) << 10)
 }
 
-/// What the descriptors of a process lead to.
+/// The targets of a process's descriptors.
 pub fn open_files(pid: Pid) -> Vec<String> {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
     let paths = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
@@ -123,7 +123,7 @@ pub fn descriptors(pid: Pid) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// What the kernel says of a process: its state, and what it waits for.
+/// The state of a process, and the kernel function that it waits in.
 pub fn describe(pid: Pid) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status: Vec<String> = read("status").lines().take(8).map(str::to_owned).collect();

@@ -1,14 +1,14 @@
 //! Numbers that are the same for the same seed (SplitMix64: Steele, Lea and Flood, 2014), and documents made of them.
 //!
-//! Words are drawn as Zipf would have it: few are frequent, most are rare, some are beyond ASCII.
+//! Words are drawn by Zipf's law: few are frequent, most are rare. Some are not ASCII.
 
 /// A generator of numbers.
 pub struct Random(u64);
 
-/// Words that no corpus of plain letters has.
+/// Words with unusual characters.
 const ODD: [&str; 8] = ["ΟΔΟΣ", "İstanbul", "naïve", "日本語", "Straße", "x_1", "²³", "don't"];
 
-/// What stands between words.
+/// Separators of words.
 const BETWEEN: [&str; 8] = [" ", " ", " ", "\n", ", ", ". ", " - ", "\u{2003}"];
 
 impl Random {
@@ -34,7 +34,7 @@ impl Random {
         (!choices.is_empty()).then(|| choices[self.below(choices.len())])
     }
 
-    /// A text of so many words.
+    /// A text with this number of words.
     pub fn text(&mut self, words: usize) -> String {
         let mut text = String::new();
         for _ in 0..words {

@@ -1,7 +1,7 @@
-//! Commands that run the program as somebody else, or with a disk of its own, where the machine allows it.
+//! Commands that run the program as another user, or with its own disk, if the machine allows it.
 //!
-//! Where it doesn't, a notice on standard error says what was not tried. Nothing here outlives the run: the disk
-//! lives in the run's own mount namespace.
+//! If it does not, a notice on standard error names the test that was left out. Nothing here outlives the run: the disk
+//! lies in the run's own mount namespace.
 
 use super::invocation::bowline;
 use std::fs;
@@ -12,10 +12,10 @@ use std::process::{Command, Stdio};
 /// The user `nobody`.
 const SETPRIV: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
-/// What comes before a shell command that may mount.
+/// The command that lets a shell command mount.
 const UNSHARE: [&str; 6] = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"];
 
-/// Mounts a disk of that size on `disk`, runs the arguments, and lists what they have left there.
+/// Mounts a disk of that size on `disk`, runs the arguments, and lists the files left there.
 const ON_SMALL_DISK: &str =
     "mount -t tmpfs -o size=$0 tmpfs disk || exit 77; \"$@\"; code=$?; ls -A disk; exit $code";
 
@@ -24,7 +24,7 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// A command under which permissions apply: none needed, unless the tests run as root.
+/// A command under which permissions apply. It is empty unless the tests run as root.
 pub fn unprivileged() -> Option<Vec<&'static str>> {
     if !is_root() {
         return Some(Vec::new());
@@ -36,7 +36,7 @@ pub fn unprivileged() -> Option<Vec<&'static str>> {
         .then(|| SETPRIV.to_vec())
 }
 
-/// A command under which the program runs as another user than the tests, who are root and may give files away.
+/// A command under which the program runs as another user than the tests. The tests are root and may change owners.
 pub fn another_user() -> Option<Vec<&'static str>> {
     let user = unprivileged().filter(|user| !user.is_empty());
     if user.is_none() {
@@ -45,15 +45,15 @@ pub fn another_user() -> Option<Vec<&'static str>> {
     user
 }
 
-/// A command under which `disk`, a directory of the test, is a disk of this size. It prints what is left there.
+/// A command under which `disk`, a directory of the test, is a disk of this size. It prints the files left there.
 pub fn small_disk(size: &'static str) -> Option<Vec<&'static str>> {
     let probe = [&UNSHARE[1..], &["mount -t tmpfs tmpfs /mnt"]].concat();
     let wrapper = [&UNSHARE[..], &[ON_SMALL_DISK, size]].concat();
     works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
 }
 
-/// Mounts the file system in `image` on `disk`, runs the arguments, copies `disk/out` to `copied` and lists what they
-/// have left on the disk. The file system is ext4 and is made, or grows, to the size in `$0`, of blocks of `$1` bytes.
+/// Mounts the file system in `image` on `disk`, runs the arguments, copies `disk/out` to `copied` and lists the
+/// files left on the disk. The file system is ext4. It is made, or grows, to the size `$0`, with blocks of `$1` bytes.
 const ON_EXT4: &str = r#"
 block=$1; shift; PATH=$PATH:/usr/sbin:/sbin
 if [ -e image ]; then truncate -s $0 image && resize2fs -f image; else truncate -s $0 image && mkfs.ext4 -q -F -b $block -m 0 image; fi >/dev/null 2>&1 &&
@@ -66,7 +66,7 @@ umount disk; exit $code"#;
 /// Exit code of [`ext4`]'s command if a file system of that size can't be made.
 pub const NO_DISK: i32 = 77;
 
-/// Whether [`ext4`] can be had: it takes root, and loop devices.
+/// Whether [`ext4`] works here: it needs root and loop devices.
 pub fn has_ext4() -> bool {
     let script =
         "cd $(mktemp -d) && mkdir disk && sh -c \"$0\" 1M 1024 true; code=$?; rm -r $PWD; exit $code";
@@ -77,9 +77,9 @@ pub fn has_ext4() -> bool {
     )
 }
 
-/// A command under which `disk`, a directory of the test, is an ext4 of this size with blocks of so many bytes. It lies
-/// in the file `image`, which the next run goes on with unless it is removed. The command prints what is left on the
-/// disk, and leaves a copy of the output `disk/out` in `copied`.
+/// A command under which `disk`, a directory of the test, is an ext4 of this size and block size (bytes). It lies in
+/// the file `image`, which the next run uses again unless it is removed. The command prints the files left on the disk,
+/// and copies the output `disk/out` to `copied`.
 pub fn ext4<'a>(size: &'a str, block: &'a str) -> Vec<&'a str> {
     vec!["unshare", "--mount", "sh", "-c", ON_EXT4, size, block]
 }
@@ -99,14 +99,14 @@ for place in "/sys/fs/cgroup$(group)/ memory.max" "/sys/fs/cgroup/memory$(group 
 done
 exit 77"#;
 
-/// A command under which the kernel kills what takes more than 300 MB together.
+/// A command under which the kernel kills processes that together take more than 300 MB.
 pub fn little_memory() -> Option<Vec<&'static str>> {
     let wrapper = ["sh", "-c", IN_LITTLE_MEMORY, "sh"];
     let probe = [&wrapper[1..], &["true"]].concat();
     works(wrapper[0], &probe, "want of memory: no control group can be made").then(|| wrapper.to_vec())
 }
 
-/// A command under which `/dev/shm` holds next to nothing.
+/// A command under which `/dev/shm` is almost too small for any file.
 pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
     let script = "mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77; exec \"$@\"";
     let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
@@ -114,7 +114,7 @@ pub fn tiny_dev_shm() -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "a tiny /dev/shm: no tmpfs can be mounted").then_some(wrapper)
 }
 
-/// A command under which there is no device, no `/proc` and no `/sys`, as in a directory that somebody has chosen as root.
+/// A command under which there are no devices, no `/proc` and no `/sys`, as in a directory used as root (chroot(2)).
 pub fn bare_machine() -> Option<Vec<&'static str>> {
     let script = "for d in /dev /proc /sys; do mount -t tmpfs -o ro tmpfs $d || exit 77; done; exec \"$@\"";
     let probe = [&UNSHARE[1..], &[script, "sh", "true"]].concat();
@@ -122,7 +122,7 @@ pub fn bare_machine() -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "no /dev, /proc and /sys: no tmpfs can be mounted there").then_some(wrapper)
 }
 
-/// Whether workers can be confined in that way: old kernels lack parts of it.
+/// Whether this kernel can confine workers in that way. Old kernels lack parts of it.
 pub fn can_confine(sandbox: &str) -> bool {
     let dir = super::Dir::with_corpus(&[("a.txt", "one two")]);
     let confines = dir.embed(&["--sandbox", sandbox, "--report", "report.json"]).run().status.success()
@@ -134,25 +134,25 @@ pub fn can_confine(sandbox: &str) -> bool {
     confines
 }
 
-/// A command under which the program has a GiB of addresses: what asks for more memory is refused it.
+/// A command under which the program has 1 GiB of address space. Requests for more memory fail.
 pub fn few_addresses() -> Vec<&'static str> {
     vec!["sh", "-c", "ulimit -v 1048576; exec \"$@\"", "sh"]
 }
 
-/// A command under which a system call of the coordinator's fails, as `strace -e` says it: `inject=CALL:error=...`.
+/// A command under which a system call of the coordinator fails, in the syntax of `strace -e`: `inject=CALL:error=...`.
 pub fn failing(call: &str) -> Option<Vec<&str>> {
     let wrapper = vec!["strace", "-qq", "-o", "/dev/null", "-e", call];
     let probe = [&wrapper[1..], &["true"]].concat();
     works("strace", &probe, "system calls that fail: there is no strace").then_some(wrapper)
 }
 
-/// The same, only for calls that are about the file or folder with this absolute path.
+/// The same, only for calls on the file or folder with this absolute path.
 pub fn failing_at<'a>(call: &'a str, path: &'a str) -> Option<Vec<&'a str>> {
     let wrapper = failing(call)?;
     Some([&wrapper[..1], &["-P", path], &wrapper[1..]].concat())
 }
 
-/// A command under which `disk`, a directory of the test, lies on a file system that can't reserve room.
+/// A command under which `disk`, a directory of the test, lies on a file system that can't reserve disk.
 pub fn disk_without_reservation() -> Option<Vec<&'static str>> {
     let script = "mount -t ramfs ramfs disk || exit 77; exec \"$@\"";
     let probe = [&UNSHARE[1..], &["mount -t ramfs ramfs /mnt"]].concat();
@@ -160,7 +160,7 @@ pub fn disk_without_reservation() -> Option<Vec<&'static str>> {
     works(UNSHARE[0], &probe, "a disk without reservation: no ramfs can be mounted").then_some(wrapper)
 }
 
-/// A command under which the program, and whatever else runs as its user, may have so many processes and threads.
+/// A command that limits the number of processes and threads of the program's user.
 pub fn few_processes(limit: &'static str) -> Option<Vec<&'static str>> {
     let user = unprivileged()?;
     let wrapper = [&user[..], &["prlimit", limit]].concat();
@@ -172,7 +172,8 @@ fn works(program: &str, arguments: &[&str], otherwise: &str) -> bool {
     let probe = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let works = probe.is_ok_and(|status| status.success());
     if !works {
-        // Past the harness, which keeps what passing tests print. A notice that nobody can read harms no test.
+        // Bypasses the harness, which hides the output of passing tests. A failure to write a notice does not fail the
+        // test.
         let _ = writeln!(std::io::stderr(), "\nnot tried: {otherwise}");
     }
     works

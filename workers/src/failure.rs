@@ -137,30 +137,6 @@ impl Failure {
             _ => false,
         }
     }
-
-    /// A remedy, if there is one: an option, or a conversion where an option would lose text.
-    pub fn hint(self) -> Option<&'static str> {
-        Some(match self {
-            Failure::InvalidUtf8(_) => {
-                "iconv -t UTF-8 converts it from its encoding; --decode-error replace or ignore gives up such bytes"
-            }
-            Failure::Binary => "--binary embed accepts it",
-            Failure::PerhapsUtf16 => {
-                "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is no UTF-16, --binary embed accepts it"
-            }
-            Failure::PerhapsUtf32 => {
-                "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is no UTF-32, --binary embed accepts it"
-            }
-            Failure::Utf16 => "iconv -f UTF-16 -t UTF-8 converts it",
-            Failure::Utf32 => "iconv -f UTF-32 -t UTF-8 converts it",
-            Failure::TooLarge(_) | Failure::LargerThan(_) => "--max-document-bytes sets the limit",
-            Failure::OutOfMemory => "--worker-memory sets the limit",
-            Failure::TimedOut => "--document-timeout sets the limit",
-            Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
-            Failure::Unbroken => "text without white space, or any with --token-pattern, is read at once",
-            _ => return None,
-        })
-    }
 }
 
 impl fmt::Display for Failure {
