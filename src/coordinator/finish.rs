@@ -2,6 +2,7 @@
 //! Every task may be done twice without harm, so the tasks of a dead worker are done again.
 
 use super::merge::Vocabulary;
+use super::named_buckets::TermsOfBuckets;
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::tally::Tallied;
 use super::{RunError, system};
@@ -400,33 +401,12 @@ impl Finish {
         self.vocabulary.terms(&self.plan).map(|term| (self.plan.term(&term), term))
     }
 
-    /// The terms of each bucket, in order of their bytes, with bucket and sign as `Buckets::bucket` returns them; buckets in
-    /// their order. The terms are sorted by their buckets in two tables of the run's store, by counting.
+    /// The terms of each bucket, sorted in tables of the run's store.
     ///
     /// # Errors
     /// The system's, if there is no room for the tables.
     pub fn terms_of_buckets(&self, buckets: Buckets) -> io::Result<TermsOfBuckets<'_>> {
-        let places = || self.vocabulary.places();
-        let bucket = |place: usize| buckets.bucket(self.plan.term(&self.plan.terms.get(place)));
-        let ends: Table<AtomicU64> = Table::new(buckets.n_features as usize + 1, &self.store)?;
-        let after = |bucket: u32| &ends[(bucket >> 1) as usize + 1];
-        let add = |number: &AtomicU64| number.fetch_add(1, Ordering::Relaxed);
-        places().for_each(|place| _ = add(after(bucket(place))));
-        let mut terms = 0;
-        for end in ends.iter() {
-            terms += end.load(Ordering::Relaxed);
-            end.store(terms, Ordering::Relaxed);
-        }
-        let sorted: Table<AtomicU64> = Table::new(terms as usize, &self.store)?;
-        for place in places() {
-            // Each bucket's start moves to its end, which is the start of the next one.
-            let at = add(&ends[(bucket(place) >> 1) as usize]);
-            // Beyond the end only where a table was lost.
-            if let Some(slot) = sorted.get(at as usize) {
-                slot.store(place as u64, Ordering::Relaxed);
-            }
-        }
-        Ok(TermsOfBuckets { plan: &self.plan, buckets, ends, sorted })
+        TermsOfBuckets::sort(&self.plan, &self.vocabulary, buckets, &self.store)
     }
 
     /// Rows cut so that each task writes about as many cells.
@@ -479,34 +459,6 @@ impl Finish {
             return Err(RunError::NotFinite { row, column });
         }
         Ok(work.reports)
-    }
-}
-
-/// Named buckets' terms, sorted by their buckets.
-pub struct TermsOfBuckets<'a> {
-    plan: &'a Plan,
-    buckets: Buckets,
-    /// Where the terms of each bucket end.
-    ends: Table<AtomicU64>,
-    /// Places in the plan's terms.
-    sorted: Table<AtomicU64>,
-}
-
-impl TermsOfBuckets<'_> {
-    /// The terms of each bucket.
-    pub fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (u32, &[u8], MergedTerm)> + Clone> {
-        let ends = self.ends.iter().take(self.buckets.n_features as usize);
-        let mut first = 0;
-        ends.map(move |end| {
-            let end = end.load(Ordering::Relaxed) as usize;
-            let places = self.sorted.get(first..end).unwrap_or_default();
-            first = end;
-            places.iter().map(|place| {
-                let term = self.plan.terms.get(place.load(Ordering::Relaxed) as usize);
-                let bytes = self.plan.term(&term);
-                (self.buckets.bucket(bytes), bytes, term)
-            })
-        })
     }
 }
 

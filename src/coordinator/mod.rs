@@ -7,6 +7,7 @@ mod batches;
 mod checkpoint;
 mod finish;
 mod merge;
+mod named_buckets;
 mod supervisor;
 mod tally;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Errors of the corpus: missing, empty, unreadable or unsuitable files and directories, and documents without terms.
 
-use super::{misused, pets, refused, shown};
+use super::{misused, pets, refused};
 use crate::support::{Dir, wrapper};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
