@@ -111,7 +111,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     );
     Ok(Suite {
         name: "io",
-        title: "Work that waits",
+        title: "Waiting",
         about,
         tables,
         figures: vec![delayed.figure(), limited.figure(), cold.figure()],

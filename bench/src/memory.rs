@@ -54,7 +54,7 @@ pub fn run(bench: &Bench) -> Result<Suite> {
     });
     let rows: Vec<_> = rows.collect();
     let about = format!(
-        "The peak of all processes of a run together, sampled every {} ms, in {} of each variant. Proportional: a page that several processes share counts once in total, except for pages of the program itself (a few MB), of which this one has a share, too. Unique: what no other process has.",
+        "The peak of all processes of a run together, sampled every {} ms, in {} of each variant. Proportional: a page that several processes share counts once in total, except for pages of the program itself (a few MB), which bench shares, too. Unique: pages that no other process has.",
         EVERY.as_millis(),
         counted(bench.slow_runs, "run", "runs")
     );

@@ -133,7 +133,7 @@ fn a_failed_document_counts_in_no_frequency_and_no_mean() {
 #[test]
 fn capitals_are_lowered_unless_kept() {
     let dir = Dir::with_corpus(&[("a", "Cat cat CAT \u{39f}\u{394}\u{39f}\u{3a3} \u{130}x stra\u{df}e")]);
-    // The final sigma is ς; U+0130 is lowered to `i` and a mark, which is no word character.
+    // The final sigma is ς; U+0130 is lowered to `i` and a mark, which is not a word character.
     assert_eq!(dir.embedded(&[]).terms(), ["cat", "stra\u{df}e", "\u{3bf}\u{3b4}\u{3bf}\u{3c2}"]);
     let kept = ["CAT", "Cat", "cat", "stra\u{df}e", "\u{130}x", "\u{39f}\u{394}\u{39f}\u{3a3}"];
     assert_eq!(dir.embedded(&["--no-lowercase", "--force"]).terms(), kept);
