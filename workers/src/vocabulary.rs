@@ -40,11 +40,11 @@ pub(crate) fn count(plan: &Plan, number: usize) {
     }
 }
 
-/// Sorts the terms of run `number` into its tables. The documents of its segment's ids are
-/// counted. A term that occurs in no accepted row is left out.
+/// Sorts the terms of run `number` into its tables. Its segment is counted before. A term that occurs in no accepted row is
+/// left out.
 ///
 /// # Errors
-/// If another worker of this process has begun this segment and not finished, or if the disk is full.
+/// If another worker of this process has begun this run and not finished, or if the disk is full.
 pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
     let run = &plan.runs[number];
     if !run.texts.committed().is_empty() {
@@ -172,7 +172,7 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
     });
     let mut heads: BinaryHeap<Head> = heads.collect();
     let (mut found, mut kept) = (0, 0);
-    // The runs that have the term at hand, and its rank in each.
+    // The runs that contain the least term, and its rank in each.
     let mut same: Vec<(usize, usize)> = Vec::with_capacity(heads.len());
     while let Some(least) = heads.peek() {
         let (key, text, run, rank) = (least.prefix, least.text, least.run, least.rank);
