@@ -39,8 +39,11 @@ pub struct Ngrams {
 /// The distinct words.
 struct Words {
     term_filter: TermFilter,
-    /// The id of each word as it is in the text, or [`STOPPED`].
     slots: Slots,
+    /// The id of each word of `slots`, or [`STOPPED`].
+    ids: Vec<u32>,
+    /// The words of the current group, by their places in `slots`.
+    group: Vec<u32>,
     /// The place of each word's bytes in the arena.
     places: Vec<(u64, u32)>,
     arena: Vec<u8>,
@@ -56,34 +59,31 @@ impl Words {
 
     /// Appends the ids of the words of `text` to `ids`, without stop words. New words get the next ids.
     fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>) {
-        let Words { term_filter, slots, places, arena, stems } = self;
-        slots.look_up(text, spans, |[start, end], entry, is_new| {
-            if is_new {
-                entry.number = match term_filter.filtered(&text[start as usize..end as usize]) {
-                    None => STOPPED,
-                    Some(term) => {
-                        let known = stems.get(&*term).copied();
-                        known.unwrap_or_else(|| {
-                            let id = places.len() as u32;
-                            places.push((arena.len() as u64, term.len() as u32));
-                            arena.extend_from_slice(&term);
-                            if term_filter.stemmer.is_some() {
-                                stems.insert(term.into_owned().into_boxed_slice(), id);
-                            }
-                            id
-                        })
-                    }
-                };
-            }
-            if entry.number != STOPPED {
-                ids.push(entry.number);
-            }
+        let Words { term_filter, slots, ids: known, group, places, arena, stems } = self;
+        slots.look_up(text, spans, group, |[start, end]| {
+            known.push(match term_filter.filtered(&text[start as usize..end as usize]) {
+                None => STOPPED,
+                Some(term) => {
+                    let known = stems.get(&*term).copied();
+                    known.unwrap_or_else(|| {
+                        let id = places.len() as u32;
+                        places.push((arena.len() as u64, term.len() as u32));
+                        arena.extend_from_slice(&term);
+                        if term_filter.stemmer.is_some() {
+                            stems.insert(term.into_owned().into_boxed_slice(), id);
+                        }
+                        id
+                    })
+                }
+            });
         });
+        ids.extend(group.iter().map(|&word| known[word as usize]).filter(|&id| id != STOPPED));
     }
 
     fn memory(&self) -> usize {
         let places = self.places.capacity() * size_of::<(u64, u32)>();
-        self.slots.memory() + places + self.arena.capacity() + self.stems.len() * 64
+        let ids = self.ids.capacity() * size_of::<u32>();
+        self.slots.memory() + ids + places + self.arena.capacity() + self.stems.len() * 64
     }
 }
 
@@ -102,7 +102,15 @@ impl Ngrams {
             sizes,
             tokens_hold_spaces,
             numbers,
-            words: Words { term_filter, slots: Slots::new(), places, arena, stems },
+            words: Words {
+                term_filter,
+                slots: Slots::new(),
+                ids: Vec::new(),
+                group: Vec::new(),
+                places,
+                arena,
+                stems,
+            },
             spellings: HashMap::new(),
             nodes: Nodes::default(),
             spelled: Vec::new(),
@@ -212,6 +220,7 @@ impl Counter for Ngrams {
 
     fn forget(&mut self) {
         self.words.slots.clear();
+        self.words.ids = Vec::new();
         self.words.places = Vec::new();
         self.words.arena = Vec::new();
         self.words.stems = HashMap::new();

@@ -54,6 +54,24 @@ impl Row {
         self.unknown = 0;
     }
 
+    /// Adds a term that is not in the row yet, with its number and its occurrences. Its occurrences count as tokens unless
+    /// it is a stop word.
+    #[inline]
+    pub(super) fn add(&mut self, number: u32, count: u64) {
+        match number {
+            UNKNOWN => {
+                self.tokens += count;
+                self.unknown += count;
+            }
+            STOPPED => {}
+            number => {
+                self.tokens += count;
+                self.numbers.push(number);
+                self.counts.push(count.min(u32::MAX as u64) as u32);
+            }
+        }
+    }
+
     /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
     #[inline]
     pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
@@ -72,6 +90,57 @@ impl Row {
                 self.counts.push(times);
             }
         }
+    }
+}
+
+/// Occurrences that are searched for new ids before they are counted: few, so that few are found twice.
+const SEARCHED: usize = 64;
+
+/// The occurrences in the current document of things that have ids from 0 on.
+#[derive(Default)]
+pub(super) struct Occurrences {
+    /// Occurrences of each id.
+    counts: Vec<u64>,
+    /// The ids that have occurred, in order of first occurrence. A few are in it twice.
+    ids: Vec<u32>,
+}
+
+impl Occurrences {
+    /// Counts one occurrence of each of `ids`, which are below `end`.
+    #[inline]
+    pub(super) fn count(&mut self, ids: &[u32], end: usize) {
+        if self.counts.len() < end {
+            self.counts.resize(end.next_power_of_two(), 0);
+        }
+        for ids in ids.chunks(SEARCHED) {
+            // Two loops: in one, each load would wait for the addresses of all stores before it. So an id that occurs for
+            // the first time and again in the same chunk is appended again.
+            let mut first = self.ids.len();
+            self.ids.resize(first + ids.len(), 0);
+            for &id in ids {
+                self.ids[first] = id;
+                first += (self.counts[id as usize] == 0) as usize;
+            }
+            self.ids.truncate(first);
+            for &id in ids {
+                self.counts[id as usize] += 1;
+            }
+        }
+    }
+
+    /// Calls `each` with each id that has occurred and its occurrences, in order of first occurrence, and forgets them.
+    pub(super) fn take(&mut self, mut each: impl FnMut(u32, u64)) {
+        for id in self.ids.drain(..) {
+            match std::mem::take(&mut self.counts[id as usize]) {
+                0 => {}
+                count => each(id, count),
+            }
+        }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn memory(&self) -> usize {
+        self.counts.capacity() * size_of::<u64>() + self.ids.capacity() * size_of::<u32>()
     }
 }
 
@@ -101,6 +170,39 @@ impl Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn occurrences_are_those_of_each_document(
+            documents in proptest::collection::vec(proptest::collection::vec(0u32..50, 0..300), 1..5),
+            group in 1usize..200,
+        ) {
+            let mut occurrences = Occurrences::default();
+            for ids in &documents {
+                let mut expected: Vec<(u32, u64)> = Vec::new();
+                for &id in ids {
+                    match expected.iter_mut().find(|(known, _)| *known == id) {
+                        Some((_, count)) => *count += 1,
+                        None => expected.push((id, 1)),
+                    }
+                }
+                ids.chunks(group).for_each(|ids| occurrences.count(ids, 50));
+                let mut found = Vec::new();
+                occurrences.take(|id, count| found.push((id, count)));
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn stop_words_and_unknown_terms_are_not_in_the_row() {
+        let mut row = Row::default();
+        [(4, 2), (STOPPED, 3), (UNKNOWN, 5), (1, u64::MAX >> 1)]
+            .map(|(number, count)| row.add(number, count));
+        assert!(row.postings().eq([Posting { number: 4, count: 2 }, Posting { number: 1, count: u32::MAX }]));
+        assert_eq!((row.tokens, row.unknown), (7 + (u64::MAX >> 1), 5));
+    }
 
     #[test]
     fn a_count_ends_where_its_number_does() {

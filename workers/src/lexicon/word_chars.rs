@@ -6,7 +6,7 @@
 use super::counter::Counter;
 use super::nodes::Nodes;
 use super::numbers::Numbers;
-use super::row::{LastSeen, Row};
+use super::row::{Occurrences, Row};
 use super::slots::Slots;
 use crate::analyzer::chars::char_wb_ngrams;
 use crate::analyzer::{Span, TermSink};
@@ -28,8 +28,10 @@ pub struct WordChars {
     /// The node of each n-gram.
     slots: Slots,
     nodes: Nodes,
-    /// Words of the current document, and the occurrences of each.
-    document: Vec<(u32, u32)>,
+    /// Words of the current document.
+    document: Occurrences,
+    /// The words of the current group, or the n-grams of the current word.
+    group: Vec<u32>,
     /// New words of the current group.
     new: Vec<Span>,
     /// N-grams of the current word.
@@ -47,7 +49,8 @@ impl WordChars {
             ngrams: Vec::new(),
             slots: Slots::new(),
             nodes: Nodes::default(),
-            document: Vec::new(),
+            document: Occurrences::default(),
+            group: Vec::new(),
             new: Vec::new(),
             spans: Vec::new(),
         }
@@ -55,7 +58,7 @@ impl WordChars {
 
     /// Appends the nodes of a word's n-grams to `ngrams`.
     fn take_apart(&mut self, text: &[u8], [start, end]: Span) {
-        let WordChars { sizes, numbers, ngrams, slots, nodes, spans, .. } = self;
+        let WordChars { sizes, numbers, ngrams, slots, nodes, spans, group, .. } = self;
         let padded = &text[start as usize..];
         // The analyzer's text is UTF-8, and its words end between characters.
         let word = std::str::from_utf8(&text[start as usize..end as usize]).unwrap_or_default();
@@ -63,34 +66,20 @@ impl WordChars {
         char_wb_ngrams(word, *sizes.start(), *sizes.end(), &mut |range: Range<usize>| {
             spans.push([range.start as u32, range.end as u32]);
         });
-        slots.look_up(padded, spans, |[start, end], entry, is_new| {
-            if is_new {
-                entry.number = nodes.add();
-                nodes.set_number(entry.number, numbers.number(&padded[start as usize..end as usize]));
-            }
-            ngrams.push(entry.number);
+        // A node's id is that of its spelling.
+        slots.look_up(padded, spans, group, |[start, end]| {
+            let node = nodes.add();
+            nodes.set_number(node, numbers.number(&padded[start as usize..end as usize]));
         });
+        ngrams.extend_from_slice(group);
     }
 
     /// Counts words whose n-grams are kept.
     fn count_words(&mut self, text: &[u8], words: &[Span]) {
-        let (stamp, mut next) = (self.nodes.stamp(), self.words.len() as u32 - 1);
-        let mut new = std::mem::take(&mut self.new);
-        let document = &mut self.document;
-        self.spellings.look_up(text, words, |span, entry, is_new| {
-            if entry.seen.document == stamp.0 {
-                let times = &mut document[entry.seen.position as usize].1;
-                *times = times.saturating_add(1);
-                return;
-            }
-            if is_new {
-                entry.number = next;
-                next += 1;
-                new.push(span);
-            }
-            entry.seen = LastSeen { document: stamp.0, position: document.len() as u32 };
-            document.push((entry.number, 1));
-        });
+        let WordChars { spellings, document, group, new, .. } = self;
+        spellings.look_up(text, words, group, |word| new.push(word));
+        document.count(group, spellings.len());
+        let mut new = std::mem::take(new);
         for word in new.drain(..) {
             self.take_apart(text, word);
             self.words.push(self.ngrams.len());
@@ -122,19 +111,17 @@ impl TermSink for WordChars {
 impl Counter for WordChars {
     fn begin_document(&mut self) {
         self.nodes.begin_document();
-        if self.nodes.stamp().0 == 1 {
-            self.spellings.wipe_documents();
-        }
-        self.document.clear();
+        self.document.take(|_, _| ());
     }
 
     fn finish_document(&mut self) -> (&Row, &mut Numbers) {
-        for &(word, times) in &self.document {
-            let ngrams = self.words[word as usize]..self.words[word as usize + 1];
-            self.ngrams[ngrams].iter().for_each(|&ngram| self.nodes.count(ngram, times));
-        }
-        self.document.clear();
-        (&self.nodes.row, &mut self.numbers)
+        let WordChars { words, ngrams, nodes, numbers, document, .. } = self;
+        document.take(|word, times| {
+            let times = times.min(u32::MAX as u64) as u32;
+            let of_word = words[word as usize]..words[word as usize + 1];
+            ngrams[of_word].iter().for_each(|&ngram| nodes.count(ngram, times));
+        });
+        (&nodes.row, numbers)
     }
 
     fn may_repeat(&self) -> bool {
@@ -144,11 +131,13 @@ impl Counter for WordChars {
     fn memory(&self) -> usize {
         let ngrams = self.ngrams.capacity() * size_of::<u32>();
         let words = self.words.capacity() * size_of::<usize>();
-        self.spellings.memory() + self.slots.memory() + self.nodes.memory() + ngrams + words
+        let document = self.document.memory();
+        self.spellings.memory() + self.slots.memory() + self.nodes.memory() + ngrams + words + document
     }
 
     fn forget(&mut self) {
         self.spellings.clear();
+        self.document = Occurrences::default();
         self.slots.clear();
         self.nodes.clear();
         self.words = vec![0];
