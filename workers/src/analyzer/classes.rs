@@ -232,6 +232,7 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
+    #[expect(clippy::redundant_closure, reason = "the closure has these features, the function has not")]
     fn avx2_fill(edges: &mut Edges, mask: &[u64]) {
         edges.fill(mask, |found, base, out| spread(found, base, out));
     }

@@ -198,8 +198,9 @@ mod tests {
     #[test]
     fn stop_words_and_unknown_terms_are_not_in_the_row() {
         let mut row = Row::default();
-        [(4, 2), (STOPPED, 3), (UNKNOWN, 5), (1, u64::MAX >> 1)]
-            .map(|(number, count)| row.add(number, count));
+        for (number, count) in [(4, 2), (STOPPED, 3), (UNKNOWN, 5), (1, u64::MAX >> 1)] {
+            row.add(number, count);
+        }
         assert!(row.postings().eq([Posting { number: 4, count: 2 }, Posting { number: 1, count: u32::MAX }]));
         assert_eq!((row.tokens, row.unknown), (7 + (u64::MAX >> 1), 5));
     }
