@@ -1,8 +1,9 @@
 //! Counts runs of words by the ids of their parts: creates no string for an occurrence, and one for each distinct n-gram.
 //!
 //! The n-grams form a trie. A node is a word, or a node's extension by a word, found by the pair of their ids. Words
-//! are joined by one space, as scikit-learn joins them. A token that contains a space could make two nodes with the same
-//! spelling. So where tokens may contain spaces, numbers are found by their spelling, too.
+//! are joined by one space, as scikit-learn joins them. A new n-gram that gets a local id is listed by the ids of its
+//! words and not spelled. A token that contains a space could make two nodes with the same spelling. So where tokens may
+//! contain spaces, numbers are found by their spelling, too.
 //!
 //! Terms come in groups, and a group passes one level of the trie after the other: first all its words, then all
 //! runs of two, and so on.
@@ -10,7 +11,7 @@
 
 use super::counter::Counter;
 use super::nodes::Nodes;
-use super::numbers::{Numbers, TermFilter};
+use super::numbers::{LocalIds, Numbers, TermFilter};
 use super::pairs::Pairs;
 use super::row::{Row, STOPPED, Stamp};
 use super::slots::Slots;
@@ -21,12 +22,13 @@ use std::ops::RangeInclusive;
 /// The counter of the word analyzer with n-grams.
 pub struct Ngrams {
     sizes: RangeInclusive<usize>,
-    tokens_hold_spaces: bool,
+    /// Whether no two n-grams have the same spelling.
+    are_tuples: bool,
     numbers: Numbers,
     words: Words,
     /// For each size from 2 on: pairs of the preceding run and the word that follows.
     runs: Vec<Pairs>,
-    /// The number of each spelling, if tokens may contain spaces.
+    /// The number of each spelling, unless n-grams are tuples.
     spellings: HashMap<Box<[u8]>, u32>,
     /// For each size: the runs that end with each word of the group. A few words of the previous group precede those of
     /// this group.
@@ -41,7 +43,9 @@ struct Words {
     term_filter: TermFilter,
     /// The id of each word as it is in the text, or [`STOPPED`].
     slots: Slots,
-    /// The place of each word's bytes in the arena.
+    /// The number of different words.
+    known: u32,
+    /// Where n-grams are spelled: the place of each word's bytes in the arena.
     places: Vec<(u64, u32)>,
     arena: Vec<u8>,
     /// The id of each stem, if words are stemmed.
@@ -54,9 +58,10 @@ impl Words {
         &self.arena[start as usize..][..length as usize]
     }
 
-    /// Appends the ids of the words of `text` to `ids`, without stop words. New words get the next ids.
-    fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>) {
-        let Words { term_filter, slots, places, arena, stems } = self;
+    /// Appends the ids of the words of `text` to `ids`, without stop words. New words get the next ids, and are listed in
+    /// `list` or else kept.
+    fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>, mut list: Option<&mut LocalIds>) {
+        let Words { term_filter, slots, known: known_words, places, arena, stems } = self;
         slots.look_up(text, spans, |[start, end], entry, is_new| {
             if is_new {
                 entry.number = match term_filter.filtered(&text[start as usize..end as usize]) {
@@ -64,9 +69,15 @@ impl Words {
                     Some(term) => {
                         let known = stems.get(&*term).copied();
                         known.unwrap_or_else(|| {
-                            let id = places.len() as u32;
-                            places.push((arena.len() as u64, term.len() as u32));
-                            arena.extend_from_slice(&term);
+                            let id = *known_words;
+                            *known_words += 1;
+                            match &mut list {
+                                Some(list) => list.word(&term),
+                                None => {
+                                    places.push((arena.len() as u64, term.len() as u32));
+                                    arena.extend_from_slice(&term);
+                                }
+                            }
                             if term_filter.stemmer.is_some() {
                                 stems.insert(term.into_owned().into_boxed_slice(), id);
                             }
@@ -88,10 +99,11 @@ impl Words {
 }
 
 impl Ngrams {
-    /// Creates a counter of runs of `sizes` words; sizes begin at 1.
+    /// Creates a counter of runs of `sizes` words; sizes begin at 1. `are_tuples` says that no word contains a space
+    /// (`Grams::are_word_tuples`).
     pub fn new(
         sizes: RangeInclusive<usize>,
-        tokens_hold_spaces: bool,
+        are_tuples: bool,
         term_filter: TermFilter,
         numbers: Numbers,
     ) -> Self {
@@ -100,9 +112,9 @@ impl Ngrams {
             runs: (2..=*sizes.end()).map(|_| Pairs::new()).collect(),
             levels: vec![Vec::new(); *sizes.end()],
             sizes,
-            tokens_hold_spaces,
+            are_tuples,
             numbers,
-            words: Words { term_filter, slots: Slots::new(), places, arena, stems },
+            words: Words { term_filter, slots: Slots::new(), known: 0, places, arena, stems },
             spellings: HashMap::new(),
             nodes: Nodes::default(),
             spelled: Vec::new(),
@@ -110,8 +122,8 @@ impl Ngrams {
     }
 }
 
-/// The number of the words `ids` as one term. It must be called once for each distinct run.
-fn number(
+/// The number of the words `ids` as one term, found by its spelling. It must be called once for each distinct run.
+fn spelled_number(
     words: &Words,
     ids: &[u32],
     numbers: &mut Numbers,
@@ -136,14 +148,20 @@ fn number(
 
 impl TermSink for Ngrams {
     fn terms(&mut self, text: &[u8], spans: &[Span]) {
-        let Ngrams { sizes, tokens_hold_spaces, numbers, words, runs, spellings, levels, nodes, spelled } =
-            self;
+        let Ngrams { sizes, are_tuples, numbers, words, runs, spellings, levels, nodes, spelled } = self;
         let (first, rest) = levels.split_at_mut(1);
         let ids = &mut first[0];
         let before = ids.len();
-        words.look_up(text, spans, ids);
-        let mut number =
-            |ids: &[u32]| number(words, ids, numbers, tokens_hold_spaces.then_some(&mut *spellings), spelled);
+        let are_tuples = *are_tuples;
+        let list = match numbers {
+            Numbers::Local(list) if are_tuples => Some(list),
+            _ => None,
+        };
+        words.look_up(text, spans, ids, list);
+        let mut number = |ids: &[u32]| match numbers {
+            Numbers::Local(list) if are_tuples => list.ngram(ids),
+            _ => spelled_number(words, ids, numbers, (!are_tuples).then_some(&mut *spellings), spelled),
+        };
         if sizes.contains(&1) {
             for &id in &ids[before..] {
                 while nodes.len() <= id {
@@ -202,7 +220,7 @@ impl Counter for Ngrams {
     }
 
     fn may_repeat(&self) -> bool {
-        self.tokens_hold_spaces
+        !self.are_tuples
     }
 
     fn memory(&self) -> usize {
@@ -212,6 +230,7 @@ impl Counter for Ngrams {
 
     fn forget(&mut self) {
         self.words.slots.clear();
+        self.words.known = 0;
         self.words.places = Vec::new();
         self.words.arena = Vec::new();
         self.words.stems = HashMap::new();
@@ -223,10 +242,8 @@ impl Counter for Ngrams {
 
 #[cfg(test)]
 mod tests {
-    use super::super::numbers::LocalIds;
     use super::*;
     use crate::analyzer::PADDING;
-    use crate::segment::{term_at, term_size};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -243,11 +260,8 @@ mod tests {
         let spans: Vec<Span> = spans.collect();
         spans.chunks(group).for_each(|spans| ngrams.terms(&text, spans));
         let (row, Numbers::Local(ids)) = ngrams.finish_document() else { panic!("local ids") };
-        let (mut at, mut known) = (0, Vec::new());
-        while let Some(term) = term_at(&ids.terms, at) {
-            at += term_size(term.len());
-            known.push(String::from_utf8(term.to_vec()).unwrap());
-        }
+        let known: Vec<String> =
+            ids.spelled().into_iter().map(|term| String::from_utf8(term).unwrap()).collect();
         let mut found = BTreeMap::new();
         for posting in row.postings() {
             *found.entry(known[posting.number as usize].clone()).or_default() += posting.count;
@@ -257,15 +271,19 @@ mod tests {
     }
 
     proptest! {
-        /// Few letters and many spaces, so that many n-grams have several spellings.
+        /// Few letters and many spaces, so that many n-grams have several spellings; or none.
         #[test]
         fn as_joining_strings_does(
             documents in proptest::collection::vec(proptest::collection::vec("[ab ]{0,3}", 0..12), 1..5),
-            least in 1usize..4, more in 0usize..3, group in 1usize..14,
+            least in 1usize..4, more in 0usize..3, group in 1usize..14, are_tuples: bool,
         ) {
             let most = least + more;
-            let mut ngrams =
-                Ngrams::new(least..=most, true, TermFilter::default(), Numbers::Local(LocalIds::default()));
+            let numbers = Numbers::Local(LocalIds::default());
+            let mut ngrams = Ngrams::new(least..=most, are_tuples, TermFilter::default(), numbers);
+            let mut documents = documents;
+            if are_tuples {
+                documents.iter_mut().flatten().for_each(|token| *token = token.replace(' ', "c"));
+            }
             for tokens in &documents {
                 let mut expected: BTreeMap<String, u32> = BTreeMap::new();
                 for size in least..=most {
