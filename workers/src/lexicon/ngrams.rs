@@ -7,13 +7,11 @@
 //!
 //! Terms come in groups, and a group passes one level of the trie after the other: first all its words, then all
 //! runs of two, and so on.
-//! runs of two, and so on.
 
 use super::counter::Counter;
-use super::nodes::Nodes;
 use super::numbers::{LocalIds, Numbers, TermFilter};
 use super::pairs::Pairs;
-use super::row::{Row, STOPPED, Stamp};
+use super::row::{Occurrences, Row, STOPPED};
 use super::slots::Slots;
 use crate::analyzer::{Span, TermSink};
 use std::collections::HashMap;
@@ -22,20 +20,91 @@ use std::ops::RangeInclusive;
 /// The counter of the word analyzer with n-grams.
 pub struct Ngrams {
     sizes: RangeInclusive<usize>,
-    /// Whether no two n-grams have the same spelling.
+    nodes: Nodes,
+    words: Words,
+    /// The node of each word, if words are terms.
+    word_nodes: Vec<u32>,
+    /// For each size from 2 on: pairs of the preceding run and the word that follows. The id of a pair is its node, or,
+    /// where runs of this size are no terms, its place in the order of first occurrence.
+    runs: Vec<Pairs>,
+    /// For each size: the ids of the runs that end with each word of the group. A few words of the previous group precede
+    /// those of this group.
+    levels: Vec<Vec<u32>>,
+    /// Occurrences of nodes in the current document, and then its row.
+    occurrences: Occurrences,
+    row: Row,
+    /// Nodes of the words of the current group.
+    group: Vec<u32>,
+}
+
+/// The nodes that are terms, in order of first occurrence.
+struct Nodes {
+    /// Whether no two of them have the same spelling.
     are_tuples: bool,
     numbers: Numbers,
-    words: Words,
-    /// For each size from 2 on: pairs of the preceding run and the word that follows.
-    runs: Vec<Pairs>,
+    /// The number of each node. Empty if that is the node itself: where tuples get local ids.
+    numbers_by_node: Vec<u32>,
     /// The number of each spelling, unless n-grams are tuples.
     spellings: HashMap<Box<[u8]>, u32>,
-    /// For each size: the runs that end with each word of the group. A few words of the previous group precede those of
-    /// this group.
-    levels: Vec<Vec<u32>>,
-    /// Numbers of words as terms, and the row of the current document.
-    nodes: Nodes,
     spelled: Vec<u8>,
+}
+
+impl Nodes {
+    /// Adds the node of the words `ids`. It must be called once for each distinct run.
+    #[inline]
+    fn add(&mut self, words: &Words, ids: &[u32]) -> u32 {
+        match &mut self.numbers {
+            Numbers::Local(list) if self.are_tuples => list.ngram(ids),
+            _ => {
+                let number = self.number(words, ids);
+                self.numbers_by_node.push(number);
+                self.numbers_by_node.len() as u32 - 1
+            }
+        }
+    }
+
+    /// The number of the words `ids` as one term, found by its spelling.
+    fn number(&mut self, words: &Words, ids: &[u32]) -> u32 {
+        let Nodes { are_tuples, numbers, spellings, spelled, .. } = self;
+        spelled.clear();
+        for (index, &id) in ids.iter().enumerate() {
+            if index > 0 {
+                spelled.push(b' ');
+            }
+            spelled.extend_from_slice(words.bytes(id));
+        }
+        if *are_tuples {
+            return numbers.number(spelled);
+        }
+        if let Some(&number) = spellings.get(spelled.as_slice()) {
+            return number;
+        }
+        let number = numbers.number(spelled);
+        spellings.insert(spelled.as_slice().into(), number);
+        number
+    }
+
+    /// The number of nodes.
+    fn len(&self) -> usize {
+        match &self.numbers {
+            Numbers::Local(list) if self.are_tuples => list.len() as usize,
+            _ => self.numbers_by_node.len(),
+        }
+    }
+
+    /// The number of a node.
+    #[inline]
+    fn number_of(&self, node: u32) -> u32 {
+        self.numbers_by_node.get(node as usize).copied().unwrap_or(node)
+    }
+
+    /// Where new words are listed, if their n-grams are not spelled here.
+    fn list(&mut self) -> Option<&mut LocalIds> {
+        match &mut self.numbers {
+            Numbers::Local(list) if self.are_tuples => Some(list),
+            _ => None,
+        }
+    }
 }
 
 /// The distinct words.
@@ -112,68 +181,35 @@ impl Ngrams {
             runs: (2..=*sizes.end()).map(|_| Pairs::new()).collect(),
             levels: vec![Vec::new(); *sizes.end()],
             sizes,
-            are_tuples,
-            numbers,
+            nodes: Nodes {
+                are_tuples,
+                numbers,
+                numbers_by_node: Vec::new(),
+                spellings: HashMap::new(),
+                spelled: Vec::new(),
+            },
             words: Words { term_filter, slots: Slots::new(), known: 0, places, arena, stems },
-            spellings: HashMap::new(),
-            nodes: Nodes::default(),
-            spelled: Vec::new(),
+            word_nodes: Vec::new(),
+            occurrences: Occurrences::default(),
+            row: Row::default(),
+            group: Vec::new(),
         }
     }
-}
-
-/// The number of the words `ids` as one term, found by its spelling. It must be called once for each distinct run.
-fn spelled_number(
-    words: &Words,
-    ids: &[u32],
-    numbers: &mut Numbers,
-    spellings: Option<&mut HashMap<Box<[u8]>, u32>>,
-    spelled: &mut Vec<u8>,
-) -> u32 {
-    spelled.clear();
-    for (index, &id) in ids.iter().enumerate() {
-        if index > 0 {
-            spelled.push(b' ');
-        }
-        spelled.extend_from_slice(words.bytes(id));
-    }
-    let Some(spellings) = spellings else { return numbers.number(spelled) };
-    if let Some(&number) = spellings.get(spelled.as_slice()) {
-        return number;
-    }
-    let number = numbers.number(spelled);
-    spellings.insert(spelled.as_slice().into(), number);
-    number
 }
 
 impl TermSink for Ngrams {
     fn terms(&mut self, text: &[u8], spans: &[Span]) {
-        let Ngrams { sizes, are_tuples, numbers, words, runs, spellings, levels, nodes, spelled } = self;
+        let Ngrams { sizes, nodes, words, word_nodes, runs, levels, occurrences, group, .. } = self;
         let (first, rest) = levels.split_at_mut(1);
         let ids = &mut first[0];
         let before = ids.len();
-        let are_tuples = *are_tuples;
-        let list = match numbers {
-            Numbers::Local(list) if are_tuples => Some(list),
-            _ => None,
-        };
-        words.look_up(text, spans, ids, list);
-        let mut number = |ids: &[u32]| match numbers {
-            Numbers::Local(list) if are_tuples => list.ngram(ids),
-            _ => spelled_number(words, ids, numbers, (!are_tuples).then_some(&mut *spellings), spelled),
-        };
+        words.look_up(text, spans, ids, nodes.list());
         if sizes.contains(&1) {
-            for &id in &ids[before..] {
-                while nodes.len() <= id {
-                    nodes.add();
-                }
-                if nodes.is_unnumbered(id) {
-                    nodes.set_number(id, number(&[id]));
-                }
-                nodes.count(id, 1);
-            }
+            (word_nodes.len() as u32..words.known).for_each(|id| word_nodes.push(nodes.add(words, &[id])));
+            group.clear();
+            group.extend(ids[before..].iter().map(|&id| word_nodes[id as usize]));
+            occurrences.count(group, nodes.len());
         }
-        let (stamp, row) = (nodes.stamp(), &mut nodes.row);
         for (index, runs) in runs.iter_mut().enumerate() {
             let size = index + 2;
             let (shorter, level) = match index {
@@ -187,17 +223,19 @@ impl TermSink for Ngrams {
             let start = before.max(size - 1).min(ids.len());
             level.resize(start, 0);
             let firsts = &shorter[start.saturating_sub(1)..ids.len().saturating_sub(1)];
-            runs.look_up(firsts, &ids[start..], |place, run, is_new| {
-                level.push(run.id());
-                if size < *sizes.start() {
-                    return;
-                }
-                if is_new {
-                    let end = start + place + 1;
-                    run.number = number(&ids[end - size..end]);
-                }
-                row.count(stamp, run.number, &mut run.seen, 1);
+            if size < *sizes.start() {
+                let mut next = runs.len() as u32;
+                runs.look_up(firsts, &ids[start..], level, |_| {
+                    next += 1;
+                    next - 1
+                });
+                continue;
+            }
+            runs.look_up(firsts, &ids[start..], level, |place| {
+                let end = start + place + 1;
+                nodes.add(words, &ids[end - size..end])
             });
+            occurrences.count(&level[start..], nodes.len());
         }
         // The words that the next group's runs begin with.
         let kept = *sizes.end() - 1;
@@ -208,24 +246,27 @@ impl TermSink for Ngrams {
 
 impl Counter for Ngrams {
     fn begin_document(&mut self) {
-        self.nodes.begin_document();
-        if self.nodes.stamp() == Stamp(1) {
-            self.runs.iter_mut().for_each(Pairs::wipe_documents);
-        }
+        // A document that failed has left occurrences.
+        self.occurrences.take(|_, _| ());
+        self.row.clear();
         self.levels.iter_mut().for_each(Vec::clear);
     }
 
     fn finish_document(&mut self) -> (&Row, &mut Numbers) {
-        (&self.nodes.row, &mut self.numbers)
+        let Ngrams { nodes, occurrences, row, .. } = self;
+        occurrences.take(|node, count| row.add(nodes.number_of(node), count));
+        (row, &mut nodes.numbers)
     }
 
     fn may_repeat(&self) -> bool {
-        !self.are_tuples
+        !self.nodes.are_tuples
     }
 
     fn memory(&self) -> usize {
         let runs: usize = self.runs.iter().map(Pairs::memory).sum();
-        self.words.memory() + runs + self.nodes.memory() + self.spellings.len() * 64
+        let nodes = self.nodes.numbers_by_node.capacity() + self.word_nodes.capacity();
+        let spellings = self.nodes.spellings.len() * 64;
+        self.words.memory() + runs + nodes * size_of::<u32>() + spellings + self.occurrences.memory()
     }
 
     fn forget(&mut self) {
@@ -234,9 +275,11 @@ impl Counter for Ngrams {
         self.words.places = Vec::new();
         self.words.arena = Vec::new();
         self.words.stems = HashMap::new();
+        self.word_nodes = Vec::new();
         self.runs.iter_mut().for_each(Pairs::clear);
-        self.nodes.clear();
-        self.spellings = HashMap::new();
+        self.nodes.numbers_by_node = Vec::new();
+        self.nodes.spellings = HashMap::new();
+        self.occurrences = Occurrences::default();
     }
 }
 

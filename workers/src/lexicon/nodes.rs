@@ -35,21 +35,10 @@ impl Nodes {
         self.stamp
     }
 
-    /// The number of nodes.
-    pub(crate) fn len(&self) -> u32 {
-        self.nodes.len() as u32
-    }
-
     /// Adds a node without a number.
     pub(crate) fn add(&mut self) -> u32 {
         self.nodes.push(Node { number: UNNUMBERED, seen: LastSeen::default() });
         self.nodes.len() as u32 - 1
-    }
-
-    /// Whether the node has no number yet.
-    #[inline]
-    pub(crate) fn is_unnumbered(&self, node: u32) -> bool {
-        self.nodes[node as usize].number == UNNUMBERED
     }
 
     /// Gives the node its number.

@@ -97,6 +97,11 @@ impl LocalIds {
         self.next - 1
     }
 
+    /// How many numbers there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.next
+    }
+
     /// Whether no further document should be counted.
     pub(crate) fn is_full(&self) -> bool {
         self.next.max(self.words) > MAX_IDS

@@ -54,6 +54,24 @@ impl Row {
         self.unknown = 0;
     }
 
+    /// Adds a term that is not in the row yet, with its number and its occurrences. Its occurrences count as tokens unless
+    /// it is a stop word.
+    #[inline]
+    pub(super) fn add(&mut self, number: u32, count: u32) {
+        match number {
+            UNKNOWN => {
+                self.tokens += count as u64;
+                self.unknown += count as u64;
+            }
+            STOPPED => {}
+            number => {
+                self.tokens += count as u64;
+                self.numbers.push(number);
+                self.counts.push(count);
+            }
+        }
+    }
+
     /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
     #[inline]
     pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
@@ -72,6 +90,54 @@ impl Row {
                 self.counts.push(times);
             }
         }
+    }
+}
+
+/// The occurrences in the current document of things that have ids from 0 on.
+#[derive(Default)]
+pub(super) struct Occurrences {
+    /// Occurrences of each id; `u32::MAX` if there are more.
+    counts: Vec<u32>,
+    /// The ids that have occurred, in order of first occurrence.
+    ids: Vec<u32>,
+}
+
+impl Occurrences {
+    /// Counts one occurrence of each of `ids`, which are below `end`.
+    #[inline]
+    pub(super) fn count(&mut self, ids: &[u32], end: usize) {
+        if self.counts.len() < end {
+            self.counts.resize(end.next_power_of_two(), 0);
+        }
+        for ids in ids.chunks(64) {
+            // Two passes: in one, each load of a count would wait for the stores before it.
+            let mut first = self.ids.len();
+            self.ids.resize(first + ids.len(), 0);
+            for &id in ids {
+                self.ids[first] = id;
+                first += (self.counts[id as usize] == 0) as usize;
+            }
+            self.ids.truncate(first);
+            for &id in ids {
+                let count = &mut self.counts[id as usize];
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// Calls `each` with each id that has occurred and its occurrences, in order of first occurrence, and forgets them.
+    pub(super) fn take(&mut self, mut each: impl FnMut(u32, u32)) {
+        for id in self.ids.drain(..) {
+            let count = std::mem::take(&mut self.counts[id as usize]);
+            if count != 0 {
+                each(id, count);
+            }
+        }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn memory(&self) -> usize {
+        (self.counts.capacity() + self.ids.capacity()) * size_of::<u32>()
     }
 }
 
