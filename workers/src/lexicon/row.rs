@@ -54,6 +54,19 @@ impl Row {
         self.unknown = 0;
     }
 
+    /// Adds a term that the row does not contain, with `count` occurrences.
+    #[inline]
+    pub(super) fn add(&mut self, number: u32, count: u32) {
+        self.tokens += count as u64;
+        match number {
+            UNKNOWN => self.unknown += count as u64,
+            number => {
+                self.numbers.push(number);
+                self.counts.push(count);
+            }
+        }
+    }
+
     /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
     #[inline]
     pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
