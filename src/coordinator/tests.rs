@@ -506,7 +506,7 @@ fn written(
 fn runs_of_any_size_give_the_same_bytes() {
     let pattern = Arc::new(TokenPattern::new(r"\w\w+").expect("a pattern"));
     // Keys of one integer and of several.
-    for (sizes, max_features) in [(1..=1, 3), (2..=2, 40), (1..=3, 5), (2..=3, 1), (1..=9, 100)] {
+    for (sizes, max_features) in [(1..=1, 3), (1..=3, 5), (2..=9, 40)] {
         for max_features in [None, Some(max_features)] {
             let pruning = Pruning { min_df: Df::Documents(1), max_df: Df::Share(1.0), max_features };
             let of = |play: Play| {
