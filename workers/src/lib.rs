@@ -22,6 +22,7 @@ pub mod mapped;
 pub mod opener;
 pub mod plan;
 pub mod protocol;
+mod radix;
 pub(crate) mod ranges;
 pub mod read_limit;
 pub mod reader;
