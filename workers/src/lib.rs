@@ -23,6 +23,7 @@ pub mod ngram;
 pub mod opener;
 pub mod plan;
 pub mod protocol;
+mod radix;
 pub(crate) mod ranges;
 pub mod read_limit;
 pub mod reader;

@@ -17,6 +17,7 @@ use crate::lexicon::{
     Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars,
 };
 use crate::protocol::{Batch, Report};
+use crate::radix::sort_by_column;
 use crate::read_limit::ReadLimit;
 use crate::reader::{ReadSettings, Reader};
 use crate::row;
@@ -101,7 +102,8 @@ pub struct Tally {
     /// Whether the last document was read in one chunk.
     is_whole: bool,
     words: Vec<u32>,
-    pairs: Vec<u64>,
+    /// Buffers of a row that is sorted.
+    pairs: [Vec<u64>; 2],
 }
 
 /// The counters, by the kind of terms.
@@ -185,7 +187,7 @@ impl Tally {
             text: Vec::new(),
             is_whole: false,
             words: Vec::new(),
-            pairs: Vec::new(),
+            pairs: Default::default(),
         }
     }
 
@@ -353,7 +355,7 @@ impl Tally {
 fn sum_up(
     postings: impl Iterator<Item = Posting>,
     numbers: &Numbers,
-    pairs: &mut Vec<u64>,
+    [pairs, spare]: &mut [Vec<u64>; 2],
     words: &mut Vec<u32>,
 ) -> usize {
     pairs.clear();
@@ -366,7 +368,7 @@ fn sum_up(
         };
         (number as u64) << 32 | value as u32 as u64
     }));
-    pairs.sort_unstable();
+    sort_by_column(pairs, spare);
     let mut nonzeros = 0;
     for same in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
         let sum: i64 = same.iter().map(|&pair| pair as u32 as i32 as i64).sum();
@@ -404,7 +406,7 @@ mod tests {
             vec![posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
         let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words), 2);
+        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words), 2);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
     }
 
@@ -417,7 +419,7 @@ mod tests {
             [posting(1, false, most), posting(1, false, most), posting(2, true, most), posting(2, true, 1)];
         let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words);
+        sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(1, i32::MAX), (2, -i32::MAX)]);
         assert_eq!(
             [0, 1, 1 << 31, most].map(|count| Posting { number: 0, count }.value()),
