@@ -110,8 +110,11 @@ impl Nodes {
 /// The distinct words.
 struct Words {
     term_filter: TermFilter,
-    /// The id of each word as it is in the text, or [`STOPPED`].
     slots: Slots,
+    /// The id of each word of `slots`, or [`STOPPED`].
+    ids: Vec<u32>,
+    /// The words of the current group, by their ids in `slots`.
+    group: Vec<u32>,
     /// The number of different words.
     known: u32,
     /// Where n-grams are spelled: the place of each word's bytes in the arena.
@@ -130,40 +133,34 @@ impl Words {
     /// Appends the ids of the words of `text` to `ids`, without stop words. New words get the next ids, and are listed in
     /// `list` or else kept.
     fn look_up(&mut self, text: &[u8], spans: &[Span], ids: &mut Vec<u32>, mut list: Option<&mut LocalIds>) {
-        let Words { term_filter, slots, known: known_words, places, arena, stems } = self;
-        slots.look_up(text, spans, |[start, end], entry, is_new| {
-            if is_new {
-                entry.number = match term_filter.filtered(&text[start as usize..end as usize]) {
-                    None => STOPPED,
-                    Some(term) => {
-                        let known = stems.get(&*term).copied();
-                        known.unwrap_or_else(|| {
-                            let id = *known_words;
-                            *known_words += 1;
-                            match &mut list {
-                                Some(list) => list.word(&term),
-                                None => {
-                                    places.push((arena.len() as u64, term.len() as u32));
-                                    arena.extend_from_slice(&term);
-                                }
-                            }
-                            if term_filter.stemmer.is_some() {
-                                stems.insert(term.into_owned().into_boxed_slice(), id);
-                            }
-                            id
-                        })
-                    }
-                };
+        let Words { term_filter, slots, ids: ids_by_slot, group, known, places, arena, stems } = self;
+        slots.look_up(text, spans, group, |[start, end]| {
+            let Some(term) = term_filter.filtered(&text[start as usize..end as usize]) else {
+                return ids_by_slot.push(STOPPED);
+            };
+            if let Some(&id) = stems.get(&*term) {
+                return ids_by_slot.push(id);
             }
-            if entry.number != STOPPED {
-                ids.push(entry.number);
+            match &mut list {
+                Some(list) => list.word(&term),
+                None => {
+                    places.push((arena.len() as u64, term.len() as u32));
+                    arena.extend_from_slice(&term);
+                }
             }
+            ids_by_slot.push(*known);
+            if term_filter.stemmer.is_some() {
+                stems.insert(term.into_owned().into_boxed_slice(), *known);
+            }
+            *known += 1;
         });
+        ids.extend(group.iter().map(|&slot| ids_by_slot[slot as usize]).filter(|&id| id != STOPPED));
     }
 
     fn memory(&self) -> usize {
         let places = self.places.capacity() * size_of::<(u64, u32)>();
-        self.slots.memory() + places + self.arena.capacity() + self.stems.len() * 64
+        let ids = self.ids.capacity() * size_of::<u32>();
+        self.slots.memory() + ids + places + self.arena.capacity() + self.stems.len() * 64
     }
 }
 
@@ -188,7 +185,16 @@ impl Ngrams {
                 spellings: HashMap::new(),
                 spelled: Vec::new(),
             },
-            words: Words { term_filter, slots: Slots::new(), known: 0, places, arena, stems },
+            words: Words {
+                term_filter,
+                slots: Slots::new(),
+                ids: Vec::new(),
+                group: Vec::new(),
+                known: 0,
+                places,
+                arena,
+                stems,
+            },
             word_nodes: Vec::new(),
             occurrences: Occurrences::default(),
             row: Row::default(),
@@ -271,6 +277,7 @@ impl Counter for Ngrams {
 
     fn forget(&mut self) {
         self.words.slots.clear();
+        self.words.ids = Vec::new();
         self.words.known = 0;
         self.words.places = Vec::new();
         self.words.arena = Vec::new();
