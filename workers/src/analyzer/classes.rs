@@ -232,8 +232,9 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2,bmi1,popcnt")]
+    #[expect(clippy::redundant_closure, reason = "the closure has these features, the function has not")]
     fn avx2_fill(edges: &mut Edges, mask: &[u64]) {
-        edges.fill(mask, spread);
+        edges.fill(mask, |found, base, out| spread(found, base, out));
     }
 
     /// 0xFF where `first <= byte < first + count`, else 0. The comparison is of signed bytes, so both sides are lowered

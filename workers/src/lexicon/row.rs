@@ -125,26 +125,38 @@ impl Occurrences {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn a_count_ends_where_its_number_does() {
-        let mut row = Row::default();
-        row.add(7, 3 * u32::MAX as u64);
-        row.add(UNKNOWN, 5);
-        row.add(STOPPED, 5);
-        assert!(row.postings().eq([Posting { number: 7, count: u32::MAX }]));
-        assert_eq!((row.tokens, row.unknown), (3 * u32::MAX as u64 + 5, 5));
+    proptest! {
+        #[test]
+        fn occurrences_are_those_of_each_document(
+            documents in proptest::collection::vec(proptest::collection::vec(0u32..50, 0..300), 1..5),
+            group in 1usize..200,
+        ) {
+            let mut occurrences = Occurrences::default();
+            for ids in &documents {
+                let mut expected: Vec<(u32, u64)> = Vec::new();
+                for &id in ids {
+                    match expected.iter_mut().find(|(known, _)| *known == id) {
+                        Some((_, count)) => *count += 1,
+                        None => expected.push((id, 1)),
+                    }
+                }
+                ids.chunks(group).for_each(|ids| occurrences.count(ids, 50));
+                let mut found = Vec::new();
+                occurrences.take(|id, count| found.push((id, count)));
+                prop_assert_eq!(found, expected);
+            }
+        }
     }
 
     #[test]
-    fn occurrences_come_in_order_of_the_first() {
-        let mut occurrences = Occurrences::default();
-        for _ in 0..2 {
-            occurrences.count(&[5, 3, 5, 5], 6);
-            occurrences.count(&[9, 3], 10);
-            let mut taken = Vec::new();
-            occurrences.take(|id, count| taken.push((id, count)));
-            assert_eq!(taken, [(5, 3), (3, 2), (9, 1)]);
+    fn stop_words_and_unknown_terms_are_not_in_the_row() {
+        let mut row = Row::default();
+        for (number, count) in [(4, 2), (STOPPED, 3), (UNKNOWN, 5), (1, u64::MAX >> 1)] {
+            row.add(number, count);
         }
+        assert!(row.postings().eq([Posting { number: 4, count: 2 }, Posting { number: 1, count: u32::MAX }]));
+        assert_eq!((row.tokens, row.unknown), (7 + (u64::MAX >> 1), 5));
     }
 }

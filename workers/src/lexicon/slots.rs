@@ -6,10 +6,11 @@
 //! than all the rest of a lookup. Only the terms that the front does not contain go on to the table of all terms, whose
 //! slots are prefetched. The front affects the time only.
 
-use super::pages::Pages;
+use super::pages::{Pages, prefetch};
 use super::table::{self, Table, fold, seed};
 use crate::analyzer::{PADDING, Span};
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 /// A short term's bytes, and its length plus one in the last byte. A long term's digest, and its place in the arena
 /// with `LONG` in the last byte. No term has the key 0.
@@ -24,8 +25,8 @@ const LENGTH: u32 = 56;
 /// The last byte of a long term's key, at its place.
 const LONG: u64 = 0xFF << LENGTH;
 
-/// Bits of a place in the front, which takes 256 KiB.
-const FRONT_BITS: u32 = 13;
+/// Bits of a place in the front, which takes 512 KiB.
+const FRONT_BITS: u32 = 14;
 
 /// Terms that pass the front together.
 const GROUP: usize = 128;
@@ -60,6 +61,13 @@ struct Front {
     unused: [u32; 3],
 }
 
+/// A term of the current group.
+#[derive(Clone, Copy)]
+struct Hashed {
+    key: Key,
+    hash: u64,
+}
+
 /// Masks for a 16-byte load that keep a short term's bytes, by its length, and no byte of a longer term.
 const KEPT: [Key; PADDING + 1] = {
     let mut kept = [[0; 2]; PADDING + 1];
@@ -80,6 +88,10 @@ pub(crate) struct Slots {
     keys: Vec<Key>,
     /// The long terms: the length of each in four bytes, then its bytes.
     long: Vec<u8>,
+    /// The terms of the current group.
+    hashed: Box<[Hashed; GROUP]>,
+    /// The places of those that the front does not contain.
+    missed: Box<[u32; GROUP]>,
 }
 
 impl Slots {
@@ -91,6 +103,8 @@ impl Slots {
             table: Table::new(),
             keys: vec![[0; 2]],
             long: Vec::new(),
+            hashed: Box::new([Hashed { key: [0; 2], hash: 0 }; GROUP]),
+            missed: Box::new([0; GROUP]),
         }
     }
 
@@ -126,39 +140,38 @@ impl Slots {
         ids.clear();
         ids.resize(spans.len(), 0);
         for (spans, ids) in spans.chunks(GROUP).zip(ids.chunks_mut(GROUP)) {
-            let mut missed = [0; GROUP];
-            let misses = pass_front(self.front.all(), self.seed, text, spans, ids, &mut missed);
-            for missed in missed[..misses].chunks(MISSES) {
-                self.look_up_missed(text, spans, missed, ids, &mut new);
+            let hashed = &mut self.hashed[..spans.len()];
+            hash_group(self.seed, text, spans, self.front.all(), hashed);
+            let misses = pass_front(self.front.all(), hashed, ids, &mut self.missed);
+            for first in (0..misses).step_by(MISSES) {
+                self.look_up_missed(text, spans, first..misses.min(first + MISSES), ids, &mut new);
             }
         }
     }
 
-    /// Looks up the terms of a group at the places `missed` in the table, and puts the short ones into the front.
+    /// Looks up the terms of a group at some of the places in `missed` in the table, and puts the short ones into the
+    /// front.
     fn look_up_missed(
         &mut self,
         text: &[u8],
         spans: &[Span],
-        missed: &[u32],
+        range: Range<usize>,
         ids: &mut [u32],
         new: &mut impl FnMut(Span),
     ) {
-        let Slots { seed, front, table, keys, long } = self;
+        let Slots { seed, front, table, keys, long, hashed, missed } = self;
         let front = front.all_mut();
-        table.make_room(missed.len(), |slot| slot.tag as u64);
-        let mut hashed = [([0; 2], 0); MISSES];
-        for (hashed, &place) in hashed.iter_mut().zip(missed) {
-            let [start, end] = spans[place as usize];
-            let mut key = short_key(text, [start, end]);
+        table.make_room(range.len(), |slot| slot.tag as u64);
+        for &place in &missed[range.clone()] {
+            let ([start, end], hashed) = (spans[place as usize], &mut hashed[place as usize]);
             if (end - start) as usize > SHORT {
-                key = [digest(*seed, &text[start as usize..end as usize]), 0];
+                hashed.key = [digest(*seed, &text[start as usize..end as usize]), 0];
+                hashed.hash = hash(*seed, hashed.key);
             }
-            let hash = hash(*seed, key);
-            table.prefetch(hash as u32 as u64);
-            *hashed = (key, hash);
+            table.prefetch(hashed.hash as u32 as u64);
         }
-        for (&(mut key, hash), &place) in hashed.iter().zip(missed) {
-            let [start, end] = spans[place as usize];
+        for &place in &missed[range] {
+            let ([start, end], Hashed { mut key, hash }) = (spans[place as usize], hashed[place as usize]);
             let tag = hash as u32;
             let make = || Slot { index: keys.len() as u32, tag };
             let is_short = (end - start) as usize <= SHORT;
@@ -190,25 +203,28 @@ impl Slots {
     }
 }
 
+/// Computes the keys and the hashes of a group of short terms, and prefetches their slots in the front. Those of long terms
+/// have no meaning.
+#[inline(never)]
+fn hash_group(seed: [u64; 2], text: &[u8], spans: &[Span], front: &[Front], hashed: &mut [Hashed]) {
+    for (&span, hashed) in spans.iter().zip(hashed) {
+        let key = short_key(text, span);
+        *hashed = Hashed { key, hash: hash(seed, key) };
+        prefetch(front, front_slot(hashed.hash));
+    }
+}
+
 /// Writes the ids of the terms that `front` contains to `ids`, and the places of the others to `missed`. Returns the number
 /// of the others. It is a function of its own so that its few variables stay in registers.
 #[inline(never)]
-fn pass_front(
-    front: &[Front],
-    seed: [u64; 2],
-    text: &[u8],
-    spans: &[Span],
-    ids: &mut [u32],
-    missed: &mut [u32; GROUP],
-) -> usize {
+fn pass_front(front: &[Front], hashed: &[Hashed], ids: &mut [u32], missed: &mut [u32; GROUP]) -> usize {
     let front: &[Front; 1 << FRONT_BITS] = front.try_into().expect("a front of this size");
     let mut misses = 0;
-    for (place, (&span, id)) in spans.iter().zip(ids).enumerate() {
-        let key = short_key(text, span);
-        let known = &front[front_slot(hash(seed, key))];
+    for (place, (hashed, id)) in hashed.iter().zip(ids).enumerate() {
+        let known = &front[front_slot(hashed.hash)];
         *id = known.id;
         missed[misses % GROUP] = place as u32;
-        misses += (known.key != key) as usize;
+        misses += (known.key != hashed.key) as usize;
     }
     misses
 }
