@@ -214,11 +214,7 @@ fn open_checkpoint(
     store: &Store,
     interrupted: &AtomicUsize,
 ) -> Result<Checkpoint> {
-    let numbers = match &resolved.tally.features {
-        Features::Vocabulary => None,
-        Features::Hashed(buckets) => Some(buckets.n_features as u64),
-        Features::Fixed(vocabulary) => Some(vocabulary.terms().len() as u64),
-    };
+    let numbers = resolved.tally.row_numbers();
     let terms = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
     let mut checksum = crc32fast::Hasher::new();
     for term in terms.iter().flat_map(|vocabulary| vocabulary.terms()) {

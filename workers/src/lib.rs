@@ -19,6 +19,7 @@ pub mod idf;
 pub mod lexicon;
 pub mod lines;
 pub mod mapped;
+pub mod ngram;
 pub mod opener;
 pub mod plan;
 pub mod protocol;

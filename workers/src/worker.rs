@@ -7,7 +7,7 @@ use crate::crash::Noting;
 use crate::emit;
 use crate::heartbeat::Heartbeat;
 use crate::lines;
-use crate::plan::Plan;
+use crate::plan::{Plan, Tier};
 use crate::protocol::{Report, Task, Usage};
 use crate::tally::Tally;
 use crate::vocabulary;
@@ -104,20 +104,22 @@ impl Worker {
 
 /// Performs a task of the second phase.
 fn finish(plan: &Plan, task: Task) -> Report {
-    let has = |run: u32| (run as usize) < plan.runs.len();
+    let has = |tier: Tier, run: u32| (run as usize) < plan.dictionary(tier).runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
         Task::Count { segment } if (segment as usize) < plan.segments.len() => {
             vocabulary::count(plan, segment as usize);
             Ok(Report::Done)
         }
-        Task::Sort { run } if has(run) => vocabulary::sort(plan, run as usize).map(|()| Report::Done),
-        Task::Merge { low, high, first } => {
-            let (found, kept) = vocabulary::merge(plan, low..high, first as usize);
+        Task::Sort { tier, run } if has(tier, run) => {
+            vocabulary::sort(plan, tier, run as usize).map(|()| Report::Done)
+        }
+        Task::Merge { tier, low, high, first } => {
+            let (found, kept) = vocabulary::merge(plan, tier, low..high, first as usize);
             Ok(Report::Merged { found, kept })
         }
-        Task::Number { low, high, base } => {
-            vocabulary::number(plan, low..high, base);
+        Task::Number { tier, low, high, base } => {
+            vocabulary::number(plan, tier, low..high, base);
             Ok(Report::Done)
         }
         Task::CountColumns { first, last } => {

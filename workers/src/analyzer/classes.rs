@@ -19,7 +19,7 @@ pub struct Masks {
 pub enum Kernel {
     /// AVX-512 F, BW and VBMI2 (AMD since Zen 4, Intel since Ice Lake): a block is one register.
     Avx512,
-    /// AVX2: a block is two registers.
+    /// AVX2, BMI1 and POPCNT (AMD and Intel since 2013): a block is two registers.
     Avx2,
     /// The instructions of every Rust target.
     Portable,
@@ -34,7 +34,7 @@ impl Kernel {
             if has_avx512() {
                 kernels.push(Kernel::Avx512);
             }
-            if is_x86_feature_detected!("avx2") {
+            if has_avx2() {
                 kernels.push(Kernel::Avx2);
             }
         }
@@ -62,7 +62,7 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if has_avx512() => x86::avx512(text, lowercase, masks),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 if is_x86_feature_detected!("avx2") => x86::avx2(text, lowercase, masks),
+            Kernel::Avx2 if has_avx2() => x86::avx2(text, lowercase, masks),
             _ => portable(text, lowercase, masks),
         }
     }
@@ -72,6 +72,8 @@ impl Kernel {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 if has_avx512() => x86::avx512_edges(edges, mask),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 if has_avx2() => x86::avx2_edges(edges, mask),
             _ => edges.fill(mask, edges::spread),
         }
     }
@@ -82,6 +84,11 @@ fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vbmi2")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt")
 }
 
 /// The reference for the other kernels: eight bytes at a time in ordinary registers.
@@ -108,7 +115,7 @@ fn gather(flags: [u8; 8]) -> u64 {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector instructions, behind a check that the processor has them")]
 mod x86 {
-    use super::{BLOCK, Edges, Masks, has_avx512};
+    use super::{BLOCK, Edges, Masks, edges::spread, has_avx2, has_avx512};
     use std::arch::x86_64::*;
 
     pub(super) fn avx512(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
@@ -118,8 +125,8 @@ mod x86 {
     }
 
     pub(super) fn avx2(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
-        debug_assert!(is_x86_feature_detected!("avx2"));
-        // SAFETY: `Kernel::classify` checked that the processor has AVX2.
+        debug_assert!(has_avx2());
+        // SAFETY: `Kernel::classify` checked that the processor has these features.
         unsafe { avx2_blocks(text, lowercase, masks) }
     }
 
@@ -182,32 +189,51 @@ mod x86 {
         });
     }
 
+    /// Bits of the kinds of word bytes, by the low and by the high half of a byte. A byte is a word byte if both have a bit in
+    /// common: 1 for digits, 2 for letters up to `o`, 4 for letters from `p` on, 8 for `_`.
+    const LOW: [u8; 16] = [5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10];
+    const HIGH: [u8; 16] = [0, 0, 0, 1, 2, 12, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+
     #[target_feature(enable = "avx2")]
     fn avx2_blocks(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
+        // SAFETY: the arrays are 16 bytes long, and the loads need no alignment.
+        let [low, high] = [LOW, HIGH]
+            .map(|kinds| _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(kinds.as_ptr().cast()) }));
         for block in text.as_chunks_mut::<BLOCK>().0 {
-            let (mut word, mut high) = (0, 0);
+            let (mut word, mut long) = (0, 0);
             for (index, half) in block.as_chunks_mut::<32>().0.iter_mut().enumerate() {
                 // SAFETY: the half is 32 bytes long, and the load needs no alignment.
                 let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
-                let upper = within(bytes, b'A', 26);
-                let flags = _mm256_or_si256(
-                    _mm256_or_si256(upper, within(bytes, b'a', 26)),
-                    _mm256_or_si256(
-                        within(bytes, b'0', 10),
-                        _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'_' as i8)),
-                    ),
-                );
+                let upper_half = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), _mm256_set1_epi8(0x0F));
+                // The lookup by a byte of 0x80 or above returns 0.
+                let kinds =
+                    _mm256_and_si256(_mm256_shuffle_epi8(low, bytes), _mm256_shuffle_epi8(high, upper_half));
+                // The sum has the highest bit unless the byte is of no kind. A comparison here would make the compiler
+                // take the register apart byte by byte.
+                let flags = _mm256_add_epi8(kinds, _mm256_set1_epi8(0x7F));
                 word |= (_mm256_movemask_epi8(flags) as u32 as u64) << (32 * index);
-                high |= (_mm256_movemask_epi8(bytes) as u32 as u64) << (32 * index);
+                long |= (_mm256_movemask_epi8(bytes) as u32 as u64) << (32 * index);
                 if lowercase {
+                    let upper = within(bytes, b'A', 26);
                     let lowered = _mm256_add_epi8(bytes, _mm256_and_si256(upper, _mm256_set1_epi8(0x20)));
                     // SAFETY: as for the load.
                     unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), lowered) };
                 }
             }
             masks.word.push(word);
-            masks.high.push(high);
+            masks.high.push(long);
         }
+    }
+
+    pub(super) fn avx2_edges(edges: &mut Edges, mask: &[u64]) {
+        debug_assert!(has_avx2());
+        // SAFETY: `Kernel::find_edges` checked that the processor has these features.
+        unsafe { avx2_fill(edges, mask) }
+    }
+
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn avx2_fill(edges: &mut Edges, mask: &[u64]) {
+        edges.fill(mask, spread);
     }
 
     /// 0xFF where `first <= byte < first + count`, else 0. The comparison is of signed bytes, so both sides are lowered

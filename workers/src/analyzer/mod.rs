@@ -83,6 +83,15 @@ pub enum Grams {
     },
 }
 
+impl Grams {
+    /// Whether terms are n-grams of words, of which no two have the same spelling, and which compare as the tuples of their
+    /// words do: all bytes of words are above the space that joins them. Tokens of a pattern may hold any byte.
+    pub fn are_word_tuples(&self) -> bool {
+        let Grams::Words { tokenizer, sizes } = self else { return false };
+        *sizes != (1..=1) && !matches!(tokenizer, Tokenizer::Pattern(_))
+    }
+}
+
 /// A method to find words.
 #[derive(Clone, Debug)]
 pub enum Tokenizer {

@@ -1,8 +1,6 @@
 //! The row of the current document: the numbers of its terms and their counts.
 //!
-//! Owns the stamps that mark whether a term has occurred in this document. Does not know how terms are looked up.
-
-use bytemuck::{Pod, Zeroable};
+//! Owns the counts of the terms that have occurred in this document. Does not know how terms are looked up.
 
 /// The number of a term that a fixed vocabulary does not contain. It counts as a token, but has no column.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -54,60 +52,73 @@ impl Row {
         self.unknown = 0;
     }
 
-    /// Adds a term that the row does not contain, with `count` occurrences.
+    /// Adds a term that is not in the row yet, with its number and its occurrences. Its occurrences count as tokens unless
+    /// it is a stop word.
     #[inline]
-    pub(super) fn add(&mut self, number: u32, count: u32) {
-        self.tokens += count as u64;
+    pub(super) fn add(&mut self, number: u32, count: u64) {
         match number {
-            UNKNOWN => self.unknown += count as u64,
-            number => {
-                self.numbers.push(number);
-                self.counts.push(count);
+            UNKNOWN => {
+                self.tokens += count;
+                self.unknown += count;
             }
-        }
-    }
-
-    /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
-    #[inline]
-    pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
-        self.tokens += times as u64;
-        if seen.document == stamp.0 {
-            let count = &mut self.counts[seen.position as usize];
-            *count = count.saturating_add(times);
-            return;
-        }
-        match number {
-            UNKNOWN => self.unknown += times as u64,
-            STOPPED => self.tokens -= times as u64,
+            STOPPED => {}
             number => {
-                *seen = LastSeen { document: stamp.0, position: self.counts.len() as u32 };
+                self.tokens += count;
                 self.numbers.push(number);
-                self.counts.push(times);
+                self.counts.push(count.min(u32::MAX as u64) as u32);
             }
         }
     }
 }
 
-/// The last document that contains a term, and the term's place in its row. So a repeated term needs no search.
-#[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
-#[repr(C)]
-pub(crate) struct LastSeen {
-    /// The document's stamp; 0 for no document.
-    pub(super) document: u32,
-    /// The place in its row.
-    pub(super) position: u32,
+/// Occurrences that are searched for new ids before they are counted: few, so that few are found twice.
+const SEARCHED: usize = 64;
+
+/// The occurrences in the current document of things that have ids from 0 on.
+#[derive(Default)]
+pub(super) struct Occurrences {
+    /// Occurrences of each id.
+    counts: Vec<u64>,
+    /// The ids that have occurred, in order of first occurrence. A few are in it twice.
+    ids: Vec<u32>,
 }
 
-/// The current document, counted from 1. An entry with this stamp belongs to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Stamp(pub(super) u32);
+impl Occurrences {
+    /// Counts one occurrence of each of `ids`, which are below `end`.
+    #[inline]
+    pub(super) fn count(&mut self, ids: &[u32], end: usize) {
+        if self.counts.len() < end {
+            self.counts.resize(end.next_power_of_two(), 0);
+        }
+        for ids in ids.chunks(SEARCHED) {
+            // Two loops: in one, each load would wait for the addresses of all stores before it. So an id that occurs for
+            // the first time and again in the same chunk is appended again.
+            let mut first = self.ids.len();
+            self.ids.resize(first + ids.len(), 0);
+            for &id in ids {
+                self.ids[first] = id;
+                first += (self.counts[id as usize] == 0) as usize;
+            }
+            self.ids.truncate(first);
+            for &id in ids {
+                self.counts[id as usize] += 1;
+            }
+        }
+    }
 
-impl Stamp {
-    /// Advances to the next document. Returns true if stamps begin again at 1, and all old ones must be wiped.
-    pub(super) fn advance(&mut self) -> bool {
-        let wraps = self.0 == u32::MAX;
-        self.0 = if wraps { 1 } else { self.0 + 1 };
-        wraps
+    /// Calls `each` with each id that has occurred and its occurrences, in order of first occurrence, and forgets them.
+    pub(super) fn take(&mut self, mut each: impl FnMut(u32, u64)) {
+        for id in self.ids.drain(..) {
+            match std::mem::take(&mut self.counts[id as usize]) {
+                0 => {}
+                count => each(id, count),
+            }
+        }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn memory(&self) -> usize {
+        self.counts.capacity() * size_of::<u64>() + self.ids.capacity() * size_of::<u32>()
     }
 }
 
@@ -117,9 +128,23 @@ mod tests {
 
     #[test]
     fn a_count_ends_where_its_number_does() {
-        let (mut row, mut seen) = (Row::default(), LastSeen::default());
-        (0..3).for_each(|_| row.count(Stamp(1), 7, &mut seen, u32::MAX - 1));
+        let mut row = Row::default();
+        row.add(7, 3 * u32::MAX as u64);
+        row.add(UNKNOWN, 5);
+        row.add(STOPPED, 5);
         assert!(row.postings().eq([Posting { number: 7, count: u32::MAX }]));
-        assert_eq!(row.tokens, 3 * (u32::MAX as u64 - 1));
+        assert_eq!((row.tokens, row.unknown), (3 * u32::MAX as u64 + 5, 5));
+    }
+
+    #[test]
+    fn occurrences_come_in_order_of_the_first() {
+        let mut occurrences = Occurrences::default();
+        for _ in 0..2 {
+            occurrences.count(&[5, 3, 5, 5], 6);
+            occurrences.count(&[9, 3], 10);
+            let mut taken = Vec::new();
+            occurrences.take(|id, count| taken.push((id, count)));
+            assert_eq!(taken, [(5, 3), (3, 2), (9, 1)]);
+        }
     }
 }

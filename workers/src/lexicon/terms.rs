@@ -1,9 +1,9 @@
-//! Counts terms as they come. An entry contains the last document with the term and the term's place in that document's
-//! row, so that a repeated term takes one probe and no search.
+//! Counts terms as they come, by their ids. A term gets its number when it occurs for the first time; the numbers of a
+//! document's terms are looked up at its end.
 
 use super::counter::Counter;
 use super::numbers::{Numbers, SiftedNumbers, TermFilter};
-use super::row::{Row, Stamp};
+use super::row::{Occurrences, Row};
 use super::slots::Slots;
 use crate::analyzer::{Span, TermSink};
 
@@ -11,8 +11,13 @@ use crate::analyzer::{Span, TermSink};
 pub struct Terms {
     slots: Slots,
     numbers: SiftedNumbers,
-    stamp: Stamp,
+    /// The number of each term by its id.
+    numbers_by_id: Vec<u32>,
+    /// Occurrences of terms that are not in the row yet.
+    occurrences: Occurrences,
     row: Row,
+    /// The ids of the current group of terms.
+    ids: Vec<u32>,
 }
 
 impl Terms {
@@ -21,34 +26,35 @@ impl Terms {
         Terms {
             slots: Slots::new(),
             numbers: SiftedNumbers::new(term_filter, numbers),
-            stamp: Stamp::default(),
+            numbers_by_id: Vec::new(),
+            occurrences: Occurrences::default(),
             row: Row::default(),
+            ids: Vec::new(),
         }
     }
 }
 
 impl TermSink for Terms {
     fn terms(&mut self, text: &[u8], spans: &[Span]) {
-        let Terms { slots, numbers, stamp, row } = self;
-        slots.look_up(text, spans, |[start, end], entry, is_new| {
-            if is_new {
-                entry.number = numbers.number(&text[start as usize..end as usize]);
-            }
-            row.count(*stamp, entry.number, &mut entry.seen, 1);
+        let Terms { slots, numbers, numbers_by_id, occurrences, ids, .. } = self;
+        slots.look_up(text, spans, ids, |[start, end]| {
+            numbers_by_id.push(numbers.number(&text[start as usize..end as usize]));
         });
+        occurrences.count(ids, slots.len());
     }
 }
 
 impl Counter for Terms {
     fn begin_document(&mut self) {
-        if self.stamp.advance() {
-            self.slots.wipe_documents();
-        }
+        // A document that failed has left occurrences.
+        self.occurrences.take(|_, _| ());
         self.row.clear();
     }
 
     fn finish_document(&mut self) -> (&Row, &mut Numbers) {
-        (&self.row, &mut self.numbers.numbers)
+        let Terms { numbers, numbers_by_id, occurrences, row, .. } = self;
+        occurrences.take(|id, count| row.add(numbers_by_id[id as usize], count));
+        (row, &mut numbers.numbers)
     }
 
     fn may_repeat(&self) -> bool {
@@ -56,24 +62,27 @@ impl Counter for Terms {
     }
 
     fn memory(&self) -> usize {
-        self.slots.memory() + self.numbers.memory()
+        let numbers = self.numbers_by_id.capacity() * size_of::<u32>();
+        self.slots.memory() + numbers + self.occurrences.memory() + self.numbers.memory()
     }
 
     fn forget(&mut self) {
         self.slots.clear();
+        self.numbers_by_id = Vec::new();
+        self.occurrences = Occurrences::default();
         self.numbers.forget();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::numbers::LocalIds;
+    use super::super::numbers::{FixedVocabulary, LocalIds};
     use super::super::row::Posting;
     use super::*;
     use crate::analyzer::PADDING;
-    use crate::segment::{term_at, term_size};
     use proptest::prelude::*;
     use std::collections::HashMap;
+    use std::sync::Arc;
 
     fn counter() -> Terms {
         Terms::new(TermFilter::default(), Numbers::Local(LocalIds::default()))
@@ -89,13 +98,7 @@ mod tests {
     /// The terms that have a number so far, in the order of their numbers.
     fn known(terms: &mut Terms) -> Vec<Vec<u8>> {
         let (_, Numbers::Local(ids)) = terms.finish_document() else { panic!("local ids") };
-        let mut at = 0;
-        std::iter::from_fn(|| {
-            let term = term_at(&ids.terms, at)?;
-            at += term_size(term.len());
-            Some(term.to_vec())
-        })
-        .collect()
+        ids.spelled()
     }
 
     proptest! {
@@ -136,6 +139,45 @@ mod tests {
         terms.begin_document();
         give(&mut terms, b"0");
         assert!(terms.finish_document().0.postings().eq([Posting { number: 20_000, count: 1 }]));
+    }
+
+    /// Stop words, stems and unknown words pass the same table as all other words.
+    #[test]
+    fn words_count_as_their_terms_do() {
+        let stop_words = ["the", "of"].into_iter().collect();
+        let stemmer = crate::analyzer::stems::Stemmer::new("english").expect("a stemmer");
+        let filter = TermFilter { stop_words: Some(Arc::new(stop_words)), stemmer: Some(Arc::new(stemmer)) };
+        let vocabulary = FixedVocabulary::new(vec![b"run"[..].into(), b"house"[..].into()]).unwrap();
+        let mut terms = Terms::new(filter, Numbers::Fixed(Arc::new(vocabulary)));
+        for _ in 0..2 {
+            terms.begin_document();
+            for word in ["the", "running", "of", "runs", "houses", "the", "zebra", "run", "zebra", "run"] {
+                give(&mut terms, word.as_bytes());
+            }
+            let row = terms.finish_document().0;
+            let mut counts: Vec<_> = row.postings().map(|p| (p.number, p.count)).collect();
+            counts.sort_unstable();
+            // Three spellings share column 0; "hous" and "zebra" are not in the vocabulary.
+            assert_eq!(counts, [(0, 1), (0, 1), (0, 2)]);
+            assert_eq!((row.tokens, row.unknown), (7, 3));
+            terms.forget();
+        }
+    }
+
+    #[test]
+    fn a_document_that_ends_early_leaves_no_count() {
+        let mut terms = counter();
+        for forgets in [false, true] {
+            terms.begin_document();
+            give(&mut terms, b"lost");
+            if forgets {
+                terms.forget();
+            }
+            terms.begin_document();
+            give(&mut terms, b"kept");
+            let row = terms.finish_document().0;
+            assert_eq!((row.postings().len(), row.tokens), (1, 1));
+        }
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct WordChars {
     /// N-grams of the current document by their sizes, the smallest first. A word shorter than that is among them.
     levels: Vec<Present>,
     row: Row,
+    /// Ids of the words of the current group, or of n-grams.
+    group: Vec<u32>,
     /// New words of the current group.
     new: Vec<Span>,
     /// N-grams to look up.
@@ -111,6 +113,7 @@ impl WordChars {
             ngrams: Vec::new(),
             document: Present::default(),
             row: Row::default(),
+            group: Vec::new(),
             new: Vec::new(),
             spans: Vec::new(),
             longer: Vec::new(),
@@ -138,33 +141,27 @@ impl WordChars {
 
     /// Appends the ids of the n-grams at `spans` to `parts`, and to `longer` the new ones that have a prefix.
     fn look_up(&mut self, text: &[u8], spans: &[Span]) {
-        let WordChars { sizes, numbers, parts, slots, ngrams, longer, .. } = self;
-        slots.look_up(text, spans, |[start, end], entry, is_new| {
-            if is_new {
-                let ngram = &text[start as usize..end as usize];
-                entry.number = ngrams.len() as u32;
-                ngrams.push(Ngram { count: 0, number: numbers.number(ngram), prefix: 0 });
-                let starts = ngram.iter().enumerate().filter(|(_, byte)| !is_continuation(**byte));
-                if let Some((last, _)) = starts.skip(*sizes.start()).last() {
-                    longer.push((entry.number, [start, start + last as u32]));
-                }
+        let WordChars { sizes, numbers, parts, slots, ngrams, longer, group, .. } = self;
+        slots.look_up(text, spans, group, |[start, end]| {
+            let (ngram, id) = (&text[start as usize..end as usize], ngrams.len() as u32);
+            ngrams.push(Ngram { count: 0, number: numbers.number(ngram), prefix: 0 });
+            let starts = ngram.iter().enumerate().filter(|(_, byte)| !is_continuation(**byte));
+            if let Some((last, _)) = starts.skip(*sizes.start()).last() {
+                longer.push((id, [start, start + last as u32]));
             }
-            parts.push(entry.number);
         });
+        parts.extend_from_slice(group);
     }
 
     /// Counts words whose n-grams are kept.
     fn count_words(&mut self, text: &[u8], spans: &[Span]) {
-        let WordChars { spellings, words, document, new, .. } = self;
-        document.make_room(spans.len());
-        spellings.look_up(text, spans, |span, entry, is_new| {
-            if is_new {
-                entry.number = words.len() as u32;
-                words.push(Word { start: 0, length: 0, count: 0 });
-                new.push(span);
-            }
-            document.count(&mut words[entry.number as usize].count, entry.number, 1);
+        let WordChars { spellings, words, document, new, group, .. } = self;
+        spellings.look_up(text, spans, group, |span| {
+            words.push(Word { start: 0, length: 0, count: 0 });
+            new.push(span);
         });
+        document.make_room(spans.len());
+        group.iter().for_each(|&id| document.count(&mut words[id as usize].count, id, 1));
         if self.new.is_empty() {
             return;
         }
@@ -266,7 +263,7 @@ impl Counter for WordChars {
                 if let Some(prefixes) = smaller.last_mut() {
                     prefixes.count(&mut ngrams[prefix as usize].count, prefix, count);
                 }
-                row.add(number, count);
+                row.add(number, count as u64);
             }
             rest = smaller;
         }
@@ -301,7 +298,6 @@ mod tests {
     use crate::analyzer::chunks::Chunk;
     use crate::analyzer::decode::DecodeError;
     use crate::analyzer::{Analyzer, Grams, TextSettings};
-    use crate::segment::{term_at, term_size};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -357,11 +353,8 @@ mod tests {
                     *expected.entry(ngram).or_default() += 1;
                 }
                 let (row, Numbers::Local(ids)) = counter.finish_document() else { panic!("local ids") };
-                let (mut at, mut known) = (0, Vec::new());
-                while let Some(term) = term_at(&ids.terms, at) {
-                    at += term_size(term.len());
-                    known.push(String::from_utf8(term.to_vec()).unwrap());
-                }
+                let known: Vec<String> =
+                    ids.spelled().into_iter().map(|term| String::from_utf8(term).unwrap()).collect();
                 let found = row.postings().map(|p| (known[p.number as usize].clone(), p.count));
                 prop_assert_eq!(row.tokens, expected.values().map(|&count| count as u64).sum::<u64>());
                 prop_assert_eq!(row.postings().len(), expected.len());
