@@ -104,6 +104,7 @@ impl<'a> Resolved<'a> {
                 Format::Npz => Container::Sparse,
                 Format::Npy => Container::Dense,
             },
+            worker_memory: memory.worker,
         };
         let tally = TallySettings {
             reading: settings.text.reading(),
