@@ -68,6 +68,8 @@ pub struct FinishJob {
     pub values: ValueSettings,
     /// How the matrix lies in its file.
     pub container: Container,
+    /// Bytes of private memory that a worker may take.
+    pub worker_memory: u64,
 }
 
 /// Rows whose lines are written, or whose lengths are found, in one go.
@@ -176,6 +178,7 @@ impl Finish {
             counts_occurrences,
             files,
             container: job.container,
+            worker_memory: job.worker_memory,
         };
         supervision.heartbeats.clear();
         let (vocabulary, lines, supervisor) =
@@ -212,7 +215,9 @@ impl Finish {
         self.number(columns, supervision)?;
         let nonzeros = self.lay_out_rows(supervision)?;
         if !self.plan.frequencies.is_empty() {
-            let share = columns.div_ceil(supervision.workers as u64).max(1);
+            // A worker has a number for each column of a task, in half of its memory.
+            let most = self.job.worker_memory / 2 / size_of::<u32>() as u64;
+            let share = columns.div_ceil(supervision.workers as u64).clamp(1, most.max(1));
             let tasks = (0..columns).step_by(share as usize);
             let tasks = tasks.map(|first| Task::CountColumns { first, last: (first + share).min(columns) });
             self.perform(tasks.collect(), supervision)?;

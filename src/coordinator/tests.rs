@@ -480,6 +480,7 @@ fn written(
             counts_columns: false,
             values,
             container: Container::Sparse,
+            worker_memory: u64::MAX,
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };
         let (documents, store) = (job.documents.clone(), &job.store);

@@ -6,6 +6,7 @@
 use crate::plan::{Plan, Speller};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -155,17 +156,14 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
 /// # Errors
 /// The system's error. If a term is not UTF-8, which no analyzer produces.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
-    let (mut lines, mut speller) = (Vec::new(), Speller::new(plan));
+    let (mut lines, mut speller) = (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);
         let term = plan.terms.merged.get(index);
-        push_term_line(&mut lines, speller.spell(&term), term.documents as u64, idf(plan, column))?;
+        let (spelled, df) = (speller.spell(&term), term.documents as u64);
+        lines.push(|out| push_term_line(out, spelled, df, idf(plan, column)))?;
     }
-    simdutf8::basic::from_utf8(&lines).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if let Some(file) = &plan.files.terms {
-        file.write_all_at(&lines, offset)?;
-    }
-    Ok(lines.len() as u64)
+    lines.flush()
 }
 
 /// Returns the bytes of the lines of the rows `rows`.
@@ -173,7 +171,7 @@ pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u
 /// # Errors
 /// None with a correct plan.
 pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
-    Ok(document_lines(plan, rows)?.len() as u64)
+    document_lines(plan, rows, Lines::new(None, 0))
 }
 
 /// Writes the lines of the rows `rows` to their file from byte `offset` on. Returns the bytes written.
@@ -181,13 +179,10 @@ pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64
 /// # Errors
 /// The system's error.
 pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io::Result<u64> {
-    let lines = document_lines(plan, rows)?;
-    plan.files.documents.write_all_at(&lines, offset)?;
-    Ok(lines.len() as u64)
+    document_lines(plan, rows, Lines::new(Some(&plan.files.documents), offset))
 }
 
-fn document_lines(plan: &Plan, rows: Range<u64>) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
+fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
     for row in rows.start as usize..rows.end as usize {
         let record = plan.record(row);
         let failure = match record {
@@ -201,9 +196,49 @@ fn document_lines(plan: &Plan, rows: Range<u64>) -> io::Result<Vec<u8>> {
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),
             cause: failure.map(|failure| failure.to_string()),
         };
-        write_line(&mut lines, &line)?;
+        lines.push(|out| write_line(out, &line))?;
     }
-    Ok(lines)
+    lines.flush()
+}
+
+/// Bytes of lines that are written at a time, about: 1 MiB.
+const PENDING: usize = 1 << 20;
+
+/// Consecutive lines of a file. Without a file they are only measured.
+struct Lines<'a> {
+    file: Option<&'a File>,
+    offset: u64,
+    /// Bytes that are written or measured.
+    done: u64,
+    pending: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    /// No lines yet; the first one will be at byte `offset` of `file`.
+    fn new(file: Option<&'a File>, offset: u64) -> Self {
+        Lines { file, offset, done: 0, pending: Vec::new() }
+    }
+
+    /// Adds the line that `write` appends.
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        write(&mut self.pending)?;
+        if self.pending.len() >= PENDING {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, if it is UTF-8. Returns the bytes of all lines.
+    fn flush(&mut self) -> io::Result<u64> {
+        let is_text = simdutf8::basic::from_utf8(&self.pending);
+        is_text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Some(file) = self.file {
+            file.write_all_at(&self.pending, self.offset + self.done)?;
+        }
+        self.done += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(self.done)
+    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub struct Plan {
     pub files: Files,
     /// The form of the matrix.
     pub container: Container,
+    /// Bytes of private memory that a worker may take.
+    pub worker_memory: u64,
 }
 
 /// The files that workers write to, each worker at its own offsets.

@@ -49,12 +49,11 @@ impl Worker {
         }
     }
 
-    /// Bytes of private memory that a worker process may take. `None` for a worker that reads no documents: all it
-    /// holds is bounded already.
-    pub fn memory(&self) -> Option<u64> {
+    /// Bytes of private memory that a worker process may take.
+    pub fn memory(&self) -> u64 {
         match &self.slot {
-            Desk::Tally(tally) => Some(tally.memory()),
-            Desk::Finish(..) => None,
+            Desk::Tally(tally) => tally.memory(),
+            Desk::Finish(plan, _) => plan.worker_memory,
         }
     }
 
