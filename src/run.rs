@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice, NoticeKind, Phase};
 use crate::folder::{Folder, Refusal};
 use crate::job::{Job, RunOptions, Summary};
-use crate::memory::{MemoryShares, kills_for_memory};
+use crate::memory::{MemoryShares, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
@@ -104,6 +104,7 @@ impl<'a> Resolved<'a> {
                 Format::Npz => Container::Sparse,
                 Format::Npy => Container::Dense,
             },
+            worker_memory: memory.worker,
         };
         let tally = TallySettings {
             reading: settings.text.reading(),
@@ -167,7 +168,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     let output = OutputDirectory::begin(&job.sink.directory, options, &mut notice)?;
     scratch.as_deref().map_or(Ok(()), check_scratch)?;
     let directory = scratch.as_deref().unwrap_or(output.partial()).to_owned();
-    let store = Store::bounded(resolved.maps, Some(directory), resolved.addresses);
+    let before_walk = private_memory();
     let walk = WalkOptions {
         threads: resolved.workers,
         interrupted: interrupted.clone(),
@@ -177,6 +178,9 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     RunError::if_interrupted(interrupted)?;
     let corpus = corpus?;
     corpus.notices.iter().cloned().for_each(&mut notice);
+    // The list of documents stays in the coordinator's memory to the end.
+    let walked = private_memory().saturating_sub(before_walk);
+    let store = Store::bounded(resolved.maps.saturating_sub(walked), Some(directory), resolved.addresses);
     let checkpoint = output
         .checkpoint()?
         .map(|directory| open_checkpoint(job, &resolved, &directory, &corpus, &store, interrupted));
@@ -214,11 +218,7 @@ fn open_checkpoint(
     store: &Store,
     interrupted: &AtomicUsize,
 ) -> Result<Checkpoint> {
-    let numbers = match &resolved.tally.features {
-        Features::Vocabulary => None,
-        Features::Hashed(buckets) => Some(buckets.n_features as u64),
-        Features::Fixed(vocabulary) => Some(vocabulary.terms().len() as u64),
-    };
+    let numbers = resolved.tally.row_numbers();
     let terms = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
     let mut checksum = crc32fast::Hasher::new();
     for term in terms.iter().flat_map(|vocabulary| vocabulary.terms()) {

@@ -12,6 +12,7 @@ use anyhow::Result;
 use bowline_workers::analyzer::stop_words;
 use bowline_workers::documents::Documents;
 use bowline_workers::lexicon::TermFilter;
+use std::borrow::Cow;
 use std::path::Path;
 
 /// Notices of stop words and terms that no token can equal, as scikit-learn warns of them. Built-in lists hold words for other
@@ -133,9 +134,9 @@ pub fn explained(
 ) -> anyhow::Error {
     let RunError::NotFinite { row, column } = error else { return error.into() };
     let given = model.and_then(|model| model.vocabulary.as_ref());
-    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize)).map(|term| &**term);
-    let what = match finish.term(column).or(given) {
-        Some(term) => format!("the term `{}`", String::from_utf8_lossy(term)),
+    let given = given.and_then(|vocabulary| vocabulary.terms().get(column as usize));
+    let what = match finish.term(column).or(given.map(|term| Cow::Borrowed(&**term))) {
+        Some(term) => format!("the term `{}`", String::from_utf8_lossy(&term)),
         None => format!("a term of bucket {column}"),
     };
     let has_idf = finish.idf().nth(column as usize).is_none_or(f64::is_finite);

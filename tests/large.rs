@@ -1,6 +1,6 @@
 //! Documents that are read in pieces: larger than a worker's memory, or with a failure in the middle.
 //!
-//! A window holds 4 MiB. The unit tests of `tally` check the contents of pieces and terms across their ends.
+//! A window holds 128 KiB. The unit tests of `tally` check the contents of pieces and terms across their ends.
 
 use crate::support::{Dir, Random, assert_costs_only_themselves, assert_same_bytes};
 

@@ -2,6 +2,7 @@
 //! goes on. A peak between two samples is missed: then the test passes.
 
 use crate::support::{Dir, assert_same_bytes, processes};
+use std::fmt::Write as _;
 
 /// Distinct terms of the corpus: more than any phase has memory for at once.
 const TERMS: usize = 2_000_000;
@@ -35,5 +36,27 @@ fn terms_beyond_memory_are_sorted_and_merged_within_it() {
         assert_same_bytes(&dir.output("roomy"), &dir.output("little"), &options.join(" "));
         let most = held.iter().max().copied().unwrap_or(0);
         assert!(most < MOST, "{options:?}: {} MiB held", most >> 20);
+    }
+}
+
+/// A worker that sorts terms has a limit, too. The earlier run had memory for a document whose terms must be sorted at
+/// once; the run that goes on from it has not.
+#[test]
+fn a_worker_that_finishes_has_a_limit() {
+    let mut text = String::new();
+    for term in 0..1_500_000 {
+        write!(text, "{term:08} ").expect("a string grows");
+    }
+    let dir = Dir::with_corpus(&[("a.txt", text)]);
+    for (mode, line) in [("processes", "out of memory while finishing"), ("inline", "out of memory")] {
+        let options = ["--resume", "--mode", mode, "--workers", "1", "--min-df", "2", "--max-df", "2"];
+        let run = |memory| dir.embed(&[&options[..], &["--worker-memory", memory]].concat()).run();
+        // No term is kept, so the run ends behind the sorting.
+        assert!(run("1G").expect(1).line().contains("--min-df"));
+        let resumed = run("32M").expect(1);
+        let line = format!("bowline: {line} (--worker-memory and --memory give a worker more, ");
+        let last = resumed.stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with(&line), "{mode}: {}", resumed.stderr);
+        std::fs::remove_dir_all(dir.path("out.partial")).expect("the checkpoint is removed");
     }
 }

@@ -10,6 +10,7 @@ use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
+use bowline_workers::plan::Tier;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::{ReadSettings, WINDOW};
@@ -150,7 +151,9 @@ fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
     let heartbeats = Heartbeats::new(1).expect("a heartbeats");
     for id in [1, 2] {
         pool.start(id, start(&heartbeats).0).expect("a worker");
-        [DOCUMENT, Task::Sort { run: 0 }, Task::Leave].into_iter().for_each(|task| pool.send(id, task));
+        [DOCUMENT, Task::Sort { tier: Tier::Terms, run: 0 }, Task::Leave]
+            .into_iter()
+            .for_each(|task| pool.send(id, task));
     }
     let mut reports = [Vec::new(), Vec::new()];
     while reports.iter().flatten().filter(|report| matches!(report, Report::Left(_))).count() < 2 {

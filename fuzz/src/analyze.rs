@@ -13,7 +13,6 @@ use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Analyzer, Grams, PADDING, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::failure::Failure;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
-use bowline_workers::segment::{term_at, term_size};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -136,11 +135,8 @@ fn counted<C: Counter>(mut counter: C, settings: &TextSettings, bytes: &[u8]) ->
         .analyze(&mut bytes.to_vec(), Chunk::WHOLE, &mut counter)
         .expect("it was analyzed before");
     let (row, Numbers::Local(ids)) = counter.finish_document() else { panic!("local ids") };
-    let (mut at, mut terms) = (0, Vec::new());
-    while let Some(term) = term_at(&ids.terms, at) {
-        at += term_size(term.len());
-        terms.push(String::from_utf8(term.to_vec()).expect("a term is UTF-8"));
-    }
+    let terms: Vec<String> =
+        ids.spelled().into_iter().map(|term| String::from_utf8(term).expect("a term is UTF-8")).collect();
     let mut counts = BTreeMap::new();
     for posting in row.postings() {
         *counts.entry(terms[posting.number as usize].clone()).or_default() += posting.count as u64;
@@ -169,10 +165,9 @@ pub fn run(data: &[u8]) {
     }
     let numbers = Numbers::Local(LocalIds::default());
     let counts = match &settings.grams {
-        Grams::Words { tokenizer, sizes } if *sizes != (1..=1) => {
-            let hold_spaces = matches!(tokenizer, Tokenizer::Pattern(_));
-            let counter = Ngrams::new(sizes.clone(), hold_spaces, TermFilter::default(), numbers);
-            counted(counter, &settings, bytes)
+        Grams::Words { sizes, .. } if *sizes != (1..=1) => {
+            let are_tuples = settings.grams.are_word_tuples();
+            counted(Ngrams::new(sizes.clone(), are_tuples, TermFilter::default(), numbers), &settings, bytes)
         }
         Grams::Words { .. } | Grams::Chars { .. } => {
             counted(Terms::new(TermFilter::default(), numbers), &settings, bytes)

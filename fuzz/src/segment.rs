@@ -5,13 +5,13 @@
 
 use bowline_workers::mapped::Store;
 use bowline_workers::row;
-use bowline_workers::segment::{Record, Segment, records, term_at};
+use bowline_workers::segment::{Record, RowNumbers, Segment, records, term_at};
 use std::io::Write as _;
 
 /// The offset of a record's size in the record.
 const SIZE: usize = 48;
 
-/// Reads the records of one segment. Returns how many of them were recovered, by columns and by local ids together.
+/// Reads the records of one segment. Returns how many of them were recovered, for all meanings of rows' numbers together.
 pub fn run(data: &[u8]) -> usize {
     let Some((&place, rest)) = data.split_first_chunk() else { return 0 };
     // A map begins at a page, so its address is a multiple of 8.
@@ -28,7 +28,8 @@ pub fn run(data: &[u8]) -> usize {
     if let Some(record) = Record::at(bytes, u16::from_le_bytes(place) as usize) {
         look(bytes, record);
     }
-    [None, Some(1000)].into_iter().map(|columns| recover(with_checksums(bytes), columns)).sum()
+    let numbers = [RowNumbers::Terms, RowNumbers::Ngrams, RowNumbers::Columns(1000)];
+    numbers.into_iter().map(|numbers| recover(with_checksums(bytes), numbers)).sum()
 }
 
 /// The bytes with each record's checksum corrected.
@@ -47,14 +48,20 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
 
 /// Recovers a segment of these bytes and checks that its rows' numbers are columns, or local ids of earlier terms.
 /// Returns the number of its records.
-fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
+fn recover(bytes: Vec<u8>, numbers: RowNumbers) -> usize {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(&bytes).expect("room for it");
-    let segment = Segment::recover(&file, columns, &Store::unlimited()).expect("a segment");
-    let mut ids = 0;
+    let segment = Segment::recover(&file, numbers, &Store::unlimited()).expect("a segment");
+    let (mut words, mut ngrams) = (0, 0);
     for record in segment.records() {
-        ids += record.new_terms() as u64;
-        assert!(row::pairs(record.row()).all(|(number, _)| (number as u64) < columns.unwrap_or(ids)));
+        words += record.new_terms() as u64;
+        ngrams += record.new_ngrams() as u64;
+        let numbers = match numbers {
+            RowNumbers::Columns(columns) => columns,
+            RowNumbers::Terms => words,
+            RowNumbers::Ngrams => ngrams,
+        };
+        assert!(row::pairs(record.row()).all(|(number, _)| (number as u64) < numbers));
         let terms: Vec<_> = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at)).collect();
         assert_eq!(terms.len(), record.new_terms() as usize);
         assert!(terms.iter().all(|term| std::str::from_utf8(term).is_ok()));
@@ -65,6 +72,7 @@ fn recover(bytes: Vec<u8>, columns: Option<u64>) -> usize {
 /// Calls all accessors of a record.
 fn look(bytes: &[u8], record: Record) {
     assert!(record.row().len() * 4 <= bytes.len() && record.term_bytes() <= bytes.len());
+    assert!(record.ngram_bytes() <= bytes.len());
     assert!(row::pairs(record.row()).count() <= record.row().len());
     for offset in record.term_offsets() {
         assert!(term_at(bytes, offset).is_some(), "a term lies in its segment");

@@ -196,7 +196,7 @@ pub struct EmbedArgs {
 
     /// Limit the memory of each worker to SIZE bytes; a document that needs more fails (in the modes
     /// threads and inline the limit is for all workers together, and the run ends)
-    /// [default: available memory / (workers + 1), or a worker's part of --memory]
+    /// [default: a worker's part of one half of --memory, or of the available memory]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = "Running", verbatim_doc_comment)]
     pub worker_memory: Option<u64>,
 

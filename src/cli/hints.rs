@@ -53,7 +53,9 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::Stuck | ErrorKind::Crashed => "--mode processes would skip it",
         ErrorKind::TooManyCrashes => "--max-crashes allows more",
         ErrorKind::NoMemory => "--memory asks for less, ulimit -v allows more",
-        ErrorKind::NoMemoryToFinish => "fewer --workers need less, ulimit -v and ulimit -d allow more",
+        ErrorKind::NoMemoryToFinish => {
+            "--worker-memory and --memory give a worker more, fewer --workers need less, ulimit -v and ulimit -d allow more"
+        }
         ErrorKind::ReadPermits => "--max-reads needs them",
         ErrorKind::MinDf => "lower --min-df",
         ErrorKind::MaxDf => "raise --max-df",

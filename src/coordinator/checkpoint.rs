@@ -12,7 +12,7 @@ use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
 use bowline_workers::opener::Opener;
 use bowline_workers::protocol::Batch;
-use bowline_workers::segment::{Key, Record, Segment};
+use bowline_workers::segment::{Key, Record, RowNumbers, Segment};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ struct Plan {
 
 impl Checkpoint {
     /// Opens the checkpoint in `directory`. Of what earlier runs have left it keeps what is of use: records made under the same
-    /// `identity`, of documents that have not changed. A row's numbers are those of `columns` columns, or else local ids.
+    /// `identity`, of documents that have not changed.
     ///
     /// # Errors
     /// If there is something that no run of this user has left there; the system's; or, with nothing lost, that of being
@@ -72,7 +72,7 @@ impl Checkpoint {
         directory: &Folder,
         identity: String,
         documents: &Documents,
-        columns: Option<u64>,
+        numbers: RowNumbers,
         store: &Store,
         interrupted: &AtomicUsize,
     ) -> Result<Self> {
@@ -93,7 +93,7 @@ impl Checkpoint {
         let mut earlier = Vec::new();
         for name in runs.into_iter().map(named) {
             let Some(folder) = directory.own(&name)? else { continue };
-            let of_run = found.in_run(&folder, &identity, columns, store)?;
+            let of_run = found.in_run(&folder, &identity, numbers, store)?;
             // What can't be read now is not gone.
             store.check()?;
             if of_run.is_empty() {
@@ -177,7 +177,7 @@ impl Found<'_> {
         &mut self,
         folder: &Folder,
         identity: &str,
-        columns: Option<u64>,
+        numbers: RowNumbers,
         store: &Store,
     ) -> Result<Vec<Earlier>> {
         let mut plan = Vec::new();
@@ -198,7 +198,7 @@ impl Found<'_> {
                 return Err(io::Error::from(io::ErrorKind::Interrupted).into());
             }
             let Some(file) = folder.own_file(&named(number), OFlag::O_RDWR)? else { break };
-            let segment = Segment::recover(&file, columns, store)?;
+            let segment = Segment::recover(&file, numbers, store)?;
             let rows = self.in_segment(&segment, &plan, &rows);
             match rows.is_empty() {
                 true => file.set_len(0)?,

@@ -4,7 +4,7 @@
 use super::merge::Vocabulary;
 use super::named_buckets::TermsOfBuckets;
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
-use super::tally::Tallied;
+use super::tally::{Tallied, TalliedSegment};
 use super::{RunError, system};
 use crate::event::{Event, Phase};
 use crate::settings::Pruning;
@@ -14,13 +14,14 @@ use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::idf::Idf;
 use bowline_workers::mapped::{Store, Table};
+use bowline_workers::ngram::Packing;
 use bowline_workers::plan::{
-    Container, Files, MergedTerm, MergedTerms, Numbering, Plan, Run, RunRange, SegmentPlan, ValueSettings,
+    Container, Dictionary, Files, Numbering, Plan, Run, RunRange, SegmentPlan, Spellings, Tier, ValueSettings,
 };
 use bowline_workers::protocol::{Layout, Report, Task};
-use bowline_workers::segment::Segment;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub struct FinishJob {
     pub values: ValueSettings,
     /// How the matrix lies in its file.
     pub container: Container,
+    /// Bytes of private memory that a worker may take.
+    pub worker_memory: u64,
 }
 
 /// Rows whose lines are written, or whose lengths are found, in one go.
@@ -125,9 +128,8 @@ impl Finish {
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
-        let Tallied { segments, places, lengths, condemned, totals } = tallied;
-        let of_segment = |(_, runs): &(_, Vec<RunRange>)| runs.last().map_or(0, |run| run.ids.end);
-        let ids: usize = segments.iter().map(of_segment).sum();
+        let Tallied { segments, ngram_size, places, lengths, condemned, totals } = tallied;
+        let ids: usize = segments.iter().map(|segment| ids(&segment.terms)).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
             Columns::Terms(pruning) => (Numbering::LocalIds, ids, Some(pruning)),
@@ -142,7 +144,9 @@ impl Finish {
             Some(pruning) => pruning.max_features.is_some(),
             None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
-        let (segments, runs) = segments_and_runs(segments, counts_occurrences, store).map_err(&mapping)?;
+        let packing = ngram_size.map(|size| packing(&segments, size)).transpose()?;
+        let (segments, words, terms) =
+            dictionaries(segments, packing, counts_occurrences, store).map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
             None => 0.0..=f64::INFINITY,
@@ -157,11 +161,13 @@ impl Finish {
             documents,
             condemned,
             segments,
-            runs,
+            spellings: Spellings::new(words.merged.len(), store).map_err(&mapping)?,
+            words,
+            terms,
+            packing,
             places,
             numbering,
             kept,
-            terms: MergedTerms::new(ids, counts_occurrences, store).map_err(&mapping)?,
             indptr: lengths,
             frequencies: Table::new(if counts_columns { columns } else { 0 }, store).map_err(&mapping)?,
             idf,
@@ -172,6 +178,7 @@ impl Finish {
             counts_occurrences,
             files,
             container: job.container,
+            worker_memory: job.worker_memory,
         };
         supervision.heartbeats.clear();
         let (vocabulary, lines, supervisor) =
@@ -208,7 +215,9 @@ impl Finish {
         self.number(columns, supervision)?;
         let nonzeros = self.lay_out_rows(supervision)?;
         if !self.plan.frequencies.is_empty() {
-            let share = columns.div_ceil(supervision.workers as u64).max(1);
+            // A worker has a number for each column of a task, in half of its memory.
+            let most = self.job.worker_memory / 2 / size_of::<u32>() as u64;
+            let share = columns.div_ceil(supervision.workers as u64).clamp(1, most.max(1));
             let tasks = (0..columns).step_by(share as usize);
             let tasks = tasks.map(|first| Task::CountColumns { first, last: (first + share).min(columns) });
             self.perform(tasks.collect(), supervision)?;
@@ -231,14 +240,32 @@ impl Finish {
         RunError::EmptyVocabulary(documents)
     }
 
-    /// Sorts and merges the terms of all segments; returns the number of terms.
+    /// Sorts and merges the terms of all segments; returns the number of terms. The words of n-grams are sorted, merged and
+    /// numbered first.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
-        let tasks = (0..self.plan.segments.len() as u32).map(|segment| Task::Count { segment });
-        self.perform(tasks.collect(), supervision)?;
-        let tasks = (0..self.plan.runs.len() as u32).map(|run| Task::Sort { run });
-        self.perform(tasks.collect(), supervision)?;
-        self.vocabulary = Vocabulary::cut(&self.plan, PARTS * supervision.workers);
-        let tasks = self.vocabulary.parts().iter().map(|part| Task::Merge {
+        let count = (0..self.plan.segments.len() as u32).map(|segment| Task::Count { segment });
+        self.perform(count.chain(sort_tasks(&self.plan, Tier::Words)).collect(), supervision)?;
+        if self.plan.packing.is_some() {
+            let (words, _) = self.merge_tier(Tier::Words, supervision)?;
+            // A rank is the word's place among the merged words, which has gaps.
+            let number = number_tasks(&words, Tier::Words, words.parts().iter().map(|part| part.first));
+            self.perform(number.collect(), supervision)?;
+        }
+        self.perform(sort_tasks(&self.plan, Tier::Terms).collect(), supervision)?;
+        let (vocabulary, found) = self.merge_tier(Tier::Terms, supervision)?;
+        self.vocabulary = vocabulary;
+        Ok(found)
+    }
+
+    /// Merges the sorted words or terms. Returns them and how many there were.
+    fn merge_tier(
+        &mut self,
+        tier: Tier,
+        supervision: &mut Supervision,
+    ) -> Result<(Vocabulary, u64), RunError> {
+        let mut vocabulary = Vocabulary::cut(self.plan.dictionary(tier), PARTS * supervision.workers);
+        let tasks = vocabulary.parts().iter().map(|part| Task::Merge {
+            tier,
             low: part.prefixes.start,
             high: part.prefixes.end,
             first: part.first,
@@ -251,8 +278,8 @@ impl Finish {
             all += found;
             kept_terms.push(kept);
         }
-        self.vocabulary.set_kept(kept_terms.into_iter());
-        Ok(all)
+        vocabulary.set_kept(kept_terms.into_iter());
+        Ok((vocabulary, all))
     }
 
     /// Numbers local ids, finds idf, and measures lines: all that needs the vocabulary's order and nothing else.
@@ -261,14 +288,8 @@ impl Finish {
             return Err(RunError::Broken("more than 4,294,967,294 columns".into()));
         }
         let is_vocabulary = matches!(self.job.columns, Columns::Terms(_));
-        let bases = self.vocabulary.bases().map(|base| if is_vocabulary { base as u32 } else { 0 });
-        let parts = self.vocabulary.parts().iter().zip(bases);
-        let number = parts.map(|(part, base)| Task::Number {
-            low: part.prefixes.start,
-            high: part.prefixes.end,
-            base,
-        });
-        let mut tasks: VecDeque<Task> = number.collect();
+        let bases = self.vocabulary.bases().map(|base| if is_vocabulary { base } else { 0 });
+        let mut tasks: VecDeque<Task> = number_tasks(&self.vocabulary, Tier::Terms, bases).collect();
         let nowhere = std::iter::repeat(None);
         tasks.extend(self.line_tasks(nowhere.clone(), nowhere));
         for (task, report) in self.perform(tasks, supervision)? {
@@ -391,14 +412,10 @@ impl Finish {
     }
 
     /// The term of a column; nothing if columns are buckets or terms that were given.
-    pub fn term(&self, column: u32) -> Option<&[u8]> {
+    pub fn term(&self, column: u32) -> Option<Cow<'_, [u8]>> {
         let is_found = matches!(self.job.columns, Columns::Terms(_));
-        self.terms().nth(column as usize).map(|(term, _)| term).filter(|_| is_found)
-    }
-
-    /// The terms of the columns or of named buckets, in order of their bytes.
-    pub fn terms(&self) -> impl Iterator<Item = (&[u8], MergedTerm)> {
-        self.vocabulary.terms(&self.plan).map(|term| (self.plan.term(&term), term))
+        let term = self.vocabulary.terms(&self.plan).nth(column as usize).filter(|_| is_found)?;
+        Some(self.plan.spelled(&term))
     }
 
     /// The terms of each bucket, sorted in tables of the run's store.
@@ -462,21 +479,59 @@ impl Finish {
     }
 }
 
-/// The plans of all segments, and of their runs.
-fn segments_and_runs(
-    tallied: Vec<(Segment, Vec<RunRange>)>,
+/// The number of ids in the runs of a segment.
+fn ids(runs: &[RunRange]) -> usize {
+    runs.last().map_or(0, |run| run.ids.end)
+}
+
+/// The layout of the keys of n-grams of up to `size` words.
+fn packing(segments: &[TalliedSegment], size: usize) -> Result<Packing, RunError> {
+    let words: usize = segments.iter().map(|segment| ids(&segment.words)).sum();
+    let ranks = u32::try_from(words).ok().filter(|&ranks| ranks < u32::MAX);
+    let ranks = ranks.ok_or_else(|| RunError::Broken("more than 4,294,967,294 words".into()))?;
+    Ok(Packing::new(ranks, size))
+}
+
+/// The plans of all segments, their words of n-grams, and their terms.
+fn dictionaries(
+    tallied: Vec<TalliedSegment>,
+    packing: Option<Packing>,
     counts_occurrences: bool,
     store: &Store,
-) -> io::Result<(Vec<SegmentPlan>, Vec<Run>)> {
-    let (mut segments, mut runs) = (Vec::with_capacity(tallied.len()), Vec::new());
-    for (number, (segment, ranges)) in tallied.into_iter().enumerate() {
-        let ids = ranges.last().map_or(0, |range| range.ids.end);
-        for range in ranges {
-            runs.push(Run::new(number, range, counts_occurrences, store)?);
+) -> io::Result<(Vec<SegmentPlan>, Dictionary, Dictionary)> {
+    let (mut segments, mut words, mut terms) = (Vec::with_capacity(tallied.len()), Vec::new(), Vec::new());
+    for (number, tallied) in tallied.into_iter().enumerate() {
+        let (local_words, local_terms) = (ids(&tallied.words), ids(&tallied.terms));
+        for range in tallied.words {
+            words.push(Run::new(number, range, None, false, store)?);
         }
-        segments.push(SegmentPlan::new(segment, ids, counts_occurrences, store)?);
+        for range in tallied.terms {
+            terms.push(Run::new(number, range, packing, counts_occurrences, store)?);
+        }
+        let segment = tallied.segment;
+        segments.push(SegmentPlan::new(segment, local_words, local_terms, counts_occurrences, store)?);
     }
-    Ok((segments, runs))
+    let words = Dictionary::new(words, false, store)?;
+    Ok((segments, words, Dictionary::new(terms, counts_occurrences, store)?))
+}
+
+/// The tasks that sort all runs.
+fn sort_tasks(plan: &Plan, tier: Tier) -> impl Iterator<Item = Task> {
+    (0..plan.dictionary(tier).runs.len() as u32).map(move |run| Task::Sort { tier, run })
+}
+
+/// The tasks that number the words or terms of all parts, each from its base on.
+fn number_tasks(
+    vocabulary: &Vocabulary,
+    tier: Tier,
+    bases: impl Iterator<Item = u64>,
+) -> impl Iterator<Item = Task> {
+    vocabulary.parts().iter().zip(bases).map(move |(part, base)| Task::Number {
+        tier,
+        low: part.prefixes.start,
+        high: part.prefixes.end,
+        base: base as u32,
+    })
 }
 
 /// Terms a document, on the average: of the corpus that idf is from.
@@ -510,7 +565,7 @@ fn idf_table(
 fn start(task: &Task) -> u64 {
     match *task {
         Task::Count { segment } => segment as u64,
-        Task::Sort { run } => run as u64,
+        Task::Sort { run, .. } => run as u64,
         Task::Merge { low, .. } | Task::Number { low, .. } => low,
         Task::CountColumns { first, .. }
         | Task::Measure { first, .. }

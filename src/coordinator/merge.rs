@@ -1,10 +1,10 @@
-//! The vocabulary as the coordinator knows it: which chunks of the plan's merged terms are the columns, in order.
+//! The vocabulary as the coordinator knows it: which chunks of a dictionary's merged terms are the columns, in order.
 //!
 //! Pruning follows scikit-learn's `CountVectorizer`: first by document frequency, which the merging workers do, then the
 //! most frequent ones of the rest; between equals the lesser term stays (scikit-learn leaves that to its sorting).
 
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{MergedTerm, NO_COLUMN, Plan, Run, prefix};
+use bowline_workers::plan::{Dictionary, MergedTerm, NO_COLUMN, Plan, Run};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,38 +20,38 @@ const SAMPLE: usize = 4096;
 pub struct Part {
     /// The prefixes.
     pub prefixes: Range<u64>,
-    /// Where its merged terms begin in the plan's.
+    /// Where its merged terms begin in the dictionary's.
     pub first: u64,
     /// How many were kept.
     pub kept: u64,
 }
 
-/// The terms of all columns, in column order. Their bytes stay in the segments.
+/// The terms of all columns, in column order. Their bytes stay in the runs.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
     parts: Vec<Part>,
-    /// The plan's terms that are columns, in order.
+    /// The dictionary's terms that are columns, in order.
     chunks: Vec<Range<u64>>,
 }
 
 impl Vocabulary {
-    /// Cuts the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The plan's
+    /// Cuts the alphabet into parts of about as many terms, `wanted` of them if there are enough terms. The dictionary's
     /// runs are sorted.
-    pub fn cut(plan: &Plan, wanted: usize) -> Self {
-        let terms: usize = plan.runs.iter().map(|run| run.sorted.len()).sum();
+    pub fn cut(dictionary: &Dictionary, wanted: usize) -> Self {
+        let terms: usize = dictionary.runs.iter().map(|run| run.sorted.len()).sum();
         let parts = wanted.min(terms / 1024).max(1);
-        let mut sample = sample(plan, terms);
+        let mut sample = sample(dictionary, terms);
         sample.sort_unstable();
         let border = |part: usize| sample.get(part * sample.len() / parts).copied().unwrap_or(0);
         // Each part begins at another place, which identifies its tasks.
         let mut borders: Vec<u64> = (1..parts).map(border).filter(|&border| border > 0).collect();
         borders.dedup();
-        // No prefix is that large: a term is UTF-8, and no byte of it is 0xFF.
+        // No prefix is that large: a term is UTF-8, and no byte of it is 0xFF; and no key of an n-gram is all ones.
         borders.push(u64::MAX);
         let (mut low, mut first) = (0, 0);
         let part = |high| {
             let part = Part { prefixes: low..high, first, kept: 0 };
-            first += plan.runs.iter().map(|run| run.ranks(&part.prefixes).len() as u64).sum::<u64>();
+            first += dictionary.runs.iter().map(|run| run.ranks(&part.prefixes).len() as u64).sum::<u64>();
             low = high;
             part
         };
@@ -82,7 +82,7 @@ impl Vocabulary {
         self.len() == 0
     }
 
-    /// Ranges of the plan's terms with the column of the first of each.
+    /// Ranges of the dictionary's terms with the column of the first of each.
     pub fn chunks(&self) -> impl Iterator<Item = (Range<u64>, u64)> {
         self.chunks.iter().scan(0, |column, chunk| {
             let first = *column;
@@ -91,14 +91,14 @@ impl Vocabulary {
         })
     }
 
-    /// Where the terms are in the plan's, in column order.
+    /// Where the terms are in the dictionary's, in column order.
     pub fn places(&self) -> impl Iterator<Item = usize> {
         self.chunks.iter().cloned().flatten().map(|place| place as usize)
     }
 
     /// The terms, in column order.
     pub fn terms<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = MergedTerm> + 'a {
-        self.places().map(|place| plan.terms.get(place))
+        self.places().map(|place| plan.terms.merged.get(place))
     }
 
     /// The column of the first term of each part; the same for all of them once the plan's tables hold columns.
@@ -110,7 +110,7 @@ impl Vocabulary {
         })
     }
 
-    /// Keeps the `most` terms with the highest number of occurrences: moves them to the front of the plan's terms, and
+    /// Keeps the `most` terms with the highest number of occurrences: moves them to the front of the dictionary's, and
     /// puts their columns in the runs' tables of merged terms. A table of `store` has a number for each term; beside it, no
     /// memory depends on their number.
     ///
@@ -131,7 +131,7 @@ impl Vocabulary {
             kept += u32::from(is_kept);
         }
         for (part, base) in self.parts.iter().zip(self.bases()) {
-            for run in &plan.runs {
+            for run in &plan.terms.runs {
                 for place in &run.merged[run.ranks(&part.prefixes)] {
                     let old = place.load(Ordering::Relaxed);
                     if old != NO_COLUMN {
@@ -147,7 +147,7 @@ impl Vocabulary {
             let column = column.load(Ordering::Relaxed);
             if column != NO_COLUMN {
                 // Never behind the place it is read from.
-                plan.terms.set(column as usize, term);
+                plan.terms.merged.set(column as usize, term);
             }
         }
         self.parts.iter_mut().for_each(|part| part.kept = 0);
@@ -178,13 +178,13 @@ impl Vocabulary {
 }
 
 /// Prefixes of about [`SAMPLE`] of `terms` terms, from all runs alike.
-fn sample(plan: &Plan, terms: usize) -> Vec<u64> {
+fn sample(dictionary: &Dictionary, terms: usize) -> Vec<u64> {
     let step = (terms / SAMPLE).max(1);
     let of_run = |run: &Run| {
         let ranks = (step / 2..run.sorted.len()).step_by(step);
-        ranks.map(|rank| prefix(run.text(rank))).collect::<Vec<_>>()
+        ranks.map(|rank| run.prefix(rank)).collect::<Vec<_>>()
     };
-    plan.runs.iter().flat_map(of_run).collect()
+    dictionary.runs.iter().flat_map(of_run).collect()
 }
 
 fn chunks(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {

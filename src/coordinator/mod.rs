@@ -125,6 +125,8 @@ impl RunError {
             RunError::Interrupted(signal) => ErrorKind::Interrupted(*signal),
             RunError::TooManyCrashes(_) => ErrorKind::TooManyCrashes,
             RunError::Stuck(_) => ErrorKind::Stuck,
+            // Without a document, there is none that another mode could skip.
+            RunError::Crashed(Crash::OutOfMemory, None) => ErrorKind::NoMemoryToFinish,
             RunError::Crashed(..) => ErrorKind::Crashed,
             RunError::NoDisk { .. } => ErrorKind::ScratchPlace,
             RunError::LostMap(error) if is_full(error) => ErrorKind::ScratchPlace,

@@ -3,7 +3,8 @@
 use super::merge::Vocabulary;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{MergedTerm, Plan};
+use bowline_workers::plan::{MergedTerm, Plan, Speller};
+use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -30,7 +31,8 @@ impl<'a> TermsOfBuckets<'a> {
         store: &Store,
     ) -> io::Result<Self> {
         let places = || vocabulary.places();
-        let bucket = |place: usize| buckets.bucket(plan.term(&plan.terms.get(place)));
+        let mut speller = Speller::new(plan);
+        let mut bucket = |place: usize| buckets.bucket(speller.spell(&plan.terms.merged.get(place)));
         let ends: Table<AtomicU64> = Table::new(buckets.n_features as usize + 1, store)?;
         let after = |bucket: u32| &ends[(bucket >> 1) as usize + 1];
         let add = |number: &AtomicU64| number.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +55,9 @@ impl<'a> TermsOfBuckets<'a> {
     }
 
     /// The terms of each bucket.
-    pub fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = (u32, &[u8], MergedTerm)> + Clone> {
+    pub fn iter(
+        &self,
+    ) -> impl Iterator<Item = impl Iterator<Item = (u32, Cow<'_, [u8]>, MergedTerm)> + Clone> {
         let ends = self.ends.iter().take(self.buckets.n_features as usize);
         let mut first = 0;
         ends.map(move |end| {
@@ -61,9 +65,9 @@ impl<'a> TermsOfBuckets<'a> {
             let places = self.sorted.get(first..end).unwrap_or_default();
             first = end;
             places.iter().map(|place| {
-                let term = self.plan.terms.get(place.load(Ordering::Relaxed) as usize);
-                let bytes = self.plan.term(&term);
-                (self.buckets.bucket(bytes), bytes, term)
+                let term = self.plan.terms.merged.get(place.load(Ordering::Relaxed) as usize);
+                let bytes = self.plan.spelled(&term);
+                (self.buckets.bucket(&bytes), bytes, term)
             })
         })
     }

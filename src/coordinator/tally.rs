@@ -16,7 +16,7 @@ use bowline_workers::plan::Places;
 use bowline_workers::plan::RunRange;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
-use bowline_workers::segment::{Key, Record, Segment, SegmentWriter};
+use bowline_workers::segment::{Key, Record, RowNumbers, Segment, SegmentWriter};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,18 +47,18 @@ pub struct TallyJob {
     pub run_bytes: usize,
 }
 
-/// Adds a record to the last run, or to a new one if that would cost more than `bytes`.
-fn add_to_runs(runs: &mut Vec<RunRange>, record: &Record, bytes: usize) {
-    let (ids, of_terms) = (record.new_terms() as usize, record.term_bytes());
+/// Adds `ids` terms of a record at `start` with `bytes` bytes to the last run, or to a new one if that would cost more than
+/// `most` bytes.
+fn add_to_runs(runs: &mut Vec<RunRange>, start: usize, ids: u32, bytes: usize, most: usize) {
+    let ids = ids as usize;
     if ids == 0 {
         return;
     }
-    let of_record =
-        |first: usize| RunRange { start: record.offset(), ids: first..first + ids, bytes: of_terms };
+    let of_record = |first: usize| RunRange { start, ids: first..first + ids, bytes };
     match runs.last_mut() {
-        Some(run) if run.cost() + of_record(run.ids.end).cost() <= bytes => {
+        Some(run) if run.cost() + of_record(run.ids.end).cost() <= most => {
             run.ids.end += ids;
-            run.bytes += of_terms;
+            run.bytes += bytes;
         }
         Some(run) => {
             let next = of_record(run.ids.end);
@@ -68,11 +68,43 @@ fn add_to_runs(runs: &mut Vec<RunRange>, record: &Record, bytes: usize) {
     }
 }
 
+/// A segment, and the runs that it is sorted in.
+#[derive(Debug)]
+pub struct TalliedSegment {
+    /// The records.
+    pub segment: Segment,
+    /// The runs of words of n-grams.
+    pub words: Vec<RunRange>,
+    /// The runs of terms.
+    pub terms: Vec<RunRange>,
+}
+
+impl TalliedSegment {
+    fn new(segment: Segment) -> Self {
+        TalliedSegment { segment, words: Vec::new(), terms: Vec::new() }
+    }
+
+    /// Adds the new terms of a record to the runs, each of which may cost `most` bytes.
+    fn add(&mut self, record: &Record, numbers: RowNumbers, most: usize) {
+        let start = record.offset();
+        let spelled = match numbers {
+            RowNumbers::Columns(_) | RowNumbers::Terms => &mut self.terms,
+            RowNumbers::Ngrams => {
+                add_to_runs(&mut self.terms, start, record.new_ngrams(), record.ngram_bytes(), most);
+                &mut self.words
+            }
+        };
+        add_to_runs(spelled, start, record.new_terms(), record.term_bytes(), most);
+    }
+}
+
 /// All documents' records.
 #[derive(Debug)]
 pub struct Tallied {
-    /// The segments, by number, with the runs that the terms of each are sorted in.
-    pub segments: Vec<(Segment, Vec<RunRange>)>,
+    /// The segments, by number.
+    pub segments: Vec<TalliedSegment>,
+    /// Words of the longest n-gram, if terms are n-grams that are listed by their words.
+    pub ngram_size: Option<usize>,
     /// The record of each row.
     pub places: Places,
     /// The number of stored cells of each row's record, and one element more.
@@ -294,6 +326,7 @@ impl TallyWork<'_> {
         let places = Places::new(rows, &self.job.store).map_err(system("mapping the places of rows"))?;
         let lengths: Table<AtomicU64> =
             Table::new(rows + 1, &self.job.store).map_err(system("mapping the lengths of rows"))?;
+        let (numbers, ngram_size) = (self.job.settings.row_numbers(), self.job.settings.ngram_size());
         let mut totals = Totals::default();
         let (mut accepted, mut segments) = (0, Vec::with_capacity(self.segments.len()));
         let mut accept = |number: usize, row: usize, record: Record| {
@@ -312,9 +345,9 @@ impl TallyWork<'_> {
             earlier.records().for_each(|(row, record)| accept(number, row, record));
         }
         for (number, segment) in self.segments.iter().enumerate() {
-            let mut runs = Vec::new();
+            let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
-                add_to_runs(&mut runs, &record, self.job.run_bytes);
+                tallied.add(&record, numbers, self.job.run_bytes);
                 let Key { batch, ordinal } = record.key();
                 // The keys of earlier runs mean something else.
                 let batch = batches.get(batch as usize).filter(|_| number >= self.earlier.len());
@@ -322,7 +355,7 @@ impl TallyWork<'_> {
                     accept(number, row(batch, ordinal), record);
                 }
             }
-            segments.push((segment.clone(), runs));
+            segments.push(tallied);
         }
         if accepted + self.condemned.len() != rows {
             let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
@@ -331,7 +364,7 @@ impl TallyWork<'_> {
         }
         totals.failed.extend(self.condemned.iter().map(|(&row, &failure)| (row, failure)));
         totals.failed.sort_unstable_by_key(|&(row, _)| row);
-        Ok(Tallied { segments, places, lengths, condemned: self.condemned, totals })
+        Ok(Tallied { segments, ngram_size, places, lengths, condemned: self.condemned, totals })
     }
 }
 

@@ -2,13 +2,14 @@
 //! what happens to whom, and what comes of it.
 
 use super::supervisor::Supervision;
-use super::tally::{Tallied, TallyJob, tally};
+use super::tally::{Tallied, TalliedSegment, TallyJob, tally};
 use super::{Columns, Finish, FinishJob, IdfSource, RunError};
 use crate::event::Event;
 use crate::pool::End;
 use crate::pool::fake::{FakePool, Fate, KILLED, Moment, World};
 use crate::settings::{Df, Pruning};
 use bowline_workers::analyzer::decode::DecodeError;
+use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
@@ -25,6 +26,7 @@ use bowline_workers::tally::{Features, TallySettings};
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -48,6 +50,9 @@ struct Play {
     workers: usize,
     max_crashes: usize,
     lexicon_bytes: usize,
+    tokenizer: Tokenizer,
+    /// Words of a term.
+    sizes: RangeInclusive<usize>,
     /// Bytes of rows that lie in memory, and not in files.
     memory: u64,
     /// Bytes of memory that terms are sorted in.
@@ -79,6 +84,8 @@ fn play(workers: usize) -> Play {
         workers,
         max_crashes: 100,
         lexicon_bytes: usize::MAX,
+        tokenizer: Tokenizer::Words,
+        sizes: 1..=1,
         memory: 64 << 20,
         run_bytes: usize::MAX,
         is_shared: false,
@@ -116,7 +123,7 @@ impl Play {
         }
         let job = TallyJob {
             documents: Arc::new(documents),
-            settings: settings(self.lexicon_bytes),
+            settings: self.settings(),
             store: Store::new(self.memory, Some(folder.path().to_owned())),
             read_limits: ReadLimits::default(),
             max_crashes: self.max_crashes,
@@ -147,28 +154,30 @@ impl Play {
         Ok((result, Counters { lost, started, took }))
     }
 
+    fn settings(&self) -> TallySettings {
+        let grams = Grams::Words { tokenizer: self.tokenizer.clone(), sizes: self.sizes.clone() };
+        let text =
+            TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
+        TallySettings {
+            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+            text,
+            term_filter: TermFilter::default(),
+            features: Features::Vocabulary,
+            lexicon_bytes: self.lexicon_bytes,
+            worker_memory: u64::MAX,
+        }
+    }
+
     /// The error of a run that fails.
     fn error(&self, script: impl FnMut(Moment) -> Fate) -> RunError {
         self.run(script).expect_err("the run fails")
     }
 }
 
-fn settings(lexicon_bytes: usize) -> TallySettings {
-    let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
-    TallySettings {
-        reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
-        text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
-        term_filter: TermFilter::default(),
-        features: Features::Vocabulary,
-        lexicon_bytes,
-        worker_memory: u64::MAX,
-    }
-}
-
 /// What all records say, spelled.
 fn rows(tallied: &Tallied) -> Vec<Counts> {
     let mut spelled = BTreeMap::new();
-    for (number, (segment, ..)) in tallied.segments.iter().enumerate() {
+    for (number, TalliedSegment { segment, .. }) in tallied.segments.iter().enumerate() {
         let mut terms = Vec::new();
         for record in segment.records() {
             let new = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at));
@@ -446,9 +455,12 @@ fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
 }
 
 /// The bytes of the matrix, the documents' lines and the terms', and how many workers were lost.
-fn finished(script: impl FnMut(Moment) -> Fate) -> Result<([Vec<u8>; 3], usize), RunError> {
+fn finished(
+    sizes: RangeInclusive<usize>,
+    script: impl FnMut(Moment) -> Fate,
+) -> Result<([Vec<u8>; 3], usize), RunError> {
     let pruning = Pruning { min_df: Df::Documents(2), max_df: Df::Share(1.0), max_features: None };
-    let (bytes, counters) = written(&play(2), pruning, script)?;
+    let (bytes, counters) = written(&Play { sizes, ..play(2) }, pruning, script)?;
     Ok((bytes, counters.lost))
 }
 
@@ -468,12 +480,13 @@ fn written(
             counts_columns: false,
             values,
             container: Container::Sparse,
+            worker_memory: u64::MAX,
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };
         let (documents, store) = (job.documents.clone(), &job.store);
         let mut finish = Finish::new(tallied, documents, finish_job, outputs, store, supervision)?;
         let merged = finish.merge(supervision)?;
-        if pruning.max_features.is_none() && pruning.min_df == Df::Documents(2) {
+        if play.sizes == (1..=1) && pruning.max_features.is_none() && pruning.min_df == Df::Documents(2) {
             assert_eq!((merged.columns, merged.nonzeros), (8, 2 * ROWS));
         }
         let (columns, data) = (merged.columns, 4 * merged.nonzeros);
@@ -488,48 +501,59 @@ fn written(
     Ok((bytes, counters))
 }
 
-/// Whether terms are sorted in one run a segment or in a hundred, and wherever tables lie.
+/// Whether terms are sorted in one run a segment or in a hundred, and wherever tables lie. N-grams have these bytes also if
+/// they are sorted by their spelling, as those of a pattern's tokens are.
 #[test]
 fn runs_of_any_size_give_the_same_bytes() {
-    for max_features in [None, Some(1), Some(3), Some(40)] {
-        let pruning = Pruning { min_df: Df::Documents(1), max_df: Df::Share(1.0), max_features };
-        let of = |run_bytes, memory, workers| {
-            let play = Play { run_bytes, memory, ..play(workers) };
-            // The lines of documents have the folder's name.
-            let ([matrix, _, terms], _) = written(&play, pruning, |_| Fate::Performs).expect("a whole run");
-            [matrix, terms]
-        };
-        let whole = of(usize::MAX, 64 << 20, 1);
-        assert!(whole.iter().all(|bytes| !bytes.is_empty()));
-        for (run_bytes, memory, workers) in [(0, 64 << 20, 1), (0, 0, 3), (100, 64 << 20, 2), (500, 0, 2)] {
-            assert!(of(run_bytes, memory, workers) == whole, "{max_features:?} {run_bytes} {memory}");
+    let pattern = Arc::new(TokenPattern::new(r"\w\w+").expect("a pattern"));
+    // Keys of one integer and of several.
+    for (sizes, max_features) in [(1..=1, 3), (1..=3, 5), (2..=9, 40)] {
+        for max_features in [None, Some(max_features)] {
+            let pruning = Pruning { min_df: Df::Documents(1), max_df: Df::Share(1.0), max_features };
+            let of = |play: Play| {
+                // The lines of documents have the folder's name.
+                let play = Play { sizes: sizes.clone(), ..play };
+                let ([matrix, _, terms], _) =
+                    written(&play, pruning, |_| Fate::Performs).expect("a whole run");
+                [matrix, terms]
+            };
+            let whole = of(Play { tokenizer: Tokenizer::Pattern(pattern.clone()), ..play(1) });
+            assert!(whole.iter().all(|bytes| !bytes.is_empty()));
+            for (run_bytes, memory, workers) in
+                [(usize::MAX, 64 << 20, 1), (0, 64 << 20, 1), (0, 0, 3), (100, 64 << 20, 2), (500, 0, 2)]
+            {
+                let found = of(Play { run_bytes, memory, ..play(workers) });
+                assert!(found == whole, "{sizes:?} {max_features:?} {run_bytes} {memory}");
+            }
         }
     }
 }
 
 #[test]
 fn deaths_in_the_second_half_cost_nothing() {
-    let ([matrix, _, terms], lost) = finished(|_| Fate::Performs).unwrap();
-    assert!(lost == 0 && !matrix.is_empty() && !terms.is_empty());
-    // Every worker of the second half does one task, and dies of the next one, however it dies.
-    for end in [SEGV, KILLED, End::Exited(1)] {
-        let mut done = BTreeMap::<u32, u32>::new();
-        let disturbed = finished(|moment| match moment.row {
-            None if moment.task != Task::Leave => {
-                *done.entry(moment.worker).or_default() += 1;
-                if done[&moment.worker] > 1 { Fate::Dies(end) } else { Fate::Performs }
-            }
-            _ => Fate::Performs,
-        });
-        let ([again, _, terms_again], lost) = disturbed.unwrap();
-        assert!(again == matrix && terms_again == terms && lost > 3, "{end:?}: {lost} lost");
+    for sizes in [1..=1, 1..=3] {
+        let ([matrix, _, terms], lost) = finished(sizes.clone(), |_| Fate::Performs).unwrap();
+        assert!(lost == 0 && !matrix.is_empty() && !terms.is_empty());
+        // Every worker of the second half does one task, and dies of the next one, however it dies.
+        for end in [SEGV, KILLED, End::Exited(1)] {
+            let mut done = BTreeMap::<u32, u32>::new();
+            let disturbed = finished(sizes.clone(), |moment| match moment.row {
+                None if moment.task != Task::Leave => {
+                    *done.entry(moment.worker).or_default() += 1;
+                    if done[&moment.worker] > 1 { Fate::Dies(end) } else { Fate::Performs }
+                }
+                _ => Fate::Performs,
+            });
+            let ([again, _, terms_again], lost) = disturbed.unwrap();
+            assert!(again == matrix && terms_again == terms && lost > 3, "{sizes:?} {end:?}: {lost} lost");
+        }
     }
 }
 
 #[test]
 fn deaths_without_end_in_the_second_half_are_given_up() {
     let always = |end: End| {
-        finished(move |moment| match moment.row {
+        finished(1..=1, move |moment| match moment.row {
             None if moment.task != Task::Leave => Fate::Dies(end),
             _ => Fate::Performs,
         })

@@ -5,6 +5,7 @@ use bowline_workers::lines::{TermLine, write_line};
 use bowline_workers::plan::MergedTerm;
 use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 /// A term and its document frequency.
@@ -35,12 +36,12 @@ struct BucketLine<T> {
 /// The terms of a bucket: written one after the other, however many there are.
 struct BucketTerms<I>(I);
 
-impl<'a, I: Iterator<Item = (u32, &'a [u8], MergedTerm)> + Clone> Serialize for BucketTerms<I> {
+impl<'a, I: Iterator<Item = (u32, Cow<'a, [u8]>, MergedTerm)> + Clone> Serialize for BucketTerms<I> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut terms = serializer.serialize_seq(None)?;
         for (bucket, bytes, term) in self.0.clone() {
             let sign = if bucket & 1 == 1 { -1 } else { 1 };
-            let named = std::str::from_utf8(bytes).map_err(S::Error::custom)?;
+            let named = std::str::from_utf8(&bytes).map_err(S::Error::custom)?;
             let (count, df) = (term.occurrences, term.documents as u64);
             terms.serialize_element(&BucketTerm { term: named, sign, count, df })?;
         }
@@ -64,7 +65,7 @@ struct BucketTerm<'a> {
 /// The writer's, and one if a term is no UTF-8, which no analyzer makes.
 pub fn write_hash_terms<'a, I>(out: &mut dyn Write, buckets: impl Iterator<Item = I>) -> io::Result<()>
 where
-    I: Iterator<Item = (u32, &'a [u8], MergedTerm)> + Clone,
+    I: Iterator<Item = (u32, Cow<'a, [u8]>, MergedTerm)> + Clone,
 {
     for terms in buckets {
         if let Some((bucket, ..)) = terms.clone().next() {

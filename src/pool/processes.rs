@@ -351,7 +351,7 @@ fn live(worker: Worker, mut link: ProcessLink, inherited: Inherited) -> ! {
 const STACK: u64 = 8 << 20;
 
 /// Makes the child independent of all but its coordinator.
-fn settle(inherited: Inherited, memory: Option<u64>) -> Result<(), Refusal> {
+fn settle(inherited: Inherited, memory: u64) -> Result<(), Refusal> {
     let Inherited { mut kept, coordinator, sandbox, nothing } = inherited;
     let at = |step: StartStep| move |errno: Errno| (step, io::Error::from(errno));
     set_pdeathsig(Signal::SIGKILL).map_err(at(StartStep::ParentDeath))?;
@@ -374,7 +374,7 @@ fn settle(inherited: Inherited, memory: Option<u64>) -> Result<(), Refusal> {
     // What has no end on the stack ends soon, and what needs the usual stack has it, whatever the shell allows
     // (`ulimit -s unlimited`, `ulimit -Ss 64`).
     limit(Resource::RLIMIT_STACK, |_, most| most.min(STACK)).map_err(at(StartStep::StackLimit))?;
-    limit_data(memory).map_err(|error| (StartStep::MemoryLimit, error))?;
+    limit_data(Some(memory)).map_err(|error| (StartStep::MemoryLimit, error))?;
     let streams = dup2_stdin(nothing).and_then(|()| dup2_stdout(nothing)).and_then(|()| dup2_stderr(nothing));
     streams.map_err(at(StartStep::StandardStreams))?;
     if !sandbox.is_open() {

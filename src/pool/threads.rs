@@ -59,10 +59,9 @@ impl Threads {
         })
     }
 
-    /// Limits the memory of all threads together: there is no limit of one's own. The second generation holds
-    /// nothing that is not bounded already.
-    fn limit_memory(&mut self, of_a_worker: Option<u64>) -> Result<(), PoolError> {
-        let limit = of_a_worker.map(|memory| memory.saturating_mul(self.most));
+    /// Limits the memory of all threads together: there is no limit of one's own.
+    fn limit_memory(&mut self, of_a_worker: u64) -> Result<(), PoolError> {
+        let limit = Some(of_a_worker.saturating_mul(self.most));
         if let (Some(set), true) = (self.guards.limit_memory, self.limit != limit) {
             set(limit).map_err(|source| PoolError::System { what: "limiting memory", source })?;
             self.limit = limit;
@@ -130,5 +129,14 @@ impl WorkerPool for Threads {
 
     fn end(&mut self, _id: WorkerId) -> Result<(), PoolError> {
         Err(PoolError::CannotEnd)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let (Some(set), Some(_)) = (self.guards.limit_memory, self.limit) {
+            // What comes after the workers is not theirs. If it fails, the limit stays.
+            let _ = set(None);
+        }
     }
 }

@@ -5,6 +5,7 @@ Only computes and formats: it runs no program, reads no file and prints nothing.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from statistics import median
 from typing import Optional, Sequence
 
@@ -38,3 +39,20 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
         texts.append("  ".join(cells).rstrip())
     texts.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
     return "\n".join(texts)
+
+
+def equal_shares(files: list[tuple[int, bytes]], jobs: int, most: int) -> list[list[bytes]]:
+    """The paths of `files`, each a size and a path, in a multiple of `jobs` shares of nearly equal bytes and at most `most`
+    paths. All shares have the same number of paths, except the last, which may have fewer. Paths keep their order."""
+    number = jobs * -(-len(files) // (jobs * most))
+    length = -(-len(files) // number)
+    sizes = [length] * (len(files) // length) + [len(files) % length] * (len(files) % length > 0)
+    shares: list[list[int]] = [[] for _ in sizes]
+    lightest = [(0, share) for share in range(len(sizes))]
+    # The largest file first, each to the share that has the fewest bytes so far and room.
+    for index in sorted(range(len(files)), key=lambda index: -files[index][0]):
+        load, share = heappop(lightest)
+        shares[share].append(index)
+        if len(shares[share]) < sizes[share]:
+            heappush(lightest, (load + files[index][0], share))
+    return [[files[index][1] for index in sorted(share)] for share in shares]

@@ -5,8 +5,8 @@
 
 bowline's time is all of it, from exec to exit: walking, reading, vectorizing, writing, waiting for the disk. Peers are
 favoured: they get a list of the documents that bowline embeds, their time is that of reading and vectorizing in memory
-alone, and they write nothing. `cat` and `wc -w` read the same list, many files a process. All run in turn, A B C A B C,
-and ratios are medians of the ratios of each round, since times drift together. `--memory` samples bowline's memory.
+alone, and they write nothing. `cat` and `wc -w` read the same documents, many in each process and nearly equal bytes in
+each. All run in turn, A B C A B C, and ratios are medians of the ratios of each round, since times drift together. `--memory` samples bowline's memory.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Optional
 
-from figures import MB, aligned, median_ratio, number, times_faster
+from figures import MB, aligned, equal_shares, median_ratio, number, times_faster
 from memory import peak_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ FACTOR, CONSTANT = 1.5, 64 * MB  # memory may be this many times the output, and
 
 NOTES = """\
 bowline: from exec to exit, with walking, writing and sync. All others get the list of documents and write nothing.
-cat, wc: LC_ALL=C xargs -0 -P {jobs} -n {files}; {files} documents or fewer are one process.
+cat, wc: LC_ALL=C xargs -0 -P {jobs} -n N, with N at most {files}. Each process reads nearly equal bytes.
 sklearn, joblib: fit_transform alone; "process s" has imports and start-up, too. Hashed with norm=None, as bowline.
 vtext 0.2: reading and vectorizing; RegexpTokenizer, which has scikit-learn's pattern; lowers ASCII only, hashes without
 signs, needs all text in memory. Its fit_transform counts with one job always; "two-pass" is fit, then transform."""
@@ -79,7 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mode", choices=["processes", "threads", "inline"], default="processes",
                         help="bowline's; counts run with threads, too (default: processes)")
     parser.add_argument("--extra", default="", metavar="OPTIONS", help="more options for bowline, in one string")
-    parser.add_argument("--files-a-process", type=int, default=500, metavar="N", help="of cat and wc (default: 500)")
+    parser.add_argument("--files-a-process", type=int, default=500, metavar="N", help="at most, of cat and wc (default: 500)")
     parser.add_argument("--skip", action="append", default=[], metavar="NAME",
                         help="leave out what is named so in the table, or starts so (sklearn, vtext-counts); repeatable")
     parser.add_argument("--memory", action="store_true", help="bowline's peak memory instead of times")
@@ -121,9 +122,13 @@ def embedded_documents(args: argparse.Namespace, output: Path) -> list[bytes]:
     return embedded
 
 
-def all_entrants(args: argparse.Namespace, documents: Path, output: Path) -> list[Entrant]:
-    """All commands, in the order of a round. `documents` is the list for commands that need one."""
-    xargs = ["xargs", "-0", "-P", str(args.jobs), "-n", str(args.files_a_process), "-a", str(documents)]
+def all_entrants(args: argparse.Namespace, paths: list[bytes], scratch: Path, output: Path) -> list[Entrant]:
+    """All commands, in the order of a round. Writes the lists of documents for commands that need one to `scratch`."""
+    documents, dealt = scratch / "documents", scratch / "dealt"
+    shares = equal_shares([(os.path.getsize(path), path) for path in paths], args.jobs, args.files_a_process)
+    for file, names in ((documents, paths), (dealt, chain.from_iterable(shares))):
+        file.write_bytes(b"".join(name + b"\0" for name in names))
+    xargs = ["xargs", "-0", "-P", str(args.jobs), "-n", str(len(shares[0])), "-a", str(dealt)]
     entrants = [Entrant(name, [*xargs, *program]) for name, program in REFERENCES.items()]
     for kind in KINDS:
         entrants.append(Entrant(f"bowline-{kind}", embed_command(args, args.mode, kind, output), kind))
@@ -271,9 +276,8 @@ def memory_table(rows: list[dict]) -> str:
 
 def measured_times(args: argparse.Namespace, paths: list[bytes], size: int, scratch: Path) -> list[dict]:
     """The figures of all commands that are not skipped."""
-    documents, output = scratch / "documents", scratch / "output"
-    documents.write_bytes(b"".join(path + b"\0" for path in paths))
-    entrants = chosen_entrants(args, all_entrants(args, documents, output))
+    output = scratch / "output"
+    entrants = chosen_entrants(args, all_entrants(args, paths, scratch, output))
     prepare(args, entrants)
     run_rounds(args, entrants, output)
     by_name = {entrant.name: entrant for entrant in entrants}

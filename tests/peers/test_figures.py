@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unittest
 
-from figures import aligned, median_ratio, number, times_faster
+from figures import aligned, equal_shares, median_ratio, number, times_faster
 from memory import family
 from peers import Entrant, figures
 
@@ -26,6 +26,18 @@ class Figures(unittest.TestCase):
         table = aligned([["", "s", "MB/s"], ["wc", "0.5", "10"], ["longer", "12.5", ""]])
         expected = ["           s  MB/s", "------------------", "wc       0.5    10", "longer  12.5"]
         self.assertEqual(table.split("\n"), expected)
+
+    def test_shares_have_equal_bytes(self):
+        files = [(size, b"%d" % number) for number, size in enumerate([900, 10, 20, 30, 800, 40, 50, 60, 300])]
+        for jobs, most in [(1, 9), (1, 2), (2, 500), (2, 2), (3, 1), (20, 1)]:
+            shares = equal_shares(files, jobs, most)
+            self.assertCountEqual([path for share in shares for path in share], [path for _, path in files])
+            self.assertTrue(all(share == sorted(share) for share in shares))
+            self.assertLessEqual(len(shares[0]), most)
+            self.assertTrue(all(len(share) == len(shares[0]) for share in shares[:-1]))
+            self.assertLessEqual(len(shares[-1]), len(shares[0]))
+        sizes = {path: size for size, path in files}
+        self.assertEqual([sum(map(sizes.get, share)) for share in equal_shares(files, 2, 500)], [1080, 1130])
 
     def test_numbers(self):
         self.assertEqual(number(1234567, 0), "1,234,567")

@@ -14,8 +14,8 @@ use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
-    Container, Dtype, Files, MergedTerms, NO_COLUMN, Norm, Numbering, Places, Plan, Run, RunRange,
-    SegmentPlan, ValueSettings, Weight,
+    Container, Dictionary, Dtype, Files, NO_COLUMN, Norm, Numbering, Places, Plan, Run, RunRange,
+    SegmentPlan, Spellings, Tier, ValueSettings, Weight,
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
@@ -171,7 +171,7 @@ fn rows_of_hashed_words(bencher: Bencher) {
 
 #[divan::bench]
 fn rows_of_ngrams_1_2(bencher: Bencher) {
-    rows(bencher, &words(1..=2), || Ngrams::new(1..=2, false, TermFilter::default(), local()));
+    rows(bencher, &words(1..=2), || Ngrams::new(1..=2, true, TermFilter::default(), local()));
 }
 
 #[divan::bench]
@@ -252,8 +252,8 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         }
         all_ids += ids;
         let range = RunRange { start: 0, ids: 0..ids, bytes };
-        runs.push(Run::new(number, range, false, &Store::unlimited()).expect("tables"));
-        SegmentPlan::new(segment.clone(), ids, false, &Store::unlimited()).expect("a table")
+        runs.push(Run::new(number, range, None, false, &Store::unlimited()).expect("tables"));
+        SegmentPlan::new(segment.clone(), 0, ids, false, &Store::unlimited()).expect("a table")
     });
     let segments: Vec<SegmentPlan> = segments.collect();
     for offset in indptr.iter() {
@@ -265,11 +265,13 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         documents: documents.clone(),
         condemned: Default::default(),
         segments,
-        runs,
+        words: Dictionary::new(Vec::new(), false, &Store::unlimited()).expect("a table"),
+        terms: Dictionary::new(runs, false, &Store::unlimited()).expect("a table"),
+        spellings: Spellings::new(0, &Store::unlimited()).expect("a table"),
+        packing: None,
         places,
         numbering: Numbering::LocalIds,
         kept: 1.0..=f64::INFINITY,
-        terms: MergedTerms::new(all_ids, false, &Store::unlimited()).expect("a table"),
         indptr,
         frequencies: Table::new(0, &Store::unlimited()).expect("a table"),
         idf: Table::new(all_ids, &Store::unlimited()).expect("a table"),
@@ -280,6 +282,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         counts_occurrences: false,
         files: Files { matrix: file(), documents: file(), terms: Some(file()) },
         container: Container::Sparse,
+        worker_memory: u64::MAX,
     })
 }
 
@@ -297,12 +300,12 @@ fn sort_all(worker: &mut Worker) {
         assert_eq!(worker.perform(Task::Count { segment }), Report::Done);
     }
     for run in 0..SEGMENTS as u32 {
-        assert_eq!(worker.perform(Task::Sort { run }), Report::Done);
+        assert_eq!(worker.perform(Task::Sort { tier: Tier::Terms, run }), Report::Done);
     }
 }
 
 fn merge_all(worker: &mut Worker) -> u64 {
-    match worker.perform(Task::Merge { low: 0, high: u64::MAX, first: 0 }) {
+    match worker.perform(Task::Merge { tier: Tier::Terms, low: 0, high: u64::MAX, first: 0 }) {
         Report::Merged { kept, .. } => kept,
         report => panic!("{report:?}"),
     }
@@ -331,7 +334,7 @@ fn merge(bencher: Bencher) {
     };
     bencher.counter(local_terms()).with_inputs(sorted).bench_local_values(|mut worker| {
         merge_all(&mut worker);
-        worker.perform(Task::Number { low: 0, high: u64::MAX, base: 0 });
+        worker.perform(Task::Number { tier: Tier::Terms, low: 0, high: u64::MAX, base: 0 });
         worker
     });
 }
@@ -341,7 +344,7 @@ fn emit(bencher: Bencher, plan: &Arc<Plan>) {
     let mut worker = finisher(plan);
     sort_all(&mut worker);
     let columns = merge_all(&mut worker);
-    worker.perform(Task::Number { low: 0, high: u64::MAX, base: 0 });
+    worker.perform(Task::Number { tier: Tier::Terms, low: 0, high: u64::MAX, base: 0 });
     assert!(plan.segments[0].columns.iter().all(|column| column.load(Ordering::Relaxed) < NO_COLUMN));
     let rows = plan.places.len() as u64;
     let nonzeros = plan.indptr[rows as usize].load(Ordering::Relaxed);

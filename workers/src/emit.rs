@@ -5,6 +5,7 @@
 
 use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
 use crate::protocol::{Layout, Report};
+use crate::radix::sort_by_column;
 use crate::row;
 use bytemuck::Pod;
 use ndarray::{Array1, s};
@@ -171,6 +172,7 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
 #[derive(Default)]
 struct Row {
     cells: Vec<u64>,
+    spare: Vec<u64>,
     values: Vec<f64>,
     /// Terms counted in the document, before any pruning.
     length: u64,
@@ -210,7 +212,8 @@ impl Row {
                     let column = number(id);
                     (column != NO_COLUMN).then_some(cell(column, value))
                 }));
-                self.cells.sort_unstable();
+                // Each local id has its own column.
+                sort_by_column(&mut self.cells, &mut self.spare);
             }
             Numbering::LocalIdsOfBuckets(_) => {
                 self.cells.extend(pairs.filter_map(|(id, value)| {

@@ -3,9 +3,10 @@
 //! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
 //! formats.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Speller};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -49,16 +50,6 @@ impl<'a> TermLine<'a> {
             std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(TermLine { term: Cow::Borrowed(term), df, idf: idf.filter(|idf| idf.is_finite()) })
     }
-
-    /// Bytes of the line, if they can be computed without writing it: a line without an idf and without an escape.
-    fn plain_length(&self) -> Option<usize> {
-        let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-        if self.idf.is_some() || self.term.bytes().any(needs_escape) {
-            return None;
-        }
-        let digits = self.df.checked_ilog10().unwrap_or(0) as usize + 1;
-        Some(r#"{"term":"","df":}"#.len() + self.term.len() + digits + 1)
-    }
 }
 
 /// Appends one line to `out`.
@@ -70,10 +61,67 @@ pub fn write_line(mut out: impl io::Write, line: &impl Serialize) -> io::Result<
     out.write_all(b"\n")
 }
 
-fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>> {
-    let term = plan.terms.get(index);
-    let idf = plan.idf.get(column as usize).map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)));
-    TermLine::new(plan.term(&term), term.documents as u64, idf)
+/// The parts of a term's line, as [`TermLine`] is serialized.
+const BEFORE_TERM: &[u8] = br#"{"term":""#;
+const BEFORE_DF: &[u8] = br#"","df":"#;
+const BEFORE_IDF: &[u8] = br#","idf":"#;
+const END: &[u8] = b"}\n";
+
+/// Whether JSON needs an escape in a term. Looks at all bytes, which takes less time than to stop at the first.
+fn needs_escape(term: &[u8]) -> bool {
+    term.iter().fold(false, |needs, &byte| needs | (byte < 0x20) | (byte == b'"') | (byte == b'\\'))
+}
+
+/// Appends the digits of a number.
+fn push_digits(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Appends the line of a term. Whether the term is UTF-8 is for the caller to check.
+///
+/// # Errors
+/// If the term needs an escape and is not UTF-8.
+fn push_term_line(out: &mut Vec<u8>, term: &[u8], df: u64, idf: Option<f64>) -> io::Result<()> {
+    if needs_escape(term) {
+        return write_line(out, &TermLine::new(term, df, idf)?);
+    }
+    out.extend_from_slice(BEFORE_TERM);
+    out.extend_from_slice(term);
+    out.extend_from_slice(BEFORE_DF);
+    push_digits(out, df);
+    if let Some(idf) = idf.filter(|idf| idf.is_finite()) {
+        out.extend_from_slice(BEFORE_IDF);
+        serde_json::to_writer(&mut *out, &idf)?;
+    }
+    out.extend_from_slice(END);
+    Ok(())
+}
+
+/// Bytes of the line of a term, if they can be computed without writing it: a line without an idf and without an escape.
+fn plain_length(term: &[u8], df: u64, idf: Option<f64>) -> Option<usize> {
+    if idf.is_some() || needs_escape(term) {
+        return None;
+    }
+    let digits = df.checked_ilog10().unwrap_or(0) as usize + 1;
+    Some(BEFORE_TERM.len() + term.len() + BEFORE_DF.len() + digits + END.len())
+}
+
+/// How many terms ahead words are prefetched.
+const AHEAD: usize = 8;
+
+/// The idf of a column, if the weight has one.
+fn idf(plan: &Plan, column: u64) -> Option<f64> {
+    plan.idf.get(column as usize).map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)))
 }
 
 /// Sets the idf of the columns from `column` on, which belong to the plan's terms `terms`. Returns the bytes of their
@@ -82,18 +130,20 @@ fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>>
 /// # Errors
 /// If a term is not UTF-8.
 pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
-    let (mut bytes, mut line) = (0, Vec::new());
+    let (mut bytes, mut line, mut speller) = (0, Vec::new(), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
+        speller.expect(index + AHEAD);
+        let term = plan.terms.merged.get(index);
+        let df = term.documents as u64;
         if let (Some(formula), Some(slot)) = (plan.formula, plan.idf.get(column as usize)) {
-            let idf = formula.of(plan.embedded, plan.terms.get(index).documents as u64);
-            slot.store(idf.to_bits(), Ordering::Relaxed);
+            slot.store(formula.of(plan.embedded, df).to_bits(), Ordering::Relaxed);
         }
-        let term = term_line(plan, index, column)?;
-        bytes += match term.plain_length() {
+        let (spelled, idf) = (speller.spell(&term), idf(plan, column));
+        bytes += match plain_length(spelled, df, idf) {
             Some(length) => length,
             None => {
                 line.clear();
-                write_line(&mut line, &term)?;
+                push_term_line(&mut line, spelled, df, idf)?;
                 line.len()
             }
         };
@@ -104,16 +154,16 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
 /// Writes the lines of the plan's terms `terms` to their file from byte `offset` on. Returns the bytes written.
 ///
 /// # Errors
-/// The system's error.
+/// The system's error. If a term is not UTF-8, which no analyzer produces.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
-    let mut lines = Vec::new();
+    let (mut lines, mut speller) = (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
-        write_line(&mut lines, &term_line(plan, index, column)?)?;
+        speller.expect(index + AHEAD);
+        let term = plan.terms.merged.get(index);
+        let (spelled, df) = (speller.spell(&term), term.documents as u64);
+        lines.push(|out| push_term_line(out, spelled, df, idf(plan, column)))?;
     }
-    if let Some(file) = &plan.files.terms {
-        file.write_all_at(&lines, offset)?;
-    }
-    Ok(lines.len() as u64)
+    lines.flush()
 }
 
 /// Returns the bytes of the lines of the rows `rows`.
@@ -121,7 +171,7 @@ pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u
 /// # Errors
 /// None with a correct plan.
 pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64> {
-    Ok(document_lines(plan, rows)?.len() as u64)
+    document_lines(plan, rows, Lines::new(None, 0))
 }
 
 /// Writes the lines of the rows `rows` to their file from byte `offset` on. Returns the bytes written.
@@ -129,13 +179,10 @@ pub(crate) fn measure_documents(plan: &Plan, rows: Range<u64>) -> io::Result<u64
 /// # Errors
 /// The system's error.
 pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io::Result<u64> {
-    let lines = document_lines(plan, rows)?;
-    plan.files.documents.write_all_at(&lines, offset)?;
-    Ok(lines.len() as u64)
+    document_lines(plan, rows, Lines::new(Some(&plan.files.documents), offset))
 }
 
-fn document_lines(plan: &Plan, rows: Range<u64>) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
+fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
     for row in rows.start as usize..rows.end as usize {
         let record = plan.record(row);
         let failure = match record {
@@ -149,9 +196,49 @@ fn document_lines(plan: &Plan, rows: Range<u64>) -> io::Result<Vec<u8>> {
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),
             cause: failure.map(|failure| failure.to_string()),
         };
-        write_line(&mut lines, &line)?;
+        lines.push(|out| write_line(out, &line))?;
     }
-    Ok(lines)
+    lines.flush()
+}
+
+/// Bytes of lines that are written at a time, about: 1 MiB.
+const PENDING: usize = 1 << 20;
+
+/// Consecutive lines of a file. Without a file they are only measured.
+struct Lines<'a> {
+    file: Option<&'a File>,
+    offset: u64,
+    /// Bytes that are written or measured.
+    done: u64,
+    pending: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    /// No lines yet; the first one will be at byte `offset` of `file`.
+    fn new(file: Option<&'a File>, offset: u64) -> Self {
+        Lines { file, offset, done: 0, pending: Vec::new() }
+    }
+
+    /// Adds the line that `write` appends.
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        write(&mut self.pending)?;
+        if self.pending.len() >= PENDING {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, if it is UTF-8. Returns the bytes of all lines.
+    fn flush(&mut self) -> io::Result<u64> {
+        let is_text = simdutf8::basic::from_utf8(&self.pending);
+        is_text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Some(file) = self.file {
+            file.write_all_at(&self.pending, self.offset + self.done)?;
+        }
+        self.done += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(self.done)
+    }
 }
 
 #[cfg(test)]
@@ -161,12 +248,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lengths_are_told_right(term in "[a-zé\"\\\\\u{1}\u{7F}]{0,9}", df in prop_oneof![0u64..1000, any::<u64>()],
-                                  idf in proptest::option::of(any::<f64>())) {
-            let line = TermLine::new(term.as_bytes(), df, idf).unwrap();
-            let mut written = Vec::new();
-            write_line(&mut written, &line).unwrap();
-            prop_assert!(line.plain_length().is_none_or(|length| length == written.len()));
+        fn lines_are_those_of_serde(term in "[a-zé\"\\\\\u{1}\u{7F}]{0,9}", df in prop_oneof![0u64..1000, any::<u64>()],
+                                    idf in proptest::option::of(any::<f64>())) {
+            let (mut expected, mut written) = (Vec::new(), Vec::new());
+            write_line(&mut expected, &TermLine::new(term.as_bytes(), df, idf).unwrap()).unwrap();
+            push_term_line(&mut written, term.as_bytes(), df, idf).unwrap();
+            prop_assert_eq!(&written, &expected);
+            let length = plain_length(term.as_bytes(), df, idf);
+            prop_assert!(length.is_none_or(|length| length == written.len()));
         }
     }
 }

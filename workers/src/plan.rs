@@ -8,9 +8,12 @@ use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
+use crate::lexicon::prefetch;
 use crate::mapped::{Log, Store, Table};
+use crate::ngram::Packing;
 use crate::segment::{Record, Segment, term_at};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -30,17 +33,20 @@ pub struct Plan {
     pub condemned: BTreeMap<usize, Failure>,
     /// The segments, by number.
     pub segments: Vec<SegmentPlan>,
-    /// The runs of all segments, in order. None where numbers are columns.
-    pub runs: Vec<Run>,
     /// Where each row's record is.
     pub places: Places,
     /// The meaning of the numbers in the records' rows.
     pub numbering: Numbering,
     /// The document frequencies with which a term is kept.
     pub kept: RangeInclusive<f64>,
-    /// The merged terms of all segments: in chunks, each sorted, with gaps between them. Empty where numbers are
-    /// columns.
-    pub terms: MergedTerms,
+    /// The words of n-grams. Empty where terms are spelled.
+    pub words: Dictionary,
+    /// The spelling of each merged word. Empty where terms are spelled.
+    pub spellings: Spellings,
+    /// The terms. Empty where numbers are columns.
+    pub terms: Dictionary,
+    /// The keys of n-grams; `None` where terms are spelled.
+    pub packing: Option<Packing>,
     /// First non-zero of each row, and after the last row the number of all non-zeros (one element more than rows).
     /// Before the rows are laid out, an element contains its row's length.
     pub indptr: Table<AtomicU64>,
@@ -62,6 +68,8 @@ pub struct Plan {
     pub files: Files,
     /// The form of the matrix.
     pub container: Container,
+    /// Bytes of private memory that a worker may take.
+    pub worker_memory: u64,
 }
 
 /// The files that workers write to, each worker at its own offsets.
@@ -86,11 +94,97 @@ pub enum Numbering {
     LocalIdsOfBuckets(Buckets),
 }
 
+/// What is sorted, merged and numbered: first the words of n-grams, then terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Tier {
+    /// The words of n-grams, whose numbers are ranks.
+    Words,
+    /// The terms, whose numbers are columns.
+    Terms,
+}
+
+/// The words or the terms of all segments.
+#[derive(Debug)]
+pub struct Dictionary {
+    /// The runs of all segments, in order.
+    pub runs: Vec<Run>,
+    /// What they are merged to: in chunks, each sorted, with gaps between them.
+    pub merged: MergedTerms,
+}
+
+impl Dictionary {
+    /// A dictionary of these runs, with room for all that they contain.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for it.
+    pub fn new(runs: Vec<Run>, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let terms = runs.iter().map(|run| run.range.ids.len()).sum();
+        Ok(Dictionary { runs, merged: MergedTerms::new(terms, counts_occurrences, store)? })
+    }
+
+    /// The key of a merged term.
+    #[inline]
+    pub(crate) fn key(&self, term: &MergedTerm) -> Key<'_> {
+        self.runs.get(term.run as usize).map_or(Key::Spelled(&[]), |run| run.key_at(term.place))
+    }
+}
+
+/// The bytes of words by their ranks: of most words all that is needed to spell an n-gram, in one place.
+#[derive(Debug)]
+pub struct Spellings(Table<AtomicU64>);
+
+/// A spelling of up to this many bytes is kept.
+const SPELLING: usize = 2 * size_of::<u64>() - 1;
+
+impl Spellings {
+    /// Creates room for `words` words.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for it.
+    pub fn new(words: usize, store: &Store) -> io::Result<Self> {
+        Table::new(2 * words, store).map(Spellings)
+    }
+
+    /// Sets the spelling of a word, if it is short.
+    pub(crate) fn set(&self, rank: usize, word: &[u8]) {
+        let Some(slot) = self.0.get(2 * rank..).and_then(|rest| rest.first_chunk::<2>()) else { return };
+        let mut bytes = [0; SPELLING + 1];
+        bytes[0] = u8::MAX;
+        if let Some(place) = bytes[1..].get_mut(..word.len()) {
+            place.copy_from_slice(word);
+            bytes[0] = word.len() as u8;
+        }
+        let integers: [u64; 2] = bytemuck::cast(bytes);
+        slot.iter().zip(integers).for_each(|(slot, integer)| slot.store(integer, Ordering::Relaxed));
+    }
+
+    /// Appends the spelling of a word to `text`. Returns whether it is known.
+    #[inline]
+    fn append(&self, rank: usize, text: &mut Vec<u8>) -> bool {
+        let Some(slot) = self.0.get(2 * rank..).and_then(|rest| rest.first_chunk::<2>()) else {
+            return false;
+        };
+        let integers = [slot[0].load(Ordering::Relaxed), slot[1].load(Ordering::Relaxed)];
+        let bytes: [u8; SPELLING + 1] = bytemuck::cast(integers);
+        let length = bytes[0] as usize;
+        if length > SPELLING {
+            return false;
+        }
+        let start = text.len();
+        // All bytes, since a copy of a fixed length takes less time.
+        text.extend_from_slice(&bytes[1..]);
+        text.truncate(start + length);
+        true
+    }
+}
+
 /// One segment, and its columns.
 #[derive(Debug)]
 pub struct SegmentPlan {
     /// The records.
     pub(crate) segment: Segment,
+    /// The rank of each local word of n-grams: its place among the merged words.
+    pub(crate) ranks: Table<AtomicU32>,
     /// Until local ids are numbered, in how many accepted documents each occurs; then its column, or [`NO_COLUMN`], if it
     /// occurs. Empty where numbers are columns.
     pub columns: Table<AtomicU32>,
@@ -99,13 +193,28 @@ pub struct SegmentPlan {
 }
 
 impl SegmentPlan {
-    /// Tables for a segment with `ids` local ids.
+    /// Tables for a segment with `ids` local ids, and with `words` words of n-grams.
     ///
     /// # Errors
     /// The system's, if there is no memory for them.
-    pub fn new(segment: Segment, ids: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+    pub fn new(
+        segment: Segment,
+        words: usize,
+        ids: usize,
+        counts_occurrences: bool,
+        store: &Store,
+    ) -> io::Result<Self> {
+        let (ranks, columns) = (Table::new(words, store)?, Table::new(ids, store)?);
         let occurrences = Table::new(if counts_occurrences { ids } else { 0 }, store)?;
-        Ok(SegmentPlan { segment, columns: Table::new(ids, store)?, occurrences })
+        Ok(SegmentPlan { segment, ranks, columns, occurrences })
+    }
+
+    /// The numbers of the words or of the terms, by their ids in the segment.
+    pub(crate) fn numbers(&self, tier: Tier) -> &[AtomicU32] {
+        match tier {
+            Tier::Words => &self.ranks,
+            Tier::Terms => &self.columns,
+        }
     }
 }
 
@@ -116,12 +225,12 @@ pub struct RunRange {
     pub start: usize,
     /// The local ids of their new terms.
     pub ids: Range<usize>,
-    /// Bytes of these terms, as `segment::push_term` writes them.
+    /// Bytes of these terms in the records.
     pub bytes: usize,
 }
 
 impl RunRange {
-    /// Bytes of memory that sorting a term takes beside its text: a key and its place.
+    /// Bytes of memory that sorting a term takes beside its bytes: a key and its place.
     const BYTES_PER_TERM: usize = 24;
 
     /// Bytes of memory that sorting its terms takes, about.
@@ -140,28 +249,60 @@ pub struct Run {
     /// Filled by the task that sorts the run.
     pub sorted: SortedTerms,
     /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
-    /// together. Committed when the run is sorted.
-    pub(crate) texts: Arc<Log>,
+    /// together. Committed when the run is sorted. `None` for n-grams, which are sorted by their keys.
+    pub(crate) texts: Option<Arc<Log>>,
     /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
 }
 
 impl Run {
-    /// Tables for the terms in `range` of segment `segment`.
+    /// Tables for the terms in `range` of segment `segment`: n-grams with keys of `packing`, or terms that are spelled.
     ///
     /// # Errors
     /// The system's, if there is no memory for them.
-    pub fn new(segment: usize, range: RunRange, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+    pub fn new(
+        segment: usize,
+        range: RunRange,
+        packing: Option<Packing>,
+        counts_occurrences: bool,
+        store: &Store,
+    ) -> io::Result<Self> {
         let ids = range.ids.len();
-        let sorted = SortedTerms::new(ids, counts_occurrences, store)?;
-        let texts = Arc::new(Log::new(range.bytes, store)?);
+        let sorted = SortedTerms::new(ids, packing.map_or(1, Packing::width), counts_occurrences, store)?;
+        let texts = match packing {
+            None => Some(Arc::new(Log::new(range.bytes, store)?)),
+            Some(_) => None,
+        };
         Ok(Run { segment, range, sorted, texts, merged: Table::new(ids, store)? })
     }
 
-    /// The bytes of the sorted term with rank `rank`.
+    /// Where the key of the sorted term with rank `rank` is: its offset in the texts, or the rank.
     #[inline]
-    pub fn text(&self, rank: usize) -> &[u8] {
-        term_at(self.texts.committed(), self.sorted.get(rank).offset as usize).unwrap_or_default()
+    pub(crate) fn place(&self, rank: usize) -> u64 {
+        match &self.texts {
+            None => rank as u64,
+            Some(_) => self.sorted.key(rank).first().map_or(0, |offset| offset.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The key at a place.
+    #[inline]
+    fn key_at(&self, place: u64) -> Key<'_> {
+        match &self.texts {
+            None => Key::Packed(self.sorted.key(place as usize)),
+            Some(texts) => Key::Spelled(term_at(texts.committed(), place as usize).unwrap_or_default()),
+        }
+    }
+
+    /// The key of the sorted term with rank `rank`.
+    #[inline]
+    pub(crate) fn key(&self, rank: usize) -> Key<'_> {
+        self.key_at(self.place(rank))
+    }
+
+    /// The prefix of the sorted term with rank `rank`.
+    pub fn prefix(&self, rank: usize) -> u64 {
+        self.key(rank).prefix()
     }
 
     /// The ranks of the terms whose prefix is in `prefixes`.
@@ -170,11 +311,45 @@ impl Run {
             let (mut low, mut high) = (0, self.sorted.len());
             while low < high {
                 let middle = low.midpoint(high);
-                if prefix(self.text(middle)) < limit { low = middle + 1 } else { high = middle }
+                if self.prefix(middle) < limit { low = middle + 1 } else { high = middle }
             }
             low
         };
         before(prefixes.start)..before(prefixes.end)
+    }
+}
+
+/// What terms are sorted by: all those of a dictionary by the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key<'a> {
+    /// The bytes of the term.
+    Spelled(&'a [u8]),
+    /// The key of an n-gram (`ngram::Packing`).
+    Packed(&'a [AtomicU64]),
+}
+
+impl Key<'_> {
+    /// The first eight bytes, as a number. Numbers compare as the terms do, but for equal ones.
+    #[inline]
+    pub(crate) fn prefix(&self) -> u64 {
+        match self {
+            Key::Spelled(term) => prefix(term),
+            Key::Packed(key) => key.first().map_or(0, |first| first.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Compares two keys with the same prefix.
+    #[inline]
+    pub(crate) fn cmp_behind_prefix(&self, other: &Self) -> std::cmp::Ordering {
+        match (self, other) {
+            (Key::Spelled(term), Key::Spelled(other)) => term.cmp(other),
+            (Key::Packed(key), Key::Packed(other)) => {
+                let load = |integer: &AtomicU64| integer.load(Ordering::Relaxed);
+                key.iter().skip(1).map(load).cmp(other.iter().skip(1).map(load))
+            }
+            (Key::Spelled(_), Key::Packed(_)) => std::cmp::Ordering::Less,
+            (Key::Packed(_), Key::Spelled(_)) => std::cmp::Ordering::Greater,
+        }
     }
 }
 
@@ -344,14 +519,89 @@ impl Plan {
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
     }
 
+    /// The words or the terms.
+    pub fn dictionary(&self, tier: Tier) -> &Dictionary {
+        match tier {
+            Tier::Words => &self.words,
+            Tier::Terms => &self.terms,
+        }
+    }
+
     /// The bytes of a merged term.
-    pub fn term(&self, term: &MergedTerm) -> &[u8] {
-        let run = self.runs.get(term.run as usize);
-        run.and_then(|run| term_at(run.texts.committed(), term.offset as usize)).unwrap_or_default()
+    pub fn spelled(&self, term: &MergedTerm) -> Cow<'_, [u8]> {
+        match self.terms.key(term) {
+            Key::Spelled(term) => Cow::Borrowed(term),
+            Key::Packed(_) => Cow::Owned(Speller::new(self).spell(term).to_vec()),
+        }
     }
 }
 
-/// The terms of the vocabulary, with their document frequencies. The segments hold their bytes.
+/// Spells the terms of a plan one after the other. Of an n-gram, it spells the words that differ from those of the one
+/// before it: in order, most n-grams begin like the one before.
+pub struct Speller<'a> {
+    plan: &'a Plan,
+    /// The rank of each word of the n-gram, and where it ends.
+    words: Vec<(u32, usize)>,
+    text: Vec<u8>,
+}
+
+impl<'a> Speller<'a> {
+    /// Begins with any term of `plan`.
+    pub fn new(plan: &'a Plan) -> Self {
+        Speller { plan, words: Vec::new(), text: Vec::new() }
+    }
+
+    /// Prefetches what merged term `index` is spelled with, if there is one: mostly its last word, since the words before
+    /// are often those of the term before it.
+    #[inline]
+    pub(crate) fn expect(&self, index: usize) {
+        let Plan { terms, spellings, packing: Some(packing), .. } = self.plan else { return };
+        if index < terms.merged.len()
+            && let Key::Packed(key) = terms.key(&terms.merged.get(index))
+            && let Some(last) = packing.unpack(key).last()
+        {
+            prefetch(&spellings.0, 2 * last as usize);
+        }
+    }
+
+    /// The bytes of a merged term.
+    #[inline]
+    pub fn spell(&mut self, term: &MergedTerm) -> &[u8] {
+        self.spell_key(self.plan.terms.key(term))
+    }
+
+    /// The bytes of the term with this key.
+    #[inline]
+    pub(crate) fn spell_key<'b>(&'b mut self, key: Key<'b>) -> &'b [u8] {
+        match (key, self.plan.packing) {
+            (Key::Spelled(term), _) => term,
+            (Key::Packed(key), Some(packing)) => self.spell_ngram(packing.unpack(key)),
+            (Key::Packed(_), None) => &[],
+        }
+    }
+
+    fn spell_ngram(&mut self, ranks: impl Iterator<Item = u32>) -> &[u8] {
+        let Speller { plan, words, text } = self;
+        let mut ranks = ranks.peekable();
+        let known = words.iter().take_while(|&&(rank, _)| ranks.next_if_eq(&rank).is_some()).count();
+        words.truncate(known);
+        text.truncate(words.last().map_or(0, |&(_, end)| end));
+        for rank in ranks {
+            if !words.is_empty() {
+                text.push(b' ');
+            }
+            if !plan.spellings.append(rank as usize, text)
+                && let Key::Spelled(word) = plan.words.key(&plan.words.merged.get(rank as usize))
+            {
+                text.extend_from_slice(word);
+            }
+            words.push((rank, text.len()));
+        }
+        text
+    }
+}
+
+/// The merged terms, with their document frequencies. The runs hold their keys.
 #[derive(Clone, Debug)]
 pub struct MergedTerms {
     places: Table<AtomicU64>,
@@ -360,13 +610,13 @@ pub struct MergedTerms {
     occurrences: Table<AtomicU64>,
 }
 
-/// A term of the vocabulary.
+/// A merged term.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MergedTerm {
-    /// The run that holds its bytes.
+    /// The first run that contains it.
     pub(crate) run: u32,
-    /// Where they are in its texts, for `segment::term_at`.
-    pub(crate) offset: u64,
+    /// Where its key is in it (`Run::place`).
+    pub(crate) place: u64,
     /// Its document frequency.
     pub documents: u32,
     /// Its occurrences in all documents; 0 if they are not counted.
@@ -384,9 +634,19 @@ impl MergedTerms {
         Ok(MergedTerms { places, documents, occurrences })
     }
 
+    /// The number of terms that there is room for.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is room for none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Sets term `index`.
     pub fn set(&self, index: usize, term: MergedTerm) {
-        let place = (term.run as u64) << PLACE_BITS | term.offset;
+        let place = (term.run as u64) << PLACE_BITS | term.place;
         self.places[index].store(place, Ordering::Relaxed);
         self.documents[index].store(term.documents, Ordering::Relaxed);
         if let Some(occurrences) = self.occurrences.get(index) {
@@ -399,55 +659,58 @@ impl MergedTerms {
         let place = self.places[index].load(Ordering::Relaxed);
         MergedTerm {
             run: (place >> PLACE_BITS) as u32,
-            offset: place & ((1 << PLACE_BITS) - 1),
+            place: place & ((1 << PLACE_BITS) - 1),
             documents: self.documents[index].load(Ordering::Relaxed),
             occurrences: self.occurrences.get(index).map_or(0, |count| count.load(Ordering::Relaxed)),
         }
     }
 }
 
-/// Bits of a merged term's place that hold its offset.
+/// Bits that hold the place of a merged term in its run.
 const PLACE_BITS: u32 = 43;
 
-/// A segment's terms in byte order: their offsets in the segment's texts, their local ids, their document frequencies and
+/// The sorted terms of a run: their keys or the offsets of their bytes, their local ids, their document frequencies and
 /// their occurrences.
 #[derive(Clone, Debug)]
 pub struct SortedTerms {
-    /// The number of terms; then two words for each term.
+    /// The number of terms; then for each term `width` words of its key, and one more.
     words: Table<AtomicU64>,
+    /// Words of a key.
+    width: usize,
     /// Empty if occurrences are not counted.
     occurrences: Table<AtomicU64>,
 }
 
-/// A term of a segment.
+/// A sorted term.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SortedTerm {
-    /// Byte offset in the segment's texts, for `segment::term_at`.
-    pub(crate) offset: u64,
     /// Its local id.
     pub(crate) id: u32,
-    /// The number of the segment's documents in which it occurs: at least 1.
+    /// The number of the segment's documents in which it occurs: at least 1. 1 for a word of
+    /// n-grams, whatever it is.
     pub(crate) documents: u32,
     /// Its occurrences in them; 0 if they are not counted.
     pub(crate) occurrences: u64,
 }
 
-/// Words of a term.
-const SORTED_WORDS: usize = 2;
-
 impl SortedTerms {
-    /// Creates room for `terms` terms.
+    /// Creates room for `terms` terms with keys of `width` words.
     ///
     /// # Errors
     /// The system's error, if memory for the tables runs out.
-    pub(crate) fn new(terms: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+    pub(crate) fn new(
+        terms: usize,
+        width: usize,
+        counts_occurrences: bool,
+        store: &Store,
+    ) -> io::Result<Self> {
         let occurrences = Table::new(if counts_occurrences { terms } else { 0 }, store)?;
-        Ok(SortedTerms { words: Table::new(1 + terms * SORTED_WORDS, store)?, occurrences })
+        Ok(SortedTerms { words: Table::new(1 + terms * (width + 1), store)?, width, occurrences })
     }
 
     /// Announces that `terms` terms will be set soon.
     pub(crate) fn expect(&self, terms: usize) {
-        self.words.expect(1 + terms * SORTED_WORDS);
+        self.words.expect(1 + terms * (self.width + 1));
     }
 
     /// Sets the number of terms.
@@ -465,24 +728,35 @@ impl SortedTerms {
         self.len() == 0
     }
 
-    /// Sets the term with rank `rank`.
+    /// The words of the term with rank `rank`.
     #[inline]
-    pub(crate) fn set(&self, rank: usize, term: SortedTerm) {
-        let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
-        words[0].store(term.offset, Ordering::Relaxed);
-        words[1].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
+    fn words(&self, rank: usize) -> &[AtomicU64] {
+        let stride = self.width + 1;
+        self.words.get(1 + rank * stride..).and_then(|words| words.get(..stride)).unwrap_or_default()
+    }
+
+    /// Sets the term with rank `rank`, and its key.
+    #[inline]
+    pub(crate) fn set(&self, rank: usize, key: &[u64], term: SortedTerm) {
+        let words = self.words(rank);
+        words.iter().zip(key).for_each(|(word, &key)| word.store(key, Ordering::Relaxed));
+        words[self.width].store((term.id as u64) << 32 | term.documents as u64, Ordering::Relaxed);
         if let Some(occurrences) = self.occurrences.get(rank) {
             occurrences.store(term.occurrences, Ordering::Relaxed);
         }
     }
 
+    /// The key of the term with rank `rank`: of an n-gram, or the offset in the run's texts.
+    #[inline]
+    pub(crate) fn key(&self, rank: usize) -> &[AtomicU64] {
+        self.words(rank).get(..self.width).unwrap_or_default()
+    }
+
     /// The term with rank `rank`.
     #[inline]
     pub(crate) fn get(&self, rank: usize) -> SortedTerm {
-        let words = &self.words[1 + rank * SORTED_WORDS..][..SORTED_WORDS];
-        let counts = words[1].load(Ordering::Relaxed);
+        let counts = self.words(rank)[self.width].load(Ordering::Relaxed);
         SortedTerm {
-            offset: words[0].load(Ordering::Relaxed),
             id: (counts >> 32) as u32,
             documents: counts as u32,
             occurrences: self.occurrences.get(rank).map_or(0, |count| count.load(Ordering::Relaxed)),
@@ -492,7 +766,7 @@ impl SortedTerms {
 
 /// The first eight bytes of a term as a number. Numbers compare as the bytes do.
 #[inline]
-pub fn prefix(term: &[u8]) -> u64 {
+pub(crate) fn prefix(term: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     let length = term.len().min(8);
     bytes[..length].copy_from_slice(&term[..length]);

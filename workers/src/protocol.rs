@@ -12,6 +12,7 @@
 //!
 //! A closed channel signals a death. Coordinator and workers share no lock.
 
+use crate::plan::Tier;
 use serde::{Deserialize, Serialize};
 
 /// Tasks that a worker may hold at a time: one in work, and one so that it need not wait for the next.
@@ -27,27 +28,33 @@ pub enum Task {
         /// The segment's number.
         segment: u32,
     },
-    /// Sort a run's terms.
+    /// Sort a run's words or terms.
     Sort {
+        /// Which.
+        tier: Tier,
         /// The run's number.
         run: u32,
     },
-    /// Merge the terms of all runs whose prefix is in `low..high`.
+    /// Merge the words or terms of all runs whose prefix is in `low..high`.
     Merge {
+        /// Which.
+        tier: Tier,
         /// First prefix.
         low: u64,
         /// The prefix after the last one.
         high: u64,
-        /// Index of the first merged term in the plan's terms.
+        /// Index of the first of them among the merged ones.
         first: u64,
     },
-    /// Assign columns to the local ids of the terms whose prefix is in `low..high`.
+    /// Assign ranks to words, or columns to the local ids of terms, whose prefix is in `low..high`.
     Number {
+        /// Which.
+        tier: Tier,
         /// First prefix.
         low: u64,
         /// The prefix after the last one.
         high: u64,
-        /// Column of the first of these terms.
+        /// Rank or column of the first of them.
         base: u32,
     },
     /// Write the lines of the plan's terms `first..last`.
@@ -260,9 +267,9 @@ mod tests {
         let tasks = [
             Task::Tally(batch),
             Task::Count { segment: u32::MAX },
-            Task::Sort { run: u32::MAX },
-            Task::Merge { low: u64::MAX, high: u64::MAX, first: u64::MAX },
-            Task::Number { low: u64::MAX, high: u64::MAX, base: u32::MAX },
+            Task::Sort { tier: Tier::Terms, run: u32::MAX },
+            Task::Merge { tier: Tier::Terms, low: u64::MAX, high: u64::MAX, first: u64::MAX },
+            Task::Number { tier: Tier::Terms, low: u64::MAX, high: u64::MAX, base: u32::MAX },
             Task::Terms { first: u64::MAX, last: u64::MAX, column: u64::MAX, offset: Some(u64::MAX) },
             Task::Documents { first: u64::MAX, last: u64::MAX, offset: Some(u64::MAX) },
             Task::CountColumns { first: u64::MAX, last: u64::MAX },

@@ -1,7 +1,8 @@
 //! A segment: the append-only log of one worker, with one record for each document.
 //!
 //! Owns the layout of a record and its validation. A record holds its document's key (batch, ordinal), its source, its
-//! row, and the terms that the worker met for the first time, in the order of their local ids. One release store
+//! row, and the terms that the worker met for the first time, in the order of their local ids. Word n-grams are terms
+//! that are listed by the ids of their words (`ngram`); then the terms that are spelled are the words. One release store
 //! commits it; bytes beyond that mark do not exist for other processes. A later run recovers the records of a file by
 //! their checksums. A segment belongs to one worker. The segment of a dead worker is read, never appended to. All
 //! lengths are multiples of 8 bytes. Numbers are in the machine's byte order, since a segment never leaves the machine.
@@ -9,6 +10,7 @@
 use crate::documents::Source;
 use crate::failure::Failure;
 use crate::mapped::{Log, LogWriter, Store};
+use crate::ngram;
 use crate::row;
 use bytemuck::{Pod, Zeroable};
 use std::fs::File;
@@ -24,7 +26,7 @@ pub struct Key {
     pub ordinal: u32,
 }
 
-/// The fixed part of a record. The packed row follows it, then the new terms.
+/// The fixed part of a record. The packed row follows it, then the new n-grams, then the new terms.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
 struct Header {
@@ -50,6 +52,11 @@ struct Header {
     /// 0, or the reason why the document has no term (`Absence::encode`).
     absence: u32,
     unknown: u64,
+    /// Words of the list of new n-grams.
+    ngram_words: u64,
+    /// The number of new n-grams.
+    new_ngrams: u32,
+    reserved: u32,
 }
 
 const HEADER: usize = size_of::<Header>();
@@ -73,10 +80,39 @@ pub(crate) struct Outcome<'a> {
     pub(crate) row: &'a [u32],
     /// Number of pairs in the row.
     pub(crate) nonzeros: u32,
-    /// The terms that got a local id here, as [`push_term`] writes them.
-    pub(crate) terms: &'a [u8],
-    /// Number of those terms.
-    pub(crate) new_terms: u32,
+    /// The new terms that are spelled.
+    pub(crate) terms: NewTerms<'a>,
+    /// The new n-grams.
+    pub(crate) ngrams: NewNgrams<'a>,
+}
+
+/// Terms that occur for the first time, or words of n-grams.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NewTerms<'a> {
+    /// Their bytes, as [`push_term`] writes them.
+    pub(crate) bytes: &'a [u8],
+    /// How many there are.
+    pub(crate) number: u32,
+}
+
+/// N-grams that occur for the first time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NewNgrams<'a> {
+    /// The ids of their words (`ngram`).
+    pub(crate) list: &'a [u32],
+    /// How many there are.
+    pub(crate) number: u32,
+}
+
+/// What the numbers in a record's row are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RowNumbers {
+    /// Columns, of this many.
+    Columns(u64),
+    /// Local ids: a term of the record's list has the next one.
+    Terms,
+    /// Local ids: an n-gram of the record's list has the next one.
+    Ngrams,
 }
 
 /// Appends a term to a list of terms: its length in one byte, or 255 and then the length in four bytes; then its bytes.
@@ -116,16 +152,22 @@ pub struct Segment(Arc<Log>);
 
 impl Segment {
     /// Recovers the segment that a process of an earlier run left in a file. Keeps the records up to the first invalid
-    /// one. The numbers in a row are columns below `columns` if that is given, or else local ids.
+    /// one.
     ///
     /// # Errors
     /// The system's error.
-    pub fn recover(file: &File, columns: Option<u64>, store: &Store) -> io::Result<Self> {
+    pub fn recover(file: &File, numbers: RowNumbers, store: &Store) -> io::Result<Self> {
         let log = Log::recover(file, store, |bytes| {
-            let (mut end, mut ids) = (0, 0);
+            let (mut end, mut terms, mut ngrams) = (0, 0, 0);
             for record in records(bytes) {
-                ids += record.new_terms() as u64;
-                if !record.is_intact() || !record.makes_sense(columns.unwrap_or(ids)) {
+                terms += record.new_terms() as u64;
+                ngrams += record.new_ngrams() as u64;
+                let numbers = match numbers {
+                    RowNumbers::Columns(columns) => columns,
+                    RowNumbers::Terms => terms,
+                    RowNumbers::Ngrams => ngrams,
+                };
+                if !record.is_intact() || !record.makes_sense(numbers, terms) {
                     break;
                 }
                 end = record.offset + record.header.size as usize;
@@ -206,7 +248,9 @@ impl<'a> Record<'a> {
         let header: Header = bytemuck::pod_read_unaligned(head);
         let size = usize::try_from(header.size).ok()?;
         let row = header.row_words as usize * 4;
-        let needed = (HEADER + row).checked_add(usize::try_from(header.term_bytes).ok()?)?;
+        let ngrams = usize::try_from(header.ngram_words).ok()?.checked_mul(4)?;
+        let needed = (HEADER + row).checked_add(ngrams)?;
+        let needed = needed.checked_add(usize::try_from(header.term_bytes).ok()?)?;
         let fits = offset.is_multiple_of(8)
             && size.is_multiple_of(8)
             && needed <= size
@@ -254,26 +298,47 @@ impl<'a> Record<'a> {
         self.header.nonzeros
     }
 
-    /// Bytes of the terms that got a local id with this document, as `push_term` writes them.
+    /// Bytes of the new terms, as `push_term` writes them.
     pub fn term_bytes(&self) -> usize {
         self.header.term_bytes as usize
     }
 
-    /// Number of terms that got a local id with this document.
+    /// Number of new terms.
     pub fn new_terms(&self) -> u32 {
         self.header.new_terms
     }
 
-    /// The packed row (`row`).
-    pub fn row(&self) -> &'a [u32] {
-        let start = self.offset + HEADER;
-        // Records and headers are multiples of 8 bytes long, and a map begins with a page: the words are aligned.
-        bytemuck::cast_slice(&self.bytes[start..start + self.header.row_words as usize * 4])
+    /// Bytes of the list of new n-grams.
+    pub fn ngram_bytes(&self) -> usize {
+        self.header.ngram_words as usize * 4
     }
 
-    /// The first byte of each new term in the segment, for [`term_at`], in the order of local ids.
+    /// Number of new n-grams.
+    pub fn new_ngrams(&self) -> u32 {
+        self.header.new_ngrams
+    }
+
+    /// The packed row (`row`).
+    pub fn row(&self) -> &'a [u32] {
+        self.words(HEADER, self.header.row_words as usize * 4)
+    }
+
+    /// The new n-grams, in the order of local ids: the ids of the words of each, for `ngram::word_ids`.
+    pub(crate) fn ngrams(self) -> impl Iterator<Item = &'a [u32]> {
+        ngram::ngrams(self.words(HEADER + self.header.row_words as usize * 4, self.ngram_bytes()))
+    }
+
+    /// `length` bytes of the record from `start` on.
+    fn words(&self, start: usize, length: usize) -> &'a [u32] {
+        let start = self.offset + start;
+        // Records and headers are multiples of 8 bytes long, and a map begins with a page: the words are aligned.
+        bytemuck::cast_slice(&self.bytes[start..start + length])
+    }
+
+    /// The first byte of each new term in the segment, for [`term_at`], in the order of their ids.
     pub fn term_offsets(self) -> impl Iterator<Item = usize> + 'a {
-        let (bytes, mut at) = (self.bytes, self.offset + HEADER + self.header.row_words as usize * 4);
+        let lists = self.header.row_words as usize * 4 + self.ngram_bytes();
+        let (bytes, mut at) = (self.bytes, self.offset + HEADER + lists);
         (0..self.header.new_terms).map_while(move |_| {
             let offset = at;
             at += term_size(term_at(bytes, offset)?.len());
@@ -281,10 +346,10 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Whether a worker can have written these terms and this row, given that the row's numbers must be below `numbers`.
-    /// The checksum finds accidental damage, not malicious changes.
-    fn makes_sense(&self, numbers: u64) -> bool {
-        let (mut terms, mut bytes) = (0, 0);
+    /// Whether a worker can have written these terms, these n-grams and this row, given that the row's numbers must be
+    /// below `numbers` and the ids of words below `words`. The checksum finds accidental damage, not malicious changes.
+    fn makes_sense(&self, numbers: u64, words: u64) -> bool {
+        let (mut terms, mut bytes, mut are_known) = (0, 0, true);
         for at in self.term_offsets() {
             let Some(term) = term_at(self.bytes, at) else { return false };
             if std::str::from_utf8(term).is_err() {
@@ -296,7 +361,12 @@ impl<'a> Record<'a> {
         let mut nonzeros = 0;
         let in_range =
             row::pairs(self.row()).inspect(|_| nonzeros += 1).all(|(number, _)| (number as u64) < numbers);
-        terms == self.header.new_terms
+        let ngrams = self.ngrams().inspect(|ngram| {
+            are_known &= ngram::word_ids(ngram).all(|word| (word as u64) < words);
+        });
+        ngrams.count() == self.header.new_ngrams as usize
+            && are_known
+            && terms == self.header.new_terms
             && bytes == self.term_bytes()
             && in_range
             && nonzeros == self.header.nonzeros
@@ -363,7 +433,8 @@ impl SegmentWriter {
     /// # Errors
     /// If the record does not fit, or if the disk is full. Then the segment is unchanged.
     pub(crate) fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
-        let body = HEADER + size_of_val(outcome.row) + outcome.terms.len();
+        let body =
+            HEADER + size_of_val(outcome.row) + size_of_val(outcome.ngrams.list) + outcome.terms.bytes.len();
         let size = body.next_multiple_of(8);
         if size > self.log.room() {
             return Err(AppendError::Full);
@@ -379,21 +450,26 @@ impl SegmentWriter {
             modified: outcome.source.modified,
             tokens: outcome.tokens,
             size: size as u64,
-            term_bytes: outcome.terms.len() as u64,
-            new_terms: outcome.new_terms,
+            term_bytes: outcome.terms.bytes.len() as u64,
+            new_terms: outcome.terms.number,
             row_words: outcome.row.len() as u32,
             nonzeros: outcome.nonzeros,
             absence: outcome.absence,
             unknown: outcome.unknown,
+            ngram_words: outcome.ngrams.list.len() as u64,
+            new_ngrams: outcome.ngrams.number,
+            reserved: 0,
         };
         let row: &[u8] = bytemuck::cast_slice(outcome.row);
+        let ngrams: &[u8] = bytemuck::cast_slice(outcome.ngrams.list);
         let padding = &[0; 8][..size - body];
+        let body = [row, ngrams, outcome.terms.bytes, padding];
         let mut checksum = crc32fast::Hasher::new();
-        for part in [&bytemuck::bytes_of(&header)[4..], row, outcome.terms, padding] {
-            checksum.update(part);
-        }
+        checksum.update(&bytemuck::bytes_of(&header)[4..]);
+        body.iter().for_each(|part| checksum.update(part));
         header.checksum = checksum.finalize();
-        for part in [bytemuck::bytes_of(&header), row, outcome.terms, padding] {
+        self.log.append(bytemuck::bytes_of(&header))?;
+        for part in body {
             self.log.append(part)?;
         }
         self.log.commit()?;
@@ -415,8 +491,8 @@ mod tests {
             unknown: 2,
             row,
             nonzeros: row.len() as u32,
-            terms,
-            new_terms,
+            terms: NewTerms { bytes: terms, number: new_terms },
+            ngrams: NewNgrams::default(),
         }
     }
 
@@ -480,11 +556,13 @@ mod tests {
         let row = packed;
         let good = outcome(0, &row, &terms, 2);
         let bad = [
-            Outcome { terms: b"\x01\xFF\x01b", ..good },
-            Outcome { new_terms: 1, ..good },
-            Outcome { new_terms: 3, ..good },
-            Outcome { new_terms: 0, terms: b"", row: &[5 << 4], ..good },
+            Outcome { terms: NewTerms { bytes: b"\x01\xFF\x01b", number: 2 }, ..good },
+            Outcome { terms: NewTerms { number: 1, ..good.terms }, ..good },
+            Outcome { terms: NewTerms { number: 3, ..good.terms }, ..good },
+            Outcome { terms: NewTerms::default(), row: &[5 << 4], ..good },
             Outcome { nonzeros: 2, ..good },
+            Outcome { ngrams: NewNgrams { list: &[], number: 1 }, ..good },
+            Outcome { ngrams: NewNgrams { list: &[9, 1 << 31 | 1], number: 1 }, ..good },
         ];
         for bad in bad {
             let mut writer = SegmentWriter::new_in(path.reopen().unwrap(), &store).unwrap();
@@ -492,10 +570,12 @@ mod tests {
                 writer.commit(outcome).unwrap();
             }
             drop(writer);
-            let found = Segment::recover(&path.reopen().unwrap(), None, &store).unwrap();
+            let found = Segment::recover(&path.reopen().unwrap(), RowNumbers::Terms, &store).unwrap();
             assert_eq!(found.records().count(), 1, "{bad:?}");
-            let none = Segment::recover(&path.reopen().unwrap(), Some(1), &store).unwrap();
-            assert_eq!(none.records().count(), 0, "its number is no column");
+            for numbers in [RowNumbers::Columns(1), RowNumbers::Ngrams] {
+                let none = Segment::recover(&path.reopen().unwrap(), numbers, &store).unwrap();
+                assert_eq!(none.records().count(), 0, "its number is no column and no n-gram");
+            }
             path.as_file().set_len(0).unwrap();
         }
     }

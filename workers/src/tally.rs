@@ -6,7 +6,7 @@
 
 use crate::absence::Absence;
 use crate::analyzer::chunks::Chunk;
-use crate::analyzer::{Analyzer, Grams, TextSettings, Tokenizer};
+use crate::analyzer::{Analyzer, Grams, TextSettings};
 use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
@@ -17,10 +17,11 @@ use crate::lexicon::{
     Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars,
 };
 use crate::protocol::{Batch, Report};
+use crate::radix::sort_by_column;
 use crate::read_limit::ReadLimit;
 use crate::reader::{ReadSettings, Reader};
 use crate::row;
-use crate::segment::{AppendError, Key, Outcome, SegmentWriter};
+use crate::segment::{AppendError, Key, NewNgrams, NewTerms, Outcome, RowNumbers, SegmentWriter};
 use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,6 +58,26 @@ pub struct TallySettings {
     pub worker_memory: u64,
 }
 
+impl TallySettings {
+    /// What the numbers in rows are.
+    pub fn row_numbers(&self) -> RowNumbers {
+        match (&self.features, &self.text.grams) {
+            (Features::Hashed(buckets), _) => RowNumbers::Columns(buckets.n_features as u64),
+            (Features::Fixed(vocabulary), _) => RowNumbers::Columns(vocabulary.terms().len() as u64),
+            (Features::Vocabulary, grams) if grams.are_word_tuples() => RowNumbers::Ngrams,
+            (Features::Vocabulary, _) => RowNumbers::Terms,
+        }
+    }
+
+    /// Words of the longest n-gram, if that is what the numbers in rows are of.
+    pub fn ngram_size(&self) -> Option<usize> {
+        match &self.text.grams {
+            Grams::Words { sizes, .. } if self.row_numbers() == RowNumbers::Ngrams => Some(*sizes.end()),
+            _ => None,
+        }
+    }
+}
+
 /// The wait before a worker reads a document again: 10 ms, in which other processes may release a resource.
 const SECOND_TRY: Duration = Duration::from_millis(10);
 
@@ -81,7 +102,8 @@ pub struct Tally {
     /// Whether the last document was read in one chunk.
     is_whole: bool,
     words: Vec<u32>,
-    pairs: Vec<u64>,
+    /// Buffers of a row that is sorted.
+    pairs: [Vec<u64>; 2],
 }
 
 /// The counters, by the kind of terms.
@@ -100,9 +122,9 @@ impl AnyCounter {
         };
         let term_filter = settings.term_filter.clone();
         match &settings.text.grams {
-            Grams::Words { tokenizer, sizes } if *sizes != (1..=1) => {
-                let hold_spaces = matches!(tokenizer, Tokenizer::Pattern(_));
-                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), hold_spaces, term_filter, numbers))
+            grams @ Grams::Words { sizes, .. } if *sizes != (1..=1) => {
+                let are_tuples = grams.are_word_tuples();
+                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), are_tuples, term_filter, numbers))
             }
             Grams::Words { .. } => AnyCounter::Terms(Terms::new(term_filter, numbers)),
             Grams::Chars { .. } => AnyCounter::Terms(Terms::new(TermFilter::default(), numbers)),
@@ -165,7 +187,7 @@ impl Tally {
             text: Vec::new(),
             is_whole: false,
             words: Vec::new(),
-            pairs: Vec::new(),
+            pairs: Default::default(),
         }
     }
 
@@ -278,9 +300,9 @@ impl Tally {
             }
             numbers => sum_up(row.postings(), numbers, &mut self.pairs, &mut self.words),
         };
-        let (terms, new_terms) = match numbers {
-            Numbers::Local(ids) => (ids.terms.as_slice(), ids.new),
-            Numbers::Buckets(_) | Numbers::Fixed(_) => (&[][..], 0),
+        let (terms, ngrams) = match numbers {
+            Numbers::Local(ids) => (ids.new_terms(), ids.new_ngrams()),
+            Numbers::Buckets(_) | Numbers::Fixed(_) => Default::default(),
         };
         self.segment.commit(&Outcome {
             key,
@@ -292,7 +314,7 @@ impl Tally {
             row: &self.words,
             nonzeros: nonzeros as u32,
             terms,
-            new_terms,
+            ngrams,
         })?;
         if let Numbers::Local(ids) = numbers {
             ids.recorded();
@@ -310,15 +332,15 @@ impl Tally {
             unknown: 0,
             row: &[],
             nonzeros: 0,
-            terms: &[],
-            new_terms: 0,
+            terms: NewTerms::default(),
+            ngrams: NewNgrams::default(),
         })
     }
 
     /// Whether the worker has memory for another document. Empties a lexicon that is only a cache.
     fn has_memory(&mut self) -> bool {
         let counter = self.counter.get();
-        if counter.memory() <= self.lexicon_bytes {
+        if counter.memory() <= self.lexicon_bytes && !counter.is_full() {
             return true;
         }
         if self.is_cache {
@@ -333,7 +355,7 @@ impl Tally {
 fn sum_up(
     postings: impl Iterator<Item = Posting>,
     numbers: &Numbers,
-    pairs: &mut Vec<u64>,
+    [pairs, spare]: &mut [Vec<u64>; 2],
     words: &mut Vec<u32>,
 ) -> usize {
     pairs.clear();
@@ -346,7 +368,7 @@ fn sum_up(
         };
         (number as u64) << 32 | value as u32 as u64
     }));
-    pairs.sort_unstable();
+    sort_by_column(pairs, spare);
     let mut nonzeros = 0;
     for same in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
         let sum: i64 = same.iter().map(|&pair| pair as u32 as i32 as i64).sum();
@@ -360,6 +382,7 @@ fn sum_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analyzer::Tokenizer;
     use crate::analyzer::accents::StripAccents;
     use crate::analyzer::decode::DecodeError;
     use crate::analyzer::pattern::TokenPattern;
@@ -367,6 +390,7 @@ mod tests {
     use crate::analyzer::stop_words::StopWords;
     use crate::heartbeat::Heartbeats;
     use crate::mapped::Store;
+    use crate::ngram;
     use crate::segment::term_at;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -382,7 +406,7 @@ mod tests {
             vec![posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
         let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words), 2);
+        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words), 2);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
     }
 
@@ -395,7 +419,7 @@ mod tests {
             [posting(1, false, most), posting(1, false, most), posting(2, true, most), posting(2, true, 1)];
         let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
         let mut words = Vec::new();
-        sum_up(postings.into_iter(), &numbers, &mut Vec::new(), &mut words);
+        sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words);
         assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(1, i32::MAX), (2, -i32::MAX)]);
         assert_eq!(
             [0, 1, 1 << 31, most].map(|count| Posting { number: 0, count }.value()),
@@ -457,17 +481,20 @@ mod tests {
         before(&mut tally);
         let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
         assert_eq!(tally.batch(batch), Report::Tallied);
-        let mut terms = Vec::new();
-        let spelled = |terms: &[String], number: u32| match settings.features {
-            Features::Vocabulary => terms[number as usize].clone(),
-            Features::Hashed(_) | Features::Fixed(_) => number.to_string(),
-        };
+        let (mut terms, mut ngrams) = (Vec::new(), Vec::new());
         let records = segment.records().map(|record| {
             let new = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at));
             terms.extend(new.map(|term| String::from_utf8(term.to_vec()).expect("a term is UTF-8")));
+            let spell = |ngram| ngram::word_ids(ngram).map(|word| terms[word as usize].as_str());
+            ngrams.extend(record.ngrams().map(|ngram| spell(ngram).collect::<Vec<_>>().join(" ")));
+            let spelled = |number: u32| match settings.row_numbers() {
+                RowNumbers::Terms => terms[number as usize].clone(),
+                RowNumbers::Ngrams => ngrams[number as usize].clone(),
+                RowNumbers::Columns(_) => number.to_string(),
+            };
             let mut counts = BTreeMap::new();
             for (number, count) in row::pairs(record.row()) {
-                *counts.entry(spelled(&terms, number)).or_default() += count;
+                *counts.entry(spelled(number)).or_default() += count;
             }
             let (failure, bytes) = (record.failure(), record.source().bytes);
             Recorded { failure, bytes, tokens: record.tokens(), unknown: record.unknown(), counts }

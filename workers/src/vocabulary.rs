@@ -1,12 +1,18 @@
 //! The segments' terms become one vocabulary: each run of a segment's terms is sorted, then each part of the alphabet is
-//! merged over all runs, then local ids are numbered. All three run in parallel.
+//! merged over all runs, then local ids are numbered. All three run in parallel. For n-grams, this is done with their words
+//! first: then the ranks of words make integers that n-grams are sorted and merged by (`ngram`).
 //!
 //! Only accepted rows count, so a record that another worker replaced has no effect: the result depends only on the
 //! terms and their counts, not on the segment of a term. Byte order is code point order, which is how scikit-learn sorts
 //! its vocabulary.
 
 use crate::lexicon::prefetch;
-use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SegmentPlan, SortedTerm, Weight, prefix};
+use crate::mapped::Log;
+use crate::ngram::{self, Packing};
+use crate::plan::{
+    Dictionary, Key, MergedTerm, NO_COLUMN, Numbering, Plan, Run, SegmentPlan, SortedTerm, Speller, Tier,
+    Weight, prefix,
+};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
 use std::cmp::Ordering;
@@ -14,12 +20,13 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Counts the documents of each local id of segment `number`, and where the plan asks for it how often it occurs. Only this
 /// task writes to the segment's tables, so it may be done again.
 pub(crate) fn count(plan: &Plan, number: usize) {
-    let SegmentPlan { segment, columns, occurrences } = &plan.segments[number];
+    let SegmentPlan { segment, columns, occurrences, .. } = &plan.segments[number];
     columns.iter().for_each(|documents| documents.store(0, Relaxed));
     occurrences.iter().for_each(|count| count.store(0, Relaxed));
     let is_binary = plan.values.weight == Weight::Binary;
@@ -40,30 +47,64 @@ pub(crate) fn count(plan: &Plan, number: usize) {
     }
 }
 
-/// Sorts the terms of run `number` into its tables. Its segment is counted before. A term that occurs in no accepted row is
-/// left out.
+/// Sorts the words or terms of run `number` into its tables. Its segment is counted before. A term that occurs in no
+/// accepted row is left out.
 ///
 /// # Errors
 /// If another worker of this process has begun this run and not finished, or if the disk is full.
-pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
-    let run = &plan.runs[number];
-    if !run.texts.committed().is_empty() {
+pub(crate) fn sort(plan: &Plan, tier: Tier, number: usize) -> io::Result<()> {
+    let run = &plan.dictionary(tier).runs[number];
+    let segment = &plan.segments[run.segment];
+    match (&run.texts, plan.packing) {
+        (Some(texts), _) => sort_spelled(run, segment, tier, texts),
+        (None, Some(packing)) => {
+            sort_ngrams(run, segment, packing);
+            Ok(())
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+/// All that is known of the term `id` of a run beside its bytes.
+fn sorted_term(run: &Run, segment: &SegmentPlan, tier: Tier, id: usize) -> SortedTerm {
+    let id = run.range.ids.start + id;
+    let occurrences = segment.occurrences.get(id).filter(|_| tier == Tier::Terms);
+    SortedTerm {
+        id: id as u32,
+        documents: documents(segment, tier, id),
+        occurrences: occurrences.map_or(0, |count| count.load(Relaxed)),
+    }
+}
+
+/// The number of accepted rows of the segment in which the term `id` occurs. Words of n-grams are not counted: 1.
+#[inline]
+fn documents(segment: &SegmentPlan, tier: Tier, id: usize) -> u32 {
+    match tier {
+        Tier::Words => 1,
+        Tier::Terms => segment.columns.get(id).map_or(0, |documents| documents.load(Relaxed)),
+    }
+}
+
+fn sort_spelled(run: &Run, plan: &SegmentPlan, tier: Tier, log: &Arc<Log>) -> io::Result<()> {
+    if !log.committed().is_empty() {
         // By a worker that died before it could say so.
         return Ok(());
     }
-    let mut writer = run.texts.writer().ok_or(io::ErrorKind::ResourceBusy)?;
+    let mut writer = log.writer().ok_or(io::ErrorKind::ResourceBusy)?;
     // Together they lie nearer than between the rows.
-    let segment = &plan.segments[run.segment].segment;
-    let (mut texts, mut starts) = (Vec::new(), Vec::new());
+    let segment = &plan.segment;
+    // As much as the run costs: a vector that grows would take up to twice as much.
+    let mut texts = Vec::with_capacity(run.range.bytes);
+    let mut starts = Vec::with_capacity(run.range.ids.len());
     let records = segment.records_from(run.range.start);
     for offset in records.flat_map(|record| record.term_offsets()).take(run.range.ids.len()) {
         starts.push(texts.len());
         push_term(&mut texts, term(segment.bytes(), offset));
     }
-    let SegmentPlan { columns, occurrences, .. } = &plan.segments[run.segment];
-    let documents = &columns[run.range.ids.clone()];
-    let occurring = (0..starts.len() as u32).filter(|&id| documents[id as usize].load(Relaxed) > 0);
-    let mut terms: Vec<(u64, u32)> = occurring.map(|id| (0, id)).collect();
+    let first = run.range.ids.start;
+    let occurring = (0..starts.len()).filter(|&id| documents(plan, tier, first + id) > 0);
+    let mut terms: Vec<(u64, u32)> = Vec::with_capacity(starts.len());
+    terms.extend(occurring.map(|id| (0, id as u32)));
     let text = |id: u32| term(&texts, starts[id as usize]);
     sort_from(0, &mut terms, &text);
     run.sorted.expect(terms.len());
@@ -71,19 +112,51 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
         if let Some(&(_, later)) = terms.get(rank + AHEAD) {
             prefetch(&texts, starts[later as usize]);
         }
-        let of_segment = run.range.ids.start + id as usize;
-        let sorted = SortedTerm {
-            offset: writer.len() as u64,
-            id: of_segment as u32,
-            documents: documents[id as usize].load(Relaxed),
-            occurrences: occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed)),
-        };
-        run.sorted.set(rank, sorted);
+        let sorted = sorted_term(run, plan, tier, id as usize);
+        run.sorted.set(rank, &[writer.len() as u64], sorted);
         let start = starts[id as usize];
         writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
     run.sorted.set_len(terms.len());
     writer.commit()
+}
+
+/// Sorts the n-grams of a run by their keys. It may be done again.
+fn sort_ngrams(run: &Run, plan: &SegmentPlan, packing: Packing) {
+    /// The first integer of an n-gram's key, the place of the others, and in how many documents it occurs.
+    type Ngram = (u64, u32, u32);
+    let ngrams = run.range.ids.len();
+    let mut sorted: Vec<Ngram> = Vec::with_capacity(ngrams);
+    let mut rests: Vec<u64> = Vec::with_capacity(ngrams * (packing.width() - 1));
+    let mut key = vec![0; packing.width()];
+    let rank = |word: u32| plan.ranks.get(word as usize).map_or(0, |rank| rank.load(Relaxed));
+    let records = plan.segment.records_from(run.range.start);
+    for (id, words) in records.flat_map(Record::ngrams).take(run.range.ids.len()).enumerate() {
+        packing.pack(ngram::word_ids(words).map(rank), &mut key);
+        let (first, rest) = (key[0], &key[1..]);
+        rests.extend_from_slice(rest);
+        let documents = documents(plan, Tier::Terms, run.range.ids.start + id);
+        if documents > 0 {
+            sorted.push((first, id as u32, documents));
+        }
+    }
+    sorted.sort_unstable_by_key(|&(first, ..)| first);
+    let width = key.len() - 1;
+    let rest = |id: u32| &rests[id as usize * width..][..width];
+    if width > 0 {
+        for same in sorted.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            same.sort_unstable_by_key(|&(_, id, _)| rest(id));
+        }
+    }
+    run.sorted.expect(sorted.len());
+    for (place, &(first, id, documents)) in sorted.iter().enumerate() {
+        let of_segment = run.range.ids.start + id as usize;
+        let occurrences = plan.occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed));
+        key[0] = first;
+        key[1..].copy_from_slice(rest(id));
+        run.sorted.set(place, &key, SortedTerm { id: of_segment as u32, documents, occurrences });
+    }
+    run.sorted.set_len(sorted.len());
 }
 
 /// How many elements ahead bytes at random places are prefetched.
@@ -118,7 +191,7 @@ fn term(bytes: &[u8], offset: usize) -> &[u8] {
 /// The first term of a run that is not merged yet.
 struct Head<'a> {
     prefix: u64,
-    text: &'a [u8],
+    key: Key<'a>,
     run: usize,
     rank: usize,
     /// The ranks of the run's part end here.
@@ -126,25 +199,26 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(plan: &'a Plan, run: usize, rank: usize, end: usize) -> Option<Self> {
-        let text = (rank < end).then(|| plan.runs[run].text(rank))?;
-        Some(Head { prefix: prefix(text), text, run, rank, end })
+    fn new(runs: &'a [Run], run: usize, rank: usize, end: usize) -> Option<Self> {
+        let key = (rank < end).then(|| runs[run].key(rank))?;
+        Some(Head { prefix: key.prefix(), key, run, rank, end })
     }
 
     /// The term behind it in its run.
-    fn next(&self, plan: &'a Plan) -> Option<Self> {
-        Head::new(plan, self.run, self.rank + 1, self.end)
+    fn next(&self, runs: &'a [Run]) -> Option<Self> {
+        Head::new(runs, self.run, self.rank + 1, self.end)
     }
 
-    fn key(&self) -> (u64, &'a [u8], usize) {
-        (self.prefix, self.text, self.run)
+    /// Compares the terms.
+    fn cmp_terms(&self, other: &Self) -> Ordering {
+        self.prefix.cmp(&other.prefix).then_with(|| self.key.cmp_behind_prefix(&other.key))
     }
 }
 
 // The greatest of a heap is the least term, of the first run between equals.
 impl Ord for Head<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.key().cmp(&self.key())
+        other.cmp_terms(self).then_with(|| other.run.cmp(&self.run))
     }
 }
 
@@ -162,61 +236,69 @@ impl PartialEq for Head<'_> {
 
 impl Eq for Head<'_> {}
 
-/// Merges the terms with these prefixes over all runs: those that enough documents have become the plan's terms from
-/// `first` on. Returns how many there were, and how many of them were kept. A heap holds the first term of each run that is
-/// not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs only.
-pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
-    let heads = plan.runs.iter().enumerate().filter_map(|(number, run)| {
+/// Merges the words or terms with these prefixes over all runs: those that enough documents have become the merged ones
+/// from `first` on. Returns how many there were, and how many of them were kept. A heap holds the first term of each run
+/// that is not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs
+/// only.
+pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize) -> (u64, u64) {
+    let Dictionary { runs, merged: all } = plan.dictionary(tier);
+    let heads = runs.iter().enumerate().filter_map(|(number, run)| {
         let ranks = run.ranks(&prefixes);
-        Head::new(plan, number, ranks.start, ranks.end)
+        Head::new(runs, number, ranks.start, ranks.end)
     });
     let mut heads: BinaryHeap<Head> = heads.collect();
-    let (mut found, mut kept) = (0, 0);
+    let (mut found, mut kept, mut speller) = (0, 0, Speller::new(plan));
     // The runs that contain the least term, and its rank in each.
     let mut same: Vec<(usize, usize)> = Vec::with_capacity(heads.len());
-    while let Some(least) = heads.peek() {
-        let (key, text, run, rank) = (least.prefix, least.text, least.run, least.rank);
-        let term = plan.runs[run].sorted.get(rank);
-        let mut merged = MergedTerm { run: run as u32, offset: term.offset, documents: 0, occurrences: 0 };
+    while let Some(&Head { prefix, key, run, rank, end }) = heads.peek() {
+        let least = Head { prefix, key, run, rank, end };
+        let place = runs[run].place(rank);
+        let mut merged = MergedTerm { run: run as u32, place, documents: 0, occurrences: 0 };
         same.clear();
-        while let Some(mut head) = heads.peek_mut().filter(|head| head.prefix == key && head.text == text) {
-            let term = plan.runs[head.run].sorted.get(head.rank);
+        while let Some(mut head) = heads.peek_mut().filter(|head| head.cmp_terms(&least).is_eq()) {
+            let term = runs[head.run].sorted.get(head.rank);
             merged.documents += term.documents;
             merged.occurrences += term.occurrences;
             same.push((head.run, head.rank));
-            match head.next(plan) {
+            match head.next(runs) {
                 Some(next) => *head = next,
                 None => _ = PeekMut::pop(head),
             }
         }
         found += 1;
-        let is_kept = plan.kept.contains(&(merged.documents as f64));
+        let is_kept = tier == Tier::Words || plan.kept.contains(&(merged.documents as f64));
         let number = match plan.numbering {
             _ if !is_kept => NO_COLUMN,
-            Numbering::LocalIdsOfBuckets(buckets) => buckets.bucket(text),
-            Numbering::LocalIds | Numbering::Columns => kept as u32,
+            Numbering::LocalIdsOfBuckets(buckets) if tier == Tier::Terms => {
+                buckets.bucket(speller.spell_key(key))
+            }
+            _ => kept as u32,
         };
         for &(run, rank) in &same {
-            plan.runs[run].merged[rank].store(number, Relaxed);
+            runs[run].merged[rank].store(number, Relaxed);
         }
         if is_kept {
-            plan.terms.set(first + kept as usize, merged);
+            all.set(first + kept as usize, merged);
             kept += 1;
         }
     }
     (found, kept)
 }
 
-/// Sets the columns of the local ids of the terms with these prefixes: `base` plus the term's place in its part.
-pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
-    for run in &plan.runs {
-        let columns = &plan.segments[run.segment].columns;
+/// Sets the ranks and spellings of the words, or the columns of the local ids of the terms, with these prefixes: `base` plus the place in
+/// the part.
+pub(crate) fn number(plan: &Plan, tier: Tier, prefixes: Range<u64>, base: u32) {
+    for run in &plan.dictionary(tier).runs {
+        let numbers = plan.segments[run.segment].numbers(tier);
         for rank in run.ranks(&prefixes) {
             let number = match run.merged[rank].load(Relaxed) {
                 NO_COLUMN => NO_COLUMN,
                 place => base + place,
             };
-            columns[run.sorted.get(rank).id as usize].store(number, Relaxed);
+            numbers[run.sorted.get(rank).id as usize].store(number, Relaxed);
+            if let (Tier::Words, Key::Spelled(word)) = (tier, run.key(rank)) {
+                plan.spellings.set(number as usize, word);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::crash::Noting;
 use crate::emit;
 use crate::heartbeat::Heartbeat;
 use crate::lines;
-use crate::plan::Plan;
+use crate::plan::{Plan, Tier};
 use crate::protocol::{Report, Task, Usage};
 use crate::tally::Tally;
 use crate::vocabulary;
@@ -49,12 +49,11 @@ impl Worker {
         }
     }
 
-    /// Bytes of private memory that a worker process may take. `None` for a worker that reads no documents: all it
-    /// holds is bounded already.
-    pub fn memory(&self) -> Option<u64> {
+    /// Bytes of private memory that a worker process may take.
+    pub fn memory(&self) -> u64 {
         match &self.slot {
-            Desk::Tally(tally) => Some(tally.memory()),
-            Desk::Finish(..) => None,
+            Desk::Tally(tally) => tally.memory(),
+            Desk::Finish(plan, _) => plan.worker_memory,
         }
     }
 
@@ -104,20 +103,22 @@ impl Worker {
 
 /// Performs a task of the second phase.
 fn finish(plan: &Plan, task: Task) -> Report {
-    let has = |run: u32| (run as usize) < plan.runs.len();
+    let has = |tier: Tier, run: u32| (run as usize) < plan.dictionary(tier).runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
         Task::Count { segment } if (segment as usize) < plan.segments.len() => {
             vocabulary::count(plan, segment as usize);
             Ok(Report::Done)
         }
-        Task::Sort { run } if has(run) => vocabulary::sort(plan, run as usize).map(|()| Report::Done),
-        Task::Merge { low, high, first } => {
-            let (found, kept) = vocabulary::merge(plan, low..high, first as usize);
+        Task::Sort { tier, run } if has(tier, run) => {
+            vocabulary::sort(plan, tier, run as usize).map(|()| Report::Done)
+        }
+        Task::Merge { tier, low, high, first } => {
+            let (found, kept) = vocabulary::merge(plan, tier, low..high, first as usize);
             Ok(Report::Merged { found, kept })
         }
-        Task::Number { low, high, base } => {
-            vocabulary::number(plan, low..high, base);
+        Task::Number { tier, low, high, base } => {
+            vocabulary::number(plan, tier, low..high, base);
             Ok(Report::Done)
         }
         Task::CountColumns { first, last } => {

@@ -2,11 +2,11 @@
 //! `_char_wb_ngrams` (`sklearn.feature_extraction.text`) count them.
 //!
 //! Each analyzer is two steps, because its n-grams are ranges of a text that the first step writes: `Overlap::join`
-//! (which is `collapse_spaces` for a text in one chunk) then `char_ngrams`, or `pad_words` then `char_wb_ngrams`. N-grams
+//! (which is `collapse_spaces` for a text in one chunk) then `char_ngrams`, or `pad_words` then `longest_ngrams`. N-grams
 //! count characters; in ASCII those are bytes.
 
 use super::chunks::Chunk;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// White space as in Python's `str.isspace` and `\s`: Unicode's, and the four separators of ASCII.
 #[inline]
@@ -105,31 +105,26 @@ pub(crate) fn char_ngrams(text: &str, min: usize, max: usize, found: &mut impl F
     }
 }
 
-/// Calls `found` with every n-gram of the words of `padded`, as a range of its bytes. `padded` is the output of
-/// [`pad_words`]. A word includes the space on each side, and a word of less than `min` characters is one n-gram.
-pub(crate) fn char_wb_ngrams(padded: &str, min: usize, max: usize, found: &mut impl FnMut(Range<usize>)) {
-    let min = min.max(1);
-    let bytes = padded.as_bytes();
-    let all_ascii = padded.is_ascii();
-    let mut start = 0;
-    for end in memchr::memchr_iter(b' ', bytes).skip(1) {
-        let word = start..end + 1;
-        start = end;
-        let ascii = all_ascii || bytes[word.clone()].is_ascii();
-        for n in min..=max {
-            let any = if ascii {
-                slide_bytes(word.clone(), n, found)
-            } else {
-                slide(bytes, word.clone(), n, found)
-            };
-            if !any {
-                if n == min {
-                    found(word);
-                }
-                break;
-            }
-        }
+/// Calls `found` with the longest n-gram of a word at each of its characters where one of `sizes` fits, as a range of its
+/// bytes. A word with fewer characters than the smallest size is one n-gram. `word` is UTF-8, with the space on each side.
+pub(crate) fn longest_ngrams(
+    word: &[u8],
+    sizes: &RangeInclusive<usize>,
+    found: &mut impl FnMut(Range<usize>),
+) {
+    let characters = word.iter().filter(|byte| !is_continuation(**byte)).count();
+    let next = |at: usize| word.get(at).map_or(at, |&first| at + character_length(first));
+    let mut ngram = 0..(0..characters.min(*sizes.end())).fold(0, |end, _| next(end));
+    for _ in 0..=characters.saturating_sub(*sizes.start()) {
+        found(ngram.clone());
+        ngram = next(ngram.start)..next(ngram.end);
     }
+}
+
+/// Whether a byte of UTF-8 is not the first of its character.
+#[inline]
+pub(crate) fn is_continuation(byte: u8) -> bool {
+    byte & 0xC0 == 0x80
 }
 
 /// Calls `found` with every range of `n` bytes within `text`. Returns false if there is none.
@@ -270,38 +265,12 @@ mod tests {
         found
     }
 
-    fn wb_grams(padded: &str, min: usize, max: usize) -> Vec<&str> {
-        let mut found = Vec::new();
-        char_wb_ngrams(padded, min, max, &mut |range| found.push(&padded[range]));
-        found
-    }
-
     /// scikit-learn's `_char_ngrams`, line for line, over characters.
     fn naive_grams(text: &str, min: usize, max: usize) -> Vec<String> {
         let text: Vec<char> = text.chars().collect();
         (min..=max.min(text.len()))
             .flat_map(|n| text.windows(n).map(|gram| gram.iter().collect()).collect::<Vec<String>>())
             .collect()
-    }
-
-    /// scikit-learn's `_char_wb_ngrams`, line for line, over characters.
-    fn naive_wb_grams(text: &str, min: usize, max: usize) -> Vec<String> {
-        let mut found = Vec::new();
-        for word in text.split(is_space).filter(|word| !word.is_empty()) {
-            let word: Vec<char> = format!(" {word} ").chars().collect();
-            for n in min..=max {
-                let mut offset = 0;
-                found.push(word[offset..(offset + n).min(word.len())].iter().collect());
-                while offset + n < word.len() {
-                    offset += 1;
-                    found.push(word[offset..offset + n].iter().collect());
-                }
-                if offset == 0 {
-                    break;
-                }
-            }
-        }
-        found
     }
 
     #[test]
@@ -340,10 +309,20 @@ mod tests {
         assert_eq!(grams("abc", 1, 2), ["a", "b", "c", "ab", "bc"]);
         assert_eq!(grams("né", 2, 5), ["né"]);
         assert_eq!(grams("", 1, 3), [""; 0]);
-        assert_eq!(wb_grams(" the a ", 3, 5), [" th", "the", "he ", " the", "the ", " the ", " a "]);
-        assert_eq!(wb_grams(" a ", 4, 7), [" a "]);
-        assert_eq!(wb_grams(" é ", 4, 7), [" é "]);
-        assert_eq!(wb_grams("", 1, 2), [""; 0]);
+    }
+
+    #[test]
+    fn the_longest_ngrams_of_a_word() {
+        let longest = |word: &str, sizes| {
+            let mut found = Vec::new();
+            longest_ngrams(word.as_bytes(), &sizes, &mut |range| found.push(word[range].to_owned()));
+            found
+        };
+        assert_eq!(longest(" cats ", 3..=5), [" cats", "cats ", "ats ", "ts "]);
+        assert_eq!(longest(" née ", 2..=3), [" né", "née", "ée ", "e "]);
+        assert_eq!(longest(" a ", 3..=5), [" a "]);
+        assert_eq!(longest(" a ", 4..=7), [" a "]);
+        assert_eq!(longest(" é ", 1..=1), [" ", "é", " "]);
     }
 
     fn texts() -> impl Strategy<Value = String> {
@@ -366,8 +345,6 @@ mod tests {
         fn grams_are_the_definitions(text in texts(), min in 1usize..5, more in 0usize..4) {
             let max = min + more;
             prop_assert_eq!(grams(&text, min, max), naive_grams(&text, min, max));
-            let padded = padded(&text);
-            prop_assert_eq!(wb_grams(&padded, min, max), naive_wb_grams(&text, min, max));
         }
 
         #[test]

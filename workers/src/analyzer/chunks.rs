@@ -43,11 +43,12 @@ impl ChunkBoundary {
     pub(crate) fn last(self, text: &[u8]) -> Option<usize> {
         match self {
             ChunkBoundary::Nowhere => None,
-            _ => (1..text.len()).rev().find(|&at| self.allow(text[at - 1], text[at])),
+            _ => (1..text.len()).rev().find(|&at| self.allows(text[at - 1], text[at])),
         }
     }
 
-    fn allow(self, before: u8, after: u8) -> bool {
+    /// Whether a text may be cut between these two bytes.
+    pub(crate) fn allows(self, before: u8, after: u8) -> bool {
         let is_space = matches!(before, b'\t'..=b'\r' | b' ');
         match self {
             ChunkBoundary::Nowhere => false,
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn no_final_sigma_looks_across_a_separator() {
-        for byte in (0..0x80).filter(|&byte| ChunkBoundary::BehindSeparators.allow(byte, b'x')) {
+        for byte in (0..0x80).filter(|&byte| ChunkBoundary::BehindSeparators.allows(byte, b'x')) {
             let (byte, text) = (byte as char, format!("ΑΣ{}ΣΒ", byte as char));
             assert_eq!(text.to_lowercase(), format!("ας{byte}σβ"), "{byte:?}");
         }

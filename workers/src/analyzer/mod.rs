@@ -21,6 +21,7 @@ pub use sink::{PADDING, Span, TermSink};
 
 use crate::failure::Failure;
 use accents::StripAccents;
+use characters::lower;
 use chars::{Overlap, char_ngrams, pad_words};
 use chunks::{Chunk, ChunkBoundary, LONGEST};
 use classes::Kernel;
@@ -80,6 +81,15 @@ pub enum Grams {
         /// Characters of a term.
         sizes: RangeInclusive<usize>,
     },
+}
+
+impl Grams {
+    /// Whether terms are n-grams of words, of which no two have the same spelling, and which compare as the tuples of their
+    /// words do: all bytes of words are above the space that joins them. Tokens of a pattern may hold any byte.
+    pub fn are_word_tuples(&self) -> bool {
+        let Grams::Words { tokenizer, sizes } = self else { return false };
+        *sizes != (1..=1) && !matches!(tokenizer, Tokenizer::Pattern(_))
+    }
 }
 
 /// A method to find words.
@@ -182,15 +192,16 @@ impl Analyzer {
             }
         }
         bounded(text.as_bytes())?;
-        // The terms are parts of a padded copy, so bytes behind a term can be read.
-        bytes.clear();
-        bytes.extend_from_slice(text.as_bytes());
         if let Grams::Words { tokenizer: Tokenizer::Words, .. } = settings.grams {
+            bytes.clear();
+            bytes.extend_from_slice(text.as_bytes());
             words.scan(bytes, sink);
             return Ok(());
         }
-        bytes.resize(text.len() + PADDING, 0);
-        let mut grouped = Grouped::new(bytes, sink);
+        let length = text.len();
+        text.extend(['\0'; PADDING]);
+        let (padded, text) = (text.as_bytes(), &text[..length]);
+        let mut grouped = Grouped::new(padded, sink);
         let mut found = |range| grouped.push(range);
         match (&settings.grams, segmenter) {
             (Grams::Words { tokenizer: Tokenizer::Pattern(pattern), .. }, _) => {
@@ -220,17 +231,22 @@ impl Analyzer {
     }
 }
 
-/// Writes the normalised text to `out`: lowered, then without accents. `lowered` is a buffer to keep.
+/// Replaces `out` with the normalised text: lowered, then without accents. `lowered` is a buffer to keep.
 fn normalise(settings: &TextSettings, bytes: &[u8], lowered: &mut String, out: &mut String) {
     // The decoding step made it UTF-8.
-    let mut text = std::str::from_utf8(bytes).unwrap_or_default();
-    if settings.lowercase {
-        *lowered = text.to_lowercase();
-        text = lowered;
-    }
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let Some(mode) = settings.strip_accents else {
+        match settings.lowercase {
+            true => lower(text, out),
+            false => text.clone_into(out),
+        }
+        return;
+    };
     out.clear();
-    match settings.strip_accents {
-        Some(mode) => accents::strip(text, mode, out),
-        None => out.push_str(text),
+    if settings.lowercase {
+        lower(text, lowered);
+        accents::strip(lowered, mode, out);
+    } else {
+        accents::strip(text, mode, out);
     }
 }

@@ -14,6 +14,10 @@ pub trait Counter: TermSink {
     fn may_repeat(&self) -> bool;
     /// Bytes that the lexicon takes.
     fn memory(&self) -> usize;
+    /// Whether there are no numbers for the terms of another document.
+    fn is_full(&mut self) -> bool {
+        matches!(self.finish_document(), (_, Numbers::Local(ids)) if ids.is_full())
+    }
     /// Forgets all terms. Allowed only where a term gets the same number again.
     fn forget(&mut self);
 }

@@ -8,7 +8,6 @@
 
 mod counter;
 mod ngrams;
-mod nodes;
 mod numbers;
 mod pages;
 mod pairs;

@@ -5,7 +5,8 @@ use super::row::{STOPPED, UNKNOWN};
 use crate::analyzer::stems::Stemmer;
 use crate::analyzer::stop_words::StopWords;
 use crate::hashing::Buckets;
-use crate::segment::push_term;
+use crate::ngram;
+use crate::segment::{NewNgrams, NewTerms, push_term, term_at, term_size};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,17 +53,92 @@ impl FixedVocabulary {
 #[derive(Default)]
 pub struct LocalIds {
     next: u32,
+    /// The number of terms that were spelled.
+    words: u32,
     /// Terms since the last record, as `segment::push_term` writes them.
-    pub terms: Vec<u8>,
+    terms: Vec<u8>,
     /// Number of those terms.
-    pub(crate) new: u32,
+    new_terms: u32,
+    /// N-grams since the last record, as `ngram::push` writes them.
+    ngrams: Vec<u32>,
+    /// Number of those n-grams.
+    new_ngrams: u32,
 }
 
+/// Ids beyond this number are not given out: a lexicon that has as many is full. So the terms of another document have
+/// numbers, too.
+const MAX_IDS: u32 = 1 << 30;
+
 impl LocalIds {
+    /// The number of `term`.
+    fn term(&mut self, term: &[u8]) -> u32 {
+        self.word(term);
+        self.advance()
+    }
+
+    /// Lists a word of n-grams. Its id is the number of words before it.
+    pub(crate) fn word(&mut self, word: &[u8]) {
+        push_term(&mut self.terms, word);
+        self.new_terms += 1;
+        self.words += 1;
+    }
+
+    /// The number of the n-gram of these word ids.
+    #[inline]
+    pub(crate) fn ngram(&mut self, words: &[u32]) -> u32 {
+        ngram::push(&mut self.ngrams, words);
+        self.new_ngrams += 1;
+        self.advance()
+    }
+
+    #[inline]
+    fn advance(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn len(&self) -> u32 {
+        self.next
+    }
+
+    /// Whether no further document should be counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.next.max(self.words) > MAX_IDS
+    }
+
+    /// The terms that no record contains yet, as `segment::push_term` writes them, and their number.
+    pub(crate) fn new_terms(&self) -> NewTerms<'_> {
+        NewTerms { bytes: &self.terms, number: self.new_terms }
+    }
+
+    /// The n-grams that no record contains yet.
+    pub(crate) fn new_ngrams(&self) -> NewNgrams<'_> {
+        NewNgrams { list: &self.ngrams, number: self.new_ngrams }
+    }
+
+    /// The new terms, spelled, in the order of their numbers: n-grams, if there are any.
+    pub fn spelled(&self) -> Vec<Vec<u8>> {
+        let mut at = 0;
+        let terms = std::iter::from_fn(|| {
+            let term = term_at(&self.terms, at)?;
+            at += term_size(term.len());
+            Some(term)
+        });
+        let terms: Vec<&[u8]> = terms.collect();
+        if self.ngrams.is_empty() {
+            return terms.into_iter().map(<[u8]>::to_vec).collect();
+        }
+        let spell = |ngram| ngram::word_ids(ngram).map(|word| terms[word as usize]).collect::<Vec<_>>();
+        ngram::ngrams(&self.ngrams).map(|ngram| spell(ngram).join(&b' ')).collect()
+    }
+
     /// Marks the new terms as recorded.
     pub fn recorded(&mut self) {
         self.terms.clear();
-        self.new = 0;
+        self.new_terms = 0;
+        self.ngrams.clear();
+        self.new_ngrams = 0;
     }
 }
 
@@ -70,12 +146,7 @@ impl Numbers {
     /// The number of `term`. It must be called once for each distinct term.
     pub(crate) fn number(&mut self, term: &[u8]) -> u32 {
         match self {
-            Numbers::Local(ids) => {
-                push_term(&mut ids.terms, term);
-                ids.new += 1;
-                ids.next += 1;
-                ids.next - 1
-            }
+            Numbers::Local(ids) => ids.term(term),
             Numbers::Buckets(buckets) => buckets.bucket(term),
             Numbers::Fixed(vocabulary) => vocabulary.columns.get(term).copied().unwrap_or(UNKNOWN),
         }

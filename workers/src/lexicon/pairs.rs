@@ -1,34 +1,23 @@
-//! The map from a pair of ids to an entry: a run of words and the word that extends it.
+//! The map from a pair of ids to an id: a run of words and the word that extends it.
 
-use super::row::LastSeen;
-use super::table::{self, Entry as _, GROUP, Table, fold, seed};
+use super::table::{self, GROUP, Table, fold, seed};
 use bytemuck::{Pod, Zeroable};
 
 /// An entry. All zero means a free slot.
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
-pub(crate) struct Pair {
+struct Pair {
     key: [u32; 2],
-    /// The pair's own id plus one; ids count from 0 in order of first occurrence. 0 in a free slot.
+    /// The pair's id.
     id: u32,
-    /// For the owner: the pair's number.
-    pub(crate) number: u32,
-    /// For the owner: the last document that contains the pair.
-    pub(crate) seen: LastSeen,
-}
-
-impl Pair {
-    /// The pair's own id.
-    #[inline]
-    pub(crate) fn id(&self) -> u32 {
-        self.id - 1
-    }
+    /// 1 for an entry, 0 for a free slot.
+    is_taken: u32,
 }
 
 impl table::Entry for Pair {
     #[inline]
     fn is_free(&self) -> bool {
-        self.id == 0
+        self.is_taken == 0
     }
 }
 
@@ -44,6 +33,11 @@ impl Pairs {
         Pairs { table: Table::new(), seed: seed() }
     }
 
+    /// The number of pairs.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     /// Bytes that it takes.
     pub(crate) fn memory(&self) -> usize {
         self.table.bytes()
@@ -54,19 +48,15 @@ impl Pairs {
         self.table = Table::new();
     }
 
-    /// Forgets the last document of each pair.
-    pub(crate) fn wipe_documents(&mut self) {
-        self.table.slots_mut().iter_mut().for_each(|pair| pair.seen = LastSeen::default());
-    }
-
-    /// Calls `found` with the place of each pair in `firsts` and `seconds` (which have the same length), its entry, and
-    /// whether it is new. The owner's fields of a new entry are 0.
+    /// Appends the ids of the pairs of `firsts` and `seconds` (which have the same length) to `ids`. A new pair gets the
+    /// id that `new` returns for its place in them.
     #[inline]
     pub(crate) fn look_up(
         &mut self,
         firsts: &[u32],
         seconds: &[u32],
-        mut found: impl FnMut(usize, &mut Pair, bool),
+        ids: &mut Vec<u32>,
+        mut new: impl FnMut(usize) -> u32,
     ) {
         let seed = self.seed;
         let mut hashes = [0; GROUP];
@@ -78,11 +68,10 @@ impl Pairs {
                 self.table.prefetch(*slot);
             }
             for (place, (&first, &second)) in firsts.iter().zip(seconds).enumerate() {
-                let (key, id) = ([first, second], self.table.len() as u32 + 1);
-                let make = || Pair { key, id, number: 0, seen: LastSeen::default() };
-                let is_it = |pair: &Pair| pair.key == key && !pair.is_free();
-                let (pair, is_new) = self.table.entry(hashes[place], is_it, make);
-                found(base + place, pair, is_new);
+                let key = [first, second];
+                let is_it = |pair: &Pair| pair.key == key && pair.is_taken != 0;
+                let make = || Pair { key, id: new(base + place), is_taken: 1 };
+                ids.push(self.table.entry(hashes[place], is_it, make).0.id);
             }
             base += firsts.len();
         }

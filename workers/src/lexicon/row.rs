@@ -1,8 +1,6 @@
 //! The row of the current document: the numbers of its terms and their counts.
 //!
-//! Owns the stamps that mark whether a term has occurred in this document. Does not know how terms are looked up.
-
-use bytemuck::{Pod, Zeroable};
+//! Owns the counts of the terms that have occurred in this document. Does not know how terms are looked up.
 
 /// The number of a term that a fixed vocabulary does not contain. It counts as a token, but has no column.
 pub(crate) const UNKNOWN: u32 = u32::MAX;
@@ -71,26 +69,6 @@ impl Row {
             }
         }
     }
-
-    /// Counts `times` occurrences of the term with number `number` and last occurrence `seen`.
-    #[inline]
-    pub(super) fn count(&mut self, stamp: Stamp, number: u32, seen: &mut LastSeen, times: u32) {
-        self.tokens += times as u64;
-        if seen.document == stamp.0 {
-            let count = &mut self.counts[seen.position as usize];
-            *count = count.saturating_add(times);
-            return;
-        }
-        match number {
-            UNKNOWN => self.unknown += times as u64,
-            STOPPED => self.tokens -= times as u64,
-            number => {
-                *seen = LastSeen { document: stamp.0, position: self.counts.len() as u32 };
-                self.numbers.push(number);
-                self.counts.push(times);
-            }
-        }
-    }
 }
 
 /// Occurrences that are searched for new ids before they are counted: few, so that few are found twice.
@@ -144,29 +122,6 @@ impl Occurrences {
     }
 }
 
-/// The last document that contains a term, and the term's place in its row. So a repeated term needs no search.
-#[derive(Clone, Copy, Pod, Zeroable, Default, Debug)]
-#[repr(C)]
-pub(crate) struct LastSeen {
-    /// The document's stamp; 0 for no document.
-    pub(super) document: u32,
-    /// The place in its row.
-    pub(super) position: u32,
-}
-
-/// The current document, counted from 1. An entry with this stamp belongs to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Stamp(pub(super) u32);
-
-impl Stamp {
-    /// Advances to the next document. Returns true if stamps begin again at 1, and all old ones must be wiped.
-    pub(super) fn advance(&mut self) -> bool {
-        let wraps = self.0 == u32::MAX;
-        self.0 = if wraps { 1 } else { self.0 + 1 };
-        wraps
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,13 +158,5 @@ mod tests {
         }
         assert!(row.postings().eq([Posting { number: 4, count: 2 }, Posting { number: 1, count: u32::MAX }]));
         assert_eq!((row.tokens, row.unknown), (7 + (u64::MAX >> 1), 5));
-    }
-
-    #[test]
-    fn a_count_ends_where_its_number_does() {
-        let (mut row, mut seen) = (Row::default(), LastSeen::default());
-        (0..3).for_each(|_| row.count(Stamp(1), 7, &mut seen, u32::MAX - 1));
-        assert!(row.postings().eq([Posting { number: 7, count: u32::MAX }]));
-        assert_eq!(row.tokens, 3 * (u32::MAX as u64 - 1));
     }
 }

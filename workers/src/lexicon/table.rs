@@ -39,11 +39,6 @@ impl<E: Entry> Table<E> {
         self.entries.bytes()
     }
 
-    /// All slots, including the free ones.
-    pub(crate) fn slots_mut(&mut self) -> &mut [E] {
-        self.entries.all_mut()
-    }
-
     /// Makes room for `more` entries with at most five of eight slots in use. `hash` is the owner's hash function.
     #[inline]
     pub(crate) fn make_room(&mut self, more: usize, hash: impl Fn(&E) -> u64) {

@@ -80,7 +80,6 @@ mod tests {
     use super::super::row::Posting;
     use super::*;
     use crate::analyzer::PADDING;
-    use crate::segment::{term_at, term_size};
     use proptest::prelude::*;
     use std::collections::HashMap;
     use std::sync::Arc;
@@ -99,13 +98,7 @@ mod tests {
     /// The terms that have a number so far, in the order of their numbers.
     fn known(terms: &mut Terms) -> Vec<Vec<u8>> {
         let (_, Numbers::Local(ids)) = terms.finish_document() else { panic!("local ids") };
-        let mut at = 0;
-        std::iter::from_fn(|| {
-            let term = term_at(&ids.terms, at)?;
-            at += term_size(term.len());
-            Some(term.to_vec())
-        })
-        .collect()
+        ids.spelled()
     }
 
     proptest! {

@@ -4,14 +4,16 @@
 //! `python` translates the pattern to the syntax of two engines. `regex` runs in linear time and is used where it can be.
 //! `fancy-regex` backtracks, with a limit on its steps, and takes the rest: look-around, back-references,
 //! patterns that match the empty string, and `\b` where the text has characters that are word characters for the engines
-//! and not for Python, or the reverse.
+//! and not for Python, or the reverse. Neither runs for a pattern that matches runs of one class (`runs`).
 
 mod python;
+mod runs;
 
 use super::characters::Properties;
 use fancy_regex::{CompileError, RegexBuilder};
 use python::Translation;
 use regex::CaptureLocations;
+use runs::Runs;
 use std::ops::Range;
 
 pub use python::PatternError;
@@ -27,6 +29,8 @@ pub struct TooManySteps;
 /// A pattern that finds tokens.
 #[derive(Clone, Debug)]
 pub struct TokenPattern {
+    /// The pattern, if it matches runs of a class.
+    runs: Option<Runs>,
     /// The linear engine, for texts in which it finds the same tokens.
     linear: Option<Linear>,
     exact: fancy_regex::Regex,
@@ -78,6 +82,7 @@ impl TokenPattern {
         let looks_around = groups == 1 || linear.is_none() || pattern.contains(r"\B");
         Ok(TokenPattern {
             looks_around,
+            runs: linear.as_deref().filter(|_| groups == 0).and_then(Runs::of),
             linear: linear.and_then(|pattern| Linear::new(&pattern, has_borders)),
             exact,
             not_empty,
@@ -105,13 +110,14 @@ impl TokenPattern {
     /// # Errors
     /// [`TooManySteps`] if the pattern backtracks too often. `found` has received the tokens before that place.
     pub fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
-        match &self.linear {
-            Some(linear) if !linear.has_borders || notions_agree(text) => {
+        match (&self.runs, &self.linear) {
+            (Some(runs), _) => runs.find(text, found),
+            (_, Some(linear)) if !linear.has_borders || notions_agree(text) => {
                 linear.find(text, self.has_group, found);
-                Ok(())
             }
-            _ => self.find_exactly(text, found),
+            _ => return self.find_exactly(text, found),
         }
+        Ok(())
     }
 
     /// Continues as `re.findall` since Python 3.7: an empty match may follow any match, and after an empty match the
@@ -204,6 +210,7 @@ fn refused(error: &fancy_regex::Error) -> PatternError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn tokens<'a>(pattern: &str, text: &'a str) -> Vec<&'a str> {
         let mut found = Vec::new();
@@ -294,6 +301,50 @@ mod tests {
                 .find(text, pattern.has_group, &mut |range| linear.push(range));
             pattern.find_exactly(text, &mut |range| exact.push(range)).unwrap();
             assert_eq!(linear, exact);
+        }
+    }
+
+    #[test]
+    fn patterns_of_runs_are_known() {
+        for (pattern, are_runs) in [
+            (r"(?u)\b\w+\b", true),
+            (r"\b[a-z]{3,}\b", true),
+            (r"\w\w\w*", true),
+            (r"\S+", true),
+            (r"[^\W\d]+", true),
+            (r"(?i)[a-z]+", true),
+            (r"(?a)\w+", true),
+            (r"(?:[a-z])+", true),
+            (r"\b\S+\b", false),
+            (r"\b\w+", false),
+            (r"(?a)\b\w+\b", false),
+            (r"\w+?", false),
+            (r"\w{2,5}", false),
+            (r"(\w+)", false),
+            (r"\d\w+", false),
+            (r"\w+-\w+", false),
+            (r"\w+|x", false),
+        ] {
+            assert_eq!(TokenPattern::new(pattern).unwrap().runs.is_some(), are_runs, "{pattern}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn runs_are_what_the_exact_engine_finds(
+            class in proptest::sample::select(vec![
+                r"\w", "[a-z]", "(?:[a-z])", "[a-zA-Z_]", r"[^\W\d_]", "[éß½a]", r"\S", r"[^\s,]", r"\d", r"\D",
+            ]),
+            form in proptest::sample::select(vec!["C+", "CC+", "CCC*", "C{3,}", r"\bC+\b", r"(?u)\bCC+\b", "(?i)C+"]),
+            parts in proptest::collection::vec(
+                prop_oneof!["[a-z]{0,4}", "[ _.,'A-Z0-9\n]{0,3}", "[éßÉ½²²中\u{300}\u{345}\u{200D}‿٣Ⅷ]{0,3}", any::<String>()], 0..12),
+        ) {
+            let (text, pattern) = (parts.concat(), TokenPattern::new(&form.replace('C', class)).unwrap());
+            let (mut runs, mut exact) = (Vec::new(), Vec::new());
+            pattern.find(&text, &mut |range| runs.push(range)).unwrap();
+            pattern.find_exactly(&text, &mut |range| exact.push(range)).unwrap();
+            prop_assert_eq!(runs, exact);
         }
     }
 
