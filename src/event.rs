@@ -53,6 +53,8 @@ pub enum NoticeKind {
     FewerForMemory,
     /// The limit of open files does not allow more workers.
     FewerForFiles,
+    /// Scratch files were to spare memory, but lie in it.
+    ScratchInMemory,
     /// What an unfinished run had counted is discarded, though a run could go on from it.
     Resumable,
     /// Workers can make any system call.

@@ -23,7 +23,7 @@ use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
 use bowline_workers::heartbeat::Heartbeats;
-use bowline_workers::mapped::Store;
+use bowline_workers::mapped::{Store, is_in_memory};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::tally::{Features, TallySettings};
@@ -332,6 +332,7 @@ impl Phases<'_> {
         // The pool goes first: what its workers still hold must not outlive the output.
         let mut done = done.map_err(|error| named(error, corpus))?;
         done.summary.sandbox = pool.confinement();
+        done.notices.extend(scratch_in_memory(&tally_job.store));
         Ok(Done {
             summary: Summary { workers, workers_started: started.into(), starting, messages, ..done.summary },
             ..done
@@ -402,6 +403,14 @@ impl Phases<'_> {
             notices: term_notices::after_run(settings, model, &counts, &finish),
         })
     }
+}
+
+/// The notice that scratch files were used and lie in memory.
+fn scratch_in_memory(store: &Store) -> Option<Notice> {
+    let directory = store.scratch().filter(|directory| store.on_disk() > 0 && is_in_memory(directory))?;
+    let (bytes, shown) = (store.on_disk(), display_path(directory.as_os_str().as_bytes()));
+    let text = format!("{shown} is in memory, and the scratch files in it took {bytes} bytes");
+    Some(Notice::new(NoticeKind::ScratchInMemory, text))
 }
 
 /// What was counted.

@@ -78,6 +78,7 @@ pub fn of_notice(kind: &NoticeKind) -> Option<String> {
     let hint = match kind {
         NoticeKind::FewerForMemory => "--memory gives more",
         NoticeKind::FewerForFiles => "ulimit -n allows more",
+        NoticeKind::ScratchInMemory => "--scratch names a directory on a disk",
         NoticeKind::Resumable => "--resume goes on from it",
         NoticeKind::Unfiltered => "--sandbox off accepts this",
         NoticeKind::HiddenLeftOut => "--hidden takes them",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 
 from figures import aligned, equal_shares, median_ratio, number, times_faster
-from memory import family
+from memory import Sizes, by_phase, family
 from peers import Entrant, figures
 
 
@@ -21,6 +21,12 @@ class Figures(unittest.TestCase):
         self.assertEqual(times_faster(12.34), "12.3 times faster")
         self.assertEqual(times_faster(0.5), "2.0 times slower")
         self.assertEqual(times_faster(None), "")
+
+    def test_peaks_by_phase(self):
+        samples = [(0.5, Sizes(1, 9, 1)), (1.5, Sizes(5, 2, 3)), (1.9, Sizes(4, 3, 3)), (9.0, Sizes(99, 99, 99))]
+        phases = [{"phase": name, "seconds": seconds} for name, seconds in [("walk", 1), ("tally", 1), ("emit", 0.1)]]
+        expected = [("walk", Sizes(1, 9, 1)), ("tally", Sizes(5, 3, 3)), ("emit", Sizes())]
+        self.assertEqual(by_phase(samples, phases), expected)
 
     def test_columns_line_up(self):
         table = aligned([["", "s", "MB/s"], ["wc", "0.5", "10"], ["longer", "12.5", ""]])

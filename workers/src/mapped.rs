@@ -24,6 +24,7 @@ use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::{fstatvfs, statvfs};
 use std::fs::File;
 use std::io;
@@ -226,6 +227,15 @@ pub fn room(file: &File) -> u64 {
 pub fn free(directory: &Path) -> u64 {
     statvfs(directory).map_or(0, |disk| disk.blocks_available() * disk.fragment_size())
 }
+
+/// Whether the files of `directory` lie in memory (tmpfs(5), ramfs).
+pub fn is_in_memory(directory: &Path) -> bool {
+    let in_memory = [TMPFS_MAGIC, FsType(RAMFS_MAGIC)];
+    statfs(directory).is_ok_and(|disk| in_memory.contains(&disk.filesystem_type()))
+}
+
+/// The type of a ramfs (linux/magic.h).
+const RAMFS_MAGIC: nix::libc::__fsword_t = 0x8584_58f6;
 
 /// Asks the file system to overwrite the blocks of an empty file in place, which most file systems do by default. Btrfs
 /// writes changed blocks elsewhere unless this flag is set (ioctl_iflags(2)), so a reservation alone does not suffice
