@@ -283,7 +283,7 @@ fn a_scratch_disk_that_is_full_is_told() {
     let files: Vec<_> = (0..12).map(|document| (format!("{document}.txt"), large(document))).collect();
     let dir = Dir::with_corpus(&files);
     std::fs::create_dir(dir.path("disk")).unwrap();
-    let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
+    let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk", "--workers", "2"];
     // Without a reservation of disk, a thread that writes would end the program, and a process would be replaced by one
     // that finds the disk full, too.
     for mode in ["processes", "threads", "inline"] {

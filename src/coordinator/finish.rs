@@ -144,6 +144,8 @@ impl Finish {
             Some(pruning) => pruning.max_features.is_some(),
             None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
+        // What is accessed at random comes first: it gets the memory that is left.
+        let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
         let (segments, runs) = segments_and_runs(segments, counts_occurrences, store).map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
@@ -154,7 +156,6 @@ impl Finish {
             return Err(RunError::AllPruned { terms: None, low, high, documents: embedded });
         }
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
-        let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
         let plan = Plan {
             documents,
             condemned,
@@ -455,6 +456,7 @@ impl Finish {
         let done = self.supervisor.run(supervision, &mut work);
         self.store.check().map_err(RunError::LostMap)?;
         done?;
+        self.plan.give_back();
         work.reports.sort_unstable_by_key(|(task, _)| start(task));
         // The first one in the order of rows, whichever came first in time.
         let mut reports = work.reports.iter().map(|&(_, report)| report);
@@ -474,12 +476,16 @@ fn segments_and_runs(
     store: &Store,
 ) -> io::Result<(Vec<SegmentPlan>, Vec<Run>)> {
     let (mut segments, mut runs) = (Vec::with_capacity(tallied.len()), Vec::new());
-    for (number, (segment, ranges)) in tallied.into_iter().enumerate() {
+    let mut ranges_of_all = Vec::with_capacity(tallied.len());
+    for (segment, ranges) in tallied {
         let ids = ranges.last().map_or(0, |range| range.ids.end);
+        segments.push(SegmentPlan::new(segment, ids, counts_occurrences, store)?);
+        ranges_of_all.push(ranges);
+    }
+    for (number, ranges) in ranges_of_all.into_iter().enumerate() {
         for range in ranges {
             runs.push(Run::new(number, range, counts_occurrences, store)?);
         }
-        segments.push(SegmentPlan::new(segment, ids, counts_occurrences, store)?);
     }
     Ok((segments, runs))
 }

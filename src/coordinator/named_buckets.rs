@@ -30,7 +30,9 @@ impl<'a> TermsOfBuckets<'a> {
         store: &Store,
     ) -> io::Result<Self> {
         let places = || vocabulary.places();
-        let bucket = |place: usize| buckets.bucket(plan.term(&plan.terms.get(place)));
+        let mut passages = plan.passages();
+        let mut bucket =
+            |place: usize| buckets.bucket(plan.term_in_order(&plan.terms.get(place), &mut passages));
         let ends: Table<AtomicU64> = Table::new(buckets.n_features as usize + 1, store)?;
         let after = |bucket: u32| &ends[(bucket >> 1) as usize + 1];
         let add = |number: &AtomicU64| number.fetch_add(1, Ordering::Relaxed);

@@ -280,6 +280,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         counts_occurrences: false,
         files: Files { matrix: file(), documents: file(), terms: Some(file()) },
         container: Container::Sparse,
+        worker_memory: u64::MAX,
     })
 }
 

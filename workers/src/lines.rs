@@ -3,7 +3,7 @@
 //! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
 //! formats.
 
-use crate::plan::Plan;
+use crate::plan::{Passages, Plan};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::File;
@@ -71,10 +71,15 @@ pub fn write_line(mut out: impl io::Write, line: &impl Serialize) -> io::Result<
     out.write_all(b"\n")
 }
 
-fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>> {
+fn term_line<'a>(
+    plan: &'a Plan,
+    index: usize,
+    column: u64,
+    passages: &mut Passages,
+) -> io::Result<TermLine<'a>> {
     let term = plan.terms.get(index);
     let idf = plan.idf.get(column as usize).map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)));
-    TermLine::new(plan.term(&term), term.documents as u64, idf)
+    TermLine::new(plan.term_in_order(&term, passages), term.documents as u64, idf)
 }
 
 /// Sets the idf of the columns from `column` on, which belong to the plan's terms `terms`. Returns the bytes of their
@@ -83,13 +88,13 @@ fn term_line(plan: &Plan, index: usize, column: u64) -> io::Result<TermLine<'_>>
 /// # Errors
 /// If a term is not UTF-8.
 pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
-    let (mut bytes, mut line) = (0, Vec::new());
+    let (mut bytes, mut line, mut passages) = (0, Vec::new(), plan.passages());
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         if let (Some(formula), Some(slot)) = (plan.formula, plan.idf.get(column as usize)) {
             let idf = formula.of(plan.embedded, plan.terms.get(index).documents as u64);
             slot.store(idf.to_bits(), Ordering::Relaxed);
         }
-        let term = term_line(plan, index, column)?;
+        let term = term_line(plan, index, column, &mut passages)?;
         bytes += match term.plain_length() {
             Some(length) => length,
             None => {
@@ -107,9 +112,9 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
 /// # Errors
 /// The system's error.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
-    let mut lines = Lines::new(plan.files.terms.as_ref(), offset);
+    let (mut lines, mut passages) = (Lines::new(plan.files.terms.as_ref(), offset), plan.passages());
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
-        lines.push(&term_line(plan, index, column)?)?;
+        lines.push(&term_line(plan, index, column, &mut passages)?)?;
     }
     lines.flush()
 }

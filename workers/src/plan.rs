@@ -8,7 +8,7 @@ use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
-use crate::mapped::{Log, Store, Table};
+use crate::mapped::{Log, Passage, Store, Table};
 use crate::segment::{Record, Segment, term_at};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -132,6 +132,22 @@ impl RunRange {
     }
 }
 
+/// Ranks of a run from one of its index to the next.
+const INDEXED: usize = 64;
+
+/// How far a reader in order has come in the maps of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunPassages {
+    words: Passage,
+    occurrences: Passage,
+    texts: Passage,
+    merged: Passage,
+}
+
+/// How far a reader in order has come in all runs of a plan.
+#[derive(Debug)]
+pub struct Passages(pub(crate) Vec<RunPassages>);
+
 /// A run: sorted terms of a segment. No two runs of a segment have a term in common.
 #[derive(Debug)]
 pub struct Run {
@@ -144,6 +160,8 @@ pub struct Run {
     /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
     /// together. Committed when the run is sorted.
     pub(crate) texts: Arc<Log>,
+    /// The prefix of each term whose rank is a multiple of [`INDEXED`]: in memory as long as there is some.
+    index: Table<AtomicU64>,
     /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
 }
@@ -155,9 +173,61 @@ impl Run {
     /// The system's, if there is no memory for them.
     pub fn new(segment: usize, range: RunRange, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
         let ids = range.ids.len();
+        let index = Table::new(ids.div_ceil(INDEXED), store)?;
+        let merged = Table::new(ids, store)?;
         let sorted = SortedTerms::new(ids, counts_occurrences, store)?;
         let texts = Arc::new(Log::new(range.bytes, store)?);
-        Ok(Run { segment, range, sorted, texts, merged: Table::new(ids, store)? })
+        merged.read_by_passages();
+        sorted.words.read_by_passages();
+        sorted.occurrences.read_by_passages();
+        texts.read_by_passages();
+        Ok(Run { segment, range, sorted, texts, index, merged })
+    }
+
+    /// Sets the prefixes of the index. The run is sorted but for its number of terms.
+    pub(crate) fn set_index(&self, rank: usize, term: &[u8]) {
+        if rank.is_multiple_of(INDEXED) {
+            self.index[rank / INDEXED].store(prefix(term), Ordering::Relaxed);
+        }
+    }
+
+    /// The prefixes of some of the terms, in order, at equal distances.
+    pub fn prefixes(&self) -> impl Iterator<Item = u64> {
+        let indexed = self.sorted.len().div_ceil(INDEXED);
+        self.index.iter().take(indexed).map(|prefix| prefix.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a reader in order has come to the term with rank `rank`.
+    #[inline]
+    pub(crate) fn pass(&self, rank: usize, passages: &mut RunPassages) {
+        self.sorted.words.pass(1 + rank * SORTED_WORDS, &mut passages.words);
+        self.merged.pass(rank, &mut passages.merged);
+        if !self.sorted.occurrences.is_empty() {
+            self.sorted.occurrences.pass(rank, &mut passages.occurrences);
+        }
+    }
+
+    /// The elements of `merged` of these ranks, for a reader in order.
+    pub fn merged_in_order(&self, ranks: Range<usize>) -> impl Iterator<Item = &AtomicU32> {
+        let mut passage = Passage::default();
+        ranks.map(move |rank| {
+            self.merged.pass(rank, &mut passage);
+            &self.merged[rank]
+        })
+    }
+
+    /// The bytes of the sorted term with rank `rank`, for a reader in order.
+    #[inline]
+    pub(crate) fn text_in_order(&self, rank: usize, passages: &mut RunPassages) -> &[u8] {
+        self.pass(rank, passages);
+        self.text_at(self.sorted.get(rank).offset, passages)
+    }
+
+    /// The term at byte `offset` of the texts, for a reader in order.
+    #[inline]
+    fn text_at(&self, offset: u64, passages: &mut RunPassages) -> &[u8] {
+        self.texts.pass(offset as usize, &mut passages.texts);
+        term_at(self.texts.committed(), offset as usize).unwrap_or_default()
     }
 
     /// The bytes of the sorted term with rank `rank`.
@@ -169,7 +239,11 @@ impl Run {
     /// The ranks of the terms whose prefix is in `prefixes`.
     pub fn ranks(&self, prefixes: &Range<u64>) -> Range<usize> {
         let before = |limit: u64| {
-            let (mut low, mut high) = (0, self.sorted.len());
+            let indexed = self.index.get(..self.sorted.len().div_ceil(INDEXED)).unwrap_or_default();
+            let after = indexed.partition_point(|prefix| prefix.load(Ordering::Relaxed) < limit);
+            // The term sought lies behind the last indexed one before the limit, and not behind the next one.
+            let mut low = after.saturating_sub(1) * INDEXED;
+            let mut high = (after * INDEXED).min(self.sorted.len());
             while low < high {
                 let middle = low.midpoint(high);
                 if prefix(self.text(middle)) < limit { low = middle + 1 } else { high = middle }
@@ -344,6 +418,38 @@ impl Plan {
     pub fn record(&self, row: usize) -> Option<Record<'_>> {
         let (segment, offset) = self.places.get(row)?;
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
+    }
+
+    /// The passages of a reader that begins now.
+    pub fn passages(&self) -> Passages {
+        Passages(vec![RunPassages::default(); self.runs.len()])
+    }
+
+    /// The bytes of a merged term, for a reader in order of the terms.
+    #[inline]
+    pub fn term_in_order(&self, term: &MergedTerm, passages: &mut Passages) -> &[u8] {
+        let number = term.run as usize;
+        let run = self.runs.get(number).zip(passages.0.get_mut(number));
+        run.map(|(run, passages)| run.text_at(term.offset, passages)).unwrap_or_default()
+    }
+
+    /// Takes what lies in scratch files out of this process's memory until it is accessed again.
+    pub fn give_back(&self) {
+        for Run { sorted, texts, merged, .. } in &self.runs {
+            sorted.words.give_back();
+            sorted.occurrences.give_back();
+            texts.give_back();
+            merged.give_back();
+        }
+        for SegmentPlan { segment, columns, occurrences } in &self.segments {
+            segment.give_back();
+            columns.give_back();
+            occurrences.give_back();
+        }
+        let MergedTerms { places, documents, occurrences } = &self.terms;
+        places.give_back();
+        documents.give_back();
+        occurrences.give_back();
     }
 
     /// The bytes of a merged term.

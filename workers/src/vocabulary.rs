@@ -6,7 +6,9 @@
 //! its vocabulary.
 
 use crate::lexicon::prefetch;
-use crate::plan::{MergedTerm, NO_COLUMN, Numbering, Plan, SegmentPlan, SortedTerm, Weight, prefix};
+use crate::plan::{
+    MergedTerm, NO_COLUMN, Numbering, Passages, Plan, RunPassages, SegmentPlan, SortedTerm, Weight, prefix,
+};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
 use std::cmp::Ordering;
@@ -82,6 +84,7 @@ pub(crate) fn sort(plan: &Plan, number: usize) -> io::Result<()> {
             occurrences: occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed)),
         };
         run.sorted.set(rank, sorted);
+        run.set_index(rank, text(id));
         let start = starts[id as usize];
         writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
@@ -129,14 +132,14 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(plan: &'a Plan, run: usize, rank: usize, end: usize) -> Option<Self> {
-        let text = (rank < end).then(|| plan.runs[run].text(rank))?;
+    fn new(plan: &'a Plan, run: usize, rank: usize, end: usize, passages: &mut Passages) -> Option<Self> {
+        let text = (rank < end).then(|| plan.runs[run].text_in_order(rank, &mut passages.0[run]))?;
         Some(Head { prefix: prefix(text), text, run, rank, end })
     }
 
     /// The term behind it in its run.
-    fn next(&self, plan: &'a Plan) -> Option<Self> {
-        Head::new(plan, self.run, self.rank + 1, self.end)
+    fn next(&self, plan: &'a Plan, passages: &mut Passages) -> Option<Self> {
+        Head::new(plan, self.run, self.rank + 1, self.end, passages)
     }
 
     fn key(&self) -> (u64, &'a [u8], usize) {
@@ -169,9 +172,10 @@ impl Eq for Head<'_> {}
 /// `first` on. Returns how many there were, and how many of them were kept. A heap holds the first term of each run that is
 /// not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs only.
 pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u64) {
+    let mut passages = plan.passages();
     let heads = plan.runs.iter().enumerate().filter_map(|(number, run)| {
         let ranks = run.ranks(&prefixes);
-        Head::new(plan, number, ranks.start, ranks.end)
+        Head::new(plan, number, ranks.start, ranks.end, &mut passages)
     });
     let mut heads: BinaryHeap<Head> = heads.collect();
     let (mut found, mut kept) = (0, 0);
@@ -187,7 +191,7 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
             merged.documents += term.documents;
             merged.occurrences += term.occurrences;
             same.push((head.run, head.rank));
-            match head.next(plan) {
+            match head.next(plan, &mut passages) {
                 Some(next) => *head = next,
                 None => _ = PeekMut::pop(head),
             }
@@ -214,7 +218,9 @@ pub(crate) fn merge(plan: &Plan, prefixes: Range<u64>, first: usize) -> (u64, u6
 pub(crate) fn number(plan: &Plan, prefixes: Range<u64>, base: u32) {
     for run in &plan.runs {
         let columns = &plan.segments[run.segment].columns;
+        let mut passages = RunPassages::default();
         for rank in run.ranks(&prefixes) {
+            run.pass(rank, &mut passages);
             let number = match run.merged[rank].load(Relaxed) {
                 NO_COLUMN => NO_COLUMN,
                 place => base + place,
