@@ -283,11 +283,11 @@ fn a_scratch_disk_that_is_full_is_told() {
     let files: Vec<_> = (0..12).map(|document| (format!("{document}.txt"), large(document))).collect();
     let dir = Dir::with_corpus(&files);
     std::fs::create_dir(dir.path("disk")).unwrap();
-    let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk", "--workers", "2"];
+    let little = ["--memory", "100K", "--worker-memory", "64M", "--scratch", "disk"];
     // Without a reservation of disk, a thread that writes would end the program, and a process would be replaced by one
     // that finds the disk full, too.
     for mode in ["processes", "threads", "inline"] {
-        let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode];
+        let arguments = ["embed", "--no-sync", "--output", "out", "--workers", "2", "--mode", mode];
         let finished = dir.through(&wrapper).args(&arguments).args(&little).args(&["corpus"]).run().expect(1);
         let line = finished.line();
         assert!(line.starts_with("the corpus's rows need more disk than the "), "{mode}: {line}");
