@@ -287,7 +287,7 @@ fn a_scratch_disk_that_is_full_is_told() {
     // Without a reservation of disk, a thread that writes would end the program, and a process would be replaced by one
     // that finds the disk full, too.
     for mode in ["processes", "threads", "inline"] {
-        let arguments = ["embed", "--no-sync", "--output", "out", "--mode", mode];
+        let arguments = ["embed", "--no-sync", "--output", "out", "--workers", "2", "--mode", mode];
         let finished = dir.through(&wrapper).args(&arguments).args(&little).args(&["corpus"]).run().expect(1);
         let line = finished.line();
         assert!(line.starts_with("the corpus's rows need more disk than the "), "{mode}: {line}");

@@ -144,8 +144,10 @@ impl Finish {
             Some(pruning) => pruning.max_features.is_some(),
             None => matches!(job.columns, Columns::NamedBuckets(_)),
         };
+        // What is accessed at random comes first: it gets the memory that is left.
+        let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
         let packing = ngram_size.map(|size| packing(&segments, size)).transpose()?;
-        let (segments, words, terms) =
+        let (segments, spellings, words, terms) =
             dictionaries(segments, packing, counts_occurrences, store).map_err(&mapping)?;
         let kept = match pruning {
             Some(pruning) => pruning.min_df.of(embedded)..=pruning.max_df.of(embedded),
@@ -156,13 +158,12 @@ impl Finish {
             return Err(RunError::AllPruned { terms: None, low, high, documents: embedded });
         }
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
-        let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
         let plan = Plan {
             documents,
             condemned,
             segments,
-            spellings: Spellings::new(words.merged.len(), store).map_err(&mapping)?,
             words,
+            spellings,
             terms,
             packing,
             places,
@@ -464,6 +465,7 @@ impl Finish {
         };
         // What was made of a lost table is of no use to workers, and what they die of is not their doing.
         self.store.check().map_err(RunError::LostMap)?;
+        self.plan.give_back();
         let done = self.supervisor.run(supervision, &mut work);
         self.store.check().map_err(RunError::LostMap)?;
         done?;
@@ -492,27 +494,30 @@ fn packing(segments: &[TalliedSegment], size: usize) -> Result<Packing, RunError
     Ok(Packing::new(ranks, size))
 }
 
-/// The plans of all segments, their words of n-grams, and their terms.
+/// The plans of all segments, the words of their n-grams with their spellings, and their terms.
 fn dictionaries(
     tallied: Vec<TalliedSegment>,
     packing: Option<Packing>,
     counts_occurrences: bool,
     store: &Store,
-) -> io::Result<(Vec<SegmentPlan>, Dictionary, Dictionary)> {
+) -> io::Result<(Vec<SegmentPlan>, Spellings, Dictionary, Dictionary)> {
+    let local_words = tallied.iter().map(|segment| ids(&segment.words)).sum();
+    let spellings = Spellings::new(local_words, store)?;
     let (mut segments, mut words, mut terms) = (Vec::with_capacity(tallied.len()), Vec::new(), Vec::new());
     for (number, tallied) in tallied.into_iter().enumerate() {
         let (local_words, local_terms) = (ids(&tallied.words), ids(&tallied.terms));
-        for range in tallied.words {
-            words.push(Run::new(number, range, None, false, store)?);
-        }
-        for range in tallied.terms {
-            terms.push(Run::new(number, range, packing, counts_occurrences, store)?);
-        }
         let segment = tallied.segment;
         segments.push(SegmentPlan::new(segment, local_words, local_terms, counts_occurrences, store)?);
+        words.extend(tallied.words.into_iter().map(|range| (number, range)));
+        terms.extend(tallied.terms.into_iter().map(|range| (number, range)));
     }
-    let words = Dictionary::new(words, false, store)?;
-    Ok((segments, words, Dictionary::new(terms, counts_occurrences, store)?))
+    let runs = |ranges: Vec<(usize, RunRange)>, packing, counts_occurrences| {
+        let runs = ranges.into_iter();
+        let runs = runs.map(|(number, range)| Run::new(number, range, packing, counts_occurrences, store));
+        Dictionary::new(runs.collect::<io::Result<_>>()?, counts_occurrences, store)
+    };
+    let words = runs(words, None, false)?;
+    Ok((segments, spellings, words, runs(terms, packing, counts_occurrences)?))
 }
 
 /// The tasks that sort all runs.

@@ -40,7 +40,7 @@ impl Vocabulary {
     pub fn cut(dictionary: &Dictionary, wanted: usize) -> Self {
         let terms: usize = dictionary.runs.iter().map(|run| run.sorted.len()).sum();
         let parts = wanted.min(terms / 1024).max(1);
-        let mut sample = sample(dictionary, terms);
+        let mut sample = sample(dictionary);
         sample.sort_unstable();
         let border = |part: usize| sample.get(part * sample.len() / parts).copied().unwrap_or(0);
         // Each part begins at another place, which identifies its tasks.
@@ -130,9 +130,10 @@ impl Vocabulary {
             column.store(if is_kept { kept } else { NO_COLUMN }, Ordering::Relaxed);
             kept += u32::from(is_kept);
         }
+        plan.give_back();
         for (part, base) in self.parts.iter().zip(self.bases()) {
             for run in &plan.terms.runs {
-                for place in &run.merged[run.ranks(&part.prefixes)] {
+                for place in run.merged_in_order(run.ranks(&part.prefixes)) {
                     let old = place.load(Ordering::Relaxed);
                     if old != NO_COLUMN {
                         // Beyond the end only where the table was lost.
@@ -177,14 +178,11 @@ impl Vocabulary {
     }
 }
 
-/// Prefixes of about [`SAMPLE`] of `terms` terms, from all runs alike.
-fn sample(dictionary: &Dictionary, terms: usize) -> Vec<u64> {
-    let step = (terms / SAMPLE).max(1);
-    let of_run = |run: &Run| {
-        let ranks = (step / 2..run.sorted.len()).step_by(step);
-        ranks.map(|rank| run.prefix(rank)).collect::<Vec<_>>()
-    };
-    dictionary.runs.iter().flat_map(of_run).collect()
+/// About [`SAMPLE`] prefixes, from all runs alike, of those that they have an index of.
+fn sample(dictionary: &Dictionary) -> Vec<u64> {
+    let of_runs = || dictionary.runs.iter().flat_map(Run::prefixes);
+    let step = (of_runs().count() / SAMPLE).max(1);
+    of_runs().step_by(step).collect()
 }
 
 fn chunks(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {

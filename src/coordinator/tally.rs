@@ -146,6 +146,8 @@ pub fn tally(
     if let Some(checkpoint) = &checkpoint {
         checkpoint.begin(&job.documents, &batches).map_err(system("writing the checkpoint"))?;
     }
+    // Tables of the second half that are accessed at random get memory, too.
+    let reserved = job.store.reserve_quarter();
     let mut work = TallyWork {
         job,
         checkpoint,
@@ -173,6 +175,7 @@ pub fn tally(
     done?;
     supervisor.shut_down(supervision)?;
     work.segments.iter().for_each(|segment| segment.inherit(true));
+    drop(reserved);
     let collected = work.collect(&batches);
     job.store.check().map_err(RunError::LostMap)?;
     collected
@@ -355,6 +358,7 @@ impl TallyWork<'_> {
                     accept(number, row(batch, ordinal), record);
                 }
             }
+            segment.give_back();
             segments.push(tallied);
         }
         if accepted + self.condemned.len() != rows {

@@ -104,7 +104,11 @@ const BOUNDED: &[(libc::c_long, u8, Argument)] = &[
     (libc::SYS_mprotect, 2, Bits(libc::PROT_READ | libc::PROT_WRITE)),
     (libc::SYS_mremap, 3, Bits(libc::MREMAP_MAYMOVE)),
     // Of the allocator's, `MADV_DONTNEED`.
-    (libc::SYS_madvise, 2, OneOf(&[libc::MADV_DONTNEED, libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE])),
+    (
+        libc::SYS_madvise,
+        2,
+        OneOf(&[libc::MADV_DONTNEED, libc::MADV_HUGEPAGE, libc::MADV_POPULATE_WRITE, libc::MADV_WILLNEED]),
+    ),
     // No file is changed, nor asked to send a signal (`O_ASYNC`).
     (
         libc::SYS_openat,
@@ -121,6 +125,8 @@ const BOUNDED: &[(libc::c_long, u8, Argument)] = &[
     ),
     (libc::SYS_fadvise64, 3, OneOf(&[libc::POSIX_FADV_WILLNEED])),
     (libc::SYS_fallocate, 1, OneOf(&[0])),
+    // Starts writing and waits for nothing.
+    (libc::SYS_sync_file_range, 3, OneOf(&[libc::SYNC_FILE_RANGE_WRITE as libc::c_int])),
     // glibc asks for the flags where it reserves by writing; the locks are the permits of `--max-reads`. No owner, no
     // signal, no lease, no notice.
     (libc::SYS_fcntl, 1, OneOf(&[libc::F_GETFD, libc::F_GETFL, libc::F_OFD_SETLK, libc::F_OFD_SETLKW])),

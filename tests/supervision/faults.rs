@@ -600,7 +600,7 @@ fn a_hang_keeps_no_run_from_being_ended() {
 /// outside.
 #[test]
 fn a_kill_for_want_of_memory_condemns_the_document() {
-    let Some(wrapper) = crate::support::wrapper::little_memory() else { return };
+    let Some(wrapper) = crate::support::wrapper::little_memory("300000000") else { return };
     let dir = plain();
     let clean = dir.embedded(&[]);
     dir.add(b"000.a", fault("memory").as_bytes());

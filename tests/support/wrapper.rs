@@ -84,14 +84,16 @@ pub fn ext4<'a>(size: &'a str, block: &'a str) -> Vec<&'a str> {
     vec!["unshare", "--mount", "sh", "-c", ON_EXT4, size, block]
 }
 
-/// Puts itself into a new control group (cgroups(7), version 2 or 1) of 300 MB, runs the arguments, and removes it.
+/// Puts itself into a new control group (cgroups(7), version 2 or 1) of `$1` bytes, runs the other arguments, and
+/// removes it.
 const IN_LITTLE_MEMORY: &str = r#"
+bytes=$1; shift
 group() { sed -n "s/^[0-9]*:$1://p" /proc/self/cgroup; }
 for place in "/sys/fs/cgroup$(group)/ memory.max" "/sys/fs/cgroup/memory$(group memory)/ memory.limit_in_bytes"; do
     set_limit=${place#* } parent=${place%% *} own=${place%% *}bowline-test-$$
     mkdir "$own" 2>/dev/null || continue
     # Where no control groups are mounted, a new directory is empty.
-    if [ -e "$own/$set_limit" ] && echo 300000000 2>/dev/null > "$own/$set_limit" && echo $$ 2>/dev/null > "$own/cgroup.procs"; then
+    if [ -e "$own/$set_limit" ] && echo $bytes 2>/dev/null > "$own/$set_limit" && echo $$ 2>/dev/null > "$own/cgroup.procs"; then
         "$@"; code=$?
         echo $$ > "$parent/cgroup.procs"; rmdir "$own"; exit $code
     fi
@@ -99,9 +101,10 @@ for place in "/sys/fs/cgroup$(group)/ memory.max" "/sys/fs/cgroup/memory$(group 
 done
 exit 77"#;
 
-/// A command under which the kernel kills processes that together take more than 300 MB.
-pub fn little_memory() -> Option<Vec<&'static str>> {
-    let wrapper = ["sh", "-c", IN_LITTLE_MEMORY, "sh"];
+/// A command under which the kernel kills processes that together take more than `bytes` bytes. Pages of files count, but
+/// give way.
+pub fn little_memory(bytes: &'static str) -> Option<Vec<&'static str>> {
+    let wrapper = ["sh", "-c", IN_LITTLE_MEMORY, "sh", bytes];
     let probe = [&wrapper[1..], &["true"]].concat();
     works(wrapper[0], &probe, "want of memory: no control group can be made").then(|| wrapper.to_vec())
 }

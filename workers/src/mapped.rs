@@ -20,7 +20,7 @@
 #![expect(unsafe_code, reason = "shared maps: raw memory, given out by the three rules above")]
 
 use crate::ranges::{self, MapRange, Registration};
-use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -118,7 +118,7 @@ impl Store {
         let losses = std::ptr::from_ref(self.losses()?).cast_mut();
         let (start, bytes) = (map.as_ptr().addr(), map.len());
         let registration = ranges::register(MapRange { start, bytes, kind, losses });
-        Ok(Map { _registration: registration, raw: map })
+        Ok(Map { _registration: registration, raw: map, kind })
     }
 
     /// Capacity in bytes of the next log in a file. Where address space is limited, a log takes an eighth of what is
@@ -149,6 +149,11 @@ impl Store {
         let addresses = self.0.addresses.load(Ordering::Relaxed);
         let most = if addresses == u64::MAX { u64::MAX } else { addresses / 16 };
         (self.memory_left() / workers as u64).min(most) as usize
+    }
+
+    /// Keeps a quarter of the memory that is left for later maps, until the reservation is dropped.
+    pub fn reserve_quarter(&self) -> Reservation {
+        Reservation { _share: self.take(self.memory_left() / 4) }
     }
 
     /// Total bytes of scratch files created so far.
@@ -283,12 +288,77 @@ impl Drop for Share {
     }
 }
 
+/// Memory that is kept for maps of later phases.
+#[derive(Debug)]
+pub struct Reservation {
+    _share: Option<Share>,
+}
+
 /// A map that is registered for as long as it exists.
 #[derive(Debug)]
 struct Map {
     /// Dropped before the map.
     _registration: Registration,
     raw: MmapRaw,
+    kind: u32,
+}
+
+/// Bytes of a map that are requested at once by a [`Passage`]: 128 KiB.
+const WINDOW: usize = 128 << 10;
+
+/// The place of a reader or writer that goes through a map in order, with many other maps beside it. The kernel would read
+/// megabytes around each page of a file that is touched, and drop them again for those of the other maps. A passage
+/// requests a window at a time, one window ahead, and unmaps it when it has passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passage {
+    start: usize,
+    end: usize,
+}
+
+impl Map {
+    /// Notes that `passage` has come to byte `at`.
+    #[inline]
+    fn pass(&self, at: usize, passage: &mut Passage) {
+        if at.wrapping_sub(passage.start) >= passage.end - passage.start {
+            self.next_window(at, passage);
+        }
+    }
+
+    #[cold]
+    fn next_window(&self, at: usize, passage: &mut Passage) {
+        if self.kind == kind::MEMORY {
+            *passage = Passage { start: 0, end: usize::MAX };
+            return;
+        }
+        let Passage { start, end } = *passage;
+        self.unmap_pages(start, end);
+        let start = at - at % WINDOW;
+        *passage = Passage { start, end: start + WINDOW };
+        let ahead = self.len().saturating_sub(start).min(2 * WINDOW);
+        // A hint: without it, each page is read when it is touched.
+        let _ = self.advise_range(Advice::WillNeed, start, ahead);
+    }
+
+    /// Turns off the kernel's reading around pages, for a map that is read by passages. A hint.
+    fn read_by_passages(&self) {
+        if self.kind != kind::MEMORY {
+            let _ = self.advise(Advice::Random);
+        }
+    }
+
+    /// Takes the pages of a file out of this process's memory. The file keeps their bytes, and the next access maps them
+    /// again. A map in memory is left alone. A hint.
+    fn give_back(&self) {
+        self.unmap_pages(0, self.len());
+    }
+
+    fn unmap_pages(&self, start: usize, end: usize) {
+        let end = end.min(self.len());
+        if self.kind != kind::MEMORY && start < end {
+            // SAFETY: the map is shared with its file, so its bytes stay the same (madvise(2), MADV_DONTNEED).
+            let _ = unsafe { self.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+        }
+    }
 }
 
 impl Deref for Map {
@@ -361,6 +431,10 @@ impl Region {
     /// kernels older than 5.14, each page is allocated when it is touched.
     fn populate(&self, start: usize, bytes: usize) {
         let bytes = bytes.min(self.map.len().saturating_sub(start));
+        if self.map.kind != kind::MEMORY {
+            // Reserved disk has no bytes yet: its pages are made many at a time, and nothing is read.
+            let _ = self.map.advise_range(Advice::WillNeed, start, bytes);
+        }
         let _ = self.map.advise_range(Advice::PopulateWrite, start, bytes);
     }
 
@@ -406,6 +480,22 @@ impl<A: Atomic> Table<A> {
     pub fn new(length: usize, store: &Store) -> io::Result<Self> {
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
+    }
+
+    /// As [`Map::pass`], for an element.
+    #[inline]
+    pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
+        self.region.map.pass(element * size_of::<A>(), passage);
+    }
+
+    /// As [`Map::read_by_passages`].
+    pub(crate) fn read_by_passages(&self) {
+        self.region.map.read_by_passages();
+    }
+
+    /// Takes the pages of a scratch file out of this process's memory until they are accessed again.
+    pub(crate) fn give_back(&self) {
+        self.region.map.give_back();
     }
 
     /// Announces that the first `length` elements will be written soon.
@@ -554,6 +644,25 @@ impl Log {
         self.file.is_some()
     }
 
+    /// As [`Map::pass`], for a byte of the log.
+    #[inline]
+    pub(crate) fn pass(&self, at: usize, passage: &mut Passage) {
+        match &self.file {
+            Some(bytes) => bytes.pass(at, passage),
+            None => self.region.map.pass(LOG_HEAD + at, passage),
+        }
+    }
+
+    /// As [`Map::read_by_passages`].
+    pub(crate) fn read_by_passages(&self) {
+        self.file.as_ref().unwrap_or(&self.region.map).read_by_passages();
+    }
+
+    /// Takes the pages of a file out of this process's memory until they are accessed again.
+    pub(crate) fn give_back(&self) {
+        self.file.as_ref().unwrap_or(&self.region.map).give_back();
+    }
+
     fn mark(&self) -> &AtomicU64 {
         &self.region.atomics(1)[0]
     }
@@ -581,8 +690,14 @@ impl Log {
 /// Bytes of pages that a log's writer requests at once: 256 KiB.
 const POPULATED: usize = 256 << 10;
 
+/// Bytes of a file whose writing to the disk a log's writer starts at once: 4 MiB.
+const WRITTEN_BACK: usize = 4 << 20;
+
 /// Bytes that a log's writer collects before it writes them to a file, unless a commit comes first: 64 KiB.
 const PENDING: usize = 64 << 10;
+
+/// Starts writing, and waits for nothing (sync_file_range(2)).
+const WRITE_BACK: nix::libc::c_uint = nix::libc::SYNC_FILE_RANGE_WRITE;
 
 /// The writer of a [`Log`].
 #[derive(Debug)]
@@ -593,7 +708,8 @@ pub(crate) struct LogWriter {
     /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
     limit: usize,
     end: usize,
-    /// The end of the range whose pages were requested.
+    /// In memory, the end of the range whose pages were requested; in a file, of the range whose writing to the disk was
+    /// started.
     prepared: usize,
 }
 
@@ -667,9 +783,22 @@ impl LogWriter {
     pub(crate) fn commit(&mut self) -> io::Result<()> {
         if let Some((file, pending)) = &mut self.file {
             flush(file, pending, self.end).or_else(|error| self.forget(error))?;
+            self.write_back();
         }
         self.log.mark().store(self.end as u64, Ordering::Release);
         Ok(())
+    }
+
+    /// Starts the writing of committed bytes to the disk, so that the kernel can drop their pages at once where memory is
+    /// short: a control group of version 1 does not start it by itself. A hint.
+    fn write_back(&mut self) {
+        let bytes = self.end.saturating_sub(self.prepared);
+        if let Some((file, _)) = self.file.as_ref().filter(|_| bytes >= WRITTEN_BACK) {
+            let (start, bytes) = (self.prepared as nix::libc::off64_t, bytes as nix::libc::off64_t);
+            // SAFETY: the call takes an open file and numbers, and touches no memory.
+            unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, WRITE_BACK) };
+            self.prepared = self.end;
+        }
     }
 
     /// Returns to the last commit after an error.
@@ -875,6 +1004,41 @@ mod tests {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         let status = child.args(["--exact", name, "--ignored"]).output().unwrap().status;
         assert_eq!(status.signal(), Some(nix::libc::SIGBUS), "{status}");
+    }
+
+    #[test]
+    fn pages_that_are_given_back_keep_their_bytes() {
+        let directory = tempfile::tempdir().unwrap();
+        let length = 3 * WINDOW / size_of::<AtomicU32>() + 7;
+        for memory in [0, u64::MAX] {
+            let store = Store::new(memory, Some(directory.path().to_owned()));
+            let table: Table<AtomicU32> = Table::new(length, &store).unwrap();
+            table.read_by_passages();
+            let mut writer = Passage::default();
+            for (number, element) in table.iter().enumerate() {
+                table.pass(number, &mut writer);
+                element.store(number as u32, Ordering::Relaxed);
+            }
+            // Also for a reader that skips, and one that comes back.
+            for step in [1, 1000, length - 1] {
+                table.give_back();
+                let mut reader = Passage::default();
+                for number in (0..length).step_by(step).chain([3, length - 1]) {
+                    table.pass(number, &mut reader);
+                    assert_eq!(table[number].load(Ordering::Relaxed), number as u32);
+                }
+            }
+            assert_eq!(store.on_disk() > 0, memory == 0);
+        }
+    }
+
+    #[test]
+    fn a_reservation_ends() {
+        let store = Store::new(1000, None);
+        let reserved = store.reserve_quarter();
+        assert_eq!(store.memory_left(), 750);
+        drop(reserved);
+        assert_eq!(store.memory_left(), 1000);
     }
 
     #[test]

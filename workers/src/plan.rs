@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
 use crate::lexicon::prefetch;
-use crate::mapped::{Log, Store, Table};
+use crate::mapped::{Log, Passage, Store, Table};
 use crate::ngram::Packing;
 use crate::segment::{Record, Segment, term_at};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,36 @@ impl Dictionary {
     pub(crate) fn key(&self, term: &MergedTerm) -> Key<'_> {
         self.runs.get(term.run as usize).map_or(Key::Spelled(&[]), |run| run.key_at(term.place))
     }
+
+    /// The passages of a reader that begins now.
+    pub(crate) fn passages(&self) -> Passages {
+        vec![RunPassages::default(); self.runs.len()]
+    }
+
+    /// The key of a merged term, for a reader in order of the terms.
+    #[inline]
+    pub(crate) fn key_in_order(&self, term: &MergedTerm, passages: &mut Passages) -> Key<'_> {
+        let number = term.run as usize;
+        let run = self.runs.get(number).zip(passages.get_mut(number));
+        run.map_or(Key::Spelled(&[]), |(run, passages)| {
+            run.pass_key(term.place, passages);
+            run.key_at(term.place)
+        })
+    }
+
+    /// Takes what lies in scratch files out of this process's memory until it is accessed again.
+    fn give_back(&self) {
+        for Run { sorted, texts, merged, .. } in &self.runs {
+            sorted.words.give_back();
+            sorted.occurrences.give_back();
+            texts.iter().for_each(|texts| texts.give_back());
+            merged.give_back();
+        }
+        let MergedTerms { places, documents, occurrences } = &self.merged;
+        places.give_back();
+        documents.give_back();
+        occurrences.give_back();
+    }
 }
 
 /// The bytes of words by their ranks: of most words all that is needed to spell an n-gram, in one place.
@@ -239,6 +269,21 @@ impl RunRange {
     }
 }
 
+/// Ranks of a run from one of its index to the next.
+const INDEXED: usize = 64;
+
+/// How far a reader in order has come in the maps of a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunPassages {
+    words: Passage,
+    occurrences: Passage,
+    texts: Passage,
+    merged: Passage,
+}
+
+/// How far a reader in order has come in each run of a dictionary.
+pub(crate) type Passages = Vec<RunPassages>;
+
 /// A run: sorted terms of a segment. No two runs of a segment have a term in common.
 #[derive(Debug)]
 pub struct Run {
@@ -251,6 +296,8 @@ pub struct Run {
     /// The bytes of the sorted terms, in their order, as `segment::push_term` writes them: what is read together lies
     /// together. Committed when the run is sorted. `None` for n-grams, which are sorted by their keys.
     pub(crate) texts: Option<Arc<Log>>,
+    /// The prefix of each term whose rank is a multiple of [`INDEXED`]: in memory as long as there is some.
+    index: Table<AtomicU64>,
     /// For each sorted term its place in its part of the merged ones, or [`NO_COLUMN`]; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
 }
@@ -268,12 +315,68 @@ impl Run {
         store: &Store,
     ) -> io::Result<Self> {
         let ids = range.ids.len();
+        let index = Table::new(ids.div_ceil(INDEXED), store)?;
+        let merged = Table::new(ids, store)?;
         let sorted = SortedTerms::new(ids, packing.map_or(1, Packing::width), counts_occurrences, store)?;
         let texts = match packing {
             None => Some(Arc::new(Log::new(range.bytes, store)?)),
             Some(_) => None,
         };
-        Ok(Run { segment, range, sorted, texts, merged: Table::new(ids, store)? })
+        merged.read_by_passages();
+        sorted.words.read_by_passages();
+        sorted.occurrences.read_by_passages();
+        texts.iter().for_each(|texts| texts.read_by_passages());
+        Ok(Run { segment, range, sorted, texts, index, merged })
+    }
+
+    /// Sets the prefixes of the index. The run is sorted but for its number of terms.
+    pub(crate) fn set_index(&self, rank: usize, prefix: u64) {
+        if rank.is_multiple_of(INDEXED) {
+            self.index[rank / INDEXED].store(prefix, Ordering::Relaxed);
+        }
+    }
+
+    /// The prefixes of some of the terms, in order, at equal distances.
+    pub fn prefixes(&self) -> impl Iterator<Item = u64> {
+        let indexed = self.sorted.len().div_ceil(INDEXED);
+        self.index.iter().take(indexed).map(|prefix| prefix.load(Ordering::Relaxed))
+    }
+
+    /// Notes that a reader in order has come to the term with rank `rank`.
+    #[inline]
+    pub(crate) fn pass(&self, rank: usize, passages: &mut RunPassages) {
+        self.sorted.pass(rank, &mut passages.words);
+        self.merged.pass(rank, &mut passages.merged);
+        if !self.sorted.occurrences.is_empty() {
+            self.sorted.occurrences.pass(rank, &mut passages.occurrences);
+        }
+    }
+
+    /// Notes that a reader in order has come to the key at a place.
+    #[inline]
+    fn pass_key(&self, place: u64, passages: &mut RunPassages) {
+        match &self.texts {
+            None => self.sorted.pass(place as usize, &mut passages.words),
+            Some(texts) => texts.pass(place as usize, &mut passages.texts),
+        }
+    }
+
+    /// The elements of `merged` of these ranks, for a reader in order.
+    pub fn merged_in_order(&self, ranks: Range<usize>) -> impl Iterator<Item = &AtomicU32> {
+        let mut passage = Passage::default();
+        ranks.map(move |rank| {
+            self.merged.pass(rank, &mut passage);
+            &self.merged[rank]
+        })
+    }
+
+    /// The key of the sorted term with rank `rank`, for a reader in order.
+    #[inline]
+    pub(crate) fn key_in_order(&self, rank: usize, passages: &mut RunPassages) -> Key<'_> {
+        self.pass(rank, passages);
+        let place = self.place(rank);
+        self.pass_key(place, passages);
+        self.key_at(place)
     }
 
     /// Where the key of the sorted term with rank `rank` is: its offset in the texts, or the rank.
@@ -300,18 +403,17 @@ impl Run {
         self.key_at(self.place(rank))
     }
 
-    /// The prefix of the sorted term with rank `rank`.
-    pub fn prefix(&self, rank: usize) -> u64 {
-        self.key(rank).prefix()
-    }
-
     /// The ranks of the terms whose prefix is in `prefixes`.
     pub fn ranks(&self, prefixes: &Range<u64>) -> Range<usize> {
         let before = |limit: u64| {
-            let (mut low, mut high) = (0, self.sorted.len());
+            let indexed = self.index.get(..self.sorted.len().div_ceil(INDEXED)).unwrap_or_default();
+            let after = indexed.partition_point(|prefix| prefix.load(Ordering::Relaxed) < limit);
+            // The term sought lies behind the last indexed one before the limit, and not behind the next one.
+            let mut low = after.saturating_sub(1) * INDEXED;
+            let mut high = (after * INDEXED).min(self.sorted.len());
             while low < high {
                 let middle = low.midpoint(high);
-                if self.prefix(middle) < limit { low = middle + 1 } else { high = middle }
+                if self.key(middle).prefix() < limit { low = middle + 1 } else { high = middle }
             }
             low
         };
@@ -527,6 +629,18 @@ impl Plan {
         }
     }
 
+    /// Takes what lies in scratch files out of this process's memory until it is accessed again.
+    pub fn give_back(&self) {
+        self.words.give_back();
+        self.terms.give_back();
+        for SegmentPlan { segment, ranks, columns, occurrences } in &self.segments {
+            segment.give_back();
+            ranks.give_back();
+            columns.give_back();
+            occurrences.give_back();
+        }
+    }
+
     /// The bytes of a merged term.
     pub fn spelled(&self, term: &MergedTerm) -> Cow<'_, [u8]> {
         match self.terms.key(term) {
@@ -536,19 +650,20 @@ impl Plan {
     }
 }
 
-/// Spells the terms of a plan one after the other. Of an n-gram, it spells the words that differ from those of the one
+/// Spells the terms of a plan one after the other, in their order. Of an n-gram, it spells the words that differ from those of the one
 /// before it: in order, most n-grams begin like the one before.
 pub struct Speller<'a> {
     plan: &'a Plan,
     /// The rank of each word of the n-gram, and where it ends.
     words: Vec<(u32, usize)>,
     text: Vec<u8>,
+    passages: Passages,
 }
 
 impl<'a> Speller<'a> {
     /// Begins with any term of `plan`.
     pub fn new(plan: &'a Plan) -> Self {
-        Speller { plan, words: Vec::new(), text: Vec::new() }
+        Speller { plan, words: Vec::new(), text: Vec::new(), passages: plan.terms.passages() }
     }
 
     /// Prefetches what merged term `index` is spelled with, if there is one: mostly its last word, since the words before
@@ -567,7 +682,9 @@ impl<'a> Speller<'a> {
     /// The bytes of a merged term.
     #[inline]
     pub fn spell(&mut self, term: &MergedTerm) -> &[u8] {
-        self.spell_key(self.plan.terms.key(term))
+        let plan = self.plan;
+        let key = plan.terms.key_in_order(term, &mut self.passages);
+        self.spell_key(key)
     }
 
     /// The bytes of the term with this key.
@@ -581,7 +698,7 @@ impl<'a> Speller<'a> {
     }
 
     fn spell_ngram(&mut self, ranks: impl Iterator<Item = u32>) -> &[u8] {
-        let Speller { plan, words, text } = self;
+        let Speller { plan, words, text, .. } = self;
         let mut ranks = ranks.peekable();
         let known = words.iter().take_while(|&&(rank, _)| ranks.next_if_eq(&rank).is_some()).count();
         words.truncate(known);
@@ -733,6 +850,12 @@ impl SortedTerms {
     fn words(&self, rank: usize) -> &[AtomicU64] {
         let stride = self.width + 1;
         self.words.get(1 + rank * stride..).and_then(|words| words.get(..stride)).unwrap_or_default()
+    }
+
+    /// Notes that a reader in order has come to the term with rank `rank`.
+    #[inline]
+    fn pass(&self, rank: usize, passage: &mut Passage) {
+        self.words.pass(1 + rank * (self.width + 1), passage);
     }
 
     /// Sets the term with rank `rank`, and its key.

@@ -198,6 +198,11 @@ impl Segment {
         self.0.is_in_file()
     }
 
+    /// Takes the pages of a segment in a file out of this process's memory until they are accessed again.
+    pub fn give_back(&self) {
+        self.0.give_back();
+    }
+
     /// Marks the writer as finished.
     pub fn close(&self) {
         self.0.close();

@@ -10,8 +10,8 @@ use crate::lexicon::prefetch;
 use crate::mapped::Log;
 use crate::ngram::{self, Packing};
 use crate::plan::{
-    Dictionary, Key, MergedTerm, NO_COLUMN, Numbering, Plan, Run, SegmentPlan, SortedTerm, Speller, Tier,
-    Weight, prefix,
+    Dictionary, Key, MergedTerm, NO_COLUMN, Numbering, Passages, Plan, Run, RunPassages, SegmentPlan,
+    SortedTerm, Speller, Tier, Weight, prefix,
 };
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
@@ -114,6 +114,7 @@ fn sort_spelled(run: &Run, plan: &SegmentPlan, tier: Tier, log: &Arc<Log>) -> io
         }
         let sorted = sorted_term(run, plan, tier, id as usize);
         run.sorted.set(rank, &[writer.len() as u64], sorted);
+        run.set_index(rank, prefix(text(id)));
         let start = starts[id as usize];
         writer.append(&texts[start..start + term_size(text(id).len())])?;
     }
@@ -154,6 +155,7 @@ fn sort_ngrams(run: &Run, plan: &SegmentPlan, packing: Packing) {
         let occurrences = plan.occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed));
         key[0] = first;
         key[1..].copy_from_slice(rest(id));
+        run.set_index(place, first);
         run.sorted.set(place, &key, SortedTerm { id: of_segment as u32, documents, occurrences });
     }
     run.sorted.set_len(sorted.len());
@@ -199,14 +201,14 @@ struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn new(runs: &'a [Run], run: usize, rank: usize, end: usize) -> Option<Self> {
-        let key = (rank < end).then(|| runs[run].key(rank))?;
+    fn new(runs: &'a [Run], run: usize, rank: usize, end: usize, passages: &mut Passages) -> Option<Self> {
+        let key = (rank < end).then(|| runs[run].key_in_order(rank, &mut passages[run]))?;
         Some(Head { prefix: key.prefix(), key, run, rank, end })
     }
 
     /// The term behind it in its run.
-    fn next(&self, runs: &'a [Run]) -> Option<Self> {
-        Head::new(runs, self.run, self.rank + 1, self.end)
+    fn next(&self, runs: &'a [Run], passages: &mut Passages) -> Option<Self> {
+        Head::new(runs, self.run, self.rank + 1, self.end, passages)
     }
 
     /// Compares the terms.
@@ -241,10 +243,12 @@ impl Eq for Head<'_> {}
 /// that is not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs
 /// only.
 pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize) -> (u64, u64) {
-    let Dictionary { runs, merged: all } = plan.dictionary(tier);
+    let dictionary = plan.dictionary(tier);
+    let Dictionary { runs, merged: all } = dictionary;
+    let mut passages = dictionary.passages();
     let heads = runs.iter().enumerate().filter_map(|(number, run)| {
         let ranks = run.ranks(&prefixes);
-        Head::new(runs, number, ranks.start, ranks.end)
+        Head::new(runs, number, ranks.start, ranks.end, &mut passages)
     });
     let mut heads: BinaryHeap<Head> = heads.collect();
     let (mut found, mut kept, mut speller) = (0, 0, Speller::new(plan));
@@ -260,7 +264,7 @@ pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize)
             merged.documents += term.documents;
             merged.occurrences += term.occurrences;
             same.push((head.run, head.rank));
-            match head.next(runs) {
+            match head.next(runs, &mut passages) {
                 Some(next) => *head = next,
                 None => _ = PeekMut::pop(head),
             }
@@ -290,13 +294,15 @@ pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize)
 pub(crate) fn number(plan: &Plan, tier: Tier, prefixes: Range<u64>, base: u32) {
     for run in &plan.dictionary(tier).runs {
         let numbers = plan.segments[run.segment].numbers(tier);
+        let mut passages = RunPassages::default();
         for rank in run.ranks(&prefixes) {
+            run.pass(rank, &mut passages);
             let number = match run.merged[rank].load(Relaxed) {
                 NO_COLUMN => NO_COLUMN,
                 place => base + place,
             };
             numbers[run.sorted.get(rank).id as usize].store(number, Relaxed);
-            if let (Tier::Words, Key::Spelled(word)) = (tier, run.key(rank)) {
+            if let (Tier::Words, Key::Spelled(word)) = (tier, run.key_in_order(rank, &mut passages)) {
                 plan.spellings.set(number as usize, word);
             }
         }

@@ -94,7 +94,9 @@ impl Worker {
             }
             (task, Desk::Finish(plan, heartbeat)) => {
                 heartbeat.step();
-                finish(plan, task)
+                let report = finish(plan, task);
+                plan.give_back();
+                report
             }
             (_, Desk::Tally(_)) => Report::Broken { errno: 0 },
         }
