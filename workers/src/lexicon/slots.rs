@@ -170,6 +170,14 @@ impl Slots {
             }
             table.prefetch(hashed.hash as u32 as u64);
         }
+        for &place in &missed[range.clone()] {
+            // Most terms are at home, or nowhere.
+            let tag = hashed[place as usize].hash as u32;
+            let home = table.home(tag as u64);
+            if home.tag == tag {
+                prefetch(keys, home.index as usize);
+            }
+        }
         for &place in &missed[range] {
             let ([start, end], Hashed { mut key, hash }) = (spans[place as usize], hashed[place as usize]);
             let tag = hash as u32;

@@ -69,6 +69,13 @@ impl<E: Entry> Table<E> {
         prefetch(entries, hash as usize & entries.len().wrapping_sub(1));
     }
 
+    /// The slot where the search for a hash begins. The table has slots.
+    #[inline]
+    pub(crate) fn home(&self, hash: u64) -> &E {
+        let entries = self.entries.all();
+        &entries[hash as usize & (entries.len() - 1)]
+    }
+
     /// The entry for which `is_it` returns true, or else the first free slot, which `make` fills; and whether it did. The
     /// caller makes room with [`Table::make_room`] first.
     #[inline]
