@@ -77,8 +77,8 @@ const SEARCHED: usize = 64;
 /// The occurrences in the current document of things that have ids from 0 on.
 #[derive(Default)]
 pub(super) struct Occurrences {
-    /// Occurrences of each id.
-    counts: Vec<u64>,
+    /// Occurrences of each id; `u32::MAX` if there are more.
+    counts: Vec<u32>,
     /// The ids that have occurred, in order of first occurrence. A few are in it twice.
     ids: Vec<u32>,
 }
@@ -101,7 +101,8 @@ impl Occurrences {
             }
             self.ids.truncate(first);
             for &id in ids {
-                self.counts[id as usize] += 1;
+                let count = &mut self.counts[id as usize];
+                *count = count.saturating_add(1);
             }
         }
     }
@@ -111,14 +112,14 @@ impl Occurrences {
         for id in self.ids.drain(..) {
             match std::mem::take(&mut self.counts[id as usize]) {
                 0 => {}
-                count => each(id, count),
+                count => each(id, count as u64),
             }
         }
     }
 
     /// Bytes that they take.
     pub(super) fn memory(&self) -> usize {
-        self.counts.capacity() * size_of::<u64>() + self.ids.capacity() * size_of::<u32>()
+        (self.counts.capacity() + self.ids.capacity()) * size_of::<u32>()
     }
 }
 

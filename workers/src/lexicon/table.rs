@@ -17,6 +17,9 @@ pub(crate) const GROUP: usize = 32;
 /// Slots of a table when it gets its first entry.
 const FIRST_SLOTS: usize = 1 << 12;
 
+/// Bytes up to which a table grows to four times its slots: 8 MiB. Each growth moves all entries and needs new pages.
+const QUADRUPLED: usize = 8 << 20;
+
 /// A table. Its owner hashes and compares entries.
 pub(crate) struct Table<E> {
     entries: Pages<E>,
@@ -50,7 +53,9 @@ impl<E: Entry> Table<E> {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, more: usize, hash: impl Fn(&E) -> u64) {
+        let four_times = 4 * self.entries.all().len();
         let slots = ((self.used + more) * 8 / 5 + 1).next_power_of_two().max(FIRST_SLOTS);
+        let slots = if four_times * size_of::<E>() <= QUADRUPLED { slots.max(four_times) } else { slots };
         let old = std::mem::replace(&mut self.entries, Pages::zeroed(slots));
         let (entries, mask) = (self.entries.all_mut(), slots - 1);
         for entry in old.all().iter().filter(|entry| !entry.is_free()) {
