@@ -6,11 +6,11 @@ use bowline::pool::{
 };
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
+use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
-use bowline_workers::plan::Tier;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::{ReadSettings, WINDOW};

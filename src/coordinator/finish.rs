@@ -4,28 +4,27 @@
 use super::merge::Vocabulary;
 use super::named_buckets::TermsOfBuckets;
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
+use super::tables::{IdfSource, dictionaries, idf_table, mean_length, packing};
 use super::tally::{Tallied, TalliedSegment};
 use super::{RunError, system};
 use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
+use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
-use bowline_workers::idf::Idf;
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::ngram::Packing;
-use bowline_workers::plan::{
-    Container, Dictionary, Files, Numbering, Plan, Run, RunRange, SegmentPlan, Spellings, Tier, ValueSettings,
-};
+use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
 use bowline_workers::protocol::{Layout, Report, Task};
+use bowline_workers::spelling;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Approximate number of cells that a task writes.
 const TASK_CELLS: u64 = 128 << 10;
@@ -42,17 +41,6 @@ pub enum Columns {
     NamedBuckets(Buckets),
     /// This many columns; rows refer to them by number.
     Given(u64),
-}
-
-/// Where idf comes from.
-#[derive(Clone, Debug)]
-pub enum IdfSource {
-    /// The weight has none.
-    None,
-    /// This corpus.
-    Corpus(Idf),
-    /// An earlier one: idf by column, and terms a document on the average.
-    Earlier(Vec<f64>, f64),
 }
 
 /// What the second half does.
@@ -129,7 +117,7 @@ impl Finish {
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
         let Tallied { segments, ngram_size, places, lengths, condemned, totals } = tallied;
-        let ids: usize = segments.iter().map(|segment| ids(&segment.terms)).sum();
+        let ids: usize = segments.iter().map(TalliedSegment::ids).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
             Columns::Terms(pruning) => (Numbering::LocalIds, ids, Some(pruning)),
@@ -416,7 +404,7 @@ impl Finish {
     pub fn term(&self, column: u32) -> Option<Cow<'_, [u8]>> {
         let is_found = matches!(self.job.columns, Columns::Terms(_));
         let term = self.vocabulary.terms(&self.plan).nth(column as usize).filter(|_| is_found)?;
-        Some(self.plan.spelled(&term))
+        Some(spelling::spelled(&self.plan, &term))
     }
 
     /// The terms of each bucket, sorted in tables of the run's store.
@@ -481,45 +469,6 @@ impl Finish {
     }
 }
 
-/// The number of ids in the runs of a segment.
-fn ids(runs: &[RunRange]) -> usize {
-    runs.last().map_or(0, |run| run.ids.end)
-}
-
-/// The layout of the keys of n-grams of up to `size` words.
-fn packing(segments: &[TalliedSegment], size: usize) -> Result<Packing, RunError> {
-    let words: usize = segments.iter().map(|segment| ids(&segment.words)).sum();
-    let ranks = u32::try_from(words).ok().filter(|&ranks| ranks < u32::MAX);
-    let ranks = ranks.ok_or_else(|| RunError::Broken("more than 4,294,967,294 words".into()))?;
-    Ok(Packing::new(ranks, size))
-}
-
-/// The plans of all segments, the words of their n-grams with their spellings, and their terms.
-fn dictionaries(
-    tallied: Vec<TalliedSegment>,
-    packing: Option<Packing>,
-    counts_occurrences: bool,
-    store: &Store,
-) -> io::Result<(Vec<SegmentPlan>, Spellings, Dictionary, Dictionary)> {
-    let local_words = tallied.iter().map(|segment| ids(&segment.words)).sum();
-    let spellings = Spellings::new(local_words, store)?;
-    let (mut segments, mut words, mut terms) = (Vec::with_capacity(tallied.len()), Vec::new(), Vec::new());
-    for (number, tallied) in tallied.into_iter().enumerate() {
-        let (local_words, local_terms) = (ids(&tallied.words), ids(&tallied.terms));
-        let segment = tallied.segment;
-        segments.push(SegmentPlan::new(segment, local_words, local_terms, counts_occurrences, store)?);
-        words.extend(tallied.words.into_iter().map(|range| (number, range)));
-        terms.extend(tallied.terms.into_iter().map(|range| (number, range)));
-    }
-    let runs = |ranges: Vec<(usize, RunRange)>, packing, counts_occurrences| {
-        let runs = ranges.into_iter();
-        let runs = runs.map(|(number, range)| Run::new(number, range, packing, counts_occurrences, store));
-        Dictionary::new(runs.collect::<io::Result<_>>()?, counts_occurrences, store)
-    };
-    let words = runs(words, None, false)?;
-    Ok((segments, spellings, words, runs(terms, packing, counts_occurrences)?))
-}
-
 /// The tasks that sort all runs.
 fn sort_tasks(plan: &Plan, tier: Tier) -> impl Iterator<Item = Task> {
     (0..plan.dictionary(tier).runs.len() as u32).map(move |run| Task::Sort { tier, run })
@@ -537,33 +486,6 @@ fn number_tasks(
         high: part.prefixes.end,
         base: base as u32,
     })
-}
-
-/// Terms a document, on the average: of the corpus that idf is from.
-fn mean_length(idf: &IdfSource, tokens: u64, embedded: u64) -> f64 {
-    match idf {
-        IdfSource::Earlier(_, mean_length) => *mean_length,
-        _ if embedded > 0 => tokens as f64 / embedded as f64,
-        _ => 0.0,
-    }
-}
-
-/// The table of each column's idf, empty if the weight has none; and the formula that fills it, unless it is filled already.
-fn idf_table(
-    source: &IdfSource,
-    columns: usize,
-    store: &Store,
-) -> io::Result<(Table<AtomicU64>, Option<Idf>)> {
-    match source {
-        IdfSource::None => Ok((Table::new(0, store)?, None)),
-        IdfSource::Corpus(formula) => Ok((Table::new(columns, store)?, Some(*formula))),
-        IdfSource::Earlier(earlier, _) => {
-            let idf = Table::new(columns, store)?;
-            let set = |(slot, idf): (&AtomicU64, &f64)| slot.store(idf.to_bits(), Ordering::Relaxed);
-            idf.iter().zip(earlier).for_each(set);
-            Ok((idf, None))
-        }
-    }
 }
 
 /// What tasks of one kind are ordered by.

@@ -3,8 +3,9 @@
 //! Pruning follows scikit-learn's `CountVectorizer`: first by document frequency, which the merging workers do, then the
 //! most frequent ones of the rest; between equals the lesser term stays (scikit-learn leaves that to its sorting).
 
+use bowline_workers::dictionary::{Dictionary, MergedTerm, Run};
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{Dictionary, MergedTerm, NO_COLUMN, Plan, Run};
+use bowline_workers::plan::{NO_COLUMN, Plan};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +16,7 @@ const CHUNK: u64 = 64 << 10;
 /// Terms that are looked at to cut the alphabet.
 const SAMPLE: usize = 4096;
 
-/// A part of the alphabet: the terms whose prefix (`plan::prefix`) is in a range.
+/// A part of the alphabet: the terms whose prefix (`dictionary::prefix`) is in a range.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// The prefixes.

@@ -9,13 +9,15 @@ mod finish;
 mod merge;
 mod named_buckets;
 mod supervisor;
+mod tables;
 mod tally;
 #[cfg(test)]
 mod tests;
 
 pub use checkpoint::Checkpoint;
-pub use finish::{Columns, Finish, FinishJob, IdfSource, Merged};
+pub use finish::{Columns, Finish, FinishJob, Merged};
 pub use supervisor::Supervision;
+pub use tables::IdfSource;
 pub use tally::{TallyJob, Totals, tally};
 
 use crate::error::ErrorKind;

@@ -1,9 +1,11 @@
 //! The terms of named buckets: hashed features whose terms are listed (`hash_terms`).
 
 use super::merge::Vocabulary;
+use bowline_workers::dictionary::MergedTerm;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{MergedTerm, Plan, Speller};
+use bowline_workers::plan::Plan;
+use bowline_workers::spelling::{Speller, spelled};
 use std::borrow::Cow;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,7 +68,7 @@ impl<'a> TermsOfBuckets<'a> {
             first = end;
             places.iter().map(|place| {
                 let term = self.plan.terms.merged.get(place.load(Ordering::Relaxed) as usize);
-                let bytes = self.plan.spelled(&term);
+                let bytes = spelled(self.plan, &term);
                 (self.buckets.bucket(&bytes), bytes, term)
             })
         })

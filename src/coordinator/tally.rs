@@ -8,12 +8,12 @@ use super::checkpoint::{Checkpoint, Earlier};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::{RunError, batches, system};
 use crate::event::{Event, Phase};
+use bowline_workers::dictionary::RunRange;
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
-use bowline_workers::plan::RunRange;
 use bowline_workers::protocol::{Batch, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::segment::{Key, Record, RowNumbers, Segment, SegmentWriter};
@@ -82,6 +82,16 @@ pub struct TalliedSegment {
 impl TalliedSegment {
     fn new(segment: Segment) -> Self {
         TalliedSegment { segment, words: Vec::new(), terms: Vec::new() }
+    }
+
+    /// The number of local ids of terms.
+    pub fn ids(&self) -> usize {
+        self.terms.last().map_or(0, |run| run.ids.end)
+    }
+
+    /// The number of local ids of words of n-grams.
+    pub fn word_ids(&self) -> usize {
+        self.words.last().map_or(0, |run| run.ids.end)
     }
 
     /// Adds the new terms of a record to the runs, each of which may cost `most` bytes.

@@ -1,8 +1,8 @@
 //! `hash_terms.jsonl`, and the `vocabulary.jsonl` of a given vocabulary: one line per column. The workers write
 //! the lines that come from the corpus (`bowline_workers::lines`).
 
+use bowline_workers::dictionary::MergedTerm;
 use bowline_workers::lines::{TermLine, write_line};
-use bowline_workers::plan::MergedTerm;
 use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;

@@ -8,14 +8,14 @@ use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
+use bowline_workers::dictionary::{Dictionary, Run, RunRange, Spellings, Tier};
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
-    Container, Dictionary, Dtype, Files, NO_COLUMN, Norm, Numbering, Places, Plan, Run, RunRange,
-    SegmentPlan, Spellings, Tier, ValueSettings, Weight,
+    Container, Dtype, Files, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan, ValueSettings, Weight,
 };
 use bowline_workers::protocol::{Batch, Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;

@@ -8,6 +8,7 @@
 pub mod absence;
 pub mod analyzer;
 pub mod crash;
+pub mod dictionary;
 pub mod documents;
 mod emit;
 pub mod failure;
@@ -30,6 +31,7 @@ pub mod reader;
 pub mod row;
 pub mod segment;
 pub mod serve;
+pub mod spelling;
 pub mod tally;
 mod vocabulary;
 pub mod worker;

@@ -3,7 +3,8 @@
 //! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
 //! formats.
 
-use crate::plan::{Plan, Speller};
+use crate::plan::Plan;
+use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fs::File;

@@ -12,7 +12,7 @@
 //!
 //! A closed channel signals a death. Coordinator and workers share no lock.
 
-use crate::plan::Tier;
+use crate::dictionary::Tier;
 use serde::{Deserialize, Serialize};
 
 /// Tasks that a worker may hold at a time: one in work, and one so that it need not wait for the next.

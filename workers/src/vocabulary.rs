@@ -6,15 +6,14 @@
 //! terms and their counts, not on the segment of a term. Byte order is code point order, which is how scikit-learn sorts
 //! its vocabulary.
 
+use crate::dictionary::{Dictionary, Key, MergedTerm, Passages, Run, RunPassages, SortedTerm, Tier, prefix};
 use crate::lexicon::prefetch;
 use crate::mapped::Log;
 use crate::ngram::{self, Packing};
-use crate::plan::{
-    Dictionary, Key, MergedTerm, NO_COLUMN, Numbering, Passages, Plan, Run, RunPassages, SegmentPlan,
-    SortedTerm, Speller, Tier, Weight, prefix,
-};
+use crate::plan::{NO_COLUMN, Numbering, Plan, SegmentPlan, Weight};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
+use crate::spelling::Speller;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;

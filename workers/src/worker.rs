@@ -4,10 +4,11 @@
 //! mode, the other workers or the remaining tasks. It never prints, forks or retries.
 
 use crate::crash::Noting;
+use crate::dictionary::Tier;
 use crate::emit;
 use crate::heartbeat::Heartbeat;
 use crate::lines;
-use crate::plan::{Plan, Tier};
+use crate::plan::Plan;
 use crate::protocol::{Report, Task, Usage};
 use crate::tally::Tally;
 use crate::vocabulary;
