@@ -147,6 +147,16 @@ mod tests {
         }
     }
 
+    /// Also those that only the standard library knows: else a text would have other words before it is lowered than after.
+    #[test]
+    fn capitals_are_in_words_as_their_small_letters_are() {
+        for c in '\0'..=char::MAX {
+            let lower = c.to_lowercase().next().expect("a lower case form is never empty");
+            let (of_capital, of_lower) = (Properties::of(c as u32), Properties::of(lower as u32));
+            assert_eq!(of_capital.is_word(), of_lower.is_word(), "{c:?} {lower:?}");
+        }
+    }
+
     #[test]
     fn lower_is_the_standard_librarys() {
         for c in '\0'..=char::MAX {

@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(found("The quick_brown x 42"), ["the", "quick_brown", "42"]);
         assert_eq!(found("ΑΣ.Β ΑΣ"), ["ασ", "ας"]);
         assert_eq!(found("aİbc İx"), ["ai", "bc"]);
+        assert_eq!(found("\u{A7D2}a"), ["\u{A7D3}a"]);
         assert_eq!(found(""), [""; 0]);
         assert_eq!(scanned(Kernel::best(), "The aİb", false), ["The", "aİb"]);
     }
