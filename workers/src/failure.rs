@@ -72,6 +72,35 @@ pub enum Failure {
     TooManySteps,
     /// It contains more than 2 GiB without a chunk boundary, so it cannot be read in chunks.
     Unbroken,
+    /// Not valid in the encoding that was given; the offset of the first invalid byte.
+    InvalidInEncoding(u64),
+    /// Its line is not JSON; the offset of the error in the line.
+    InvalidJson(u64),
+    /// Its line is JSON, but not an object.
+    NotAnObject,
+    /// The record does not have this field: 0 is the identifier, 1 the first text field.
+    NoField(u32),
+    /// The field is null.
+    NullField(u32),
+    /// The field is not a string.
+    NotText(u32),
+    /// The record has another number of fields than the header.
+    Ragged {
+        /// Fields of the record.
+        found: u32,
+        /// Fields of the header.
+        expected: u32,
+    },
+    /// The data of the file are corrupt; the offset in the file.
+    Corrupt(u64),
+    /// The file ends in the middle of its data; its size.
+    Truncated(u64),
+    /// The document is encrypted.
+    Encrypted,
+    /// The document is compressed by a method that is not known; the method's number.
+    UnknownMethod(u32),
+    /// The file is not in the format that it was taken for.
+    OtherFormat,
 }
 
 impl Failure {
@@ -98,6 +127,18 @@ impl Failure {
             Failure::PerhapsUtf32 => (18, 0),
             Failure::LargerThan(bytes) => (19, bytes),
             Failure::Link => (20, 0),
+            Failure::InvalidInEncoding(offset) => (21, offset),
+            Failure::InvalidJson(offset) => (22, offset),
+            Failure::NotAnObject => (23, 0),
+            Failure::NoField(field) => (24, field.into()),
+            Failure::NullField(field) => (25, field.into()),
+            Failure::NotText(field) => (26, field.into()),
+            Failure::Ragged { found, expected } => (27, u64::from(found) << 32 | u64::from(expected)),
+            Failure::Corrupt(offset) => (28, offset),
+            Failure::Truncated(bytes) => (29, bytes),
+            Failure::Encrypted => (30, 0),
+            Failure::UnknownMethod(method) => (31, method.into()),
+            Failure::OtherFormat => (32, 0),
         }
     }
 
@@ -124,6 +165,18 @@ impl Failure {
             18 => Failure::PerhapsUtf32,
             19 => Failure::LargerThan(detail),
             20 => Failure::Link,
+            21 => Failure::InvalidInEncoding(detail),
+            22 => Failure::InvalidJson(detail),
+            23 => Failure::NotAnObject,
+            24 => Failure::NoField(detail as u32),
+            25 => Failure::NullField(detail as u32),
+            26 => Failure::NotText(detail as u32),
+            27 => Failure::Ragged { found: (detail >> 32) as u32, expected: detail as u32 },
+            28 => Failure::Corrupt(detail),
+            29 => Failure::Truncated(detail),
+            30 => Failure::Encrypted,
+            31 => Failure::UnknownMethod(detail as u32),
+            32 => Failure::OtherFormat,
             _ => return None,
         })
     }
@@ -165,7 +218,28 @@ impl fmt::Display for Failure {
             Failure::OutOfMemory => write!(f, "out of memory"),
             Failure::TooManySteps => write!(f, "the token pattern takes too many steps"),
             Failure::Unbroken => write!(f, "more than 2 GiB to be read at once"),
+            Failure::InvalidInEncoding(offset) => write!(f, "invalid in its encoding at byte {offset}"),
+            Failure::InvalidJson(offset) => write!(f, "invalid JSON at byte {offset} of the line"),
+            Failure::NotAnObject => write!(f, "not a JSON object"),
+            Failure::NoField(field) => write!(f, "no {}", field_name(field)),
+            Failure::NullField(field) => write!(f, "the {} is null", field_name(field)),
+            Failure::NotText(field) => write!(f, "the {} is not a string", field_name(field)),
+            Failure::Ragged { found, expected } => write!(f, "{found} fields, but the header has {expected}"),
+            Failure::Corrupt(offset) => write!(f, "corrupt at byte {offset} of the file"),
+            Failure::Truncated(bytes) => write!(f, "the file ends too early, after {bytes} bytes"),
+            Failure::Encrypted => write!(f, "encrypted"),
+            Failure::UnknownMethod(method) => write!(f, "compressed by an unknown method ({method})"),
+            Failure::OtherFormat => write!(f, "not in the format that it was read as"),
         }
+    }
+}
+
+/// A field of a record in messages: 0 is the identifier, 1 the first text field.
+fn field_name(field: u32) -> String {
+    match field {
+        0 => "identifier field".to_owned(),
+        1 => "text field".to_owned(),
+        number => format!("text field (number {number})"),
     }
 }
 
@@ -187,14 +261,14 @@ mod tests {
 
     #[test]
     fn numbers_and_back() {
-        let kinds = (1..=20).map(|kind| Failure::decode(kind, 7).expect("twenty kinds"));
+        let kinds = (1..=32).map(|kind| Failure::decode(kind, 7).expect("as many kinds"));
         for failure in kinds {
             let (kind, detail) = failure.encode();
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
         assert_eq!(Failure::decode(0, 0), None);
-        assert_eq!(Failure::decode(21, 0), None);
+        assert_eq!(Failure::decode(33, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
     }
 }

@@ -28,6 +28,7 @@ mod radix;
 pub(crate) mod ranges;
 pub mod read_limit;
 pub mod reader;
+pub mod records;
 pub mod row;
 pub mod segment;
 pub mod serve;

@@ -1,0 +1,40 @@
+//! The bytes of a file, read in order from any place.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Reads the bytes `at..end` of a file. Does not move the file's own position, which other processes may share.
+#[derive(Clone, Debug)]
+pub(crate) struct FileBytes {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+    /// The place of the next byte, for progress. Clones of this reader share it.
+    reached: Arc<AtomicU64>,
+}
+
+impl FileBytes {
+    /// The bytes from `start` up to, but not including, `end`, or up to the end of the file.
+    pub(crate) fn new(file: Arc<File>, start: u64, end: u64) -> Self {
+        FileBytes { file, at: start, end, reached: Arc::new(AtomicU64::new(start)) }
+    }
+
+    /// The place in the file up to which bytes were read.
+    pub(crate) fn reached(&self) -> Arc<AtomicU64> {
+        self.reached.clone()
+    }
+}
+
+impl Read for FileBytes {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most =
+            usize::try_from(self.end.saturating_sub(self.at)).map_or(into.len(), |left| left.min(into.len()));
+        let bytes = self.file.read_at(&mut into[..most], self.at)?;
+        self.at += bytes as u64;
+        self.reached.store(self.at, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
