@@ -1,6 +1,7 @@
 //! The events of a run, for its caller.
 
 use bowline_workers::protocol::Usage;
+use bowline_workers::split::RecordFormat;
 use std::fmt;
 
 /// A part of a run, in order.
@@ -25,6 +26,8 @@ pub enum Phase {
 pub enum Event {
     /// A phase has begun, with its number of units: documents, segments or rows. 0 if the number is not known.
     PhaseBegan(Phase, u64),
+    /// The corpus has record files, so the number of documents is not known. All record files have this many bytes.
+    TotalBytes(u64),
     /// Units, and bytes of documents, of the phase that are done.
     Advanced(u64, u64),
     /// A worker has died and its work is done again.
@@ -70,10 +73,10 @@ pub enum NoticeKind {
         /// Whether it is that of a BM25.
         is_bm25: bool,
     },
-    /// Record files and archives are documents.
+    /// Files that look like record files are one document each.
     Records {
-        /// How the name of the first one ends.
-        ending: String,
+        /// The format of the first one.
+        format: RecordFormat,
     },
 }
 

@@ -5,7 +5,8 @@
 
 use crate::cancel::Cancel;
 use crate::coordinator::{
-    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, tally,
+    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, cut,
+    tally,
 };
 use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path};
 use crate::error::{Error, ErrorKind, Fault};
@@ -26,6 +27,7 @@ use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_in_memory};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::split::{OPENING, Split};
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -108,6 +110,7 @@ impl<'a> Resolved<'a> {
         };
         let tally = TallySettings {
             reading: settings.text.reading(),
+            records: job.source.records.settings(settings.text.reading().max_bytes),
             text: settings.text.analysis()?,
             term_filter: settings.text.term_filter()?,
             features,
@@ -181,9 +184,10 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     // The list of documents stays in the coordinator's memory to the end.
     let walked = private_memory().saturating_sub(before_walk);
     let store = Store::bounded(resolved.maps.saturating_sub(walked), Some(directory), resolved.addresses);
-    let checkpoint = output
-        .checkpoint()?
-        .map(|directory| open_checkpoint(job, &resolved, &directory, &corpus, &store, interrupted));
+    let splits: Arc<[Split]> = cut(corpus.documents.len(), &corpus.records, resolved.workers).into();
+    let checkpoint = output.checkpoint()?.map(|directory| {
+        open_checkpoint(job, &resolved, &directory, (&corpus, &splits), &store, interrupted)
+    });
     RunError::if_interrupted(interrupted)?;
     let checkpoint = checkpoint.transpose()?;
     let resumed = checkpoint.as_ref().map_or(0, Checkpoint::documents);
@@ -195,7 +199,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
         let of = corpus.documents.len();
         notice(Notice::plain(format!("resuming: an earlier run has counted {resumed} of {of} documents")));
     }
-    let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus }.run(
+    let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits }.run(
         store,
         checkpoint,
         events,
@@ -214,7 +218,7 @@ fn open_checkpoint(
     job: &Job,
     resolved: &Resolved,
     directory: &Folder,
-    corpus: &Corpus,
+    (corpus, splits): (&Corpus, &[Split]),
     store: &Store,
     interrupted: &AtomicUsize,
 ) -> Result<Checkpoint> {
@@ -233,10 +237,12 @@ fn open_checkpoint(
         env!("CARGO_PKG_VERSION"),
         &job.settings,
         job.sink.hash_terms,
+        &job.source.records,
         checksum.finalize(),
         corpora.collect::<Result<Vec<_>>>()?,
     ))?;
-    let checkpoint = Checkpoint::open(directory, identity, &corpus.documents, numbers, store, interrupted);
+    let checkpoint =
+        Checkpoint::open(directory, identity, &corpus.documents, splits, numbers, store, interrupted);
     let shown = || display_path(directory.path().as_os_str().as_bytes());
     let foreign = match job.options.scratch {
         Some(_) => ErrorKind::ScratchForeign,
@@ -272,6 +278,7 @@ struct Phases<'a> {
     resolved: &'a Resolved<'a>,
     output: &'a OutputDirectory,
     corpus: &'a Corpus,
+    splits: &'a Arc<[Split]>,
 }
 
 /// What they have done.
@@ -290,7 +297,7 @@ impl Phases<'_> {
         events: &mut dyn FnMut(Event),
         interrupted: &Arc<AtomicUsize>,
     ) -> Result<Done> {
-        let Phases { job, resolved, corpus, .. } = *self;
+        let Phases { job, resolved, corpus, splits, .. } = *self;
         let options = &job.options;
         let wanted = resolved.workers;
         let mut pool = pool(options, &job.source, wanted)?;
@@ -318,6 +325,7 @@ impl Phases<'_> {
         };
         let tally_job = TallyJob {
             documents: corpus.documents.clone(),
+            splits: splits.clone(),
             settings: resolved.tally.clone(),
             store,
             read_limits: ReadLimits::new(options.max_reads, options.read_latency)
@@ -330,7 +338,7 @@ impl Phases<'_> {
         tally_job.store.check()?;
         let Supervision { started, starting, messages, .. } = supervision;
         // The pool goes first: what its workers still hold must not outlive the output.
-        let mut done = done.map_err(|error| named(error, corpus))?;
+        let mut done = done.map_err(|error| named(error, corpus, splits))?;
         done.summary.sandbox = pool.confinement();
         done.notices.extend(scratch_in_memory(&tally_job.store));
         Ok(Done {
@@ -347,7 +355,7 @@ impl Phases<'_> {
         supervision: &mut Supervision,
     ) -> Result<Done> {
         let Phases { job, resolved, output, .. } = *self;
-        let (documents, store) = (&tally_job.documents, &tally_job.store);
+        let store = &tally_job.store;
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
         let container = resolved.finish.container;
@@ -361,17 +369,16 @@ impl Phases<'_> {
         let line_files =
             (files.documents.try_clone()?, files.terms.as_ref().map(File::try_clone).transpose()?);
         let finish_job = resolved.finish.clone();
-        let mut finish = Finish::new(tallied, documents.clone(), finish_job, files, store, supervision)?;
+        let mut finish = Finish::new(tallied, finish_job, files, store, supervision)?;
         let merged = finish.merge(supervision)?;
-        let rows = documents.len() as u64;
+        let rows = finish.rows().len() as u64;
         let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, resolved.finish.values.dtype)?;
         let (document_bytes, term_bytes) = finish.line_bytes();
         reserve(&line_files.0, DOCUMENTS, document_bytes)?;
         line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
         let emitted = finish.emit(layout, supervision);
         let Resolved { settings, model, .. } = *resolved;
-        let emitted =
-            emitted.map_err(|error| term_notices::explained(error, settings, model, &finish, documents))?;
+        let emitted = emitted.map_err(|error| term_notices::explained(error, settings, model, &finish))?;
         matrix.finish(&layout, finish.indptr(), [emitted.indices, emitted.data])?;
         write_columns(job, output, &finish, &merged)?;
         let counts = counts(&totals, rows, &merged, finish.mean_length());
@@ -383,7 +390,7 @@ impl Phases<'_> {
         };
         output.write(MANIFEST, |out| manifest.write(out))?;
         let failures = totals.failed.iter().take(NAMED_FAILURES);
-        let failures = failures.map(|&(row, failure)| (documents.shown(row), failure)).collect();
+        let failures = failures.map(|&(row, failure)| (finish.rows().shown(row), failure)).collect();
         Ok(Done {
             summary: Summary {
                 output: PathBuf::new(),
@@ -453,14 +460,22 @@ fn write_columns(job: &Job, output: &OutputDirectory, finish: &Finish, merged: &
 }
 
 /// An error about a row, with the document's path.
-fn named(error: anyhow::Error, corpus: &Corpus) -> anyhow::Error {
-    match error.downcast_ref::<RunError>() {
-        Some(RunError::Stuck(Some(row)) | RunError::Crashed(_, Some(row))) => {
-            let path = corpus.documents.shown(*row as usize);
-            error.context(path)
+fn named(error: anyhow::Error, corpus: &Corpus, splits: &[Split]) -> anyhow::Error {
+    let document = match error.downcast_ref::<RunError>() {
+        Some(RunError::Stuck(Some(key)) | RunError::Crashed(_, Some(key))) => *key,
+        _ => return error,
+    };
+    let Some(split) = splits.get(document.split as usize) else { return error };
+    let path = corpus.documents.shown(split.file_of(document.ordinal));
+    error.context(match split.records() {
+        None => path,
+        Some(_) if document.ordinal == OPENING => path,
+        // How many records are before the range is not known yet.
+        Some(range) if range.start > 0 => {
+            format!("{path}: record {} of those from byte {} on", document.ordinal, range.start)
         }
-        _ => error,
-    }
+        Some(_) => format!("{path}: record {}", document.ordinal),
+    })
 }
 
 /// Device and inode of a file or directory.

@@ -10,7 +10,6 @@ use crate::output::Counts;
 use crate::settings::{Dtype, NgramSizes, Settings, StopWordList, Text, TokenizerKind, WeightKind};
 use anyhow::Result;
 use bowline_workers::analyzer::stop_words;
-use bowline_workers::documents::Documents;
 use bowline_workers::lexicon::TermFilter;
 use std::borrow::Cow;
 use std::path::Path;
@@ -130,7 +129,6 @@ pub fn explained(
     settings: &Settings,
     model: Option<&Model>,
     finish: &Finish,
-    documents: &Documents,
 ) -> anyhow::Error {
     let RunError::NotFinite { row, column } = error else { return error.into() };
     let given = model.and_then(|model| model.vocabulary.as_ref());
@@ -151,5 +149,5 @@ pub fn explained(
         (true, Dtype::F32) => (ErrorKind::BeyondF32, "has a value beyond the largest f32"),
         (true, _) => (ErrorKind::NotFinite, "has a value that is not finite"),
     };
-    Fault::new(kind, format!("{}: {what} {why}", documents.shown(row as usize))).into()
+    Fault::new(kind, format!("{}: {what} {why}", finish.rows().shown(row as usize))).into()
 }

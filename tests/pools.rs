@@ -11,10 +11,12 @@ use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
-use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
+use bowline_workers::split::{Part, Split, SplitKind};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use nix::sys::wait::waitpid;
@@ -24,10 +26,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A valid task for this worker: its one document.
-const DOCUMENT: Task = Task::Tally(Batch { id: 0, first_row: 0, start: 0, end: 1 });
+const DOCUMENT: Task = Task::Tally(Part { id: 0, split: split(0), state: 0, start: 0, end: 1 });
 
 /// A task that no worker survives: the number of the row overflows, which panics in builds with overflow checks.
-const DEADLY: Task = Task::Tally(Batch { id: 0, first_row: u64::MAX, start: 1, end: 2 });
+const DEADLY: Task = Task::Tally(Part { id: 0, split: split(u64::MAX), state: 0, start: 1, end: 2 });
+
+/// A batch of two files.
+const fn split(file: u64) -> Split {
+    Split { file, kind: SplitKind::Files(2) }
+}
 
 /// How long to wait for an event that must happen, and for an event that must not.
 const LONG: Duration = Duration::from_secs(60);
@@ -67,6 +74,7 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
     let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
     let settings = TallySettings {
         reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+        records: RecordSettings::default(),
         text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
         term_filter: TermFilter::default(),
         features: Features::Vocabulary,
@@ -110,7 +118,7 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     assert!(!pool.is_stopped(1));
     pool.send(1, DOCUMENT);
     let events = until(pool, |_| true);
-    assert_eq!(events, [PoolEvent::Reported(1, Report::Tallied)]);
+    assert_eq!(events, [PoolEvent::Reported(1, Report::Tallied { end: 1 })]);
     assert_eq!(segment.records().map(|record| record.tokens()).collect::<Vec<_>>(), [3]);
     assert_eq!(heartbeats.done(), (1, 11));
 
@@ -130,7 +138,10 @@ fn conforms(pool: &mut dyn WorkerPool, start: Starter, can_end: bool) {
     let events = until(pool, |event| matches!(event, PoolEvent::Ended(2, _)));
     let events: Vec<_> =
         events.into_iter().filter(|event| !matches!(event, PoolEvent::Ended(1, _))).collect();
-    assert_eq!(events, [PoolEvent::Reported(2, Report::Tallied), PoolEvent::Ended(2, End::Exited(101))]);
+    assert_eq!(
+        events,
+        [PoolEvent::Reported(2, Report::Tallied { end: 1 }), PoolEvent::Ended(2, End::Exited(101))]
+    );
     assert_eq!(segment.records().count(), 1, "what was committed stays");
     pool.send(2, DOCUMENT);
 
@@ -165,7 +176,7 @@ fn reports_come_in_order(pool: &mut dyn WorkerPool, start: Starter) {
     }
     for reports in reports {
         assert!(
-            matches!(reports[..], [Report::Tallied, Report::Broken { errno: 0 }, Report::Left(_)]),
+            matches!(reports[..], [Report::Tallied { end: 1 }, Report::Broken { errno: 0 }, Report::Left(_)]),
             "{reports:?}"
         );
     }

@@ -1,9 +1,10 @@
 //! The options of `bowline embed` and `bowline inspect`, and the settings that they choose.
 
 use super::values::{
-    Progress, choice, parse_count, parse_from_0, parse_latency, parse_number, parse_seconds, parse_share,
-    parse_size,
+    Progress, choice, parse_count, parse_delimiter, parse_from_0, parse_latency, parse_number, parse_seconds,
+    parse_share, parse_size,
 };
+use crate::corpus::InputFormat;
 use crate::memory::MemoryLimits;
 use crate::output::Format;
 use crate::pool::{Confinement, Mode};
@@ -42,6 +43,26 @@ pub struct EmbedArgs {
     /// Do not wait until the output is on disk
     #[arg(long, help_heading = "Output")]
     pub no_sync: bool,
+
+    /// Choose how to find documents in files [default: auto]
+    #[arg(long, value_parser = choice::<InputFormat>(), default_value = "auto", hide_default_value = true, help_heading = "Documents")]
+    pub input_format: InputFormat,
+
+    /// Take the text of a record from the field NAME; may be repeated: the texts are joined by newlines [default: text]
+    #[arg(long = "text-field", value_name = "NAME", help_heading = "Documents")]
+    pub text_fields: Vec<String>,
+
+    /// Take the identifier of a record from the field NAME, which it must have [default: id or _id, if it has one]
+    #[arg(long, value_name = "NAME", help_heading = "Documents")]
+    pub id_field: Option<String>,
+
+    /// Separate the fields of CSV and TSV files by the ASCII character C; \t is a tab [default: a comma, or a tab in TSV files]
+    #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = "Documents")]
+    pub delimiter: Option<u8>,
+
+    /// Read the first record of CSV and TSV files as a document; fields are numbers from 1 [default: it contains the names]
+    #[arg(long, help_heading = "Documents")]
+    pub no_header: bool,
 
     /// Embed only files that match GLOB; with a leading `!`, leave out files and folders that match. May be repeated: the last
     /// match decides. GLOB without a slash matches a name, with a slash a path below CORPUS; `sub/` matches all files below sub

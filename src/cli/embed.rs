@@ -8,7 +8,7 @@ use super::progress::Progress;
 use super::report::{Report, Stopwatch};
 use super::result_file::ResultFile;
 use crate::cancel::Cancel;
-use crate::corpus::{Source, display_path};
+use crate::corpus::{RecordOptions, Source, display_path};
 use crate::event::{Event, Notice};
 use crate::job::{Job, RunOptions, Sink, Summary};
 use crate::model::Model;
@@ -82,6 +82,13 @@ pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
             globs: args.globs.clone(),
             hidden: args.hidden,
             follow: args.follow,
+            format: args.input_format,
+            records: RecordOptions {
+                text_fields: args.text_fields.clone(),
+                id_field: args.id_field.clone(),
+                delimiter: args.delimiter,
+                no_header: args.no_header,
+            },
         },
         settings,
         model,

@@ -83,7 +83,7 @@ pub fn of_notice(kind: &NoticeKind) -> Option<String> {
         NoticeKind::Unfiltered => "--sandbox off accepts this",
         NoticeKind::HiddenLeftOut => "--hidden takes them",
         NoticeKind::GlobsWithoutDirectory => "--glob",
-        NoticeKind::Records { ending } => return Some(format!("--glob '!*{ending}'")),
+        NoticeKind::Records { format } => return Some(format!("--input-format {}", format.name())),
         NoticeKind::NeedsUnicodeTokenizer => "--tokenizer unicode finds words in scripts with marks",
         NoticeKind::NoIdf { is_bm25 } => with_idf(*is_bm25),
         _ => return None,

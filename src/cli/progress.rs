@@ -13,6 +13,8 @@ use std::time::Instant;
 pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
+    /// Whether the bar is as long as all record files.
+    is_in_bytes: bool,
 }
 
 impl Progress {
@@ -31,7 +33,7 @@ impl Progress {
             let style = template("{prefix:>8} {elapsed}");
             ProgressBar::with_draw_target(None, target).with_style(style).with_prefix("walking")
         });
-        Progress { bar, began: Instant::now() }
+        Progress { bar, began: Instant::now(), is_in_bytes: false }
     }
 
     /// Updates the bar on an event.
@@ -53,6 +55,19 @@ impl Progress {
                 ));
                 bar.set_message("");
                 self.began = Instant::now();
+                self.is_in_bytes = false;
+            }
+            Event::TotalBytes(bytes) => {
+                self.is_in_bytes = true;
+                bar.set_length(*bytes);
+                bar.set_style(template(
+                    "{prefix:>8} [{bar:30}] {bytes}/{total_bytes} {msg} {elapsed} (left {eta})",
+                ));
+            }
+            Event::Advanced(units, bytes) if self.is_in_bytes => {
+                let rate = *bytes as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+                bar.set_message(format!("{units} documents, {}/s,", HumanBytes(rate as u64)));
+                bar.set_position(*bytes);
             }
             Event::Advanced(units, bytes) => {
                 if *bytes > 0 {

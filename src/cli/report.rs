@@ -119,7 +119,10 @@ impl Stopwatch {
             Event::PhaseBegan(Phase::Publish, _) => self.lap("publish"),
             Event::WorkerLost => self.lost += 1,
             Event::WorkerLeft(usage) => self.usage.push(usage),
-            Event::PhaseBegan(Phase::Walk, _) | Event::Advanced(..) | Event::Notice(_) => {}
+            Event::PhaseBegan(Phase::Walk, _)
+            | Event::TotalBytes(_)
+            | Event::Advanced(..)
+            | Event::Notice(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The values of options: choices with their help, numbers, sizes.
 
+use crate::corpus::InputFormat;
 use crate::output::Format;
 use crate::pool::{Confinement, Mode};
 use crate::settings::{
@@ -41,6 +42,18 @@ macro_rules! choices {
 choices!(Format {
     Npz => "Compressed sparse rows",
     Npy => "A dense array",
+});
+
+choices!(InputFormat {
+    Auto => "By the name of a file; of a directory, each file is one document",
+    Files => "Each file is one document",
+    Lines => "Each line is one document",
+    Jsonl => "Each line is a JSON object",
+    Csv => "Each record of a CSV file is one document",
+    Tsv => "Each record of a file with tabs between fields is one document",
+    Parquet => "Each row of a Parquet file is one document",
+    Tar => "Each file of a tar archive is one document",
+    Zip => "Each file of a ZIP archive is one document",
 });
 
 choices!(Binary {
@@ -134,6 +147,16 @@ choices!(Progress {
 });
 
 /// A number of bytes: a plain number, or one with K, M, G or T (powers of 1024), `B` and `iB` allowed.
+pub(super) fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        b"\"" | b"\n" | b"\r" => Err("a quote or a line end cannot separate fields".to_owned()),
+        [byte] if byte.is_ascii() => Ok(*byte),
+        _ => Err("one ASCII character, or \\t for a tab".to_owned()),
+    }
+}
+
+/// A size in bytes.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     let lower = text.trim().to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());

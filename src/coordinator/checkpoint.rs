@@ -11,12 +11,12 @@ use anyhow::{Context as _, Result};
 use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
 use bowline_workers::opener::Opener;
-use bowline_workers::protocol::Batch;
-use bowline_workers::segment::{Key, Record, RowNumbers, Segment};
+use bowline_workers::segment::{Record, RowNumbers, Segment};
+use bowline_workers::split::{Key, Split, SplitKind};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -39,14 +39,16 @@ pub struct Checkpoint {
 pub struct Earlier {
     /// Its records.
     pub segment: Segment,
-    /// The rows that they are of now, each with its record's offset. No row is in two of them.
-    pub rows: Vec<(usize, usize)>,
+    /// The documents that they are of now, each with its record's offset. No document is in two of them.
+    pub rows: Vec<(Key, usize)>,
+    /// Behind the last document of each split whose end it has.
+    pub ends: Vec<Key>,
 }
 
 impl Earlier {
-    /// The records of the rows.
-    pub fn records(&self) -> impl Iterator<Item = (usize, Record<'_>)> {
-        self.rows.iter().filter_map(|&(row, offset)| Some((row, Record::at(self.segment.bytes(), offset)?)))
+    /// The records of the documents.
+    pub fn records(&self) -> impl Iterator<Item = (Key, Record<'_>)> {
+        self.rows.iter().filter_map(|&(key, offset)| Some((key, Record::at(self.segment.bytes(), offset)?)))
     }
 }
 
@@ -54,11 +56,10 @@ impl Earlier {
 #[derive(Serialize, Deserialize)]
 struct Plan {
     identity: String,
-    /// First row and number of documents of each batch.
-    batches: Vec<(u64, u32)>,
-    /// First row of each root.
+    splits: Vec<Split>,
+    /// First file of each root.
     roots: Vec<usize>,
-    rows: usize,
+    files: usize,
 }
 
 impl Checkpoint {
@@ -72,6 +73,7 @@ impl Checkpoint {
         directory: &Folder,
         identity: String,
         documents: &Documents,
+        splits: &[Split],
         numbers: RowNumbers,
         store: &Store,
         interrupted: &AtomicUsize,
@@ -83,8 +85,9 @@ impl Checkpoint {
         let next = runs.last().map_or(Some(0), |number| number.checked_add(1));
         let next = next.context("a run has the last number that there is")?;
         let mut found = Found {
-            rows: rows_by_path(documents),
-            taken: vec![false; documents.len()],
+            files: files_by_path(documents),
+            splits,
+            taken: HashSet::new(),
             has_others: false,
             documents,
             opener: Opener::default(),
@@ -126,12 +129,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// The system's.
-    pub fn begin(&self, documents: &Documents, batches: &[Batch]) -> io::Result<()> {
+    pub fn begin(&self, documents: &Documents, splits: &[Split]) -> io::Result<()> {
         let plan = Plan {
             identity: self.identity.clone(),
-            batches: batches.iter().map(|batch| (batch.first_row, batch.end)).collect(),
+            splits: splits.to_vec(),
             roots: documents.first_rows().collect(),
-            rows: documents.len(),
+            files: documents.len(),
         };
         let mut text = serde_json::to_vec(&plan)?;
         text.push(b'\n');
@@ -156,8 +159,8 @@ impl Checkpoint {
     }
 }
 
-/// Rows by root and path.
-fn rows_by_path(documents: &Documents) -> HashMap<(usize, &[u8]), usize> {
+/// Files by root and path.
+fn files_by_path(documents: &Documents) -> HashMap<(usize, &[u8]), usize> {
     (0..documents.len()).map(|row| ((documents.root(row), documents.path(row)), row)).collect()
 }
 
@@ -166,8 +169,10 @@ struct Found<'a> {
     documents: &'a Documents,
     opener: Opener,
     interrupted: &'a AtomicUsize,
-    rows: HashMap<(usize, &'a [u8]), usize>,
-    taken: Vec<bool>,
+    files: HashMap<(usize, &'a [u8]), usize>,
+    /// The splits of this run, in the order of files.
+    splits: &'a [Split],
+    taken: HashSet<Key>,
     has_others: bool,
 }
 
@@ -184,7 +189,8 @@ impl Found<'_> {
         if let Some(mut file) = folder.own_file(OsStr::new(PLAN), OFlag::O_RDONLY)? {
             file.read_to_end(&mut plan)?;
         }
-        let Some((plan, rows)) = read_plan(&plan, |root, path| self.rows.get(&(root, path)).copied()) else {
+        let Some((plan, files)) = read_plan(&plan, |root, path| self.files.get(&(root, path)).copied())
+        else {
             return Ok(Vec::new());
         };
         if plan.identity != identity {
@@ -199,30 +205,68 @@ impl Found<'_> {
             }
             let Some(file) = folder.own_file(&named(number), OFlag::O_RDWR)? else { break };
             let segment = Segment::recover(&file, numbers, store)?;
-            let rows = self.in_segment(&segment, &plan, &rows);
+            let (rows, ends) = self.in_segment(&segment, &plan, &files);
             match rows.is_empty() {
                 true => file.set_len(0)?,
-                false => earlier.push(Earlier { segment, rows }),
+                false => earlier.push(Earlier { segment, rows, ends }),
             }
         }
         Ok(earlier)
     }
 
-    /// The rows of a segment's records that no earlier segment has and whose document is still the same file.
-    fn in_segment(&mut self, segment: &Segment, plan: &Plan, rows: &[Option<usize>]) -> Vec<(usize, usize)> {
-        let mut found = Vec::new();
+    /// The documents of a segment's records that no earlier segment has and whose file is still the same; and where splits
+    /// end.
+    fn in_segment(
+        &mut self,
+        segment: &Segment,
+        plan: &Plan,
+        files: &[Option<usize>],
+    ) -> (Vec<(Key, usize)>, Vec<Key>) {
+        let (mut found, mut ends) = (Vec::new(), Vec::new());
         for record in segment.records().filter(|record| record.failure().is_none()) {
-            let Key { batch, ordinal } = record.key();
-            let first = plan.batches.get(batch as usize).filter(|&&(_, documents)| ordinal < documents);
-            let old =
-                first.and_then(|&(first, _)| usize::try_from(first).ok()?.checked_add(ordinal as usize));
-            let Some(row) = old.and_then(|old| *rows.get(old)?) else { continue };
-            if !self.taken[row] && self.opener.source(self.documents, row) == Some(record.source()) {
-                self.taken[row] = true;
-                found.push((row, record.offset()));
+            let Key { split, ordinal } = record.key();
+            let Some(&split) = plan.splits.get(split as usize) else { continue };
+            let Some(key) = self.key_now(split, ordinal, files, record) else { continue };
+            if record.ends_split() {
+                ends.push(key);
+            } else if self.taken.insert(key) {
+                found.push((key, record.offset()));
             }
         }
-        found
+        (found, ends)
+    }
+
+    /// The key of a document of an earlier run's split, or of the split's end; `None` if there is no such document now.
+    fn key_now(
+        &mut self,
+        earlier: Split,
+        ordinal: u32,
+        files: &[Option<usize>],
+        record: Record,
+    ) -> Option<Key> {
+        let Split { file, kind } = earlier;
+        let file_now = |offset: u32| {
+            let old = usize::try_from(file).ok()?.checked_add(offset as usize)?;
+            *files.get(old)?
+        };
+        match kind {
+            SplitKind::Files(number) => {
+                let file = file_now((ordinal < number).then_some(ordinal)?)?;
+                let index = self.splits.partition_point(|split| split.file <= file as u64).checked_sub(1)?;
+                let split = self.splits[index];
+                let ordinal = (file as u64 - split.file) as u32;
+                let is_in = split.documents().is_some_and(|files| ordinal < files);
+                let is_same = is_in && self.opener.source(self.documents, file) == Some(record.source());
+                is_same.then_some(Key { split: index as u32, ordinal })
+            }
+            SplitKind::Records(_) => {
+                let now = Split { file: file_now(0)? as u64, kind };
+                let first = self.splits.partition_point(|split| split.file < now.file);
+                let same = self.splits[first..].iter().take_while(|split| split.file == now.file);
+                let index = first + same.take_while(|&&split| split != now).count();
+                (self.splits.get(index) == Some(&now)).then_some(Key { split: index as u32, ordinal })
+            }
+        }
     }
 }
 
@@ -243,5 +287,5 @@ fn read_plan(
         let root = plan.roots.partition_point(|&first| first <= row).checked_sub(1)?;
         rows.push(row_of(root, path));
     }
-    (rows.len() == plan.rows).then_some((plan, rows))
+    (rows.len() == plan.files).then_some((plan, rows))
 }

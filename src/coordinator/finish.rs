@@ -11,13 +11,13 @@ use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::dictionary::Tier;
-use bowline_workers::documents::Documents;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::spelling;
+use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::borrow::Cow;
@@ -109,14 +109,13 @@ impl Finish {
     /// If the system has no memory, disk or descriptor for a map.
     pub fn new(
         tallied: Tallied,
-        documents: Arc<Documents>,
         job: FinishJob,
         files: Files,
         store: &Store,
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
-        let Tallied { segments, ngram_size, places, lengths, condemned, totals } = tallied;
+        let Tallied { segments, ngram_size, rows, places, lengths, condemned, totals } = tallied;
         let ids: usize = segments.iter().map(TalliedSegment::ids).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
@@ -147,7 +146,7 @@ impl Finish {
         }
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
         let plan = Plan {
-            documents,
+            rows,
             condemned,
             segments,
             words,
@@ -380,6 +379,11 @@ impl Finish {
         (self.lines.documents.iter().sum(), self.lines.terms.iter().sum())
     }
 
+    /// The documents of the rows.
+    pub fn rows(&self) -> &Rows {
+        &self.plan.rows
+    }
+
     /// First stored cell of each row, and behind the last row the number of all.
     pub fn indptr(&self) -> impl ExactSizeIterator<Item = u64> {
         self.plan.indptr.iter().map(|offset| offset.load(Ordering::Relaxed))
@@ -499,7 +503,7 @@ fn start(task: &Task) -> u64 {
         | Task::Terms { first, .. }
         | Task::Documents { first, .. }
         | Task::Emit { first, .. } => first,
-        Task::Tally(batch) => batch.first_row,
+        Task::Tally(part) | Task::Scan(part) => u64::from(part.id),
         Task::Leave => u64::MAX,
     }
 }

@@ -3,11 +3,11 @@
 //! `supervisor` keeps workers busy and reports their deaths; `tally` decides what a death means for documents; `finish`
 //! sorts, merges and emits. A callback receives [`Event`](crate::event::Event)s: nothing here prints.
 
-mod batches;
 mod checkpoint;
 mod finish;
 mod merge;
 mod named_buckets;
+mod splits;
 mod supervisor;
 mod tables;
 mod tally;
@@ -16,6 +16,7 @@ mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use finish::{Columns, Finish, FinishJob, Merged};
+pub use splits::cut;
 pub use supervisor::Supervision;
 pub use tables::IdfSource;
 pub use tally::{TallyJob, Totals, tally};
@@ -26,6 +27,7 @@ use bowline_workers::absence::Absence;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Crash;
 use bowline_workers::mapped::is_full;
+use bowline_workers::split::Key;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,10 +60,10 @@ pub enum RunError {
     TooManyCrashes(usize),
     /// A worker made no progress, in a mode in which it can't be ended alone.
     #[error("a document makes no progress")]
-    Stuck(Option<u64>),
+    Stuck(Option<Key>),
     /// A worker crashed, in a mode in which that ends the run.
     #[error("{}", last_words(*.0))]
-    Crashed(Crash, Option<u64>),
+    Crashed(Crash, Option<Key>),
     /// A task failed, and a retry would fail again.
     #[error("a worker could not go on: {0}")]
     Broken(String),

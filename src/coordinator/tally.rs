@@ -6,7 +6,7 @@
 
 use super::checkpoint::{Checkpoint, Earlier};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
-use super::{RunError, batches, system};
+use super::{RunError, system};
 use crate::event::{Event, Phase};
 use bowline_workers::dictionary::RunRange;
 use bowline_workers::documents::Documents;
@@ -14,12 +14,14 @@ use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::plan::Places;
-use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
-use bowline_workers::segment::{Key, Record, RowNumbers, Segment, SegmentWriter};
+use bowline_workers::segment::{Record, RowNumbers, Segment, SegmentWriter};
+use bowline_workers::split::{Key, OPENING, Part, Rows, STATES, Split, TO_THE_END, UNKNOWN_STATE};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -33,8 +35,10 @@ const MAX_IDLE_DEATHS: u32 = 100;
 /// What to tally, and within which limits.
 #[derive(Clone)]
 pub struct TallyJob {
-    /// The documents, in row order.
+    /// The files, in order.
     pub documents: Arc<Documents>,
+    /// The parts that they are read in, in the order of rows.
+    pub splits: Arc<[Split]>,
     /// How they are read and counted.
     pub settings: TallySettings,
     /// Where segments and tables lie.
@@ -115,6 +119,8 @@ pub struct Tallied {
     pub segments: Vec<TalliedSegment>,
     /// Words of the longest n-gram, if terms are n-grams that are listed by their words.
     pub ngram_size: Option<usize>,
+    /// The documents.
+    pub rows: Rows,
     /// The record of each row.
     pub places: Places,
     /// The number of stored cells of each row's record, and one element more.
@@ -128,7 +134,7 @@ pub struct Tallied {
 /// What all documents come to.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// Bytes of their files.
+    /// Bytes of their texts.
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
@@ -147,14 +153,12 @@ pub fn tally(
     mut checkpoint: Option<Checkpoint>,
     supervision: &mut Supervision,
 ) -> Result<Tallied, RunError> {
-    let documents = job.documents.len();
-    let batches = batches::cut(documents, supervision.workers);
-    (supervision.events)(Event::PhaseBegan(Phase::Tally, documents as u64));
+    (supervision.events)(Event::PhaseBegan(Phase::Tally, job.documents.len() as u64));
+    let total = total_bytes(&job.splits);
+    total.iter().for_each(|&bytes| (supervision.events)(Event::TotalBytes(bytes)));
     let earlier = checkpoint.as_mut().map(Checkpoint::take_earlier).unwrap_or_default();
-    let mut is_counted = vec![false; documents];
-    earlier.iter().flat_map(|earlier| &earlier.rows).for_each(|&(row, _)| is_counted[row] = true);
     if let Some(checkpoint) = &checkpoint {
-        checkpoint.begin(&job.documents, &batches).map_err(system("writing the checkpoint"))?;
+        checkpoint.begin(&job.documents, &job.splits).map_err(system("writing the checkpoint"))?;
     }
     // Tables of the second half that are accessed at random get memory, too.
     let reserved = job.store.reserve_quarter();
@@ -162,7 +166,10 @@ pub fn tally(
         job,
         checkpoint,
         heartbeats: supervision.heartbeats.clone(),
-        queue: batches.iter().flat_map(|batch| uncounted(batch, &is_counted)).collect(),
+        queue: VecDeque::new(),
+        ends: job.splits.iter().map(Split::documents).collect(),
+        states: vec![0; job.splits.len()],
+        scans: BTreeMap::new(),
         suspects: VecDeque::new(),
         delayed: Vec::new(),
         counted: counted(&earlier),
@@ -175,9 +182,13 @@ pub fn tally(
         idle_deaths: 0,
         is_spoiled: false,
     };
+    for end in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
+        work.ends[end.split as usize] = Some(end.ordinal);
+    }
+    work.requeue_uncounted();
     let mut supervisor = Supervisor::new(supervision);
     let mut done = supervisor.run(supervision, &mut work);
-    while done.is_ok() && work.requeue_spoiled(&batches) {
+    while done.is_ok() && work.requeue_spoiled() {
         done = supervisor.run(supervision, &mut work);
     }
     // If a map was lost, the deaths of workers are not the fault of a document.
@@ -186,18 +197,31 @@ pub fn tally(
     supervisor.shut_down(supervision)?;
     work.segments.iter().for_each(|segment| segment.inherit(true));
     drop(reserved);
-    let collected = work.collect(&batches);
+    let collected = work.collect();
     job.store.check().map_err(RunError::LostMap)?;
     collected
+}
+
+/// The bytes of all record files; `None` if there are none.
+fn total_bytes(splits: &[Split]) -> Option<u64> {
+    let ranges = splits.iter().filter_map(Split::records).filter(|range| range.start == 0);
+    ranges.map(|range| range.source.bytes).reduce(u64::saturating_add)
 }
 
 struct TallyWork<'a> {
     job: &'a TallyJob,
     checkpoint: Option<Checkpoint>,
     heartbeats: Heartbeats,
-    queue: VecDeque<Batch>,
+    /// What is to be done, in order.
+    queue: VecDeque<Task>,
+    /// The number of documents of each split, as far as it is known.
+    ends: Vec<Option<u32>>,
+    /// The state of the scan at the beginning of each split of a CSV file.
+    states: Vec<u8>,
+    /// The scans of CSV files, by the number of the file's first split.
+    scans: BTreeMap<u32, Scans>,
     /// Single documents whose worker died, to be done again alone.
-    suspects: VecDeque<Batch>,
+    suspects: VecDeque<Part>,
     /// Work whose worker something outside has killed.
     delayed: Vec<Delayed>,
     /// Documents, and bytes of them, that earlier runs have counted.
@@ -208,9 +232,9 @@ struct TallyWork<'a> {
     /// Bytes of memory that a segment is to have.
     share: usize,
     segment_of_slot: Vec<usize>,
-    condemned: BTreeMap<usize, Failure>,
-    /// How often something outside killed the worker that held a row.
-    kills: BTreeMap<usize, u32>,
+    condemned: BTreeMap<Key, Failure>,
+    /// How often something outside killed the worker that held a document.
+    kills: BTreeMap<Key, u32>,
     idle_deaths: u32,
     /// A worker that died had spoiled records that it had committed before.
     is_spoiled: bool,
@@ -219,23 +243,58 @@ struct TallyWork<'a> {
 /// Work that is held back for a while.
 struct Delayed {
     due: Instant,
-    batch: Batch,
-    /// Whether the batch is a single document to be done alone.
+    part: Part,
+    /// Whether the part is a single document to be done alone.
     is_suspect: bool,
 }
 
-/// The parts of a batch that are to be counted.
-fn uncounted(batch: &Batch, is_counted: &[bool]) -> Vec<Batch> {
-    let batch = *batch;
-    let is_counted = |&ordinal: &u32| is_counted[row(&batch, ordinal)];
-    let mut parts = Vec::new();
-    let mut start = batch.start;
-    while let Some(first) = (start..batch.end).find(|ordinal| !is_counted(ordinal)) {
-        let end = (first..batch.end).find(is_counted).unwrap_or(batch.end);
-        parts.push(Batch { start: first, end, ..batch });
-        start = end;
+/// The scans of a CSV file, which find the states at the beginnings of its splits.
+struct Scans {
+    /// What each scan has found, in the order of splits. The last split is not scanned.
+    ends: Vec<Option<[u8; STATES]>>,
+    /// The parts that wait for the states.
+    parts: Vec<Part>,
+}
+
+/// The documents of a split that are counted, as ranges of ordinals.
+#[derive(Clone, Default)]
+struct Counted(Vec<Range<u32>>);
+
+impl Counted {
+    fn add(&mut self, ordinal: u32) {
+        match self.0.last_mut() {
+            Some(last) if last.end == ordinal => last.end += 1,
+            _ => self.0.push(ordinal..ordinal.saturating_add(1)),
+        }
     }
-    parts
+
+    /// The parts of `whole` that are not counted.
+    fn missing(mut self, whole: Part) -> Vec<Part> {
+        self.0.sort_unstable_by_key(|range| range.start);
+        let mut parts = Vec::new();
+        let mut start = whole.start;
+        for range in self.0 {
+            if start < range.start {
+                parts.push(Part { start, end: range.start.min(whole.end), ..whole });
+            }
+            start = start.max(range.end);
+        }
+        if start < whole.end {
+            parts.push(Part { start, ..whole });
+        }
+        parts
+    }
+}
+
+/// What the death of a worker means for its document; `None` if it means nothing.
+fn failure(cause: DeathCause) -> Option<Failure> {
+    Some(match cause {
+        DeathCause::Signal(signal) => Failure::Killed(signal),
+        DeathCause::Exit(code) => Failure::Exited(code),
+        DeathCause::TimedOut => Failure::TimedOut,
+        DeathCause::OutOfMemory => Failure::OutOfMemory,
+        DeathCause::Outside => return None,
+    })
 }
 
 /// Documents and bytes that earlier runs have counted.
@@ -244,53 +303,152 @@ fn counted(earlier: &[Earlier]) -> (u64, u64) {
     records.fold((0, 0), |(documents, bytes), (_, record)| (documents + 1, bytes + record.source().bytes))
 }
 
-/// The row of a document.
-fn row(batch: &Batch, ordinal: u32) -> usize {
-    (batch.first_row + ordinal as u64) as usize
-}
-
 impl TallyWork<'_> {
-    /// The first ordinal of `batch` that segment `number` holds no record of.
-    fn uncommitted(&self, number: usize, batch: &Batch) -> u32 {
-        let of_batch = |key: Key| key.batch == batch.id && (batch.start..batch.end).contains(&key.ordinal);
-        let records = self.segments[number].records();
-        let next = records.filter(|record| of_batch(record.key())).map(|record| record.key().ordinal + 1);
-        next.max().unwrap_or(batch.start)
+    /// What segment `number` holds no record of, of a part that its worker was doing.
+    fn uncommitted(&mut self, number: usize, part: &Part) -> Part {
+        let mut start = part.start;
+        for record in self.segments[number].records().filter(|record| record.key().split == part.id) {
+            let ordinal = record.key().ordinal;
+            if record.ends_split() {
+                self.ends[part.id as usize] = Some(ordinal);
+                return Part { start: part.end, ..*part };
+            }
+            if (part.start..part.end).contains(&ordinal) {
+                start = start.max(ordinal + 1);
+            }
+        }
+        Part { start, ..*part }
+    }
+
+    /// The part of all of a split.
+    fn whole(&self, id: u32) -> Part {
+        let split = self.job.splits[id as usize];
+        let end = self.ends[id as usize].unwrap_or(TO_THE_END);
+        Part { end, state: self.states[id as usize], ..Part::whole(id, split) }
+    }
+
+    /// Puts all parts into the queue that have no record. A part of a CSV file waits for the scans of the parts before it.
+    fn requeue_uncounted(&mut self) {
+        let mut counted = vec![Counted::default(); self.job.splits.len()];
+        let earlier = self.earlier.iter().flat_map(|earlier| earlier.rows.iter().map(|&(key, _)| key));
+        let records = self.segments[self.earlier.len()..].iter().flat_map(Segment::records);
+        let records = records.filter(|record| !record.ends_split()).map(|record| record.key());
+        for key in earlier.chain(records).chain(self.condemned.keys().copied()) {
+            if let Some(counted) = counted.get_mut(key.split as usize) {
+                counted.add(key.ordinal);
+            }
+        }
+        let mut first = 0;
+        for (id, counted) in (0..).zip(counted) {
+            let split = self.job.splits[id as usize];
+            let Some(range) = split.records().filter(|range| range.format.is_table() && !range.is_all())
+            else {
+                let parts = counted.missing(self.whole(id));
+                self.queue.extend(parts.into_iter().map(Task::Tally));
+                continue;
+            };
+            if range.start == 0 {
+                first = id;
+            }
+            let parts = counted.missing(self.whole(id));
+            let scans =
+                self.scans.entry(first).or_insert_with(|| Scans { ends: Vec::new(), parts: Vec::new() });
+            scans.parts.extend(parts);
+            if range.end != u64::MAX {
+                scans.ends.push(None);
+            }
+        }
+        for (&first, scans) in &mut self.scans {
+            match scans.parts.iter().map(|part| part.id).max() {
+                None => scans.ends.clear(),
+                Some(last) => scans.ends.truncate((last - first) as usize),
+            }
+            let ids = first..first + scans.ends.len() as u32;
+            let scans = ids.map(|id| Task::Scan(Part::whole(id, self.job.splits[id as usize])));
+            // Others wait for them.
+            scans.rev().for_each(|task| self.queue.push_front(task));
+        }
+        self.release_scanned();
+    }
+
+    /// Puts the parts into the queue whose scans are done.
+    fn release_scanned(&mut self) {
+        let states = &mut self.states;
+        for (first, scans) in self.scans.extract_if(.., |_, scans| scans.ends.iter().all(Option::is_some)) {
+            let mut state = 0;
+            for (id, ends) in (first as usize + 1..).zip(scans.ends.iter().flatten()) {
+                state = ends.get(state as usize).copied().unwrap_or(UNKNOWN_STATE);
+                states[id] = state;
+            }
+            let parts = scans.parts.into_iter().map(|part| Part { state: states[part.id as usize], ..part });
+            self.queue.extend(parts.map(Task::Tally));
+        }
+    }
+
+    /// A scan has found these states.
+    fn scanned(&mut self, part: &Part, ends: [u8; STATES]) {
+        if let Some((&first, scans)) = self.scans.range_mut(..=part.id).next_back()
+            && let Some(slot) = scans.ends.get_mut((part.id - first) as usize)
+        {
+            *slot = Some(ends);
+        }
+        self.release_scanned();
     }
 
     /// Decides what a death means for the document that the worker held, the first of `rest`.
-    fn held(&mut self, rest: Batch, death: Death) -> Result<(), RunError> {
-        let document = Batch { end: rest.start + 1, ..rest };
-        let row = row(&rest, rest.start);
-        let failure = match death.cause {
-            DeathCause::Signal(signal) => Failure::Killed(signal),
-            DeathCause::Exit(code) => Failure::Exited(code),
-            DeathCause::TimedOut => Failure::TimedOut,
-            DeathCause::OutOfMemory => Failure::OutOfMemory,
-            DeathCause::Outside => return self.killed(rest, row, death),
-        };
+    fn held(&mut self, rest: Part, death: Death) -> Result<(), RunError> {
+        let document = Part { end: rest.start + 1, ..rest };
+        let key = rest.key(rest.start);
+        let Some(failure) = failure(death.cause) else { return self.killed(rest, key, death) };
         if death.alone {
-            self.condemned.insert(row, failure);
-            if self.condemned.len() > self.job.max_crashes {
-                return Err(RunError::TooManyCrashes(self.job.max_crashes));
-            }
+            self.condemn(key, failure)?;
         } else {
             self.suspects.push_back(document);
         }
-        self.requeue(Batch { start: rest.start + 1, ..rest });
+        self.requeue(Part { start: rest.start + 1, ..rest });
         Ok(())
     }
 
+    fn condemn(&mut self, document: Key, failure: Failure) -> Result<(), RunError> {
+        self.condemned.insert(document, failure);
+        match self.condemned.len() > self.job.max_crashes {
+            true => Err(RunError::TooManyCrashes(self.job.max_crashes)),
+            false => Ok(()),
+        }
+    }
+
+    /// A worker has died on the way to the first document of `rest`. If that happens to a worker alone, too, nothing can be
+    /// read from this document on.
+    fn held_before(&mut self, rest: Part, death: Death) -> Result<(), RunError> {
+        let key = rest.key(rest.start);
+        let Some(failure) = failure(death.cause) else { return self.killed(rest, key, death) };
+        if !death.alone {
+            self.suspects.push_back(rest);
+            return Ok(());
+        }
+        self.ends[rest.id as usize] = Some(rest.start + 1);
+        self.condemn(key, failure)
+    }
+
+    /// A worker has died without a document.
+    fn died_idle(&mut self, death: Death) -> Result<(), RunError> {
+        self.idle_deaths += 1;
+        match self.idle_deaths > MAX_IDLE_DEATHS {
+            true => Err(RunError::Broken(format!("workers die between documents ({:?})", death.cause))),
+            false => Ok(()),
+        }
+    }
+
     /// Something outside killed the worker: the document is done again as before, a little later each time.
-    fn killed(&mut self, rest: Batch, row: usize, death: Death) -> Result<(), RunError> {
-        let kills = self.kills.entry(row).or_default();
+    fn killed(&mut self, rest: Part, document: Key, death: Death) -> Result<(), RunError> {
+        let kills = self.kills.entry(document).or_default();
         *kills += 1;
         if *kills > MAX_KILLS {
             return Err(RunError::KilledAgain(MAX_KILLS));
         }
         let due = death.at + Duration::from_millis((1 << (*kills - 1).min(6)) - 1);
         // What is done alone is one document, and nothing comes after it.
-        self.delayed.push(Delayed { due, batch: rest, is_suspect: death.alone });
+        self.delayed.push(Delayed { due, part: rest, is_suspect: death.alone });
         Ok(())
     }
 
@@ -306,79 +464,79 @@ impl TallyWork<'_> {
         }
     }
 
-    /// Has done again what a dying worker has spoiled of what it had reported long before; whether there is any.
-    fn requeue_spoiled(&mut self, batches: &[Batch]) -> bool {
-        if !std::mem::take(&mut self.is_spoiled) {
-            return false;
+    /// Puts into the queue what a dying worker has spoiled of what it had reported long before; whether there is any.
+    fn requeue_spoiled(&mut self) -> bool {
+        if std::mem::take(&mut self.is_spoiled) {
+            self.requeue_uncounted();
         }
-        let mut is_counted = vec![false; self.job.documents.len()];
-        self.condemned.keys().for_each(|&row| is_counted[row] = true);
-        self.earlier.iter().flat_map(|earlier| &earlier.rows).for_each(|&(row, _)| is_counted[row] = true);
-        let keys =
-            self.segments[self.earlier.len()..].iter().flat_map(Segment::records).map(|record| record.key());
-        for Key { batch, ordinal } in keys {
-            if let Some(batch) = batches.get(batch as usize).filter(|batch| ordinal < batch.end) {
-                is_counted[row(batch, ordinal)] = true;
-            }
-        }
-        self.queue.extend(batches.iter().flat_map(|batch| uncounted(batch, &is_counted)));
         !self.queue.is_empty()
     }
 
-    fn requeue(&mut self, batch: Batch) {
-        if batch.start < batch.end {
-            self.queue.push_front(batch);
+    fn requeue(&mut self, part: Part) {
+        if !part.is_empty() {
+            self.queue.push_front(Task::Tally(part));
         }
     }
 
     /// Accepts one record for each row, in one pass over all of them.
-    fn collect(self, batches: &[Batch]) -> Result<Tallied, RunError> {
-        let rows = self.job.documents.len();
+    fn collect(self) -> Result<Tallied, RunError> {
         // The workers have finished writing, so the memory reserved for them is free for the tables.
         self.segments.iter().for_each(Segment::close);
+        let ends: Option<Vec<u32>> = self.ends.iter().copied().collect();
+        let ends = ends.ok_or_else(|| RunError::Broken("a split has no end".into()))?;
+        let all = Rows::new(self.job.documents.clone(), self.job.splits.clone(), ends.into_iter());
+        let rows = all.len();
         let places = Places::new(rows, &self.job.store).map_err(system("mapping the places of rows"))?;
         let lengths: Table<AtomicU64> =
             Table::new(rows + 1, &self.job.store).map_err(system("mapping the lengths of rows"))?;
         let (numbers, ngram_size) = (self.job.settings.row_numbers(), self.job.settings.ngram_size());
+        let mut condemned: BTreeMap<usize, Failure> = BTreeMap::new();
+        condemned.extend(self.condemned.iter().filter_map(|(&key, &failure)| Some((all.row(key)?, failure))));
         let mut totals = Totals::default();
         let (mut accepted, mut segments) = (0, Vec::with_capacity(self.segments.len()));
-        let mut accept = |number: usize, row: usize, record: Record| {
-            if places.get(row).is_some() {
+        let mut accept = |number: usize, key: Key, record: Record| {
+            let Some(row) = all.row(key) else { return };
+            if places.get(row).is_some() || condemned.contains_key(&row) {
                 return;
             }
             places.set(row, number, record.offset());
             lengths[row].store(record.nonzeros() as u64, Ordering::Relaxed);
-            totals.bytes += record.source().bytes;
+            totals.bytes += record.text_bytes();
             totals.tokens += record.tokens();
             totals.unknown += record.unknown();
             totals.failed.extend(record.failure().map(|failure| (row, failure)));
             accepted += 1;
         };
         for (number, earlier) in self.earlier.iter().enumerate() {
-            earlier.records().for_each(|(row, record)| accept(number, row, record));
+            earlier.records().for_each(|(key, record)| accept(number, key, record));
         }
         for (number, segment) in self.segments.iter().enumerate() {
             let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
                 tallied.add(&record, numbers, self.job.run_bytes);
-                let Key { batch, ordinal } = record.key();
                 // The keys of earlier runs mean something else.
-                let batch = batches.get(batch as usize).filter(|_| number >= self.earlier.len());
-                if let Some(batch) = batch.filter(|batch| ordinal < batch.end) {
-                    accept(number, row(batch, ordinal), record);
+                if number >= self.earlier.len() && !record.ends_split() {
+                    accept(number, record.key(), record);
                 }
             }
             segment.give_back();
             segments.push(tallied);
         }
-        if accepted + self.condemned.len() != rows {
-            let missing = |&row: &usize| places.get(row).is_none() && !self.condemned.contains_key(&row);
-            let row = (0..rows).find(missing).unwrap_or(rows);
-            return Err(RunError::Broken(format!("row {row} has no record")));
+        if accepted + condemned.len() != rows {
+            for row in (0..rows).filter(|&row| places.get(row).is_none()) {
+                if condemned.contains_key(&row) {
+                    continue;
+                }
+                // Two workers have found different numbers of documents in the same range.
+                match all.is_part(row) {
+                    true => condemned.insert(row, Failure::Changed),
+                    false => return Err(RunError::Broken(format!("row {row} has no record"))),
+                };
+            }
         }
-        totals.failed.extend(self.condemned.iter().map(|(&row, &failure)| (row, failure)));
+        totals.failed.extend(condemned.iter().map(|(&row, &failure)| (row, failure)));
         totals.failed.sort_unstable_by_key(|&(row, _)| row);
-        Ok(Tallied { segments, ngram_size, places, lengths, condemned: self.condemned, totals })
+        Ok(Tallied { segments, ngram_size, rows: all, places, lengths, condemned, totals })
     }
 }
 
@@ -404,10 +562,10 @@ impl Work for TallyWork<'_> {
     }
 
     fn release(&mut self, now: Instant) {
-        for Delayed { batch, is_suspect, .. } in self.delayed.extract_if(.., |delayed| delayed.due <= now) {
+        for Delayed { part, is_suspect, .. } in self.delayed.extract_if(.., |delayed| delayed.due <= now) {
             match is_suspect {
-                true => self.suspects.push_back(batch),
-                false => self.queue.push_front(batch),
+                true => self.suspects.push_back(part),
+                false => self.queue.push_front(Task::Tally(part)),
             }
         }
     }
@@ -420,13 +578,27 @@ impl Work for TallyWork<'_> {
         if fresh && let Some(suspect) = self.suspects.pop_front() {
             return Some(Job { task: Task::Tally(suspect), alone: true });
         }
-        self.queue.pop_front().map(|batch| Job { task: Task::Tally(batch), alone: false })
+        self.queue.pop_front().map(|task| Job { task, alone: false })
     }
 
     fn reported(&mut self, slot: usize, task: Task, report: Report) -> Result<(), RunError> {
         match (task, report) {
-            (Task::Tally(_), Report::Tallied) => Ok(()),
-            (Task::Tally(batch), Report::Retired { next }) => {
+            (Task::Tally(part), Report::Tallied { end }) => {
+                // A part of which the end was known may end before it, if its file has changed.
+                if end != part.end && part.split.documents().is_none() {
+                    self.ends[part.id as usize].get_or_insert(end);
+                }
+                Ok(())
+            }
+            (Task::Scan(part), Report::Scanned { ends }) => {
+                self.scanned(&part, ends);
+                Ok(())
+            }
+            (Task::Scan(_), Report::Retired { .. }) => {
+                self.queue.push_front(task);
+                Ok(())
+            }
+            (Task::Tally(part), Report::Retired { next }) => {
                 let segment = &self.segments[self.segment_of_slot[slot]];
                 segment.close();
                 if segment.bytes().is_empty() {
@@ -437,7 +609,7 @@ impl Work for TallyWork<'_> {
                     // A single row is larger: the next segments lie on disk, without such a bound.
                     self.share = usize::MAX;
                 }
-                self.requeue(Batch { start: next, ..batch });
+                self.requeue(Part { start: next, ..part });
                 Ok(())
             }
             (Task::Tally(_), Report::Broken { errno }) if errno != 0 => {
@@ -448,11 +620,8 @@ impl Work for TallyWork<'_> {
     }
 
     fn returned(&mut self, tasks: Vec<Task>) {
-        for task in tasks.into_iter().rev() {
-            if let Task::Tally(batch) = task {
-                self.requeue(batch);
-            }
-        }
+        let tasks = tasks.into_iter().filter(|task| matches!(task, Task::Tally(_) | Task::Scan(_)));
+        tasks.rev().for_each(|task| self.queue.push_front(task));
     }
 
     fn lost(&mut self, slot: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
@@ -464,24 +633,28 @@ impl Work for TallyWork<'_> {
         }
         let first = tasks.remove(0);
         self.returned(tasks);
-        let Task::Tally(batch) = first else { return Ok(()) };
-        let rest = Batch { start: self.uncommitted(number, &batch), ..batch };
         let held = self.heartbeats.position(slot).document;
-        let held = held.and_then(|held| (rest.start..rest.end).find(|&o| row(&rest, o) as u64 == held));
-        if let Some(held) = held {
-            // What lies before it was committed and is spoiled.
-            self.requeue(Batch { end: held, ..rest });
-            return self.held(Batch { start: held, ..rest }, death);
+        let rest = match first {
+            Task::Tally(part) => self.uncommitted(number, &part),
+            task => {
+                self.returned(vec![task]);
+                return self.died_idle(death);
+            }
+        };
+        match held.filter(|held| held.split == rest.id).map(|held| held.ordinal) {
+            Some(held) if (rest.start..rest.end).contains(&held) => {
+                // What lies before it was committed and is spoiled.
+                self.requeue(Part { end: held, ..rest });
+                return self.held(Part { start: held, ..rest }, death);
+            }
+            Some(OPENING) if !rest.is_empty() => return self.held_before(rest, death),
+            _ => {}
         }
-        self.idle_deaths += 1;
-        if self.idle_deaths > MAX_IDLE_DEATHS {
-            return Err(RunError::Broken(format!("workers die between documents ({:?})", death.cause)));
-        }
-        match death.alone && rest.start < rest.end {
+        match death.alone && !rest.is_empty() {
             true => self.suspects.push_back(rest),
             false => self.requeue(rest),
         }
-        Ok(())
+        self.died_idle(death)
     }
 
     fn done(&self) -> (u64, u64) {

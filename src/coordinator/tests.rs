@@ -1,6 +1,7 @@
 //! What a run makes of deaths, stops and silences, over a fake pool and a clock that moves by itself. Each test says
 //! what happens to whom, and what comes of it.
 
+use super::splits::cut;
 use super::supervisor::Supervision;
 use super::tally::{Tallied, TalliedSegment, TallyJob, tally};
 use super::{Columns, Finish, FinishJob, IdfSource, RunError};
@@ -20,8 +21,10 @@ use bowline_workers::plan::{Container, Dtype, Files, Norm, ValueSettings, Weight
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::records::RecordSettings;
 use bowline_workers::row;
 use bowline_workers::segment::term_at;
+use bowline_workers::split::Key;
 use bowline_workers::tally::{Features, TallySettings};
 use nix::errno::Errno;
 use std::cell::Cell;
@@ -121,8 +124,10 @@ impl Play {
             std::fs::write(&path, format!("all doc{row} mod{} all", row % 7)).expect("a file");
             documents.add(path.as_os_str().as_bytes());
         }
+        let splits = cut(documents.len(), &[], self.workers).into();
         let job = TallyJob {
             documents: Arc::new(documents),
+            splits,
             settings: self.settings(),
             store: Store::new(self.memory, Some(folder.path().to_owned())),
             read_limits: ReadLimits::default(),
@@ -160,6 +165,7 @@ impl Play {
             TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
         TallySettings {
             reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+            records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),
             features: Features::Vocabulary,
@@ -449,9 +455,13 @@ fn what_no_retry_mends_ends_the_run() {
 fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
     let threads = Play { is_shared: true, ..play(2) };
     let crashed = threads.error(at(3, 1, Fate::Notes(Crash::Signal(11), SEGV)));
-    assert!(matches!(crashed, RunError::Crashed(Crash::Signal(11), Some(3))), "{crashed}");
+    let is_document = |key: Key| cut(ROWS as usize, &[], 2)[key.split as usize].file_of(key.ordinal) == 3;
+    assert!(
+        matches!(crashed, RunError::Crashed(Crash::Signal(11), Some(key)) if is_document(key)),
+        "{crashed}"
+    );
     let stuck = threads.error(at(3, ALWAYS, Fate::Holds));
-    assert!(matches!(stuck, RunError::Stuck(Some(3))), "{stuck}");
+    assert!(matches!(stuck, RunError::Stuck(Some(key)) if is_document(key)), "{stuck}");
 }
 
 /// The bytes of the matrix, the documents' lines and the terms', and how many workers were lost.
@@ -483,8 +493,7 @@ fn written(
             worker_memory: u64::MAX,
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };
-        let (documents, store) = (job.documents.clone(), &job.store);
-        let mut finish = Finish::new(tallied, documents, finish_job, outputs, store, supervision)?;
+        let mut finish = Finish::new(tallied, finish_job, outputs, &job.store, supervision)?;
         let merged = finish.merge(supervision)?;
         if play.sizes == (1..=1) && pruning.max_features.is_none() && pruning.min_df == Df::Documents(2) {
             assert_eq!((merged.columns, merged.nonzeros), (8, 2 * ROWS));

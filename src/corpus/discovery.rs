@@ -4,16 +4,19 @@
 //! `a.txt`), CORPUS after CORPUS.
 
 use super::globs::{GlobUse, Globs};
-use super::records::{self, RecordFiles};
+use super::records::{self, RecordFile, RecordFiles, format_of_name};
 use super::walk::{Inode, Walk, add_folders_above};
 use crate::error::ErrorKind;
 use crate::event::{Notice, NoticeKind};
 use anyhow::Result;
-use bowline_workers::documents::Documents;
-use bowline_workers::documents::display_path;
+use bowline_workers::documents::{Documents, Source as FileState, display_path};
+use bowline_workers::opener::Opener;
+use bowline_workers::records::RecordSettings;
+use bowline_workers::split::RecordFormat;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, stat};
+use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -35,6 +38,82 @@ pub struct Source {
     /// Whether links are followed. Then each file and folder is taken once: by the first path that leads to it, in
     /// the order of names, folder by folder.
     pub follow: bool,
+    /// How files are read.
+    pub format: InputFormat,
+    /// How the documents of record files are found.
+    pub records: RecordOptions,
+}
+
+/// How files are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputFormat {
+    /// A file that is a CORPUS by its name; a file of a directory as one document.
+    #[default]
+    Auto,
+    /// Each file as one document.
+    Files,
+    /// Each file as one of many documents; of a directory, all files.
+    Lines,
+    /// Each file as one of many documents; of a directory, the files with such a name. This is true of the next formats, too.
+    Jsonl,
+    /// Comma-separated values.
+    Csv,
+    /// Tab-separated values.
+    Tsv,
+    /// Parquet files.
+    Parquet,
+    /// Tape archives.
+    Tar,
+    /// ZIP archives.
+    Zip,
+}
+
+impl InputFormat {
+    /// The format of all files, if each contains many documents.
+    fn records(self) -> Option<RecordFormat> {
+        Some(match self {
+            InputFormat::Auto | InputFormat::Files => return None,
+            InputFormat::Lines => RecordFormat::Lines,
+            InputFormat::Jsonl => RecordFormat::Jsonl,
+            InputFormat::Csv => RecordFormat::Csv,
+            InputFormat::Tsv => RecordFormat::Tsv,
+            InputFormat::Parquet => RecordFormat::Parquet,
+            InputFormat::Tar => RecordFormat::Tar,
+            InputFormat::Zip => RecordFormat::Zip,
+        })
+    }
+}
+
+/// How the documents of record files are found.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct RecordOptions {
+    /// The fields whose texts are the document; `text` if there are none.
+    pub text_fields: Vec<String>,
+    /// The field of the identifier; `id` or `_id`, if a record has it, by default.
+    pub id_field: Option<String>,
+    /// The character between two fields of a CSV file; by default a comma, and a tab in TSV files.
+    pub delimiter: Option<u8>,
+    /// Whether the first record of a CSV file is a document.
+    pub no_header: bool,
+}
+
+impl RecordOptions {
+    /// As workers take them, with `max_bytes` bytes in a document at most.
+    pub fn settings(&self, max_bytes: u64) -> RecordSettings {
+        let default = || if self.no_header { "1" } else { "text" }.to_owned();
+        let mut text_fields = self.text_fields.clone();
+        if text_fields.is_empty() {
+            text_fields.push(default());
+        }
+        RecordSettings {
+            text_fields,
+            id_field: self.id_field.clone(),
+            delimiter: self.delimiter,
+            has_header: !self.no_header,
+            max_bytes,
+        }
+    }
 }
 
 /// How a corpus is walked.
@@ -51,8 +130,10 @@ pub struct WalkOptions {
 /// The documents, and what is not among them.
 #[derive(Debug)]
 pub struct Corpus {
-    /// The documents, in row order.
+    /// The files, in order.
     pub documents: Arc<Documents>,
+    /// Those of them that contain many documents, in the same order.
+    pub records: Vec<RecordFile>,
     /// Entries left out because they are hidden, excluded by a glob, links, or special files.
     pub left_out: u64,
     /// Directories that could not be read, and why.
@@ -84,7 +165,7 @@ pub enum CorpusError {
         path: PathBuf,
     },
     /// A kind of input that this version can't read.
-    #[error("{}: {ending} input is not supported yet: {}", shown(path), records::advice(ending))]
+    #[error("{}: {ending} files are not supported: unpack it first", shown(path))]
     Unsupported {
         /// The CORPUS.
         path: PathBuf,
@@ -167,7 +248,7 @@ impl Argument {
                 let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 open(path, flags, Mode::empty()).map(Argument::Directory).map_err(unreadable)
             }
-            SFlag::S_IFREG => match records::ending(path.as_os_str().as_bytes()) {
+            SFlag::S_IFREG => match records::unknown_ending(path.as_os_str().as_bytes()) {
                 Some(ending) => Err(CorpusError::Unsupported { path: path.to_owned(), ending }),
                 None => Ok(Argument::File),
             },
@@ -203,18 +284,17 @@ pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
         left_out: 0,
         unreadable: Vec::new(),
         links_up: Vec::new(),
-        records: RecordFiles::default(),
+        records: Vec::new(),
+        looks: RecordFiles::default(),
         used: GlobUse::default(),
     };
     for (path, argument) in arguments.iter().zip(opened) {
         match argument {
             Argument::Directory(directory) => discovery.add_directory(path, directory, arguments.len() == 1),
-            Argument::File => {
-                discovery.documents.add_root(None, Vec::new());
-                discovery.documents.add(path.as_os_str().as_bytes());
-            }
+            Argument::File => discovery.add_file(path),
         }
     }
+    discovery.measure();
     Ok(discovery.finish(&arguments[0], has_directories)?)
 }
 
@@ -230,7 +310,9 @@ struct Discovery<'a> {
     unreadable: Vec<(PathBuf, String)>,
     /// Links that lead to a folder above, as they are written.
     links_up: Vec<String>,
-    records: RecordFiles,
+    records: Vec<RecordFile>,
+    /// Files of directories that look like record files.
+    looks: RecordFiles,
     used: GlobUse,
 }
 
@@ -266,9 +348,48 @@ impl Discovery<'_> {
             (path, cause.to_owned())
         }));
         self.unreadable.sort();
-        found.paths.iter().for_each(|path| self.records.count(&written, path));
+        if let Some(wanted) = self.source.format.records() {
+            let all = found.paths.len();
+            found
+                .paths
+                .retain(|path| wanted == RecordFormat::Lines || format_of_name(path).0 == Some(wanted));
+            self.left_out += (all - found.paths.len()) as u64;
+        } else if self.source.format == InputFormat::Auto {
+            found.paths.iter().for_each(|path| self.looks.count(&written, path));
+        }
         self.documents.add_root(Some(directory), if is_single { Vec::new() } else { written });
-        found.paths.iter().for_each(|path| self.documents.add(path));
+        for path in &found.paths {
+            if let Some(format) = self.source.format.records() {
+                let compression = format_of_name(path).1;
+                let (file, source) = (self.documents.len(), FileState::default());
+                self.records.push(RecordFile { file, format, compression, source });
+            }
+            self.documents.add(path);
+        }
+    }
+
+    /// Adds a CORPUS that is a file.
+    fn add_file(&mut self, path: &Path) {
+        let path = path.as_os_str().as_bytes();
+        let (by_name, compression) = format_of_name(path);
+        let format = match self.source.format {
+            InputFormat::Auto => by_name,
+            format => format.records(),
+        };
+        self.documents.add_root(None, Vec::new());
+        if let Some(format) = format {
+            let (file, source) = (self.documents.len(), FileState::default());
+            self.records.push(RecordFile { file, format, compression, source });
+        }
+        self.documents.add(path);
+    }
+
+    /// Gets the sizes of record files. What can't be had is found out again by the worker that opens the file.
+    fn measure(&mut self) {
+        let mut opener = Opener::default();
+        for record in &mut self.records {
+            record.source = opener.source(&self.documents, record.file).unwrap_or_default();
+        }
     }
 
     /// The corpus, or why there is none. `first` is the first CORPUS.
@@ -295,9 +416,9 @@ impl Discovery<'_> {
             let (why, left_out) = (unreadable.or(globs).or(links), self.left_out > 0);
             return Err(CorpusError::Empty { path: first.to_owned(), why, left_out });
         }
-        let Discovery { documents, left_out, unreadable, records, .. } = self;
-        let notices = [globs, links, records.notice()].into_iter().flatten().collect();
-        Ok(Corpus { documents: Arc::new(documents), left_out, unreadable, notices })
+        let Discovery { documents, left_out, unreadable, records, looks, .. } = self;
+        let notices = [globs, links, looks.notice()].into_iter().flatten().collect();
+        Ok(Corpus { documents: Arc::new(documents), records, left_out, unreadable, notices })
     }
 }
 

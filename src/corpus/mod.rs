@@ -6,4 +6,5 @@ mod records;
 mod walk;
 
 pub use bowline_workers::documents::display_path;
-pub use discovery::{Corpus, CorpusError, Source, WalkOptions, discover};
+pub use discovery::{Corpus, CorpusError, InputFormat, RecordOptions, Source, WalkOptions, discover};
+pub use records::RecordFile;

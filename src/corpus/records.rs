@@ -1,76 +1,102 @@
-//! Files that contain many documents, judged by their names: record files, archives, compressed files.
-//!
-//! This version does not read them. It refuses such a file as a CORPUS, and prints a notice about those in a directory.
+//! Files that contain many documents: record files and archives, by their names.
 
 use crate::event::{Notice, NoticeKind};
-use bowline_workers::documents::display_path;
+use bowline_workers::documents::{Source, display_path};
+use bowline_workers::split::{Compression, RecordFormat};
 use std::collections::BTreeMap;
 
-/// Endings of such files.
-const RECORDS: [&str; 5] = ["csv", "jsonl", "ndjson", "parquet", "tsv"];
-/// Endings of files that have to be unpacked.
-const PACKED: [&str; 11] = ["7z", "bz2", "gz", "rar", "tar", "tbz2", "tgz", "txz", "xz", "zip", "zst"];
+/// A file that contains many documents.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordFile {
+    /// Its number among all files.
+    pub file: usize,
+    /// Its kind.
+    pub format: RecordFormat,
+    /// How it is compressed.
+    pub compression: Option<Compression>,
+    /// Its state when it was found.
+    pub source: Source,
+}
 
-/// What the name of a file ends with, in small letters, if it looks like one of many documents: `.jsonl`, `.tar.gz`.
-pub fn ending(path: &[u8]) -> Option<String> {
+/// Endings of files that no option reads.
+const UNKNOWN: [&str; 2] = ["7z", "rar"];
+
+/// The format that a file's name says, and how it is compressed. `None` if the file is one document.
+pub fn format_of_name(path: &[u8]) -> (Option<RecordFormat>, Option<Compression>) {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-    let last = known_ending(name)?;
-    // Only behind a name: `.gz` is a hidden file without an ending.
-    let stem = &name[..name.len() - last.len() - 1];
-    let inner = if PACKED.contains(&last) { known_ending(stem) } else { None };
-    match inner {
-        Some(inner) => Some(format!(".{inner}.{last}")),
-        None => Some(format!(".{last}")),
-    }
+    let (stem, compression) = match Compression::of_name(name) {
+        Some((stem, compression)) => (stem, Some(compression)),
+        None => (name, None),
+    };
+    let packed_tar = |ending: &str| {
+        Some((
+            RecordFormat::Tar,
+            match ending {
+                "tgz" => Compression::Gzip,
+                "tbz2" => Compression::Bzip2,
+                "txz" => Compression::Xz,
+                "tzst" => Compression::Zstd,
+                _ => return None,
+            },
+        ))
+    };
+    let format = match ending(stem).as_deref() {
+        Some("jsonl" | "ndjson") => RecordFormat::Jsonl,
+        Some("csv") => RecordFormat::Csv,
+        Some("tsv") => RecordFormat::Tsv,
+        Some("parquet") => RecordFormat::Parquet,
+        Some("tar") => RecordFormat::Tar,
+        Some("zip") => RecordFormat::Zip,
+        Some(other) if compression.is_none() => match packed_tar(other) {
+            Some((format, compression)) => return (Some(format), Some(compression)),
+            None => return (None, None),
+        },
+        _ => return (None, compression),
+    };
+    (Some(format), compression)
 }
 
-fn known_ending(name: &[u8]) -> Option<&'static str> {
+/// What a name ends with behind its last dot, in small letters. `.gz` is a hidden file without an ending.
+fn ending(name: &[u8]) -> Option<String> {
     let dot = name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
-    let is = |ending: &&&str| name[dot + 1..].eq_ignore_ascii_case(ending.as_bytes());
-    RECORDS.iter().chain(&PACKED).find(is).copied()
+    Some(String::from_utf8_lossy(&name[dot + 1..]).to_ascii_lowercase())
 }
 
-/// What to do with a file that is a CORPUS and has such an ending.
-pub fn advice(ending: &str) -> &'static str {
-    let last = ending.rsplit('.').next().unwrap_or_default();
-    match (PACKED.contains(&last), last) {
-        (true, _) => "unpack it first",
-        (_, "parquet") => "write the text of each record into a file of its own",
-        _ => {
-            "write the text of each record into a file of its own, or give its folder, where the file is one document"
-        }
-    }
+/// The ending of a file that no option reads.
+pub fn unknown_ending(path: &[u8]) -> Option<String> {
+    let ending = ending(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default())?;
+    UNKNOWN.contains(&&*ending).then(|| format!(".{ending}"))
 }
 
-/// Such files among the documents of directories, counted by their endings.
+/// Files of directories that look like record files and are one document each, counted by their formats.
 #[derive(Default)]
 pub struct RecordFiles {
     counts: BTreeMap<String, u64>,
-    /// The path of the first one, as it is written, and its ending as it is spelled there.
-    first: Option<(String, String)>,
+    /// The path of the first one, as it is written, and its format.
+    first: Option<(String, RecordFormat)>,
 }
 
 impl RecordFiles {
-    /// Counts the document if it looks like such a file. `prefix` goes before its path where it is written.
+    /// Counts the file if it looks like such a file. `prefix` goes before its path where it is written.
     pub fn count(&mut self, prefix: &[u8], path: &[u8]) {
-        if let Some(ending) = ending(path) {
-            let shown = || display_path(&[prefix, path].concat());
-            let spelled = || display_path(&path[path.len() - ending.len()..]);
-            self.first.get_or_insert_with(|| (shown(), spelled()));
-            *self.counts.entry(ending).or_default() += 1;
-        }
+        let (Some(format), compression) = format_of_name(path) else { return };
+        self.first.get_or_insert_with(|| (display_path(&[prefix, path].concat()), format));
+        let ending = match compression {
+            Some(compression) => format!("{} ({})", format.name(), compression.name()),
+            None => format.name().to_owned(),
+        };
+        *self.counts.entry(ending).or_default() += 1;
     }
 
     /// What to say about them.
     pub fn notice(&self) -> Option<Notice> {
-        let (first, ending) = self.first.as_ref()?;
+        let (first, format) = self.first.as_ref()?;
         let counts: Vec<_> = self.counts.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
         let text = format!(
-            "record files and archives are one document each ({}; such as {first}): \
-             unpack them into a file for each record, or leave them out",
+            "files that look like record files are one document each: {}, such as {first}",
             counts.join(", ")
         );
-        Some(Notice::new(NoticeKind::Records { ending: ending.clone() }, text))
+        Some(Notice::new(NoticeKind::Records { format: *format }, text))
     }
 }
 
@@ -79,25 +105,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_of_record_files() {
+    fn formats_of_names() {
+        use Compression::{Bzip2, Gzip, Xz, Zstd};
+        use RecordFormat::{Csv, Jsonl, Parquet, Tar, Tsv, Zip};
         let cases = [
-            ("a.jsonl", Some(".jsonl")),
-            ("b/A.JSONL.GZ", Some(".jsonl.gz")),
-            ("a.tar.gz", Some(".tar.gz")),
-            ("a.TGZ", Some(".tgz")),
-            ("a.zip", Some(".zip")),
-            ("a.txt.gz", Some(".gz")),
-            ("a.gz.csv", Some(".csv")),
-            (".gz", None),
-            ("a.csv/b", None),
-            ("csv", None),
-            ("a.csv.", None),
-            ("a.txt", None),
-            ("a.json", None),
-            ("", None),
+            ("a.jsonl", (Some(Jsonl), None)),
+            ("a.ndjson.zst", (Some(Jsonl), Some(Zstd))),
+            ("b/A.JSONL.GZ", (Some(Jsonl), Some(Gzip))),
+            ("a.tar.gz", (Some(Tar), Some(Gzip))),
+            ("a.TGZ", (Some(Tar), Some(Gzip))),
+            ("a.txz", (Some(Tar), Some(Xz))),
+            ("a.zip", (Some(Zip), None)),
+            ("a.txt.gz", (None, Some(Gzip))),
+            ("a.bz2", (None, Some(Bzip2))),
+            ("a.gz.csv", (Some(Csv), None)),
+            ("a.tsv", (Some(Tsv), None)),
+            ("a.parquet", (Some(Parquet), None)),
+            (".gz", (None, None)),
+            ("a.csv/b", (None, None)),
+            ("csv", (None, None)),
+            ("a.csv.", (None, None)),
+            ("a.txt", (None, None)),
+            ("a.json", (None, None)),
+            ("", (None, None)),
         ];
         for (path, expected) in cases {
-            assert_eq!(ending(path.as_bytes()).as_deref(), expected, "{path}");
+            assert_eq!(format_of_name(path.as_bytes()), expected, "{path}");
         }
+        assert_eq!(unknown_ending(b"a/b.7Z").as_deref(), Some(".7z"));
+        assert_eq!(unknown_ending(b"a/b.zip"), None);
     }
 }

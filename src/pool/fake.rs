@@ -4,7 +4,8 @@
 
 use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
 use bowline_workers::heartbeat::Crash;
-use bowline_workers::protocol::{Batch, Report, Task};
+use bowline_workers::protocol::{Report, Task};
+use bowline_workers::split::{Key, Part};
 use bowline_workers::worker::Worker;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 pub struct Moment {
     /// The worker.
     pub worker: WorkerId,
-    /// The task, or of a batch the next document.
+    /// The task, or of a part the next document.
     pub task: Task,
     /// The document's row, if it is one.
     pub row: Option<u64>,
@@ -109,23 +110,28 @@ impl<'a> FakePool<'a> {
         FakePool { world, script: Box::new(script), workers, ended, is_shared: false }
     }
 
-    /// Lets a worker do a task, or one document of a batch.
+    /// Lets a worker do a task, or one document of a part.
     fn turn(&mut self, id: WorkerId) -> Turn {
         let Some(FakeWorker { worker, tasks, has_begun, is_stopped }) = self.workers.get_mut(&id) else {
             return Turn::Idle;
         };
         let Some(&task) = tasks.front() else { return Turn::Idle };
-        let (task, row) = match task {
-            Task::Tally(batch) => {
-                let first = Batch { end: batch.end.min(batch.start + 1), ..batch };
-                (Task::Tally(first), Some(batch.first_row + batch.start as u64))
+        let (task, document): (Task, Option<Key>) = match task {
+            Task::Tally(part) => {
+                let first = Part { end: part.end.min(part.start + 1), ..part };
+                (Task::Tally(first), Some(part.key(part.start)))
             }
             task => (task, None),
         };
+        let file = |part: Part| part.split.file_of(part.start) as u64;
+        let row = match task {
+            Task::Tally(part) => Some(file(part)),
+            _ => None,
+        };
         let fate = (self.script)(Moment { worker: id, task, row });
         let holds = !matches!(fate, Fate::Performs | Fate::Reports(_) | Fate::DiesIdle(_) | Fate::Waits);
-        if let (Some(row), true, false) = (row, holds, *has_begun) {
-            worker.heartbeat().begin(row);
+        if let (Some(document), true, false) = (document, holds, *has_begun) {
+            worker.heartbeat().begin(document);
         }
         *has_begun = holds;
         *is_stopped = matches!(fate, Fate::Stops);
@@ -160,12 +166,14 @@ impl<'a> FakePool<'a> {
 /// SIGKILL from outside.
 pub const KILLED: End = End::Signalled(9);
 
-/// Does a task, or the first document of a batch.
+/// Does a task, or the first document of a part.
 fn perform(worker: &mut Worker, tasks: &mut VecDeque<Task>, task: Task) -> Turn {
     let report = worker.perform(task);
-    if let (Some(Task::Tally(batch)), Report::Tallied) = (tasks.front_mut(), report) {
-        batch.start += 1;
-        if batch.start < batch.end {
+    if let (Some(Task::Tally(part)), Report::Tallied { end }) = (tasks.front_mut(), report)
+        && end > part.start
+    {
+        part.start += 1;
+        if part.start < part.end {
             return Turn::Worked;
         }
     }

@@ -17,10 +17,12 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::plan::{
     Container, Dtype, Files, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan, ValueSettings, Weight,
 };
-use bowline_workers::protocol::{Batch, Layout, Report, Task};
+use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
+use bowline_workers::split::{Part, Rows, Split, SplitKind};
 use bowline_workers::tally::{Features, Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use divan::counter::{BytesCount, ItemsCount};
@@ -206,6 +208,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let documents = Arc::new(documents);
         let settings = TallySettings {
             reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window: WINDOW },
+            records: RecordSettings::default(),
             text: words(1..=1),
             term_filter: TermFilter::default(),
             features: Features::Vocabulary,
@@ -226,8 +229,9 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
             );
             let (first, last) = (part * rows / SEGMENTS, (part + 1) * rows / SEGMENTS);
             let end = (last - first) as u32;
-            let batch = Batch { id: part as u32, first_row: first as u64, start: 0, end };
-            assert_eq!(Worker::tallying(tally).perform(Task::Tally(batch)), Report::Tallied);
+            let split = Split { file: first as u64, kind: SplitKind::Files(end) };
+            let task = Task::Tally(Part::whole(part as u32, split));
+            assert_eq!(Worker::tallying(tally).perform(task), Report::Tallied { end });
             segment
         };
         (documents.clone(), (0..SEGMENTS).map(tallied).collect())
@@ -238,13 +242,14 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
 fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     let (documents, segments) = segments();
     let rows = documents.len();
+    let whole = [Split { file: 0, kind: SplitKind::Files(rows as u32) }];
     let places = Places::new(rows, &Store::unlimited()).expect("places");
     let indptr: Table<AtomicU64> = Table::new(rows + 1, &Store::unlimited()).expect("offsets");
     let (mut all_ids, mut nonzeros, mut runs) = (0, 0, Vec::new());
     let segments = segments.iter().enumerate().map(|(number, segment)| {
         let (mut ids, mut bytes) = (0, 0);
         for record in segment.records() {
-            let row = record.key().batch as usize * rows / SEGMENTS + record.key().ordinal as usize;
+            let row = record.key().split as usize * rows / SEGMENTS + record.key().ordinal as usize;
             places.set(row, number, record.offset());
             ids += record.new_terms() as usize;
             bytes += record.term_bytes();
@@ -262,7 +267,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     }
     let file = || tempfile::tempfile().expect("a file");
     Arc::new(Plan {
-        documents: documents.clone(),
+        rows: Rows::new(documents.clone(), whole.into(), whole.iter().filter_map(Split::documents)),
         condemned: Default::default(),
         segments,
         words: Dictionary::new(Vec::new(), false, &Store::unlimited()).expect("a table"),

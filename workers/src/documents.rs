@@ -3,6 +3,7 @@
 //! The coordinator creates the list once, before any worker starts. After that it is only read.
 
 use nix::sys::stat::{FileStat, SFlag};
+use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
@@ -32,12 +33,12 @@ pub struct Documents {
 }
 
 /// The state of a document's file when it was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Source {
     /// Its size in bytes.
     pub bytes: u64,
     /// Its time of modification in nanoseconds since 1970.
-    pub(crate) modified: i64,
+    pub modified: i64,
 }
 
 impl Source {

@@ -5,6 +5,7 @@
 //! its progress, and a counter of its steps. It never carries results.
 
 use crate::mapped::{Store, Table};
+use crate::split::Key;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,8 +25,8 @@ pub struct Heartbeats(Table<AtomicU64>);
 /// The progress of a worker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Position {
-    /// The row of the worker's current document, if it has one.
-    pub document: Option<u64>,
+    /// The worker's current document, if it has one.
+    pub document: Option<Key>,
     /// Increases with every step of the worker.
     pub steps: u64,
     /// Documents finished at this slot, in this phase.
@@ -87,7 +88,7 @@ impl Heartbeats {
     pub fn position(&self, slot: usize) -> Position {
         let get = |field: usize| self.0[slot * LINE + field].load(Ordering::Relaxed);
         Position {
-            document: get(DOCUMENT).checked_sub(1),
+            document: get(DOCUMENT).checked_sub(1).map(Key::of_number),
             steps: get(STEPS),
             documents_done: get(DOCUMENTS_DONE),
             bytes_done: get(BYTES_DONE) + get(BYTES_AT_HAND),
@@ -123,9 +124,9 @@ impl Heartbeat {
         word.store(word.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
-    /// Notes that the worker begins document `row`.
-    pub fn begin(&self, row: u64) {
-        self.table[self.line + DOCUMENT].store(row + 1, Ordering::Relaxed);
+    /// Notes that the worker begins a document.
+    pub fn begin(&self, document: Key) {
+        self.table[self.line + DOCUMENT].store(document.to_number() + 1, Ordering::Relaxed);
         self.table[self.line + DISTRESS].store(0, Ordering::Relaxed);
         self.add(STEPS, 1);
     }
@@ -143,6 +144,12 @@ impl Heartbeat {
     pub(crate) fn pause(&self) -> Pause<'_> {
         let document = self.table[self.line + DOCUMENT].swap(0, Ordering::Relaxed);
         Pause { heartbeat: self, document }
+    }
+
+    /// Notes that the worker has no current document.
+    pub(crate) fn leave(&self) {
+        self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);
+        self.add(STEPS, 1);
     }
 
     /// Counts a step.
@@ -184,21 +191,25 @@ impl Drop for Pause<'_> {
 mod tests {
     use super::*;
 
+    fn key(ordinal: u32) -> Key {
+        Key { split: 3, ordinal }
+    }
+
     #[test]
     fn a_line_a_desk() {
         let heartbeats = Heartbeats::new(2).unwrap();
         let heartbeat = heartbeats.heartbeat(1);
-        heartbeat.begin(0);
-        assert_eq!(heartbeats.position(1).document, Some(0));
+        heartbeat.begin(key(0));
+        assert_eq!(heartbeats.position(1).document, Some(key(0)));
         assert_eq!(heartbeats.position(0), Position::default());
         heartbeat.end(100);
-        heartbeat.begin(5);
+        heartbeat.begin(key(5));
         assert_eq!(heartbeats.done(), (1, 100));
         assert_eq!(heartbeats.position(1).steps, 3);
         heartbeat.note(Crash::OutOfMemory);
         heartbeat.note(Crash::Signal(6));
         assert_eq!(heartbeats.position(1).crash, Some(Crash::OutOfMemory));
-        heartbeat.begin(6);
+        heartbeat.begin(key(6));
         assert_eq!(heartbeats.position(1).crash, None, "of the document before");
         heartbeat.note(Crash::Signal(11));
         assert_eq!(heartbeats.position(1).crash, Some(Crash::Signal(11)));
@@ -210,9 +221,9 @@ mod tests {
     fn bytes_of_the_document_at_hand_count_once() {
         let heartbeats = Heartbeats::new(2).unwrap();
         let heartbeat = heartbeats.heartbeat(0);
-        heartbeat.begin(0);
+        heartbeat.begin(key(0));
         heartbeat.end(5);
-        heartbeat.begin(1);
+        heartbeat.begin(key(1));
         let steps = heartbeats.position(0).steps;
         for (bytes, done) in [(100, 105), (200, 205), (0, 5), (100, 105)] {
             heartbeat.reach(bytes);
@@ -222,7 +233,7 @@ mod tests {
         // The worker dies, and another worker takes its document.
         let heartbeat = heartbeats.heartbeat(0);
         assert_eq!(heartbeats.done(), (1, 5));
-        heartbeat.begin(1);
+        heartbeat.begin(key(1));
         heartbeat.reach(100);
         heartbeat.end(300);
         assert_eq!(heartbeats.done(), (2, 305));

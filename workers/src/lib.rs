@@ -5,6 +5,7 @@
 //! `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here depends on the mode, the command line
 //! or the terminal.
 
+pub mod about;
 pub mod absence;
 pub mod analyzer;
 pub mod crash;
@@ -33,6 +34,7 @@ pub mod row;
 pub mod segment;
 pub mod serve;
 pub mod spelling;
+pub mod split;
 pub mod tally;
 mod vocabulary;
 pub mod worker;

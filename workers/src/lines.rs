@@ -3,6 +3,7 @@
 //! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
 //! formats.
 
+use crate::documents::display_path;
 use crate::plan::Plan;
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,16 @@ use std::sync::atomic::Ordering;
 pub struct DocumentLine<'a> {
     /// Its path, escaped as in `documents::display_path`.
     pub path: Cow<'a, str>,
-    /// Size of its file in bytes.
+    /// Its number in its file, from 0, if the file contains many documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
+    /// Its path in an archive, escaped as its path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Cow<'a, str>>,
+    /// Its identifier, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Cow<'a, str>>,
+    /// Bytes of its text.
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
@@ -190,9 +200,13 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),
         };
+        let about = record.map(|record| record.about()).unwrap_or_default();
         let line = DocumentLine {
-            path: Cow::Owned(plan.documents.shown(row)),
-            bytes: record.map_or(0, |record| record.source().bytes),
+            path: Cow::Owned(plan.rows.path(row)),
+            record: plan.rows.record(row),
+            member: about.member.map(|member| Cow::Owned(display_path(&member))),
+            id: about.id.map(Cow::Owned),
+            bytes: record.map_or(0, |record| record.text_bytes()),
             tokens: record.map_or(0, |record| record.tokens()),
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),
             cause: failure.map(|failure| failure.to_string()),

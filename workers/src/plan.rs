@@ -5,19 +5,18 @@
 //! nothing but BM25's saturation.
 
 use crate::dictionary::{Dictionary, Spellings, Tier};
-use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
 use crate::mapped::{Store, Table};
 use crate::ngram::Packing;
 use crate::segment::{Record, Segment};
+use crate::split::Rows;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// A column number that means no column.
@@ -26,8 +25,8 @@ pub const NO_COLUMN: u32 = u32::MAX;
 /// All data that the sorting of terms and the writing of rows depend on.
 #[derive(Debug)]
 pub struct Plan {
-    /// The documents.
-    pub documents: Arc<Documents>,
+    /// The documents of the rows.
+    pub rows: Rows,
     /// Rows without a record, and their failures.
     pub condemned: BTreeMap<usize, Failure>,
     /// The segments, by number.

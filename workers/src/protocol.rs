@@ -13,6 +13,7 @@
 //! A closed channel signals a death. Coordinator and workers share no lock.
 
 use crate::dictionary::Tier;
+use crate::split::{Part, STATES};
 use serde::{Deserialize, Serialize};
 
 /// Tasks that a worker may hold at a time: one in work, and one so that it need not wait for the next.
@@ -22,7 +23,9 @@ pub const IN_FLIGHT: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Task {
     /// Count the terms of documents and append a record for each.
-    Tally(Batch),
+    Tally(Part),
+    /// Find in which state a scan of the part's range ends, from each state that it may begin in.
+    Scan(Part),
     /// Count the documents of a segment's local ids.
     Count {
         /// The segment's number.
@@ -104,19 +107,6 @@ pub enum Task {
     Leave,
 }
 
-/// Documents to tally with one task: the rows `first_row + start..first_row + end`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Batch {
-    /// The batch's number: the first part of its documents' keys.
-    pub id: u32,
-    /// The row of its ordinal 0.
-    pub first_row: u64,
-    /// First ordinal to tally. Above 0 if a dead worker has done the ones before.
-    pub start: u32,
-    /// The ordinal after the last one to tally.
-    pub end: u32,
-}
-
 /// The places of a matrix's arrays in their file, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Layout {
@@ -133,8 +123,16 @@ pub struct Layout {
 /// The result of a task.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// All documents of the batch have a record.
-    Tallied,
+    /// All documents of the part have a record.
+    Tallied {
+        /// The ordinal after the last one. If it is not the part's, the split has no document from there on.
+        end: u32,
+    },
+    /// The range is scanned.
+    Scanned {
+        /// The state in which the scan ends, for each state that it may begin in.
+        ends: [u8; STATES],
+    },
     /// The worker's memory is full. The ordinals before `next` have records. The worker takes no further task.
     Retired {
         /// First ordinal without a record.
@@ -250,11 +248,22 @@ pub struct Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::documents::Source;
+    use crate::split::{Compression, RecordFormat, RecordRange, Split, SplitKind};
 
     /// One value of each kind, with each number at its maximum.
     #[test]
     fn messages_stay_small() {
-        let batch = Batch { id: u32::MAX, first_row: u64::MAX, start: u32::MAX, end: u32::MAX };
+        let source = Source { bytes: u64::MAX, modified: i64::MIN };
+        let range = RecordRange {
+            format: RecordFormat::Zip,
+            compression: Some(Compression::Xz),
+            start: u64::MAX,
+            end: u64::MAX,
+            source,
+        };
+        let split = Split { file: u64::MAX, kind: SplitKind::Records(range) };
+        let part = Part { id: u32::MAX, split, state: u8::MAX, start: u32::MAX, end: u32::MAX };
         let layout = Layout { indices: u64::MAX, data: u64::MAX, columns: u64::MAX, wide: true };
         let usage = Usage {
             user_seconds: f64::MAX,
@@ -265,7 +274,8 @@ mod tests {
             involuntary_switches: u64::MAX,
         };
         let tasks = [
-            Task::Tally(batch),
+            Task::Tally(part),
+            Task::Scan(part),
             Task::Count { segment: u32::MAX },
             Task::Sort { tier: Tier::Terms, run: u32::MAX },
             Task::Merge { tier: Tier::Terms, low: u64::MAX, high: u64::MAX, first: u64::MAX },
@@ -278,7 +288,8 @@ mod tests {
             Task::Leave,
         ];
         let reports = [
-            Report::Tallied,
+            Report::Tallied { end: u32::MAX },
+            Report::Scanned { ends: [u8::MAX; STATES] },
             Report::Retired { next: u32::MAX },
             Report::Merged { found: u64::MAX, kept: u64::MAX },
             Report::Lines { bytes: u64::MAX },

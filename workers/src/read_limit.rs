@@ -159,6 +159,7 @@ fn byte(number: u32, kind: libc::c_int) -> libc::flock {
 mod tests {
     use super::*;
     use crate::heartbeat::Heartbeats;
+    use crate::split::Key;
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::time::Instant;
 
@@ -221,7 +222,8 @@ mod tests {
         let holder = read_limits.read_limit(0, &held).unwrap();
         std::mem::forget(holder.enter().unwrap());
         let read_limit = read_limits.read_limit(1, &waiting).unwrap();
-        waiting.begin(7);
+        let document = Key { split: 0, ordinal: 7 };
+        waiting.begin(document);
         let waiter = thread::spawn(move || read_limit.enter().map(drop));
         let began = Instant::now();
         while heartbeats.position(1).document.is_some() {
@@ -232,7 +234,7 @@ mod tests {
         // A holder that dies with its permit leaves a closed description.
         drop(holder);
         waiter.join().unwrap().unwrap();
-        assert_eq!(heartbeats.position(1).document, Some(7));
+        assert_eq!(heartbeats.position(1).document, Some(document));
     }
 
     #[test]

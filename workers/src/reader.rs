@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Settings that determine which files are read, and which fail.
@@ -49,7 +50,7 @@ const AT_ONCE: usize = 64 << 10;
 pub(crate) struct Reader {
     settings: ReadSettings,
     chunk_boundary: ChunkBoundary,
-    read_limit: ReadLimit,
+    read_limit: Arc<ReadLimit>,
     opener: Opener,
     /// Opens the documents that are fetched ahead, which may be in other folders.
     ahead: Opener,
@@ -70,7 +71,7 @@ impl Reader {
         Reader {
             settings,
             chunk_boundary,
-            read_limit,
+            read_limit: Arc::new(read_limit),
             opener: Opener::default(),
             ahead: Opener::default(),
             eager: 0,
@@ -80,6 +81,32 @@ impl Reader {
     /// The file of the read limit's permits; `None` if reads are not limited.
     pub(crate) fn gate_file(&self) -> Option<&File> {
         self.read_limit.file()
+    }
+
+    /// Opens a file of records; returns its state, too. Opens only regular files.
+    ///
+    /// # Errors
+    /// The system's error, or [`Failure::NotAFile`].
+    pub(crate) fn open(&mut self, documents: &Documents, file: usize) -> Result<(File, Source), Failure> {
+        let file = self.opener.open(documents, file)?;
+        let stat = fstat(&file)?;
+        if !is_regular(&stat) {
+            return Err(Failure::NotAFile);
+        }
+        Ok((file, Source::of(&stat)))
+    }
+
+    /// The limit that each read waits for.
+    pub(crate) fn read_limit(&self) -> &Arc<ReadLimit> {
+        &self.read_limit
+    }
+
+    /// Checks that a text that was not read from a file of its own may be embedded.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(crate) fn check_text(&self, text: &[u8]) -> Result<(), Failure> {
+        check_beginning(text, self.settings.embed_binary)
     }
 
     /// Opens document `row` and replaces `text` with its first chunk. Reads only regular files.
@@ -163,6 +190,18 @@ fn open(
     }
 }
 
+/// Checks that the first bytes of a document can be UTF-8 text.
+fn check_beginning(beginning: &[u8], embed_binary: bool) -> Result<(), Failure> {
+    if let Some(failure) = byte_order_mark(beginning) {
+        return Err(failure);
+    }
+    let prefix = &beginning[..beginning.len().min(BINARY_PREFIX)];
+    match memchr::memchr(0, prefix) {
+        Some(_) if !embed_binary => Err(with_nul(prefix)),
+        _ => Ok(()),
+    }
+}
+
 /// The reliability of a file's stated size.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Size {
@@ -211,7 +250,7 @@ impl Reading {
         loop {
             filled = self.fill(text, filled, room)?;
             if is_beginning {
-                self.check_beginning(&text[..filled])?;
+                check_beginning(&text[..filled], self.settings.embed_binary)?;
                 is_beginning = false;
             }
             let cut = if self.has_ended { Some(filled) } else { self.chunk_boundary.last(&text[..filled]) };
@@ -226,18 +265,6 @@ impl Reading {
                 return Err(Failure::Unbroken);
             }
             room = room.saturating_mul(2).min(LONGEST);
-        }
-    }
-
-    /// Checks that the first bytes of a document can be UTF-8 text.
-    fn check_beginning(&self, beginning: &[u8]) -> Result<(), Failure> {
-        if let Some(failure) = byte_order_mark(beginning) {
-            return Err(failure);
-        }
-        let prefix = &beginning[..beginning.len().min(BINARY_PREFIX)];
-        match memchr::memchr(0, prefix) {
-            Some(_) if !self.settings.embed_binary => Err(with_nul(prefix)),
-            _ => Ok(()),
         }
     }
 

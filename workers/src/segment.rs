@@ -1,40 +1,34 @@
 //! A segment: the append-only log of one worker, with one record for each document.
 //!
-//! Owns the layout of a record and its validation. A record holds its document's key (batch, ordinal), its source, its
+//! Owns the layout of a record and its validation. A record holds its document's key (split, ordinal), its source, its
 //! row, and the terms that the worker met for the first time, in the order of their local ids. Word n-grams are terms
 //! that are listed by the ids of their words (`ngram`); then the terms that are spelled are the words. One release store
 //! commits it; bytes beyond that mark do not exist for other processes. A later run recovers the records of a file by
 //! their checksums. A segment belongs to one worker. The segment of a dead worker is read, never appended to. All
 //! lengths are multiples of 8 bytes. Numbers are in the machine's byte order, since a segment never leaves the machine.
 
+use crate::about::About;
 use crate::documents::Source;
 use crate::failure::Failure;
 use crate::mapped::{Log, LogWriter, Store};
 use crate::ngram;
 use crate::row;
+use crate::split::Key;
 use bytemuck::{Pod, Zeroable};
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-/// Identifies a document of the run: its batch, and its place in the batch.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-pub struct Key {
-    /// The batch's number.
-    pub batch: u32,
-    /// The document's place in the batch, from 0.
-    pub ordinal: u32,
-}
-
-/// The fixed part of a record. The packed row follows it, then the new n-grams, then the new terms.
+/// The fixed part of a record. The packed row follows it, then the new n-grams, then the new terms, then what else is known
+/// of the document (`About`).
 #[derive(Clone, Copy, Pod, Zeroable, Debug)]
 #[repr(C)]
 struct Header {
     /// CRC-32 of all that follows this field, up to the record's end.
     checksum: u32,
-    batch: u32,
+    split: u32,
     ordinal: u32,
-    /// 0, or the failure's kind.
+    /// 0, or the failure's kind, or [`END_OF_SPLIT`].
     failure: u32,
     failure_detail: u64,
     bytes: u64,
@@ -56,10 +50,14 @@ struct Header {
     ngram_words: u64,
     /// The number of new n-grams.
     new_ngrams: u32,
-    reserved: u32,
+    /// Bytes of what else is known of the document.
+    about_bytes: u32,
 }
 
 const HEADER: usize = size_of::<Header>();
+
+/// Stands in the place of a failure's kind, in the record behind the last document of a split.
+const END_OF_SPLIT: u32 = u32::MAX;
 
 /// The result of a document, before it is written to a record.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +82,27 @@ pub(crate) struct Outcome<'a> {
     pub(crate) terms: NewTerms<'a>,
     /// The new n-grams.
     pub(crate) ngrams: NewNgrams<'a>,
+    /// What else is known of the document, as [`About::encode`] writes it.
+    pub(crate) about: &'a [u8],
+}
+
+impl Outcome<'_> {
+    /// A document without terms.
+    pub(crate) fn nothing(key: Key) -> Self {
+        Outcome {
+            key,
+            source: Source::default(),
+            failure: None,
+            tokens: 0,
+            absence: 0,
+            unknown: 0,
+            row: &[],
+            nonzeros: 0,
+            terms: NewTerms::default(),
+            ngrams: NewNgrams::default(),
+            about: &[],
+        }
+    }
 }
 
 /// Terms that occur for the first time, or words of n-grams.
@@ -256,6 +275,7 @@ impl<'a> Record<'a> {
         let ngrams = usize::try_from(header.ngram_words).ok()?.checked_mul(4)?;
         let needed = (HEADER + row).checked_add(ngrams)?;
         let needed = needed.checked_add(usize::try_from(header.term_bytes).ok()?)?;
+        let needed = needed.checked_add(header.about_bytes as usize)?;
         let fits = offset.is_multiple_of(8)
             && size.is_multiple_of(8)
             && needed <= size
@@ -270,12 +290,35 @@ impl<'a> Record<'a> {
 
     /// The document's key.
     pub fn key(&self) -> Key {
-        Key { batch: self.header.batch, ordinal: self.header.ordinal }
+        Key { split: self.header.split, ordinal: self.header.ordinal }
     }
 
     /// Why it has no row, if so.
     pub fn failure(&self) -> Option<Failure> {
         Failure::decode(self.header.failure, self.header.failure_detail)
+    }
+
+    /// Whether it is no document, but says that its split has no document from its ordinal on.
+    pub fn ends_split(&self) -> bool {
+        self.header.failure == END_OF_SPLIT
+    }
+
+    /// What else is known of the document.
+    pub fn about(&self) -> About {
+        let start = self.offset
+            + HEADER
+            + self.header.row_words as usize * 4
+            + self.ngram_bytes()
+            + self.term_bytes();
+        About::decode(&self.bytes[start..start + self.header.about_bytes as usize])
+    }
+
+    /// Bytes of its text.
+    pub fn text_bytes(&self) -> u64 {
+        match self.header.about_bytes {
+            0 => self.header.bytes,
+            _ => self.about().bytes.unwrap_or(self.header.bytes),
+        }
     }
 
     /// The state of the document's file when it was opened.
@@ -438,16 +481,28 @@ impl SegmentWriter {
     /// # Errors
     /// If the record does not fit, or if the disk is full. Then the segment is unchanged.
     pub(crate) fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
-        let body =
-            HEADER + size_of_val(outcome.row) + size_of_val(outcome.ngrams.list) + outcome.terms.bytes.len();
+        let (failure, failure_detail) = outcome.failure.map_or((0, 0), Failure::encode);
+        self.append(outcome, failure, failure_detail)
+    }
+
+    /// Appends and commits the record that says that a split has no documents but those before `end`.
+    ///
+    /// # Errors
+    /// As for [`SegmentWriter::commit`].
+    pub(crate) fn end_split(&mut self, end: Key) -> Result<(), AppendError> {
+        self.append(&Outcome::nothing(end), END_OF_SPLIT, 0)
+    }
+
+    fn append(&mut self, outcome: &Outcome, failure: u32, failure_detail: u64) -> Result<(), AppendError> {
+        let lists = size_of_val(outcome.row) + size_of_val(outcome.ngrams.list);
+        let body = HEADER + lists + outcome.terms.bytes.len() + outcome.about.len();
         let size = body.next_multiple_of(8);
         if size > self.log.room() {
             return Err(AppendError::Full);
         }
-        let (failure, failure_detail) = outcome.failure.map_or((0, 0), Failure::encode);
         let mut header = Header {
             checksum: 0,
-            batch: outcome.key.batch,
+            split: outcome.key.split,
             ordinal: outcome.key.ordinal,
             failure,
             failure_detail,
@@ -463,12 +518,12 @@ impl SegmentWriter {
             unknown: outcome.unknown,
             ngram_words: outcome.ngrams.list.len() as u64,
             new_ngrams: outcome.ngrams.number,
-            reserved: 0,
+            about_bytes: outcome.about.len() as u32,
         };
         let row: &[u8] = bytemuck::cast_slice(outcome.row);
         let ngrams: &[u8] = bytemuck::cast_slice(outcome.ngrams.list);
         let padding = &[0; 8][..size - body];
-        let body = [row, ngrams, outcome.terms.bytes, padding];
+        let body = [row, ngrams, outcome.terms.bytes, outcome.about, padding];
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&bytemuck::bytes_of(&header)[4..]);
         body.iter().for_each(|part| checksum.update(part));
@@ -488,7 +543,7 @@ mod tests {
 
     fn outcome<'a>(ordinal: u32, row: &'a [u32], terms: &'a [u8], new_terms: u32) -> Outcome<'a> {
         Outcome {
-            key: Key { batch: 3, ordinal },
+            key: Key { split: 3, ordinal },
             source: Source { bytes: 5, modified: -1 },
             failure: None,
             tokens: 9,
@@ -498,6 +553,7 @@ mod tests {
             nonzeros: row.len() as u32,
             terms: NewTerms { bytes: terms, number: new_terms },
             ngrams: NewNgrams::default(),
+            about: b"",
         }
     }
 
@@ -520,7 +576,7 @@ mod tests {
         let found: Vec<_> =
             records[0].term_offsets().map(|at| term_at(segment.bytes(), at).unwrap()).collect();
         assert_eq!(found, [&b"a"[..], b"", long.as_bytes()]);
-        assert_eq!(records[1].key(), Key { batch: 3, ordinal: 1 });
+        assert_eq!(records[1].key(), Key { split: 3, ordinal: 1 });
         assert_eq!(records[1].failure(), Some(Failure::Killed(11)));
         assert_eq!(records[0].source(), Source { bytes: 5, modified: -1 });
         assert!(records.iter().all(Record::is_intact));

@@ -4,6 +4,7 @@
 //! segment. A failed document becomes a record with a cause. If the analyzer panics, the worker records that failure
 //! and then retires.
 
+use crate::about::About;
 use crate::absence::Absence;
 use crate::analyzer::chunks::Chunk;
 use crate::analyzer::{Analyzer, Grams, TextSettings};
@@ -16,12 +17,14 @@ use crate::heartbeat::Heartbeat;
 use crate::lexicon::{
     Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars,
 };
-use crate::protocol::{Batch, Report};
+use crate::protocol::Report;
 use crate::radix::sort_by_column;
 use crate::read_limit::ReadLimit;
 use crate::reader::{ReadSettings, Reader};
+use crate::records::{self, OpenRecords, RecordSettings};
 use crate::row;
-use crate::segment::{AppendError, Key, NewNgrams, NewTerms, Outcome, RowNumbers, SegmentWriter};
+use crate::segment::{AppendError, Outcome, RowNumbers, SegmentWriter};
+use crate::split::{Key, Part, RecordRange, STATES, SplitKind, UNKNOWN_STATE};
 use std::cell::Cell;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +48,8 @@ pub enum Features {
 pub struct TallySettings {
     /// Which files are read, and which fail.
     pub reading: ReadSettings,
+    /// How to find the documents of record files.
+    pub records: RecordSettings,
     /// The conversion from text to terms.
     pub text: TextSettings,
     /// The conversion from words to terms: stop words and stems.
@@ -101,6 +106,10 @@ pub struct Tally {
     text: Vec<u8>,
     /// Whether the last document was read in one chunk.
     is_whole: bool,
+    record_settings: RecordSettings,
+    /// What else is known of the current document, and its form in a record.
+    about: About,
+    about_bytes: Vec<u8>,
     words: Vec<u32>,
     /// Buffers of a row that is sorted.
     pairs: [Vec<u64>; 2],
@@ -150,6 +159,14 @@ impl AnyCounter {
     }
 }
 
+/// The report of a record that was not appended.
+fn not_appended(key: Key, error: AppendError) -> Report {
+    match error {
+        AppendError::System(error) => Report::Broken { errno: error.raw_os_error().unwrap_or(0) },
+        AppendError::Full => Report::Retired { next: key.ordinal },
+    }
+}
+
 thread_local! {
     static IN_DOCUMENT: Cell<bool> = const { Cell::new(false) };
 }
@@ -186,6 +203,9 @@ impl Tally {
             heartbeat,
             text: Vec::new(),
             is_whole: false,
+            record_settings: settings.records.clone(),
+            about: About::default(),
+            about_bytes: Vec::new(),
             words: Vec::new(),
             pairs: Default::default(),
         }
@@ -216,37 +236,187 @@ impl Tally {
         &self.documents
     }
 
-    /// Tallies the batch's documents, one record each.
-    pub(crate) fn batch(&mut self, batch: Batch) -> Report {
-        for ordinal in batch.start..batch.end {
-            let row = batch.first_row + ordinal as u64;
-            self.heartbeat.begin(row);
-            let key = Key { batch: batch.id, ordinal };
-            IN_DOCUMENT.set(true);
-            let read = catch_unwind(AssertUnwindSafe(|| self.read_and_count(row as usize)));
-            IN_DOCUMENT.set(false);
-            let panicked = read.is_err();
-            let read = read.unwrap_or(Err((Source::default(), Failure::Panicked)));
+    /// Tallies the part's documents, one record each.
+    pub(crate) fn part(&mut self, part: Part) -> Report {
+        match part.split.kind {
+            SplitKind::Files(_) => self.files(part),
+            SplitKind::Records(range) => self.records(part, range),
+        }
+    }
+
+    /// Tallies files, each of which is one document.
+    fn files(&mut self, part: Part) -> Report {
+        for ordinal in part.start..part.end {
+            let key = part.key(ordinal);
+            self.heartbeat.begin(key);
+            let file = part.split.file_of(ordinal);
+            let read = self.caught(|tally| tally.read_and_count(file));
             let bytes = match read {
-                Ok(source) | Err((source, _)) => source.bytes,
+                Some(Ok(source) | Err((source, _))) => source.bytes,
+                None => 0,
             };
-            let fits = match read {
-                Ok(source) => self.commit_row(key, source),
-                Err((source, failure)) => self.commit_failure(key, source, failure),
-            };
-            match fits {
-                Ok(()) => {}
-                Err(AppendError::System(error)) => {
-                    return Report::Broken { errno: error.raw_os_error().unwrap_or(0) };
-                }
-                Err(AppendError::Full) => return Report::Retired { next: ordinal },
-            }
-            self.heartbeat.end(bytes);
-            if panicked || !self.has_memory() {
-                return Report::Retired { next: ordinal + 1 };
+            if let Some(report) = self.commit(key, read, bytes) {
+                return report;
             }
         }
-        Report::Tallied
+        Report::Tallied { end: part.end }
+    }
+
+    /// Tallies documents of a record file. Passes over those before the part's first.
+    fn records(&mut self, part: Part, range: RecordRange) -> Report {
+        let file = part.split.file as usize;
+        let first = part.key(part.start);
+        // If the file can't be read up to the first document, this is the first document's failure.
+        self.heartbeat.begin(part.opening());
+        let opened = self.caught(|tally| tally.open_records(file, range, part.state));
+        let mut open = match opened.unwrap_or(Err(Failure::Panicked)) {
+            Ok(open) => open,
+            Err(failure) => return self.unreadable(first, failure),
+        };
+        for ordinal in 0..part.start {
+            self.heartbeat.step();
+            match self.caught(|tally| open.records.skip(&mut tally.text)) {
+                Some(true) => {}
+                Some(false) => return self.end_split(part.key(ordinal)),
+                None => return self.unreadable(first, Failure::Panicked),
+            }
+        }
+        for ordinal in part.start..part.end {
+            let key = part.key(ordinal);
+            self.heartbeat.begin(key);
+            let read = self.caught(|tally| tally.next_and_count(&mut open, range.source));
+            let Some(read) = read.map_or(Some(None), |read| read.map(Some)) else {
+                return match open.has_changed(range.source) {
+                    true => self.unreadable(key, Failure::Changed),
+                    false => self.end_split(key),
+                };
+            };
+            let bytes = open.advance();
+            if let Some(report) = self.commit(key, read, bytes) {
+                return report;
+            }
+        }
+        Report::Tallied { end: part.end }
+    }
+
+    /// Calls `act` for a document. Returns `None` if it panics.
+    fn caught<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        IN_DOCUMENT.set(true);
+        let done = catch_unwind(AssertUnwindSafe(|| act(self)));
+        IN_DOCUMENT.set(false);
+        done.ok()
+    }
+
+    /// Commits the record of the document that was read, if it did not panic. `bytes` of the input are done with it. Returns
+    /// a report if the worker takes no further document.
+    fn commit(
+        &mut self,
+        key: Key,
+        read: Option<Result<Source, (Source, Failure)>>,
+        bytes: u64,
+    ) -> Option<Report> {
+        let panicked = read.is_none();
+        let fits = match read.unwrap_or(Err((Source::default(), Failure::Panicked))) {
+            Ok(source) => self.commit_row(key, source),
+            Err((source, failure)) => self.commit_failure(key, source, failure),
+        };
+        if let Err(error) = fits {
+            return Some(not_appended(key, error));
+        }
+        self.heartbeat.end(bytes);
+        (panicked || !self.has_memory()).then_some(Report::Retired { next: key.ordinal + 1 })
+    }
+
+    /// Commits that a split has no document from this one on.
+    fn end_split(&mut self, end: Key) -> Report {
+        match self.segment.end_split(end) {
+            Ok(()) => {
+                self.heartbeat.leave();
+                Report::Tallied { end: end.ordinal }
+            }
+            Err(error) => not_appended(end, error),
+        }
+    }
+
+    /// Commits that nothing can be read of a split from this document on. It stands for all that are behind it.
+    fn unreadable(&mut self, document: Key, failure: Failure) -> Report {
+        self.about.clear();
+        match self.commit_failure(document, Source::default(), failure) {
+            Ok(()) => self.heartbeat.end(0),
+            Err(error) => return not_appended(document, error),
+        }
+        self.end_split(Key { ordinal: document.ordinal + 1, ..document })
+    }
+
+    /// Opens the record file `file` for the documents of a range. `state` is that of a scan of the file at the range's first
+    /// byte.
+    fn open_records(&mut self, file: usize, range: RecordRange, state: u8) -> Result<OpenRecords, Failure> {
+        let opened = match self.reader.open(&self.documents, file) {
+            Err(failure) if failure.may_pass() => {
+                thread::sleep(SECOND_TRY);
+                self.reader.open(&self.documents, file)?
+            }
+            opened => opened?,
+        };
+        let (opened, source) = opened;
+        if source != range.source {
+            return Err(Failure::Changed);
+        }
+        OpenRecords::new(Arc::new(opened), range, state, &self.record_settings, self.reader.read_limit())
+    }
+
+    /// Counts the terms of the next document of a record file; `None` behind the last one.
+    fn next_and_count(
+        &mut self,
+        open: &mut OpenRecords,
+        file: Source,
+    ) -> Option<Result<Source, (Source, Failure)>> {
+        let Tally { reader, analyzer, counter, text, heartbeat, is_whole, about, .. } = self;
+        let read = open.records.next(text)?;
+        about.clone_from(open.records.about());
+        let mut source = Source { bytes: 0, modified: file.modified };
+        let mut chunk = match read {
+            Ok(chunk) => chunk,
+            Err(failure) => return Some(Err((source, failure))),
+        };
+        source.bytes = text.len() as u64;
+        let mut count = || {
+            if open.are_texts {
+                reader.check_text(text)?;
+            }
+            #[cfg(feature = "faults")]
+            faults::act(text)?;
+            counter.get().begin_document();
+            loop {
+                counter.count(analyzer, text, chunk)?;
+                if chunk.is_last {
+                    *is_whole = chunk == Chunk::WHOLE;
+                    return Ok(());
+                }
+                chunk = open.records.more(text)?;
+                source.bytes += text.len() as u64;
+                heartbeat.step();
+            }
+        };
+        let counted: Result<(), Failure> = count();
+        Some(counted.map(|()| source).map_err(|failure| (source, failure)))
+    }
+
+    /// Scans the range of a part.
+    pub(crate) fn scan(&mut self, part: Part) -> Report {
+        let SplitKind::Records(range) = part.split.kind else { return Report::Broken { errno: 0 } };
+        self.heartbeat.step();
+        let heartbeat = self.heartbeat.clone();
+        let ends = self.caught(|tally| {
+            let (file, source) = tally.reader.open(&tally.documents, part.split.file as usize)?;
+            match source == range.source {
+                true => records::scan(Arc::new(file), range, &tally.record_settings, &heartbeat),
+                false => Err(Failure::Changed),
+            }
+        });
+        // Whoever reads the range finds out why it can't be read.
+        let ends = ends.and_then(Result::ok).unwrap_or([UNKNOWN_STATE; STATES]);
+        Report::Scanned { ends }
     }
 
     /// Counts document `row`. Repeats it once if the failure may be temporary.
@@ -264,7 +434,8 @@ impl Tally {
 
     /// Counts the terms of document `row`, from its first chunk on. Discards earlier counts of it.
     fn count_chunks(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let Tally { reader, documents, analyzer, counter, text, heartbeat, is_whole, .. } = self;
+        let Tally { reader, documents, analyzer, counter, text, heartbeat, is_whole, about, .. } = self;
+        about.clear();
         let mut reading = reader.begin(documents, row, text)?;
         #[cfg(feature = "faults")]
         faults::act(text).map_err(|errno| (reading.source, errno.into()))?;
@@ -304,6 +475,7 @@ impl Tally {
             Numbers::Local(ids) => (ids.new_terms(), ids.new_ngrams()),
             Numbers::Buckets(_) | Numbers::Fixed(_) => Default::default(),
         };
+        self.about.encode(&mut self.about_bytes);
         self.segment.commit(&Outcome {
             key,
             source,
@@ -315,6 +487,7 @@ impl Tally {
             nonzeros: nonzeros as u32,
             terms,
             ngrams,
+            about: &self.about_bytes,
         })?;
         if let Numbers::Local(ids) = numbers {
             ids.recorded();
@@ -323,18 +496,9 @@ impl Tally {
     }
 
     fn commit_failure(&mut self, key: Key, source: Source, failure: Failure) -> Result<(), AppendError> {
-        self.segment.commit(&Outcome {
-            key,
-            source,
-            failure: Some(failure),
-            tokens: 0,
-            absence: 0,
-            unknown: 0,
-            row: &[],
-            nonzeros: 0,
-            terms: NewTerms::default(),
-            ngrams: NewNgrams::default(),
-        })
+        self.about.encode(&mut self.about_bytes);
+        let nothing = Outcome::nothing(key);
+        self.segment.commit(&Outcome { source, failure: Some(failure), about: &self.about_bytes, ..nothing })
     }
 
     /// Whether the worker has memory for another document. Empties a lexicon that is only a cache.
@@ -392,6 +556,7 @@ mod tests {
     use crate::mapped::Store;
     use crate::ngram;
     use crate::segment::term_at;
+    use crate::split::Split;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
     use std::io::Write as _;
@@ -436,6 +601,7 @@ mod tests {
     fn settings(text: TextSettings, window: usize) -> TallySettings {
         TallySettings {
             reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window },
+            records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),
             features: Features::Vocabulary,
@@ -479,8 +645,9 @@ mod tests {
         let mut tally =
             Tally::new(settings, Arc::new(documents), ReadLimit::default(), writer, heartbeats.heartbeat(0));
         before(&mut tally);
-        let batch = Batch { id: 0, first_row: 0, start: 0, end: files.len() as u32 };
-        assert_eq!(tally.batch(batch), Report::Tallied);
+        let split = Split { file: 0, kind: SplitKind::Files(files.len() as u32) };
+        let part = Part::whole(0, split);
+        assert_eq!(tally.part(part), Report::Tallied { end: part.end });
         let (mut terms, mut ngrams) = (Vec::new(), Vec::new());
         let records = segment.records().map(|record| {
             let new = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at));

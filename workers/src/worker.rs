@@ -87,9 +87,10 @@ impl Worker {
     pub fn perform(&mut self, task: Task) -> Report {
         match (task, &mut self.slot) {
             (Task::Leave, _) => Report::Left(usage()),
-            (Task::Tally(batch), _) if self.retired => Report::Retired { next: batch.start },
-            (Task::Tally(batch), Desk::Tally(tally)) => {
-                let report = tally.batch(batch);
+            (Task::Tally(part) | Task::Scan(part), _) if self.retired => Report::Retired { next: part.start },
+            (Task::Scan(part), Desk::Tally(tally)) => tally.scan(part),
+            (Task::Tally(part), Desk::Tally(tally)) => {
+                let report = tally.part(part);
                 self.retired = matches!(report, Report::Retired { .. });
                 report
             }
@@ -143,7 +144,7 @@ fn finish(plan: &Plan, task: Task) -> Report {
             lines(lines::write_documents(plan, first..last, offset))
         }
         Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout),
-        Task::Count { .. } | Task::Sort { .. } | Task::Tally(_) | Task::Leave => {
+        Task::Count { .. } | Task::Sort { .. } | Task::Tally(_) | Task::Scan(_) | Task::Leave => {
             Ok(Report::Broken { errno: 0 })
         }
     };

@@ -1,5 +1,6 @@
 //! The bytes of a file, read in order from any place.
 
+use crate::read_limit::ReadLimit;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -14,12 +15,19 @@ pub(crate) struct FileBytes {
     end: u64,
     /// The place of the next byte, for progress. Clones of this reader share it.
     reached: Arc<AtomicU64>,
+    /// The limit that each read waits for.
+    limit: Option<Arc<ReadLimit>>,
 }
 
 impl FileBytes {
     /// The bytes from `start` up to, but not including, `end`, or up to the end of the file.
     pub(crate) fn new(file: Arc<File>, start: u64, end: u64) -> Self {
-        FileBytes { file, at: start, end, reached: Arc::new(AtomicU64::new(start)) }
+        FileBytes { file, at: start, end, reached: Arc::new(AtomicU64::new(start)), limit: None }
+    }
+
+    /// The same bytes, each read of which waits for a permit of `limit`.
+    pub(crate) fn limited(self, limit: &Arc<ReadLimit>) -> Self {
+        FileBytes { limit: Some(limit.clone()), ..self }
     }
 
     /// The place in the file up to which bytes were read.
@@ -32,6 +40,7 @@ impl Read for FileBytes {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most =
             usize::try_from(self.end.saturating_sub(self.at)).map_or(into.len(), |left| left.min(into.len()));
+        let _permit = self.limit.as_ref().map(|limit| limit.enter()).transpose()?;
         let bytes = self.file.read_at(&mut into[..most], self.at)?;
         self.at += bytes as u64;
         self.reached.store(self.at, Ordering::Relaxed);
