@@ -7,6 +7,7 @@
 
 pub mod absence;
 pub mod analyzer;
+pub mod counted;
 pub mod crash;
 pub mod dictionary;
 pub mod documents;
