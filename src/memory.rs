@@ -3,6 +3,7 @@
 
 use crate::error::{ErrorKind, Fault};
 use anyhow::Result;
+use bowline_workers::counted::counted;
 use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use procfs::{FromRead as _, ProcessCGroup, ProcessCGroups};
 use std::fs;
@@ -97,7 +98,10 @@ impl MemoryShares {
                 Some(_) => Fault::new(ErrorKind::WorkerMemory, "a worker needs 32M of memory at least"),
                 None => Fault::new(
                     ErrorKind::RunMemory,
-                    format!("{workers} workers need {needed}M of memory at least"),
+                    format!(
+                        "{} {needed}M of memory at least",
+                        counted(workers, "worker needs", "workers need")
+                    ),
                 ),
             }
             .into());

@@ -23,6 +23,7 @@ use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, Wor
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
+use bowline_workers::counted::counted;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_in_memory};
 use bowline_workers::plan::{Container, Files};
@@ -196,8 +197,8 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
         notice(Notice::plain(text.to_owned()));
     }
     if resumed > 0 {
-        let of = corpus.documents.len();
-        notice(Notice::plain(format!("resuming: an earlier run has counted {resumed} of {of} documents")));
+        let of = counted(corpus.documents.len() as u64, "document", "documents");
+        notice(Notice::plain(format!("resuming: an earlier run has counted {resumed} of {of}")));
     }
     let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits }.run(
         store,

@@ -52,6 +52,12 @@ fn one_document_and_one_term() {
     let view = inspected(&dir, &["--term", "dog"]);
     assert_eq!((&view["column"], &view["df"], &view["sum"]), (&json!(1), &json!(1), &json!(1.0)));
     assert_eq!(view["documents"], json!([{"path": "a.txt", "value": 1.0}]));
+    for (option, value, part) in
+        [("--document", "d.txt", "d.txt, 1 byte, 0 tokens\n"), ("--term", "dog", "dog, 1 document, sum")]
+    {
+        let shown = dir.bowline(&["inspect", "out", option, value]).run().expect(0).stdout;
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
 }
 
 #[test]

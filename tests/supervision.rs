@@ -499,6 +499,8 @@ fn memory_that_is_too_little_is_refused() {
         memory,
         "3 workers need 192M of memory at least (--memory gives more, --workers asks for fewer)"
     );
+    let one = line(&["--memory", "32M", "--workers", "1"]);
+    assert!(one.starts_with("1 worker needs 64M of memory at least ("), "{one}");
     assert_eq!(
         line(&["--worker-memory", "1M"]),
         "a worker needs 32M of memory at least (--worker-memory gives more)"

@@ -327,11 +327,6 @@ pub fn rotated(rounds: u32, ways: usize) -> impl Iterator<Item = usize> {
     (0..rounds as usize).flat_map(move |round| (0..ways).map(move |turn| (turn + round) % ways))
 }
 
-/// `1 worker`, `2 workers`.
-pub fn counted(number: u32, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
-}
-
 /// Words in a list: `a, b and c`.
 pub fn listed(words: &[String]) -> String {
     match words {

@@ -1,12 +1,13 @@
 //! Runs the same work in several variants. Each run is the whole command in a new process, runs alternate, and all
 //! outputs must have the same bytes.
 
-use crate::bench::{Runner, Scratch, counted, rotated};
+use crate::bench::{Runner, Scratch, rotated};
 use crate::process::{self, Ended, FamilyUsage, Watch};
 use crate::results::{Point, Series, Spread};
 use anyhow::{Context as _, Result, bail};
 use bowline::cli::bench_program::MEASURED;
 use bowline::output::remove_output;
+use bowline_workers::counted::counted;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! Suite `io`: the same work with reads that wait. Each read is delayed, as by slow storage or a remote service. A
 //! semaphore limits the concurrent reads. The files are also read from the disk instead of memory.
 
-use crate::bench::{Bench, counted, listed};
+use crate::bench::{Bench, listed};
 use crate::comparison::{Contender, PARALLEL, Run, all_modes, comparison, seconds_by_workers, spread};
 use crate::locks;
 use crate::python::{self, Python, Sample, Times, Way};
@@ -9,6 +9,7 @@ use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Seri
 use crate::worker_group::Kind;
 use anyhow::Result;
 use bowline::corpus::Corpus;
+use bowline_workers::counted::counted;
 use bowline_workers::opener::Opener;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::unistd::sync;

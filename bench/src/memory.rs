@@ -1,11 +1,12 @@
 //! Suite `memory`: the peak memory of all processes of a run, by number of workers. Shared pages count once.
 
-use crate::bench::{Bench, counted, rotated};
+use crate::bench::{Bench, rotated};
 use crate::comparison::{Comparison, Contender, all_modes};
 use crate::process::Watch;
 use crate::process_tree::{MemoryUse, memory_of_family};
 use crate::results::{Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;
+use bowline_workers::counted::counted;
 use nix::unistd::Pid;
 use std::time::Duration;
 

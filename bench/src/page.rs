@@ -1,12 +1,12 @@
 //! The results as one HTML page without other files. It follows the reader's light or dark scheme, fits narrow and wide
 //! screens, and prints in black and white.
 
-use crate::bench::counted;
 use crate::plot;
 use crate::results::Cell;
 use crate::results::{BenchReport, Claim, Column, Figure, FigureKind, Holds, Suite, Table};
 use crate::terminal::{in_words, with_spread};
 use anyhow::Result;
+use bowline_workers::counted::counted;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The style sheet, without the colours of the figures.

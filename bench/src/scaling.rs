@@ -1,13 +1,14 @@
 //! Suite `scaling`: the same corpus from a warm cache, by one worker, by threads and by processes, with the time of
 //! each phase.
 
-use crate::bench::{Bench, counted, listed};
+use crate::bench::{Bench, listed};
 use crate::comparison::{
     Comparison, Contender, PARALLEL, Run, all_modes, comparison, ratios, seconds_by_workers, spread,
 };
 use crate::python::{self, Sample, Times, Way};
 use crate::results::{Cell, Claim, Column, Figure, FigureKind, Holds, Point, Series, Spread, Suite, Table};
 use anyhow::Result;
+use bowline_workers::counted::counted;
 use std::fs;
 use std::time::Duration;
 

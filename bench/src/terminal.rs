@@ -1,8 +1,8 @@
 //! The results for a terminal: aligned tables with a sentence under each, the claims, and last the verdict.
 
-use crate::bench::counted;
 use crate::results::{BenchReport, Cell, Column, Holds, Table};
 use bowline::cli::messages::{printable, write_line};
+use bowline_workers::counted::counted;
 use comfy_table::{CellAlignment, ContentArrangement, presets};
 use std::io::{self, Write};
 

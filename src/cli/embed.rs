@@ -18,6 +18,7 @@ use crate::run::run;
 use crate::settings::{Base, Settings, SettingsBuilder, name};
 use crate::word_list;
 use anyhow::{Context as _, Result};
+use bowline_workers::counted::counted;
 use bowline_workers::crash::hold_crashed_threads;
 use nix::sys::prctl::set_timerslack;
 use std::os::unix::ffi::OsStrExt as _;
@@ -133,11 +134,6 @@ fn add_stop_words(
 fn print_notice(notice: &Notice) {
     let hint = hints::of_notice(&notice.kind).map(|hint| format!(" ({hint})")).unwrap_or_default();
     say(&format!("bowline: {notice}{hint}"));
-}
-
-/// A number and its noun: `1 document`, `2 documents`.
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn summarise(report: &Report, summary: &Summary) {

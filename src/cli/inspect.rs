@@ -4,6 +4,7 @@ use super::args::InspectArgs;
 use super::messages::{self, printable, write_line};
 use crate::output::{DocumentView, Output, Overview, TermValue, TermView};
 use anyhow::Result;
+use bowline_workers::counted::counted;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -76,13 +77,15 @@ fn print_terms(out: &mut dyn Write, terms: &[TermValue]) -> io::Result<()> {
 
 fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::Result<()> {
     let DocumentView { row, path, bytes, tokens, .. } = view;
-    write_line(out, &format!("row {row}: {path}, {bytes} bytes, {tokens} tokens"))?;
+    let (bytes, tokens) = (counted(*bytes, "byte", "bytes"), counted(*tokens, "token", "tokens"));
+    write_line(out, &format!("row {row}: {path}, {bytes}, {tokens}"))?;
     if let Some(cause) = &view.cause {
         write_line(out, &format!("failed: {cause}"))?;
     }
     print_terms(out, &view.terms[..view.terms.len().min(top)])?;
     if view.terms.len() > top {
-        writeln!(out, "{:>12}  and {} more terms (--top shows more)", "", view.terms.len() - top)?;
+        let more = counted((view.terms.len() - top) as u64, "more term", "more terms");
+        writeln!(out, "{:>12}  and {more} (--top shows more)", "")?;
     }
     Ok(())
 }
@@ -90,8 +93,8 @@ fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::R
 fn print_term(out: &mut dyn Write, view: &TermView) -> io::Result<()> {
     let idf = view.idf.map(|idf| format!(", idf {idf:.4}")).unwrap_or_default();
     let (term, sum) = (shown(&view.term), number(view.sum));
-    let TermView { column, df, .. } = view;
-    write_line(out, &format!("column {column}: {term}, {df} documents{idf}, sum of values {sum}"))?;
+    let (column, documents) = (view.column, counted(view.df, "document", "documents"));
+    write_line(out, &format!("column {column}: {term}, {documents}{idf}, sum of values {sum}"))?;
     for document in &view.documents {
         write_line(out, &format!("{:>12}  {}", number(document.value), document.path))?;
     }

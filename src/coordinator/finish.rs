@@ -453,6 +453,8 @@ impl Finish {
             queue: tasks,
             reports: Vec::new(),
             attempts: 0,
+            suspects: VecDeque::new(),
+            starved: Vec::new(),
             store: self.store.clone(),
         };
         // What was made of a lost table is of no use to workers, and what they die of is not their doing.
@@ -524,6 +526,10 @@ struct FinishWork {
     queue: VecDeque<Task>,
     reports: Vec<(Task, Report)>,
     attempts: u32,
+    /// Tasks that a worker ran out of memory on. Each goes to a fresh worker that has nothing else to do.
+    suspects: VecDeque<Task>,
+    /// Tasks that such a worker has run out of memory on, too.
+    starved: Vec<Task>,
     store: Store,
 }
 
@@ -533,10 +539,13 @@ impl Work for FinishWork {
     }
 
     fn is_pending(&self) -> bool {
-        !self.queue.is_empty()
+        !self.queue.is_empty() || !self.suspects.is_empty()
     }
 
-    fn next(&mut self, _fresh: bool) -> Option<Job> {
+    fn next(&mut self, fresh: bool) -> Option<Job> {
+        if fresh && let Some(task) = self.suspects.pop_front() {
+            return Some(Job { task, alone: true });
+        }
         self.queue.pop_front().map(|task| Job { task, alone: false })
     }
 
@@ -553,9 +562,17 @@ impl Work for FinishWork {
         tasks.into_iter().rev().for_each(|task| self.queue.push_front(task));
     }
 
-    fn lost(&mut self, _desk: usize, tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
+    fn lost(&mut self, _desk: usize, mut tasks: Vec<Task>, death: Death) -> Result<(), RunError> {
         self.store.check().map_err(RunError::LostMap)?;
         self.attempts += 1;
+        if death.cause == DeathCause::OutOfMemory && !tasks.is_empty() {
+            let task = tasks.remove(0);
+            if death.alone && self.starved.contains(&task) {
+                return Err(RunError::NoMemoryToFinish);
+            }
+            self.starved.extend(death.alone.then_some(task));
+            self.suspects.push_back(task);
+        }
         match death.cause {
             _ if self.attempts <= MAX_ATTEMPTS => {
                 self.returned(tasks);

@@ -24,6 +24,7 @@ pub use tally::{TallyJob, Totals, tally};
 use crate::error::ErrorKind;
 use crate::pool::PoolError;
 use bowline_workers::absence::Absence;
+use bowline_workers::counted::counted;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Crash;
 use bowline_workers::mapped::is_full;
@@ -56,7 +57,7 @@ pub enum RunError {
     #[error("another program keeps killing the workers ({0} times at the same place)")]
     KilledAgain(u32),
     /// More documents than allowed were condemned.
-    #[error("more than {0} documents have crashed their worker")]
+    #[error("more than {} crashed their worker", counted(*.0 as u64, "document has", "documents have"))]
     TooManyCrashes(usize),
     /// A worker made no progress, in a mode in which it can't be ended alone.
     #[error("a document makes no progress")]
@@ -190,25 +191,29 @@ fn last_words(crash: Crash) -> String {
 /// Why no term is left of `terms` after pruning: each must occur in `low` to `high` of `documents` documents.
 fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
     let (asks, allows) = (low > 1.0, high < documents as f64);
-    let corpus = format!("{documents} {}", if documents == 1 { "document" } else { "documents" });
+    let corpus = counted(documents, "document", "documents");
+    // A limit may be a share of the documents, and so a broken number.
+    let limit = |limit: f64| format!("{limit} {}", if limit == 1.0 { "document" } else { "documents" });
+    let (high_documents, low_documents) = (limit(high), limit(low));
+    let terms = terms.map(|terms| counted(terms, "term", "terms"));
     match (terms, asks, allows) {
         (_, true, false) if low > documents as f64 => {
-            format!("min_df asks for {low} documents or more, but the corpus has {corpus}")
+            format!("min_df asks for {low_documents} or more, but the corpus has {corpus}")
         }
         (None, true, true) => {
-            format!("max_df allows {high} documents at most, but min_df asks for {low} or more")
+            format!("max_df allows {high_documents} at most, but min_df asks for {low} or more")
         }
         (None, ..) => {
-            format!("max_df allows {high} documents at most, so no term can be kept")
+            format!("max_df allows {high_documents} at most, so no term can be kept")
         }
         (Some(terms), true, false) => {
-            format!("no term is left: none of the {terms} terms occurs in {low} documents or more")
+            format!("no term is left: none of the {terms} occurs in {low_documents} or more")
         }
         (Some(terms), false, _) => {
-            format!("no term is left: each of the {terms} terms occurs in more than {high} documents")
+            format!("no term is left: each of the {terms} occurs in more than {high_documents}")
         }
         (Some(terms), true, true) => {
-            format!("no term is left: none of the {terms} terms occurs in {low} to {high} documents")
+            format!("no term is left: none of the {terms} occurs in {low} to {high_documents}")
         }
     }
 }

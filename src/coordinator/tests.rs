@@ -544,17 +544,19 @@ fn deaths_in_the_second_half_cost_nothing() {
         let ([matrix, _, terms], lost) = finished(sizes.clone(), |_| Fate::Performs).unwrap();
         assert!(lost == 0 && !matrix.is_empty() && !terms.is_empty());
         // Every worker of the second half does one task, and dies of the next one, however it dies.
-        for end in [SEGV, KILLED, End::Exited(1)] {
+        let out_of_memory = Fate::Notes(Crash::OutOfMemory, End::Signalled(6));
+        let deaths = [SEGV, KILLED, End::Exited(1)].map(Fate::Dies);
+        for death in deaths.into_iter().chain([out_of_memory, Fate::IsKilledForMemory]) {
             let mut done = BTreeMap::<u32, u32>::new();
             let disturbed = finished(sizes.clone(), |moment| match moment.row {
                 None if moment.task != Task::Leave => {
                     *done.entry(moment.worker).or_default() += 1;
-                    if done[&moment.worker] > 1 { Fate::Dies(end) } else { Fate::Performs }
+                    if done[&moment.worker] > 1 { death } else { Fate::Performs }
                 }
                 _ => Fate::Performs,
             });
             let ([again, _, terms_again], lost) = disturbed.unwrap();
-            assert!(again == matrix && terms_again == terms && lost > 3, "{sizes:?} {end:?}: {lost} lost");
+            assert!(again == matrix && terms_again == terms && lost > 3, "{sizes:?} {death:?}: {lost} lost");
         }
     }
 }
@@ -570,4 +572,20 @@ fn deaths_without_end_in_the_second_half_are_given_up() {
     let error = |end: End| always(end).expect_err("the run fails");
     assert!(matches!(error(KILLED), RunError::KilledAgain(20)));
     assert_eq!(error(SEGV).to_string(), "a worker could not go on: Signal(11) while finishing");
+}
+
+#[test]
+fn a_task_of_the_second_half_that_needs_more_memory_ends_the_run_soon() {
+    for death in [Fate::Notes(Crash::OutOfMemory, End::Signalled(6)), Fate::IsKilledForMemory] {
+        let (mut tried, mut first) = (0, None);
+        let ended = finished(1..=1, |moment| match moment.row {
+            None if moment.task != Task::Leave && *first.get_or_insert(moment.task) == moment.task => {
+                tried += 1;
+                death
+            }
+            _ => Fate::Performs,
+        });
+        assert!(matches!(ended, Err(RunError::NoMemoryToFinish)), "{death:?}: {ended:?}");
+        assert_eq!(tried, 3, "among other tasks, then twice alone");
+    }
 }

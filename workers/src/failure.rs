@@ -3,6 +3,7 @@
 //! Owns the list of causes, their two numbers in a record, which any process can read, and the wording of each. A
 //! failure is a value, never a message.
 
+use crate::counted::counted;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::fmt;
@@ -201,8 +202,10 @@ impl fmt::Display for Failure {
             Failure::PerhapsUtf32 => write!(f, "binary, perhaps UTF-32"),
             Failure::Utf16 => write!(f, "UTF-16"),
             Failure::Utf32 => write!(f, "UTF-32"),
-            Failure::TooLarge(bytes) => write!(f, "too large: {bytes} bytes"),
-            Failure::LargerThan(bytes) => write!(f, "too large: more than {bytes} bytes"),
+            Failure::TooLarge(bytes) => write!(f, "too large: {}", counted(bytes, "byte", "bytes")),
+            Failure::LargerThan(bytes) => {
+                write!(f, "too large: more than {}", counted(bytes, "byte", "bytes"))
+            }
             Failure::Vanished => write!(f, "vanished"),
             Failure::Changed => write!(f, "changed while being read"),
             Failure::NotAFile => write!(f, "not a file"),
@@ -224,9 +227,13 @@ impl fmt::Display for Failure {
             Failure::NoField(field) => write!(f, "no {}", field_name(field)),
             Failure::NullField(field) => write!(f, "the {} is null", field_name(field)),
             Failure::NotText(field) => write!(f, "the {} is not a string", field_name(field)),
-            Failure::Ragged { found, expected } => write!(f, "{found} fields, but the header has {expected}"),
+            Failure::Ragged { found, expected } => {
+                write!(f, "{}, but the header has {expected}", counted(found, "field", "fields"))
+            }
             Failure::Corrupt(offset) => write!(f, "corrupt at byte {offset} of the file"),
-            Failure::Truncated(bytes) => write!(f, "the file ends too early, after {bytes} bytes"),
+            Failure::Truncated(bytes) => {
+                write!(f, "the file ends too early, after {}", counted(bytes, "byte", "bytes"))
+            }
             Failure::Encrypted => write!(f, "encrypted"),
             Failure::UnknownMethod(method) => write!(f, "compressed by an unknown method ({method})"),
             Failure::OtherFormat => write!(f, "not in the format that it was read as"),

@@ -8,6 +8,7 @@
 pub mod about;
 pub mod absence;
 pub mod analyzer;
+pub mod counted;
 pub mod crash;
 pub mod dictionary;
 pub mod documents;

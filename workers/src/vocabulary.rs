@@ -64,15 +64,10 @@ pub(crate) fn sort(plan: &Plan, tier: Tier, number: usize) -> io::Result<()> {
     }
 }
 
-/// All that is known of the term `id` of a run beside its bytes.
-fn sorted_term(run: &Run, segment: &SegmentPlan, tier: Tier, id: usize) -> SortedTerm {
-    let id = run.range.ids.start + id;
+/// The term `id` of the segment, which occurs in `documents` accepted rows. Words of n-grams have no occurrences.
+fn sorted_term(segment: &SegmentPlan, tier: Tier, id: usize, documents: u32) -> SortedTerm {
     let occurrences = segment.occurrences.get(id).filter(|_| tier == Tier::Terms);
-    SortedTerm {
-        id: id as u32,
-        documents: documents(segment, tier, id),
-        occurrences: occurrences.map_or(0, |count| count.load(Relaxed)),
-    }
+    SortedTerm { id: id as u32, documents, occurrences: occurrences.map_or(0, |count| count.load(Relaxed)) }
 }
 
 /// The number of accepted rows of the segment in which the term `id` occurs. Words of n-grams are not counted: 1.
@@ -111,7 +106,8 @@ fn sort_spelled(run: &Run, plan: &SegmentPlan, tier: Tier, log: &Arc<Log>) -> io
         if let Some(&(_, later)) = terms.get(rank + AHEAD) {
             prefetch(&texts, starts[later as usize]);
         }
-        let sorted = sorted_term(run, plan, tier, id as usize);
+        let of_segment = first + id as usize;
+        let sorted = sorted_term(plan, tier, of_segment, documents(plan, tier, of_segment));
         run.sorted.set(rank, &[writer.len() as u64], sorted);
         run.set_index(rank, prefix(text(id)));
         let start = starts[id as usize];
@@ -151,11 +147,10 @@ fn sort_ngrams(run: &Run, plan: &SegmentPlan, packing: Packing) {
     run.sorted.expect(sorted.len());
     for (place, &(first, id, documents)) in sorted.iter().enumerate() {
         let of_segment = run.range.ids.start + id as usize;
-        let occurrences = plan.occurrences.get(of_segment).map_or(0, |count| count.load(Relaxed));
         key[0] = first;
         key[1..].copy_from_slice(rest(id));
         run.set_index(place, first);
-        run.sorted.set(place, &key, SortedTerm { id: of_segment as u32, documents, occurrences });
+        run.sorted.set(place, &key, sorted_term(plan, Tier::Terms, of_segment, documents));
     }
     run.sorted.set_len(sorted.len());
 }

@@ -74,11 +74,39 @@ impl Row {
 /// Occurrences that are searched for new ids before they are counted: few, so that few are found twice.
 const SEARCHED: usize = 64;
 
+/// What counts of 32 bits do not hold: pairs of an id and occurrences of it. There are few, since each stands for more
+/// than four thousand million occurrences.
+#[derive(Clone, Default)]
+pub(super) struct Carried(Vec<(u32, u64)>);
+
+impl Carried {
+    /// Adds `times` occurrences of `id` to its count. The count is not 0 afterwards unless `times` is 0.
+    #[inline]
+    pub(super) fn add(&mut self, count: &mut u32, id: u32, times: u64) {
+        let sum = *count as u64 + times;
+        *count = u32::try_from(sum).unwrap_or_else(|_| self.carry(id, sum));
+    }
+
+    /// Keeps all but one of the `sum` occurrences of `id`.
+    #[cold]
+    fn carry(&mut self, id: u32, sum: u64) -> u32 {
+        self.0.push((id, sum - 1));
+        1
+    }
+
+    /// All occurrences of `id`, whose count is `count`.
+    #[inline]
+    pub(super) fn total(&self, id: u32, count: u32) -> u64 {
+        self.0.iter().filter(|carried| carried.0 == id).fold(count as u64, |sum, carried| sum + carried.1)
+    }
+}
+
 /// The occurrences in the current document of things that have ids from 0 on.
 #[derive(Default)]
 pub(super) struct Occurrences {
-    /// Occurrences of each id; `u32::MAX` if there are more.
+    /// Occurrences of each id, without those in `carried`.
     counts: Vec<u32>,
+    carried: Carried,
     /// The ids that have occurred, in order of first occurrence. A few are in it twice.
     ids: Vec<u32>,
 }
@@ -101,18 +129,18 @@ impl Occurrences {
             }
             self.ids.truncate(first);
             for &id in ids {
-                let count = &mut self.counts[id as usize];
-                *count = count.saturating_add(1);
+                self.carried.add(&mut self.counts[id as usize], id, 1);
             }
         }
     }
 
     /// Calls `each` with each id that has occurred and its occurrences, in order of first occurrence, and forgets them.
     pub(super) fn take(&mut self, mut each: impl FnMut(u32, u64)) {
+        let carried = std::mem::take(&mut self.carried);
         for id in self.ids.drain(..) {
             match std::mem::take(&mut self.counts[id as usize]) {
                 0 => {}
-                count => each(id, count as u64),
+                count => each(id, carried.total(id, count)),
             }
         }
     }
@@ -148,6 +176,22 @@ mod tests {
                 occurrences.take(|id, count| found.push((id, count)));
                 prop_assert_eq!(found, expected);
             }
+        }
+    }
+
+    #[test]
+    fn occurrences_beyond_32_bits_are_counted() {
+        let mut occurrences = Occurrences::default();
+        for _ in 0..2 {
+            occurrences.count(&[3, 5, 3], 6);
+            for _ in 0..2 {
+                // As many occurrences as 32 bits hold, and two more: twice.
+                occurrences.counts[3] = u32::MAX;
+                occurrences.count(&[3, 3], 6);
+            }
+            let mut found = Vec::new();
+            occurrences.take(|id, count| found.push((id, count)));
+            assert_eq!(found, [(3, 2 * u32::MAX as u64 + 2), (5, 1)]);
         }
     }
 

@@ -8,7 +8,7 @@
 use super::counter::Counter;
 use super::numbers::Numbers;
 use super::prefetch;
-use super::row::Row;
+use super::row::{Carried, Row};
 use super::slots::Slots;
 use crate::analyzer::chars::{is_continuation, longest_ngrams};
 use crate::analyzer::{Span, TermSink};
@@ -54,7 +54,7 @@ struct Word {
     start: usize,
     /// The number of those n-grams.
     length: u32,
-    /// Its occurrences in the current document.
+    /// Its occurrences in the current document, without those carried.
     count: u32,
 }
 
@@ -73,6 +73,7 @@ struct Present {
     /// The ids, then elements without meaning.
     ids: Vec<u32>,
     length: usize,
+    carried: Carried,
 }
 
 impl Present {
@@ -86,16 +87,16 @@ impl Present {
 
     /// Adds `times` occurrences of `id` to its count, which is 0 before the first one. There must be room.
     #[inline]
-    fn count(&mut self, count: &mut u32, id: u32, times: u32) {
+    fn count(&mut self, count: &mut u32, id: u32, times: u64) {
         // Without a branch, since the processor could not predict it.
         self.ids[self.length] = id;
         self.length += usize::from(*count == 0);
-        *count = count.saturating_add(times);
+        self.carried.add(count, id, times);
     }
 
-    /// Removes and returns all ids.
-    fn take(&mut self) -> &[u32] {
-        &self.ids[..std::mem::take(&mut self.length)]
+    /// Removes and returns all ids, and what their counts do not hold.
+    fn take(&mut self) -> (&[u32], Carried) {
+        (&self.ids[..std::mem::take(&mut self.length)], std::mem::take(&mut self.carried))
     }
 }
 
@@ -194,7 +195,7 @@ fn push_longest(text: &[u8], [start, end]: Span, sizes: &RangeInclusive<usize>, 
 
 /// Counts `times` occurrences of the longest n-grams of a word. Those of the last characters are smaller than the others:
 /// the last one is of the smallest size, the one before it of the next size.
-fn count_parts(levels: &mut [Present], ngrams: &mut [Ngram], parts: &[u32], times: u32) {
+fn count_parts(levels: &mut [Present], ngrams: &mut [Ngram], parts: &[u32], times: u64) {
     let Some((largest, smaller)) = levels.split_last_mut() else { return };
     let (longest, rest) = parts.split_at(parts.len().saturating_sub(smaller.len()));
     largest.make_room(longest.len());
@@ -221,16 +222,16 @@ impl Counter for WordChars {
     fn begin_document(&mut self) {
         // Counts of a document that failed.
         let WordChars { document, words, levels, ngrams, row, .. } = self;
-        document.take().iter().for_each(|&word| words[word as usize].count = 0);
+        document.take().0.iter().for_each(|&word| words[word as usize].count = 0);
         for level in levels {
-            level.take().iter().for_each(|&ngram| ngrams[ngram as usize].count = 0);
+            level.take().0.iter().for_each(|&ngram| ngrams[ngram as usize].count = 0);
         }
         row.clear();
     }
 
     fn finish_document(&mut self) -> (&Row, &mut Numbers) {
         let WordChars { words, parts, ngrams, document, levels, row, .. } = self;
-        let document = document.take();
+        let (document, carried) = document.take();
         for (index, &id) in document.iter().enumerate() {
             if let Some(&next) = document.get(index + 2) {
                 let word = words[next as usize];
@@ -242,7 +243,7 @@ impl Counter for WordChars {
                 prefetch(parts, words[next as usize].start);
             }
             let word = &mut words[id as usize];
-            let times = std::mem::take(&mut word.count);
+            let times = carried.total(id, std::mem::take(&mut word.count));
             count_parts(levels, ngrams, &parts[word.start..][..word.length as usize], times);
         }
         let mut rest = levels.as_mut_slice();
@@ -250,7 +251,7 @@ impl Counter for WordChars {
             if let Some(prefixes) = smaller.last_mut() {
                 prefixes.make_room(level.length);
             }
-            let ids = level.take();
+            let (ids, carried) = level.take();
             for (index, &id) in ids.iter().enumerate() {
                 if let Some(&next) = ids.get(index + 2 * AHEAD) {
                     prefetch(ngrams, next as usize);
@@ -260,10 +261,11 @@ impl Counter for WordChars {
                 }
                 let Ngram { count, number, prefix } = ngrams[id as usize];
                 ngrams[id as usize].count = 0;
+                let count = carried.total(id, count);
                 if let Some(prefixes) = smaller.last_mut() {
                     prefixes.count(&mut ngrams[prefix as usize].count, prefix, count);
                 }
-                row.add(number, count as u64);
+                row.add(number, count);
             }
             rest = smaller;
         }
@@ -327,6 +329,24 @@ mod tests {
             proptest::collection::vec(letters, 0..60).prop_map(|letters| letters.into_iter().collect());
         // Words whose n-grams are kept, and words whose are not.
         prop_oneof![8 => text, 1 => "[ab]{250,260} [ab]{250,260}"]
+    }
+
+    #[test]
+    fn occurrences_beyond_32_bits_are_tokens() {
+        let mut counter = WordChars::new(1..=2, Numbers::Local(LocalIds::default()));
+        let text = [&b" ab "[..], &[0xEE; crate::analyzer::PADDING]].concat();
+        for times in [1, u32::MAX as u64 + 1] {
+            counter.begin_document();
+            counter.terms(&text, &[[0, 4]]);
+            if times > 1 {
+                counter.words[0].count = u32::MAX;
+                counter.terms(&text, &[[0, 4]]);
+            }
+            // Four characters, and three pairs of them.
+            let row = counter.finish_document().0;
+            assert_eq!((row.tokens, row.postings().len()), (7 * times, 6));
+            assert!(row.postings().all(|posting| posting.count as u64 >= times.min(u32::MAX as u64)));
+        }
     }
 
     proptest! {

@@ -1,0 +1,431 @@
+//! Append-only logs of bytes, with one writer and any number of readers.
+//!
+//! Owns the mark up to which a log's bytes are constant, and the writer that publishes it.
+
+#![expect(unsafe_code, reason = "bytes below the mark are read, and above it written, in one shared map")]
+
+use super::map::{Map, Passage, Region, kind};
+use super::store::Store;
+use memmap2::{Advice, MmapOptions};
+use nix::errno::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Bytes before the first byte of a log in memory. They hold the mark, on a cache line of its own.
+const LOG_HEAD: usize = 64;
+
+/// An append-only log of bytes, with one writer and any number of readers. In memory, the log is a map that the writer
+/// stores to. In a file, the log begins at the file's first byte: the writer calls `pwrite`, readers have a read-only
+/// map, and only the mark is in memory.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// The mark, and the bytes of a log in memory.
+    region: Region,
+    /// The bytes of a log in a file.
+    file: Option<Map>,
+    /// Bytes that readers may access at most.
+    capacity: usize,
+    has_writer: AtomicBool,
+    is_closed: AtomicBool,
+}
+
+/// Capacity in bytes of a log in a file where address space has no limit: 64 GiB. It exceeds any record, and two thousand
+/// such logs fit in the address space of a process (2^47 bytes).
+pub(super) const FILE_CAPACITY: usize = 1 << 36;
+
+impl Log {
+    /// Creates an empty log of up to `capacity` bytes, either all of them in `store`'s memory or in a scratch file.
+    ///
+    /// # Errors
+    /// The system's error, if memory, disk, address space or descriptors for the map run out.
+    pub(crate) fn new(capacity: usize, store: &Store) -> io::Result<Self> {
+        store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
+    }
+
+    /// Creates an empty log and returns its writer. The log takes up to `wanted` bytes of `store`'s memory. If there is
+    /// less, it takes at least a quarter of `wanted`; if there is less than that, a scratch file as long as the disk
+    /// allows.
+    ///
+    /// # Errors
+    /// As for [`Log::new`].
+    pub(crate) fn growing(wanted: usize, store: &Store) -> io::Result<LogWriter> {
+        let capacity = wanted.min(store.memory_left().saturating_sub(LOG_HEAD as u64) as usize);
+        if capacity >= (wanted / 4).max(1) || store.scratch().is_none() {
+            return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
+        }
+        Log::growing_in(store.scratch_file()?, store)
+    }
+
+    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. [`Log::recover`]
+    /// opens it again.
+    ///
+    /// # Errors
+    /// The system's error, if disk or address space runs out.
+    pub(crate) fn growing_in(file: File, store: &Store) -> io::Result<LogWriter> {
+        // A map may be read up to the end of its file and no further. The file is as long as the map from the start,
+        // and sparse, so that it can be read wherever a wild write has put the mark.
+        let limit = store.file_capacity();
+        let mut capacity = limit;
+        while let Err(error) = file.set_len(capacity as u64) {
+            // Some file systems do not support files of that length, and a limit (ulimit -f) may allow less.
+            if error.kind() != io::ErrorKind::FileTooLarge || capacity == 1 {
+                return Err(error);
+            }
+            capacity /= 2;
+        }
+        let log = Log::in_file(&file, capacity, store)?;
+        Ok(LogWriter { limit, ..LogWriter::new(Arc::new(log), Some(file)) })
+    }
+
+    /// Recovers the log that a process of an earlier run left in a file. `find_end` receives all bytes of the file,
+    /// which may be invalid, and returns how many of them belong to the log. The file is truncated to that length. The
+    /// log takes no writer.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub(crate) fn recover(
+        file: &File,
+        store: &Store,
+        find_end: impl FnOnce(&[u8]) -> usize,
+    ) -> io::Result<Self> {
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(FILE_CAPACITY);
+        let mut log = Log::in_file(file, length, store)?;
+        log.mark().store(length as u64, Ordering::Relaxed);
+        log.capacity = find_end(log.committed()).min(length);
+        store.check()?;
+        log.mark().store(log.capacity as u64, Ordering::Relaxed);
+        log.has_writer.store(true, Ordering::Relaxed);
+        file.set_len(log.capacity as u64)?;
+        Ok(log)
+    }
+
+    /// The log in a file of `capacity` bytes. A map of 0 bytes is not possible.
+    fn in_file(file: &File, capacity: usize, store: &Store) -> io::Result<Self> {
+        let bytes = MmapOptions::new().len(capacity.max(1)).map_raw_read_only(file)?;
+        let head = Region::in_memory(LOG_HEAD, store.no_memory())?;
+        Ok(Log::over(head, Some(store.guarded(bytes, kind::LOG)?), capacity))
+    }
+
+    fn over(region: Region, file: Option<Map>, capacity: usize) -> Self {
+        let (has_writer, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Log { region, file, capacity, has_writer, is_closed }
+    }
+
+    /// The log's writer. Only the first call returns it.
+    pub(crate) fn writer(self: &Arc<Self>) -> Option<LogWriter> {
+        let taken = self.has_writer.swap(true, Ordering::Relaxed);
+        (!taken).then(|| LogWriter::new(self.clone(), None))
+    }
+
+    /// Sets whether processes that are forked from now on inherit the log. A hint, where the system supports it.
+    pub(crate) fn inherit(&self, is_inherited: bool) {
+        let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
+        for map in self.file.iter().chain([&self.region.map]) {
+            let _ = map.advise(advice);
+        }
+    }
+
+    /// Marks the writer as finished and returns the memory that it did not use.
+    pub(crate) fn close(&self) {
+        if self.is_closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let used = self.committed().len() as u64;
+        let share = &self.region.share;
+        match self.file {
+            None => share.shrink(LOG_HEAD as u64 + used),
+            Some(_) => share.store.add_on_disk(used),
+        }
+    }
+
+    /// Whether the log is in a file.
+    pub(crate) fn is_in_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// As [`Map::pass`], for a byte of the log.
+    #[inline]
+    pub(crate) fn pass(&self, at: usize, passage: &mut Passage) {
+        match &self.file {
+            Some(bytes) => bytes.pass(at, passage),
+            None => self.region.map.pass(LOG_HEAD + at, passage),
+        }
+    }
+
+    /// As [`Map::read_by_passages`].
+    pub(crate) fn read_by_passages(&self) {
+        self.file.as_ref().unwrap_or(&self.region.map).read_by_passages();
+    }
+
+    /// Takes the pages of a file out of this process's memory until they are accessed again.
+    pub(crate) fn give_back(&self) {
+        self.file.as_ref().unwrap_or(&self.region.map).give_back();
+    }
+
+    fn mark(&self) -> &AtomicU64 {
+        &self.region.atomics(1)[0]
+    }
+
+    /// Moves the mark back to `end` if it is beyond. The writer must be dead.
+    pub(crate) fn truncate(&self, end: usize) {
+        self.mark().fetch_min(end as u64, Ordering::Release);
+    }
+
+    /// The committed bytes. The writer may continue to append behind them.
+    pub(crate) fn committed(&self) -> &[u8] {
+        let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
+        // SAFETY: the range is within the map, and of a file within the file. The only writer has published the mark
+        // after it wrote these bytes, and never writes below it again: they are constant from now on.
+        unsafe {
+            let start = match &self.file {
+                Some(bytes) => bytes.as_ptr(),
+                None => self.region.map.as_ptr().add(LOG_HEAD),
+            };
+            std::slice::from_raw_parts(start, length)
+        }
+    }
+}
+
+/// Bytes of pages that a log's writer requests at once: 256 KiB.
+const POPULATED: usize = 256 << 10;
+
+/// Bytes of a file whose writing to the disk a log's writer starts at once: 4 MiB.
+const WRITTEN_BACK: usize = 4 << 20;
+
+/// Bytes that a log's writer collects before it writes them to a file, unless a commit comes first: 64 KiB.
+const PENDING: usize = 64 << 10;
+
+/// Starts writing, and waits for nothing (sync_file_range(2)).
+const WRITE_BACK: nix::libc::c_uint = nix::libc::SYNC_FILE_RANGE_WRITE;
+
+/// The writer of a [`Log`].
+#[derive(Debug)]
+pub(crate) struct LogWriter {
+    log: Arc<Log>,
+    /// The file of the log, if it is in one, and the bytes that were appended and not yet written to it.
+    file: Option<(File, Vec<u8>)>,
+    /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
+    limit: usize,
+    end: usize,
+    /// In memory, the end of the range whose pages were requested; in a file, of the range whose writing to the disk was
+    /// started.
+    prepared: usize,
+}
+
+impl LogWriter {
+    fn new(log: Arc<Log>, file: Option<File>) -> Self {
+        log.has_writer.store(true, Ordering::Relaxed);
+        let limit = log.capacity;
+        LogWriter { log, file: file.map(|file| (file, Vec::new())), limit, end: 0, prepared: 0 }
+    }
+
+    /// The log that this writer appends to.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// Bytes appended so far.
+    pub(crate) fn len(&self) -> usize {
+        self.end
+    }
+
+    /// The file of the log, if it is in one.
+    pub(crate) fn file(&self) -> Option<&File> {
+        self.file.as_ref().map(|(file, _)| file)
+    }
+
+    /// Bytes that still fit. If the system limits the length of files, bytes beyond that limit count as room and
+    /// appending them is a system error: another file could not be longer.
+    pub(crate) fn room(&self) -> usize {
+        self.limit - self.end
+    }
+
+    /// Appends `bytes`. Readers do not see them before [`LogWriter::commit`].
+    ///
+    /// # Errors
+    /// The system's error, if the log is in a file and the disk is full. Then all bytes appended since the last commit
+    /// are lost.
+    ///
+    /// # Panics
+    /// If the bytes do not fit. The caller checks [`LogWriter::room`] first.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        assert!(bytes.len() <= self.room(), "a record is within its segment");
+        match &mut self.file {
+            Some((file, pending)) => {
+                let written = append_to(file, pending, self.end, self.log.capacity, bytes);
+                written.or_else(|error| self.forget(error))?;
+            }
+            None => self.store(bytes),
+        }
+        self.end += bytes.len();
+        Ok(())
+    }
+
+    fn store(&mut self, bytes: &[u8]) {
+        if self.end + bytes.len() > self.prepared {
+            let ahead = POPULATED.max(bytes.len());
+            self.log.region.populate(LOG_HEAD + self.prepared, ahead);
+            self.prepared += ahead;
+        }
+        // SAFETY: the range is within the map (checked) and above the mark, where only this writer, the only one,
+        // accesses bytes. The range is memory, or reserved disk.
+        unsafe {
+            let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
+        }
+    }
+
+    /// Makes all appended bytes visible to readers at once.
+    ///
+    /// # Errors
+    /// As for [`LogWriter::append`].
+    pub(crate) fn commit(&mut self) -> io::Result<()> {
+        if let Some((file, pending)) = &mut self.file {
+            flush(file, pending, self.end).or_else(|error| self.forget(error))?;
+            self.write_back();
+        }
+        self.log.mark().store(self.end as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Starts the writing of committed bytes to the disk, so that the kernel can drop their pages at once where memory is
+    /// short: a control group of version 1 does not start it by itself. A hint.
+    fn write_back(&mut self) {
+        let bytes = self.end.saturating_sub(self.prepared);
+        if let Some((file, _)) = self.file.as_ref().filter(|_| bytes >= WRITTEN_BACK) {
+            let (start, bytes) = (self.prepared as nix::libc::off64_t, bytes as nix::libc::off64_t);
+            // SAFETY: the call takes an open file and numbers, and touches no memory.
+            unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, WRITE_BACK) };
+            self.prepared = self.end;
+        }
+    }
+
+    /// Returns to the last commit after an error.
+    #[cold]
+    fn forget(&mut self, error: io::Error) -> io::Result<()> {
+        self.end = self.log.mark().load(Ordering::Relaxed) as usize;
+        if let Some((_, pending)) = &mut self.file {
+            pending.clear();
+        }
+        Err(error)
+    }
+}
+
+/// Appends to a file that ends at `end` with the pending bytes, and may have `capacity` bytes.
+fn append_to(
+    file: &File,
+    pending: &mut Vec<u8>,
+    end: usize,
+    capacity: usize,
+    bytes: &[u8],
+) -> io::Result<()> {
+    if end + bytes.len() > capacity {
+        return Err(Errno::EFBIG.into());
+    }
+    if pending.len() + bytes.len() <= PENDING {
+        pending.extend_from_slice(bytes);
+        return Ok(());
+    }
+    flush(file, pending, end)?;
+    file.write_all_at(bytes, end as u64)
+}
+
+/// Writes the pending bytes, so that the file ends at `end`.
+fn flush(file: &File, pending: &mut Vec<u8>, end: usize) -> io::Result<()> {
+    file.write_all_at(pending, (end - pending.len()) as u64)?;
+    pending.clear();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_shows_what_was_committed() {
+        let log = Arc::new(Log::new(100, &Store::unlimited()).unwrap());
+        let mut writer = log.writer().expect("the first writer");
+        assert!(log.writer().is_none(), "there is one writer");
+        writer.append(b"one").unwrap();
+        assert_eq!(log.committed(), b"");
+        writer.commit().unwrap();
+        writer.append(b"two").unwrap();
+        assert_eq!(log.committed(), b"one");
+        writer.commit().unwrap();
+        assert_eq!(log.committed(), b"onetwo");
+        assert_eq!(writer.room(), 94);
+    }
+
+    #[test]
+    fn a_log_grows_on_disk_where_memory_is_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(10_000, Some(dir.path().to_owned()));
+        let small = Log::growing(20_000, &store).unwrap();
+        assert!(small.room() <= 10_000);
+        let mut writer = Log::growing(20_000, &store).unwrap();
+        let large = writer.log().clone();
+        for byte in 0..100u8 {
+            writer.append(&vec![byte; 100_000]).unwrap();
+            writer.commit().unwrap();
+        }
+        drop(writer);
+        large.close();
+        assert_eq!(large.committed().len(), 10_000_000);
+        assert!((0..100).all(|byte| large.committed()[byte * 100_000] == byte as u8));
+        assert_eq!(store.on_disk(), 10_000_000);
+        small.log().close();
+        assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
+    }
+
+    #[test]
+    fn a_log_in_a_file_is_found_again() {
+        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
+        let mut writer = Log::growing_in(path.reopen().unwrap(), &store).unwrap();
+        writer.append(b"committed").unwrap();
+        writer.commit().unwrap();
+        writer.append(b"not committed").unwrap();
+        assert!(writer.log().writer().is_none(), "there is one writer");
+        drop(writer);
+        assert_eq!(path.as_file().metadata().unwrap().len(), FILE_CAPACITY as u64);
+        for (found, recovered) in [(9, 9), (usize::MAX, 9), (3, 3), (0, 0), (5, 0)] {
+            let log = Arc::new(Log::recover(&path.reopen().unwrap(), &store, |_| found).unwrap());
+            assert_eq!((log.committed(), log.writer().is_none()), (&b"committed"[..recovered], true));
+            assert_eq!(path.as_file().metadata().unwrap().len(), recovered as u64);
+            log.mark().store(u64::MAX, Ordering::Relaxed);
+            assert_eq!(log.committed().len(), recovered, "never more than the file holds");
+            path.as_file().set_len(recovered.min(9) as u64).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_not_committed_in_a_file_is_forgotten_after_an_error() {
+        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
+        let mut writer = Log::growing_in(path.reopen().unwrap(), &store).unwrap();
+        writer.append(b"committed").unwrap();
+        writer.commit().unwrap();
+        let read_only = File::open(path.path()).unwrap();
+        let (file, _) = writer.file.replace((read_only, Vec::new())).unwrap();
+        writer.append(b"lost").unwrap();
+        assert!(writer.commit().is_err() && writer.append(&vec![1; PENDING + 1]).is_err());
+        writer.file = Some((file, Vec::new()));
+        // Large enough to be written before it is committed.
+        writer.append(&vec![7; PENDING]).unwrap();
+        writer.append(b"end").unwrap();
+        assert_eq!(writer.log().committed(), b"committed");
+        writer.commit().unwrap();
+        let committed = writer.log().committed();
+        assert_eq!((committed.len(), writer.len()), (9 + PENDING + 3, 9 + PENDING + 3));
+        assert!(committed.starts_with(b"committed\x07") && committed.ends_with(b"\x07end"));
+    }
+
+    #[test]
+    fn a_mark_beyond_the_end_shows_no_more_than_there_is() {
+        let log = Log::new(10, &Store::unlimited()).unwrap();
+        log.mark().store(u64::MAX, Ordering::Release);
+        assert_eq!(log.committed().len(), 10);
+    }
+}
