@@ -15,12 +15,12 @@ use crate::analyzer::chunks::Chunk;
 use crate::failure::Failure;
 use pages::FilePages;
 use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
-use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader, get_column_reader};
+use parquet::column::reader::{ColumnReaderImpl, get_column_reader, get_typed_column_reader};
 use parquet::data_type::{ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{
-    ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, ParquetStatisticsPolicy,
-    RowGroupMetaData,
+    ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader,
+    ParquetStatisticsPolicy, RowGroupMetaData,
 };
 use parquet::schema::types::{ColumnDescriptor, SchemaDescriptor};
 use std::fs::File;
@@ -142,7 +142,8 @@ impl ParquetFile {
         }
         let start = chunk.dictionary_page_offset().unwrap_or(first_page);
         let end = start.checked_add(chunk.compressed_size()).and_then(|end| u64::try_from(end).ok());
-        let is_within = start >= 0 && chunk.compressed_size() >= 0 && end.is_some_and(|end| end <= self.data_bytes);
+        let is_within =
+            start >= 0 && chunk.compressed_size() >= 0 && end.is_some_and(|end| end <= self.data_bytes);
         if chunk.file_path().is_some_and(|path| !path.is_empty()) || !is_within {
             return Err(corrupt);
         }
@@ -154,7 +155,8 @@ impl ParquetFile {
 
     /// Rows of a group.
     fn rows(&self, group: usize) -> Result<u64, Failure> {
-        u64::try_from(self.metadata.row_group(group).num_rows()).map_err(|_| Failure::Corrupt(self.data_bytes))
+        u64::try_from(self.metadata.row_group(group).num_rows())
+            .map_err(|_| Failure::Corrupt(self.data_bytes))
     }
 
     /// Checks that the rows of the file are not too many for its bytes.
@@ -203,7 +205,11 @@ type Field = Result<usize, Failure>;
 fn find(schema: &SchemaDescriptor, name: &str, field: u32) -> Field {
     let same = |column: &ColumnDescriptor| column.path().string() == name;
     if let Some(column) = schema.columns().iter().position(|column| same(column)) {
-        return if schema.column(column).max_rep_level() == 0 { Ok(column) } else { Err(Failure::NotText(field)) };
+        return if schema.column(column).max_rep_level() == 0 {
+            Ok(column)
+        } else {
+            Err(Failure::NotText(field))
+        };
     }
     let within = |path: &str| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
     let is_group = schema.columns().iter().any(|column| within(&column.path().string()));
@@ -320,7 +326,9 @@ impl IdColumn {
         let number = match self {
             IdColumn::Bytes(column) => {
                 return Ok(match column.next()? {
-                    Some(value) => std::str::from_utf8(value.data()).map(str::to_owned).map_err(|_| Failure::NotText(0)),
+                    Some(value) => {
+                        std::str::from_utf8(value.data()).map(str::to_owned).map_err(|_| Failure::NotText(0))
+                    }
                     None => Err(Failure::NullField(0)),
                 });
             }
@@ -399,10 +407,12 @@ impl ParquetRecords {
         self.id = match &settings.id_field {
             Some(name) => Some(readable(find(schema, name, 0))),
             // The first of the two that the file has, even if it has no identifiers.
-            None => ["id", "_id"].map(|name| find(schema, name, 0)).into_iter().find_map(|found| match found {
-                Err(Failure::NoField(_)) => None,
-                found => Some(readable(found)),
-            }),
+            None => {
+                ["id", "_id"].map(|name| find(schema, name, 0)).into_iter().find_map(|found| match found {
+                    Err(Failure::NoField(_)) => None,
+                    found => Some(readable(found)),
+                })
+            }
         };
         if !self.needs_id {
             self.id = self.id.filter(Result::is_ok);
@@ -431,7 +441,10 @@ impl ParquetRecords {
     /// The columns of the next row group in the range, at the first row that is wanted.
     fn open_group(&self, file: &ParquetFile, group: usize, rows: Range<u64>) -> Result<Group, Failure> {
         let group = file.metadata.row_group(group);
-        let texts = self.texts.iter().map(|field| field.ok().map(|column| Column::new(file, group, column)).transpose());
+        let texts = self
+            .texts
+            .iter()
+            .map(|field| field.ok().map(|column| Column::new(file, group, column)).transpose());
         let mut texts: Vec<_> = texts.collect::<Result<_, _>>()?;
         let mut id = match self.id {
             Some(Ok(column)) => Some(IdColumn::new(file, group, column)?),

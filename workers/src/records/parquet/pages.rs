@@ -52,7 +52,13 @@ impl FilePages {
     pub(super) fn new(file: Arc<File>, max_document: u64) -> Result<Self, Failure> {
         let bytes = file.metadata().map_err(|error| failure_of(&error))?.len();
         let max_page = MAX_PAGE_BYTES.max(max_document.saturating_add(PAGE_OVERHEAD)).min(i32::MAX as u64);
-        Ok(FilePages(Arc::new(Shared { file, bytes, max_page, at: AtomicU64::new(0), fault: Mutex::new(None) })))
+        Ok(FilePages(Arc::new(Shared {
+            file,
+            bytes,
+            max_page,
+            at: AtomicU64::new(0),
+            fault: Mutex::new(None),
+        })))
     }
 
     /// Bytes of the file.
@@ -174,7 +180,8 @@ impl Read for HeaderBytes {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.header.is_none() {
             let header = self.file.header(self.start);
-            self.header = Some(io::Cursor::new(header.map_err(|failure| io::Error::other(self.file.fail(failure)))?));
+            self.header =
+                Some(io::Cursor::new(header.map_err(|failure| io::Error::other(self.file.fail(failure)))?));
         }
         self.header.as_mut().map_or(Ok(0), |header| header.read(into))
     }
@@ -207,7 +214,9 @@ impl CheckedPages {
         let most = self.file.0.max_page;
         match self.compression {
             _ if compressed.is_empty() => 0,
-            Compression::GZIP(_) => MultiGzDecoder::new(compressed).take(most + 1).read_to_end(&mut inflated)?,
+            Compression::GZIP(_) => {
+                MultiGzDecoder::new(compressed).take(most + 1).read_to_end(&mut inflated)?
+            }
             Compression::BROTLI(_) => {
                 brotli::Decompressor::new(compressed, 4096).take(most + 1).read_to_end(&mut inflated)?
             }
@@ -227,7 +236,8 @@ impl CheckedPages {
         let fits = match &page {
             // Each value has at least 4 bytes, and becomes a slice.
             Page::DictionaryPage { buf, num_values, .. } => {
-                let slices = u64::from(*num_values).saturating_mul(size_of::<parquet::data_type::ByteArray>() as u64);
+                let slices =
+                    u64::from(*num_values).saturating_mul(size_of::<parquet::data_type::ByteArray>() as u64);
                 if slices.saturating_add(buf.len() as u64) > self.file.0.max_page {
                     return Err(self.file.fail(Failure::TooLarge(slices)));
                 }
@@ -247,10 +257,13 @@ impl CheckedPages {
                         .and_then(|levels| buf.get(levels..))
                         .is_some_and(|values| deltas_fit(*encoding, values, *num_values))
             }
-            Page::DataPageV2 { buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, .. } => {
+            Page::DataPageV2 {
+                buf, num_values, encoding, def_levels_byte_len, rep_levels_byte_len, ..
+            } => {
                 let levels = def_levels_byte_len.saturating_add(*rep_levels_byte_len) as usize;
                 let values = buf.get(levels..);
-                values.is_some_and(|values| !is_delta(*encoding) || deltas_fit(*encoding, values, *num_values))
+                values
+                    .is_some_and(|values| !is_delta(*encoding) || deltas_fit(*encoding, values, *num_values))
             }
         };
         match fits {

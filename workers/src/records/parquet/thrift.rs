@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(footer(&[2, 1, 0, 0]), Ok(false));
         assert_eq!(footer(&[3, 0, 0]), Err(Flaw::Wrong));
         assert_eq!(footer(&[1, 0, 0]), Err(Flaw::Wrong));
-        let mut deep = vec![0x19, 0xfc, 100];
+        let mut deep = vec![0x29, 0xfc, 100];
         deep.extend((0..100).rev().flat_map(|left| [0x55, u8::from(left > 0) << 1, 0]));
         deep.push(0);
         assert_eq!(check_footer(&deep), Err(Flaw::Wrong));
