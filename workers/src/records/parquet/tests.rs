@@ -346,7 +346,7 @@ fn a_page_that_claims_much_memory() {
     let rows = vec![(Some(text.clone()), Some(1)); 3];
     let plain = Some(Encoding::PLAIN);
     for codec in [Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default()), Compression::LZ4_RAW] {
-        let mut bytes = written(&[rows.clone()], properties(codec, plain, 1, 100_000));
+        let mut bytes = written(std::slice::from_ref(&rows), properties(codec, plain, 1, 100_000));
         // The first page header: its type, then its size in memory as a varint of 2 bytes.
         assert_eq!(bytes[4..7], [0x15, 0, 0x15]);
         bytes.splice(7..9, [0xfe, 0xff, 0xff, 0xff, 0x0f]);
