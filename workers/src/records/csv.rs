@@ -459,10 +459,7 @@ impl CsvRecords {
     /// Gives the record that was read.
     fn finish(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
         let fields = self.row.fields;
-        let id = self.read_id();
-        if let Ok(id) = &id {
-            self.about.id.clone_from(id);
-        }
+        let id = self.read_id().map(|id| self.about.id = id);
         if let Some(failure) = self.header.text.as_ref().err() {
             return Err(*failure);
         }

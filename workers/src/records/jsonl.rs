@@ -5,10 +5,10 @@
 
 use super::line_reader::{Line, LineReader, append, clear, is_blank};
 use super::{About, RecordSettings, Records};
+use crate::analyzer::PADDING;
 use crate::analyzer::chunks::{Chunk, LONGEST};
 use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode};
 use crate::failure::Failure;
-use memchr::memchr;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -159,12 +159,9 @@ impl Parser {
         if !is_object {
             return Err(Failure::NotAnObject);
         }
-        let id = self.id(line);
-        if let Ok(id) = &id {
-            about.id.clone_from(id);
-        }
+        let id = self.id(line).map(|id| about.id = id);
         self.text(line, text)?;
-        id.map(|_| ())
+        id
     }
 
     /// The identifier of the parsed line.
@@ -239,43 +236,78 @@ fn invalid(line: &str, error: &serde_json::Error) -> Failure {
 /// [`Failure::InvalidJson`] for a surrogate without its partner.
 fn unescape(line: &str, place: Range<usize>, into: &mut Vec<u8>) -> Result<(), Failure> {
     let string = &line.as_bytes()[place.start + 1..place.end - 1];
-    into.try_reserve(string.len()).map_err(|_| Failure::OutOfMemory)?;
+    // No escape is shorter than its character.
+    let begin = into.len();
+    into.try_reserve(string.len() + PADDING).map_err(|_| Failure::OutOfMemory)?;
+    into.resize(begin + string.len(), 0);
+    let (mut at, mut to) = (0, begin);
+    while at < string.len() {
+        // Escapes are frequent in texts of short lines, so each run is copied without a call.
+        if let (Some(word), Some(copy)) = (string[at..].first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
+        {
+            *copy = *word;
+            let run = before_escape(*word);
+            at += run;
+            to += run;
+            if run == 8 {
+                continue;
+            }
+        } else if string[at] != b'\\' {
+            into[to] = string[at];
+            at += 1;
+            to += 1;
+            continue;
+        }
+        let simple = string.get(at + 1).map_or(0, |&letter| ESCAPED[usize::from(letter)]);
+        if simple > 0 {
+            into[to] = simple;
+            at += 2;
+            to += 1;
+            continue;
+        }
+        let (character, size) =
+            code_point(&string[at..]).ok_or(Failure::InvalidJson((place.start + 1 + at) as u64))?;
+        at += size;
+        to += character.encode_utf8(&mut into[to..]).len();
+    }
+    into.truncate(to);
+    Ok(())
+}
+
+/// The number of bytes before the first backslash.
+fn before_escape(word: [u8; 8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    // A byte that is 0 borrows from its highest bit; the lowest such byte is exact.
+    let word = u64::from_le_bytes(word) ^ (ONES * b'\\' as u64);
+    let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+    zeros.trailing_zeros() as usize / 8
+}
+
+/// The character of each escape of a backslash and a letter; 0 for others.
+const ESCAPED: [u8; 256] = {
+    let mut escaped = [0; 256];
+    let pairs = *b"\"\"\\\\//b\x08f\x0Cn\nr\rt\t";
+    let mut at = 0;
+    while at < pairs.len() {
+        escaped[pairs[at] as usize] = pairs[at + 1];
+        at += 2;
+    }
+    escaped
+};
+
+/// The character of the escape `\u0000` at the beginning of `string`, and the bytes of the escape, which may be a pair of
+/// surrogates. `None` for one without its partner.
+fn code_point(string: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = std::str::from_utf8(string.get(at..at + 6)?.strip_prefix(b"\\u")?).ok()?;
         u32::from_str_radix(digits, 16).ok()
     };
-    let mut at = 0;
-    while let Some(run) = memchr(b'\\', &string[at..]) {
-        append(into, &string[at..at + run])?;
-        at += run;
-        let simple = match string.get(at + 1) {
-            Some(b'b') => 0x8,
-            Some(b'f') => 0xC,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'u') => 0,
-            Some(&itself) => itself,
-            None => break,
-        };
-        if string.get(at + 1) != Some(&b'u') {
-            append(into, &[simple])?;
-            at += 2;
-            continue;
+    match (unit(0)?, unit(6)) {
+        (high @ 0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
+            Some((char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
         }
-        let lone = Failure::InvalidJson((place.start + 1 + at) as u64);
-        let (code, size) = match (unit(at), unit(at + 6)) {
-            (Some(high @ 0xD800..0xDC00), Some(low @ 0xDC00..0xE000)) => {
-                (0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00), 12)
-            }
-            (Some(code), _) => (code, 6),
-            (None, _) => return Err(lone),
-        };
-        let character = char::from_u32(code).ok_or(lone)?;
-        append(into, character.encode_utf8(&mut [0; 4]).as_bytes())?;
-        at += size;
+        (code, _) => Some((char::from_u32(code)?, 6)),
     }
-    append(into, &string[at..])
 }
 
 /// The places of the wanted values of an object.

@@ -3,12 +3,15 @@
 //! Finds the lines that begin in a range of the file. Does not know what a line means, and decodes nothing but the
 //! byte-order mark at the beginning of the file.
 
+use super::source::FileBytes;
 use crate::analyzer::PADDING;
 use crate::analyzer::decode::byte_order_mark;
 use crate::failure::Failure;
 use memchr::memchr;
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Bytes of a buffer: 256 KiB.
 const BUFFER: usize = 256 << 10;
@@ -94,6 +97,15 @@ impl ByteReader {
             }
         }
     }
+}
+
+/// The failure of a file that begins with the mark of UTF-16 or UTF-32, or whose beginning cannot be read.
+///
+/// The reader of a range that does not begin with the file never sees the mark. Such lines may be valid UTF-8 with NULs, so
+/// they are not to be read.
+pub(crate) fn other_encoding(file: Arc<File>) -> Option<Failure> {
+    let beginning = FileBytes::new(file, 0, LONGEST_MARK as u64);
+    ByteReader::new(Box::new(beginning), 0).pass_mark().err()
 }
 
 /// Appends `bytes` to `text`, with room for the text's padding.
@@ -270,7 +282,7 @@ impl LineReader {
 pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io;
+    use std::io::{self, Write as _};
 
     /// Some bytes in short reads, with an error at the end if there is one.
     pub(crate) struct Trickle {
@@ -361,6 +373,18 @@ pub(super) mod tests {
         }
         let mut lines = lines(b"\0\0\xFE\xFF\0\0\0a", 0..u64::MAX, 1);
         assert_eq!(lines.next(&mut Vec::new(), 9), Some(Err(Failure::Utf32)));
+    }
+
+    #[test]
+    fn marks_are_found_from_any_range() {
+        let of = |content: &[u8]| {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(content).expect("room");
+            other_encoding(Arc::new(file))
+        };
+        assert_eq!(of(b"\xFE\xFF\0a"), Some(Failure::Utf16));
+        assert_eq!(of(b"\xFF\xFE\0\0a"), Some(Failure::Utf32));
+        assert_eq!((of(b""), of(b"\xEF\xBB\xBFa"), of(b"abcde")), (None, None, None));
     }
 
     #[test]
