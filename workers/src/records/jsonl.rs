@@ -9,6 +9,7 @@ use crate::analyzer::PADDING;
 use crate::analyzer::chunks::{Chunk, LONGEST};
 use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode};
 use crate::failure::Failure;
+use memchr::memchr;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -236,11 +237,12 @@ fn invalid(line: &str, error: &serde_json::Error) -> Failure {
 /// [`Failure::InvalidJson`] for a surrogate without its partner.
 fn unescape(line: &str, place: Range<usize>, into: &mut Vec<u8>) -> Result<(), Failure> {
     let string = &line.as_bytes()[place.start + 1..place.end - 1];
+    let Some(mut at) = memchr(b'\\', string) else { return append(into, string) };
     // No escape is shorter than its character.
-    let begin = into.len();
     into.try_reserve(string.len() + PADDING).map_err(|_| Failure::OutOfMemory)?;
-    into.resize(begin + string.len(), 0);
-    let (mut at, mut to) = (0, begin);
+    into.extend_from_slice(&string[..at]);
+    let mut to = into.len();
+    into.resize(to + string.len() - at, 0);
     while at < string.len() {
         // Escapes are frequent in texts of short lines, so each run is copied without a call.
         if let (Some(word), Some(copy)) = (string[at..].first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
@@ -570,7 +572,23 @@ mod tests {
                     all(JsonLines::new(lines, &settings(&["text"]), DecodeError::Strict))
                 })
                 .collect();
-            prop_assert_eq!(parts, expected);
+            prop_assert_eq!(&parts, &expected);
+            let lines = super::super::line_reader::tests::lines(file.as_bytes(), 0..u64::MAX, step);
+            let mut records = JsonLines::new(lines, &settings(&["text"]), DecodeError::Strict);
+            prop_assert!(records.skip(&mut Vec::new()));
+            prop_assert_eq!(all(records), &expected[1..]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_fail(
+            beginning in prop::sample::select(&["", "{\"text\":\"", "{\"id\":", "{\"text\":\"\\ud800"][..]),
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+            end in prop::sample::select(&["", "\"}", "}"][..]),
+        ) {
+            let file = [beginning.as_bytes(), &bytes, end.as_bytes()].concat();
+            for policy in [DecodeError::Strict, DecodeError::Replace, DecodeError::Ignore] {
+                read_bytes(&file, &settings(&["text"]), policy);
+            }
         }
 
         #[test]
