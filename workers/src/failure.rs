@@ -6,7 +6,7 @@
 use crate::counted::counted;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use std::fmt;
+use std::{fmt, io};
 
 /// System errors that may be temporary.
 const PASSING: [Errno; 16] = [
@@ -247,6 +247,16 @@ fn field_name(field: u32) -> String {
         0 => "identifier field".to_owned(),
         1 => "text field".to_owned(),
         number => format!("text field (number {number})"),
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The failure in an error of a stream, which may be the system's, or a [`Failure`] that a decoder has put into it.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let failure = error.get_ref().and_then(|inner| inner.downcast_ref()).copied();
+        failure.unwrap_or_else(|| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)).into())
     }
 }
 

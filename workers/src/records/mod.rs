@@ -5,6 +5,13 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
 pub(crate) mod parquet;
+pub(crate) mod csv;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
+pub(crate) mod jsonl;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
+pub(crate) mod line_reader;
+#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
+pub(crate) mod lines;
 pub(crate) mod source;
 
 pub(crate) use crate::about::About;

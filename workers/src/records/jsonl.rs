@@ -1,0 +1,612 @@
+//! A file each of whose lines is a JSON object (JSON Lines). A blank line is no record, as in pandas and `jsonlines`.
+//!
+//! `serde_json` decides what is valid. Against Python's `json`: NaN and infinities are invalid, and so is a lone surrogate
+//! (`"\ud800"`) in a key or a wanted field; other values are not decoded, so there it passes. Of equal keys the last counts.
+
+use super::line_reader::{Line, LineReader, append, clear, is_blank};
+use super::{About, RecordSettings, Records};
+use crate::analyzer::PADDING;
+use crate::analyzer::chunks::{Chunk, LONGEST};
+use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode};
+use crate::failure::Failure;
+use memchr::memchr;
+use serde::Deserialize as _;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::ops::Range;
+
+/// Bytes that any line may have: 16 MiB.
+const ANY_LINE: u64 = 16 << 20;
+
+/// Bytes of an escape of one byte: `\u0041`.
+const ESCAPE: u64 = 6;
+
+/// The records of a split.
+pub(crate) struct JsonLines {
+    lines: LineReader,
+    /// Maximum bytes of a line.
+    limit: usize,
+    /// A line that is not in the reader's buffer as a whole.
+    line: Vec<u8>,
+    decode_error: DecodeError,
+    /// A line that was not UTF-8, and a buffer to decode it.
+    decoded: [Vec<u8>; 2],
+    parser: Parser,
+    about: About,
+}
+
+impl JsonLines {
+    /// The records are `lines`. Invalid UTF-8 in them is treated as `decode_error` demands, before they are parsed.
+    pub(crate) fn new(lines: LineReader, settings: &RecordSettings, decode_error: DecodeError) -> Self {
+        let limit = settings.max_bytes.saturating_mul(ESCAPE).max(ANY_LINE).min(LONGEST as u64);
+        JsonLines {
+            lines,
+            limit: limit as usize,
+            line: Vec::new(),
+            decode_error,
+            decoded: Default::default(),
+            parser: Parser::new(settings),
+            about: About::default(),
+        }
+    }
+}
+
+impl Records for JsonLines {
+    fn next(&mut self, text: &mut Vec<u8>) -> Option<Result<Chunk, Failure>> {
+        let JsonLines { lines, limit, line: spill, decode_error, decoded, parser, about } = self;
+        text.clear();
+        about.id = None;
+        clear(spill);
+        loop {
+            let line = match lines.next(spill, *limit)? {
+                Ok(Line::Buffered(line)) => line,
+                Ok(Line::Spilled) => spill,
+                Ok(Line::Long { is_blank: true, .. }) => continue,
+                // A text in it may be shorter than 2 GiB, but also longer.
+                Ok(Line::Long { .. }) if *limit == LONGEST => return Some(Err(Failure::Unbroken)),
+                Ok(Line::Long { .. }) => return Some(Err(Failure::LargerThan(parser.max_bytes))),
+                Err(failure) => return Some(Err(failure)),
+            };
+            if is_blank(line) {
+                continue;
+            }
+            let line = to_str(line, *decode_error, decoded);
+            let result = line.and_then(|line| parser.parse(line, text, about));
+            if result.is_err() {
+                text.clear();
+            }
+            return Some(result.map(|()| Chunk::WHOLE));
+        }
+    }
+
+    fn skip(&mut self, _text: &mut Vec<u8>) -> bool {
+        std::iter::from_fn(|| self.lines.pass()).any(|is_blank| !is_blank)
+    }
+
+    fn about(&self) -> &About {
+        &self.about
+    }
+}
+
+/// The text of a line, which is decoded in `buffers` if it is not UTF-8.
+fn to_str<'l>(
+    line: &'l [u8],
+    policy: DecodeError,
+    buffers: &'l mut [Vec<u8>; 2],
+) -> Result<&'l str, Failure> {
+    if let Ok(line) = simdutf8::basic::from_utf8(line) {
+        return Ok(line);
+    }
+    let [bytes, spare] = buffers;
+    clear(bytes);
+    clear(spare);
+    append(bytes, line)?;
+    decode(bytes, policy, spare).map_err(|InvalidUtf8(at)| Failure::InvalidUtf8(at))?;
+    std::str::from_utf8(bytes).map_err(|error| Failure::InvalidUtf8(error.valid_up_to() as u64))
+}
+
+/// Takes the wanted fields of a line.
+struct Parser {
+    /// The fields that are wanted, each once.
+    names: Vec<String>,
+    /// Their values in the current line, as JSON.
+    values: Vec<Option<Range<usize>>>,
+    /// The text fields, in `names`.
+    text: Vec<usize>,
+    /// The fields that may have the identifier, in `names`, the first choice first.
+    id: Vec<usize>,
+    /// Whether a record without an identifier fails.
+    needs_id: bool,
+    max_bytes: u64,
+}
+
+impl Parser {
+    fn new(settings: &RecordSettings) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        let mut place = |name: &str| {
+            names.iter().position(|known| known == name).unwrap_or_else(|| {
+                names.push(name.to_owned());
+                names.len() - 1
+            })
+        };
+        let text = settings.text_fields.iter().map(|name| place(name)).collect();
+        let id = match &settings.id_field {
+            Some(name) => vec![place(name)],
+            None => ["id", "_id"].map(place).to_vec(),
+        };
+        Parser {
+            values: vec![None; names.len()],
+            names,
+            text,
+            id,
+            needs_id: settings.id_field.is_some(),
+            max_bytes: settings.max_bytes,
+        }
+    }
+
+    /// Appends the text of a record to `text`, and sets its identifier.
+    fn parse(&mut self, line: &str, text: &mut Vec<u8>, about: &mut About) -> Result<(), Failure> {
+        let Parser { names, values, .. } = self;
+        values.fill(None);
+        let mut json = serde_json::Deserializer::from_str(line);
+        let is_object = line.trim_ascii_start().starts_with('{');
+        let fields = Fields { names, values, line };
+        let parsed = match is_object {
+            true => fields.deserialize(&mut json),
+            false => IgnoredAny::deserialize(&mut json).map(|IgnoredAny| ()),
+        };
+        parsed.and_then(|()| json.end()).map_err(|error| invalid(line, &error))?;
+        if !is_object {
+            return Err(Failure::NotAnObject);
+        }
+        let id = self.id(line).map(|id| about.id = id);
+        self.text(line, text)?;
+        id
+    }
+
+    /// The identifier of the parsed line.
+    fn id(&self, line: &str) -> Result<Option<String>, Failure> {
+        let mut cause = Failure::NoField(0);
+        for value in self.id.iter().filter_map(|&name| self.values[name].clone()) {
+            cause = match Value::of(line, value.clone()) {
+                Value::Text => {
+                    let mut id = Vec::new();
+                    unescape(line, value, &mut id)?;
+                    return Ok(String::from_utf8(id).ok());
+                }
+                Value::Number => return Ok(Some(line[value].to_owned())),
+                Value::Null => Failure::NullField(0),
+                Value::Other => Failure::NotText(0),
+            };
+        }
+        if self.needs_id { Err(cause) } else { Ok(None) }
+    }
+
+    /// Appends the text fields of the parsed line to `text`.
+    fn text(&self, line: &str, text: &mut Vec<u8>) -> Result<(), Failure> {
+        for (number, &name) in (1..).zip(&self.text) {
+            if number > 1 {
+                append(text, b"\n")?;
+            }
+            let value = self.values[name].clone().ok_or(Failure::NoField(number))?;
+            match Value::of(line, value.clone()) {
+                Value::Text => unescape(line, value, text)?,
+                Value::Null => return Err(Failure::NullField(number)),
+                Value::Number | Value::Other => return Err(Failure::NotText(number)),
+            }
+        }
+        match text.len() {
+            length if length as u64 > self.max_bytes => Err(Failure::TooLarge(length as u64)),
+            length if length > LONGEST => Err(Failure::Unbroken),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a value in JSON is.
+enum Value {
+    Text,
+    Number,
+    Null,
+    Other,
+}
+
+impl Value {
+    /// The kind of the value at `place`, which is valid.
+    fn of(line: &str, place: Range<usize>) -> Self {
+        match line.as_bytes()[place].first() {
+            Some(b'"') => Value::Text,
+            Some(b'-' | b'0'..=b'9') => Value::Number,
+            Some(b'n') => Value::Null,
+            _ => Value::Other,
+        }
+    }
+}
+
+/// The failure of a line that is not JSON.
+fn invalid(line: &str, error: &serde_json::Error) -> Failure {
+    // Columns count bytes, from 1. A JSON text that ends too early has its error behind the last byte.
+    let at = if error.is_eof() { line.len() } else { error.column().saturating_sub(1).min(line.len()) };
+    Failure::InvalidJson(at as u64)
+}
+
+/// Appends the characters of the string at `place`, which is in quotes and has valid escapes.
+///
+/// # Errors
+/// [`Failure::InvalidJson`] for a surrogate without its partner.
+fn unescape(line: &str, place: Range<usize>, into: &mut Vec<u8>) -> Result<(), Failure> {
+    let string = &line.as_bytes()[place.start + 1..place.end - 1];
+    let Some(mut at) = memchr(b'\\', string) else { return append(into, string) };
+    // No escape is shorter than its character.
+    into.try_reserve(string.len() + PADDING).map_err(|_| Failure::OutOfMemory)?;
+    into.extend_from_slice(&string[..at]);
+    let mut to = into.len();
+    into.resize(to + string.len() - at, 0);
+    while at < string.len() {
+        // Escapes are frequent in texts of short lines, so each run is copied without a call.
+        if let (Some(word), Some(copy)) = (string[at..].first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
+        {
+            *copy = *word;
+            let run = before_escape(*word);
+            at += run;
+            to += run;
+            if run == 8 {
+                continue;
+            }
+        } else if string[at] != b'\\' {
+            into[to] = string[at];
+            at += 1;
+            to += 1;
+            continue;
+        }
+        let simple = string.get(at + 1).map_or(0, |&letter| ESCAPED[usize::from(letter)]);
+        if simple > 0 {
+            into[to] = simple;
+            at += 2;
+            to += 1;
+            continue;
+        }
+        let (character, size) =
+            code_point(&string[at..]).ok_or(Failure::InvalidJson((place.start + 1 + at) as u64))?;
+        at += size;
+        to += character.encode_utf8(&mut into[to..]).len();
+    }
+    into.truncate(to);
+    Ok(())
+}
+
+/// The number of bytes before the first backslash.
+fn before_escape(word: [u8; 8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    // A byte that is 0 borrows from its highest bit; the lowest such byte is exact.
+    let word = u64::from_le_bytes(word) ^ (ONES * b'\\' as u64);
+    let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+    zeros.trailing_zeros() as usize / 8
+}
+
+/// The character of each escape of a backslash and a letter; 0 for others.
+const ESCAPED: [u8; 256] = {
+    let mut escaped = [0; 256];
+    let pairs = *b"\"\"\\\\//b\x08f\x0Cn\nr\rt\t";
+    let mut at = 0;
+    while at < pairs.len() {
+        escaped[pairs[at] as usize] = pairs[at + 1];
+        at += 2;
+    }
+    escaped
+};
+
+/// The character of the escape `\u0000` at the beginning of `string`, and the bytes of the escape, which may be a pair of
+/// surrogates. `None` for one without its partner.
+fn code_point(string: &[u8]) -> Option<(char, usize)> {
+    let unit = |at: usize| {
+        let digits = std::str::from_utf8(string.get(at..at + 6)?.strip_prefix(b"\\u")?).ok()?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    match (unit(0)?, unit(6)) {
+        (high @ 0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
+            Some((char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
+        }
+        (code, _) => Some((char::from_u32(code)?, 6)),
+    }
+}
+
+/// The places of the wanted values of an object.
+struct Fields<'p> {
+    names: &'p [String],
+    values: &'p mut [Option<Range<usize>>],
+    line: &'p str,
+}
+
+impl<'de> DeserializeSeed<'de> for Fields<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some(field) = object.next_key_seed(Name(self.names))? {
+            let Some(field) = field else {
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            // Borrowed from the line: the difference of the addresses is its place.
+            let value = object.next_value::<&RawValue>()?.get();
+            let start = value.as_ptr().addr().wrapping_sub(self.line.as_ptr().addr());
+            self.values[field] = Some(start..start + value.len());
+        }
+        Ok(())
+    }
+}
+
+/// A key: which of the names it is.
+struct Name<'p>(&'p [String]);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Option<usize>, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|name| name == key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line_reader::tests::{lines, ranges};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn settings(text_fields: &[&str]) -> RecordSettings {
+        RecordSettings {
+            text_fields: text_fields.iter().map(|&name| name.to_owned()).collect(),
+            id_field: None,
+            delimiter: b',',
+            has_header: true,
+            max_bytes: 1000,
+        }
+    }
+
+    fn with_id(name: &str) -> RecordSettings {
+        RecordSettings { id_field: Some(name.to_owned()), ..settings(&["text"]) }
+    }
+
+    /// A record's text, and its identifier.
+    type Found = (Result<String, Failure>, Option<String>);
+
+    fn all(mut records: JsonLines) -> Vec<Found> {
+        let mut text = Vec::new();
+        let mut found = Vec::new();
+        while let Some(result) = records.next(&mut text) {
+            let text = result.map(|_| String::from_utf8(text.clone()).expect("UTF-8"));
+            found.push((text, records.about().id.clone()));
+        }
+        found
+    }
+
+    fn read_bytes(file: &[u8], settings: &RecordSettings, policy: DecodeError) -> Vec<Found> {
+        let records = |step| JsonLines::new(lines(file, 0..u64::MAX, step), settings, policy);
+        let found = all(records(usize::MAX));
+        assert_eq!(all(records(1)), found);
+        let mut skipped = records(2);
+        assert_eq!((0..).take_while(|_| skipped.skip(&mut Vec::new())).count(), found.len());
+        found
+    }
+
+    /// The text of a file of one record.
+    fn one(file: &str, settings: &RecordSettings) -> Result<String, Failure> {
+        one_bytes(file.as_bytes(), settings, DecodeError::Strict)
+    }
+
+    fn one_bytes(file: &[u8], settings: &RecordSettings, policy: DecodeError) -> Result<String, Failure> {
+        let [(text, _)] = &read_bytes(file, settings, policy)[..] else { panic!("one record") };
+        text.clone()
+    }
+
+    fn ok(text: &str) -> Result<String, Failure> {
+        Ok(text.to_owned())
+    }
+
+    #[test]
+    fn fields() {
+        let one = |file: &str| one(file, &settings(&["title", "text"]));
+        assert_eq!(one(r#"{"text":"b","n":{"text":"x"},"title":"a"}"#), ok("a\nb"));
+        assert_eq!(one(r#" {"t\u0065xt" : "b" , "title":"" } "#), ok("\nb"));
+        assert_eq!(one(r#"{"text":1,"text":"b","title":null,"title":"a"}"#), ok("a\nb"));
+        assert_eq!(one(r#"{"text":"b","text":null,"title":"a"}"#), Err(Failure::NullField(2)));
+        assert_eq!(one(r#"{"text":"b"}"#), Err(Failure::NoField(1)));
+        assert_eq!(one(r#"{"text":["b"],"title":"a"}"#), Err(Failure::NotText(2)));
+        assert_eq!(one(r#"{"text":"b","title":-1.5e3}"#), Err(Failure::NotText(1)));
+        for value in ["[]", "\"a\"", "null", "1e999", "true"] {
+            assert_eq!(one(value), Err(Failure::NotAnObject));
+        }
+        assert_eq!(super::tests::one(r#"{"a":"b"}"#, &settings(&["a", "a"])), ok("b\nb"));
+        assert_eq!(super::tests::one(r#"{"a":"b"}"#, &settings(&[])), ok(""));
+    }
+
+    #[test]
+    fn identifiers() {
+        let id = |file: &str, settings: &RecordSettings| {
+            let [(text, id)] = &read_bytes(file.as_bytes(), settings, DecodeError::Strict)[..] else {
+                panic!("one record")
+            };
+            (text.clone().err(), id.clone())
+        };
+        let some = |id: &str| (None, Some(id.to_owned()));
+        assert_eq!(id(r#"{"_id":"b","text":"","id":"\u00e9"}"#, &settings(&["text"])), some("é"));
+        assert_eq!(id(r#"{"_id":"b","text":"","id":null}"#, &settings(&["text"])), some("b"));
+        assert_eq!(id(r#"{"text":"","id":[1]}"#, &settings(&["text"])), (None, None));
+        for number in ["0", "-1.50", "1E+2", "123456789012345678901234567890"] {
+            let file = format!(r#"{{"text":"","id": {number} }}"#);
+            assert_eq!(id(&file, &settings(&["text"])), some(number));
+        }
+        assert_eq!(id(r#"{"text":"","id":"b","key":"a"}"#, &with_id("key")), some("a"));
+        assert_eq!(id(r#"{"text":"a"}"#, &with_id("text")), some("a"));
+        assert_eq!(id(r#"{"text":"","id":"b"}"#, &with_id("key")), (Some(Failure::NoField(0)), None));
+        assert_eq!(id(r#"{"text":"","key":null}"#, &with_id("key")), (Some(Failure::NullField(0)), None));
+        assert_eq!(id(r#"{"text":"","key":true}"#, &with_id("key")), (Some(Failure::NotText(0)), None));
+        // Known even if the document fails.
+        let failed = (Some(Failure::NoField(1)), Some("7".to_owned()));
+        assert_eq!(id(r#"{"id":7}"#, &settings(&["text"])), failed);
+    }
+
+    #[test]
+    fn blank_lines_are_no_records() {
+        let file = b"\n{\"text\":\"a\"}\r\n \t\r\n\xEF\xBB\xBF\n{\"text\":\"b\"}\n\n ";
+        let found = read_bytes(file, &settings(&["text"]), DecodeError::Strict);
+        let found: Vec<_> = found.into_iter().map(|(text, _)| text).collect();
+        assert_eq!(found, [ok("a"), Err(Failure::InvalidJson(0)), ok("b")]);
+    }
+
+    #[test]
+    fn invalid_lines() {
+        let invalid = |file: &str, at| {
+            assert_eq!(one(file, &settings(&["text"])), Err(Failure::InvalidJson(at)), "{file}");
+        };
+        invalid("{", 1);
+        invalid(r#"{"text":"a"} x"#, 13);
+        invalid(r#"{"text":"a"}{"text":"a"}"#, 12);
+        invalid(r#"{"text":"a","n":NaN}"#, 16);
+        invalid(r#"{"text":"a",}"#, 12);
+        // The byte before the control character.
+        invalid("{\"text\":\"a\tb\"}", 9);
+        invalid("{'text':'a'}", 1);
+        // Surrogates without their partners are refused where they are decoded.
+        invalid(r#"{"text":"a\ud800"}"#, 10);
+        invalid(r#"{"text":"\udc00\ud800"}"#, 9);
+        invalid(r#"{"text":"\ud800\u0041"}"#, 9);
+        invalid(r#"{"id":"\ud800","text":""}"#, 7);
+        assert_eq!(one(r#"{"text":"a","other":"\ud800"}"#, &settings(&["text"])), ok("a"));
+        assert_eq!(
+            one(r#"{"text":"\ud83d\uDE00\/\"\\\b\f\n\r\t\u0000"}"#, &settings(&["text"])),
+            ok("😀/\"\\\u{8}\u{C}\n\r\t\0")
+        );
+    }
+
+    #[test]
+    fn deep_nesting_overflows_no_stack() {
+        let deep = 1 << 20;
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nested = format!("{}1{}", open.repeat(deep), close.repeat(deep));
+            let large = RecordSettings { max_bytes: 16 << 20, ..settings(&["text"]) };
+            for field in ["text", "other"] {
+                let file = format!(r#"{{"{field}":{nested},"id":"a"}}"#);
+                let cause = if field == "text" { Failure::NotText(1) } else { Failure::NoField(1) };
+                assert_eq!(one(&file, &large), Err(cause));
+            }
+            assert!(one(&open.repeat(deep), &large).is_err());
+        }
+    }
+
+    #[test]
+    fn invalid_utf8() {
+        let file = b"{\"text\":\"a\xFFb\"}";
+        let one = |file: &[u8], policy| one_bytes(file, &settings(&["text"]), policy);
+        assert_eq!(one(file, DecodeError::Strict), Err(Failure::InvalidUtf8(10)));
+        assert_eq!(one(file, DecodeError::Replace), ok("a\u{FFFD}b"));
+        assert_eq!(one(file, DecodeError::Ignore), ok("ab"));
+        assert_eq!(one(b"\xFF", DecodeError::Ignore), Err(Failure::InvalidJson(0)));
+    }
+
+    #[test]
+    fn limits() {
+        let limited = |max_bytes| RecordSettings { max_bytes, ..settings(&["text", "b"]) };
+        assert_eq!(one(r#"{"text":"\u0061b","b":"c"}"#, &limited(4)), ok("ab\nc"));
+        assert_eq!(one(r#"{"text":"\u0061b","b":"cd"}"#, &limited(4)), Err(Failure::TooLarge(5)));
+        let long = |size| format!("{{\"b\":\"\",\"text\":\"\",\"other\":\"{}\"}}\n{{}}", "a".repeat(size));
+        let causes = |file: &str| {
+            let found = read_bytes(file.as_bytes(), &limited(4), DecodeError::Strict);
+            found.into_iter().map(|(text, _)| text).collect::<Vec<_>>()
+        };
+        let missing = Err(Failure::NoField(1));
+        assert_eq!(causes(&long(100)), [ok("\n"), missing.clone()]);
+        assert_eq!(causes(&long(16 << 20)), [Err(Failure::LargerThan(4)), missing]);
+        // As long, but blank.
+        assert_eq!(causes(&" ".repeat(17 << 20)), []);
+        let unlimited = JsonLines::new(lines(b"", 0..1, 1), &limited(u64::MAX), DecodeError::Strict);
+        assert_eq!(unlimited.limit, LONGEST);
+    }
+
+    proptest! {
+        #[test]
+        fn as_serde_json_reads(
+            lines in prop::collection::vec("\\PC{0,12}|[a\"\\\\\n\u{1}é😀]{0,12}", 1..6),
+            extra in any::<f64>(),
+            cuts in prop::collection::vec(any::<usize>(), 0..4),
+            step in 1usize..99,
+        ) {
+            let (mut file, mut expected) = (String::new(), Vec::new());
+            for (number, text) in lines.iter().enumerate() {
+                let object = serde_json::json!({ "x": [extra, { "text": 1 }], "text": text, "id": number, "": text });
+                file += &format!("{object}\n");
+                // Escapes that `serde_json` does not write.
+                let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+                file += &format!("{{\"text\":\"{units}\",\"id\":{number}}}\r\n\r\n");
+                expected.extend([(Ok(text.clone()), Some(number.to_string())), (Ok(text.clone()), Some(number.to_string()))]);
+            }
+            let parts: Vec<_> = ranges(file.len(), &cuts)
+                .into_iter()
+                .flat_map(|range| {
+                    let lines = super::super::line_reader::tests::lines(file.as_bytes(), range, step);
+                    all(JsonLines::new(lines, &settings(&["text"]), DecodeError::Strict))
+                })
+                .collect();
+            prop_assert_eq!(&parts, &expected);
+            let lines = super::super::line_reader::tests::lines(file.as_bytes(), 0..u64::MAX, step);
+            let mut records = JsonLines::new(lines, &settings(&["text"]), DecodeError::Strict);
+            prop_assert!(records.skip(&mut Vec::new()));
+            prop_assert_eq!(all(records), &expected[1..]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_fail(
+            beginning in prop::sample::select(&["", "{\"text\":\"", "{\"id\":", "{\"text\":\"\\ud800"][..]),
+            bytes in prop::collection::vec(any::<u8>(), 0..40),
+            end in prop::sample::select(&["", "\"}", "}"][..]),
+        ) {
+            let file = [beginning.as_bytes(), &bytes, end.as_bytes()].concat();
+            for policy in [DecodeError::Strict, DecodeError::Replace, DecodeError::Ignore] {
+                read_bytes(&file, &settings(&["text"]), policy);
+            }
+        }
+
+        #[test]
+        fn accepts_what_serde_json_accepts(
+            line in r#"[{}\[\]":,a01eE+.\\u \-]{0,12}|\{"text":"[a"\\u0d8n]{0,14}"\}"#,
+        ) {
+            let value = serde_json::from_str::<serde_json::Value>(&line);
+            for (text, _) in read_bytes(line.as_bytes(), &settings(&["text"]), DecodeError::Strict) {
+                match &value {
+                    Ok(serde_json::Value::Object(object)) => match object.get("text") {
+                        Some(serde_json::Value::String(expected)) => prop_assert_eq!(&text, &Ok(expected.clone())),
+                        Some(_) => prop_assert!(text.is_err()),
+                        None => prop_assert_eq!(text, Err(Failure::NoField(1))),
+                    },
+                    Ok(_) => prop_assert_eq!(text, Err(Failure::NotAnObject)),
+                    Err(_) => prop_assert!(text.is_err()),
+                }
+            }
+        }
+    }
+}
