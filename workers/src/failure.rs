@@ -5,7 +5,7 @@
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use std::fmt;
+use std::{fmt, io};
 
 /// System errors that may be temporary.
 const PASSING: [Errno; 16] = [
@@ -255,6 +255,24 @@ impl From<Errno> for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
+/// A failure on its way through a reader, such as a decoder's. It is the same failure when it arrives.
+impl From<Failure> for io::Error {
+    fn from(failure: Failure) -> Self {
+        io::Error::other(failure)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<Failure>()) {
+            Some(&failure) => failure,
+            None => Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)).into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,5 +288,7 @@ mod tests {
         assert_eq!(Failure::decode(0, 0), None);
         assert_eq!(Failure::decode(33, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
+        assert_eq!(Failure::from(io::Error::from(Failure::Corrupt(5))), Failure::Corrupt(5));
+        assert_eq!(Failure::from(io::Error::from(Errno::ESTALE)), Failure::System(Errno::ESTALE as i32));
     }
 }

@@ -3,7 +3,11 @@
 //! A split is a part of such a file that one worker reads in one go. A reader of [`Records`] gives its documents one after
 //! the other. It opens nothing, and knows neither rows nor other splits.
 
+pub(crate) mod archive;
 pub(crate) mod source;
+pub(crate) mod tar;
+pub(crate) mod unpack;
+pub(crate) mod zip;
 
 use crate::analyzer::chunks::Chunk;
 use crate::failure::Failure;
