@@ -243,6 +243,18 @@ fn field_name(field: u32) -> String {
     }
 }
 
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    /// The failure that the error contains, or else that of the system's error.
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(&failure) => failure,
+            None => Errno::from_raw(error.raw_os_error().unwrap_or(0)).into(),
+        }
+    }
+}
+
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
