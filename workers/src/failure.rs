@@ -255,6 +255,13 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<Failure> for io::Error {
+    /// An error that contains the failure, for a reader on whose way it lies.
+    fn from(failure: Failure) -> Self {
+        io::Error::other(failure)
+    }
+}
+
 impl From<Errno> for Failure {
     fn from(errno: Errno) -> Self {
         match errno {
@@ -263,24 +270,6 @@ impl From<Errno> for Failure {
             Errno::ELOOP => Failure::Link,
             Errno::ENOMEM => Failure::OutOfMemory,
             errno => Failure::System(errno as i32),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-/// A failure on its way through a reader, such as a decoder's. It is the same failure when it arrives.
-impl From<Failure> for io::Error {
-    fn from(failure: Failure) -> Self {
-        io::Error::other(failure)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|cause| cause.downcast_ref::<Failure>()) {
-            Some(&failure) => failure,
-            None => Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)).into(),
         }
     }
 }

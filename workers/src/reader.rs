@@ -234,7 +234,6 @@ impl Pieces {
     ///
     /// # Errors
     /// The stream's error, [`Failure::LargerThan`], [`Failure::Unbroken`], or the reason why the document is not text.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
     pub(crate) fn next(&mut self, from: &mut dyn Read, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
         let mut stream = Stream { from, taken: self.taken, max_bytes: self.settings.max_bytes };
         let chunk = self.cut(&mut stream, text);

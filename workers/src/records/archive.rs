@@ -1,10 +1,13 @@
 //! Members of an archive, one after the other.
 //!
-//! Owns which members are documents and the decompression of members whose names ask for it. A member's name is shown and
-//! never used to open anything.
+//! Owns which members are documents, the decompression of members whose names ask for it, and members as [`Records`]. A
+//! member's name is shown and never used to open anything.
 
+use crate::analyzer::chunks::{Chunk, ChunkBoundary};
 use crate::failure::Failure;
+use crate::reader::{Pieces, ReadSettings};
 use crate::records::unpack::{Compression, Unpacker};
+use crate::records::{About, Records};
 use std::io::{self, Read};
 
 /// An archive that is read from its start to its end.
@@ -81,8 +84,68 @@ impl<M: Members> Members for UnpackedMembers<M> {
     }
 }
 
+/// The members of an archive as documents.
+pub(crate) struct MemberRecords<M> {
+    members: M,
+    settings: ReadSettings,
+    chunk_boundary: ChunkBoundary,
+    pieces: Pieces,
+    about: About,
+}
+
+impl<M: Members> MemberRecords<M> {
+    /// Reads those members that `settings` accept, and cuts them at `chunk_boundary`.
+    pub(crate) fn new(members: M, settings: ReadSettings, chunk_boundary: ChunkBoundary) -> Self {
+        let pieces = Pieces::new(settings, chunk_boundary);
+        MemberRecords { members, settings, chunk_boundary, pieces, about: About::default() }
+    }
+
+    /// See [`Members::left_out`].
+    pub(crate) fn left_out(&self) -> u64 {
+        self.members.left_out()
+    }
+
+    /// Goes to the next member. Its path is known even if it fails.
+    fn advance(&mut self) -> Option<Result<(), Failure>> {
+        let next = self.members.next_member()?;
+        let path = self.members.path();
+        self.about.member = (!path.is_empty()).then(|| path.to_vec());
+        Some(next)
+    }
+
+    /// Reads the first chunk of the current member.
+    fn begin(&mut self, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
+        match self.members.size() {
+            Some(bytes) if bytes > self.settings.max_bytes => Err(Failure::TooLarge(bytes)),
+            _ => {
+                self.pieces = Pieces::new(self.settings, self.chunk_boundary);
+                self.more(text)
+            }
+        }
+    }
+}
+
+impl<M: Members> Records for MemberRecords<M> {
+    fn next(&mut self, text: &mut Vec<u8>) -> Option<Result<Chunk, Failure>> {
+        let next = self.advance()?;
+        Some(next.and_then(|()| self.begin(text)))
+    }
+
+    fn more(&mut self, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
+        self.pieces.next(&mut Current(&mut self.members), text)
+    }
+
+    fn skip(&mut self, _text: &mut Vec<u8>) -> bool {
+        self.advance().is_some()
+    }
+
+    fn about(&self) -> &About {
+        &self.about
+    }
+}
+
 /// The bytes of the current member.
-pub(crate) struct Current<'a>(pub(crate) &'a mut dyn Members);
+struct Current<'a>(&'a mut dyn Members);
 
 impl Read for Current<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -93,6 +156,8 @@ impl Read for Current<'_> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::records::tar::Tar;
+    use std::io::{Cursor, Write as _};
 
     /// A member in a test: its path, its bytes, and the fault behind them.
     pub(crate) type Found = (String, Vec<u8>, Option<Failure>);
@@ -115,6 +180,61 @@ pub(crate) mod tests {
         }
         assert!(members.next_member().is_none());
         (found, members.left_out())
+    }
+
+    #[test]
+    fn members_are_documents() {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let long = "a word ".repeat(50_000);
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packer.write_all(b"packed").unwrap();
+        let packed = packer.finish().unwrap();
+        let large = "x".repeat(500_001);
+        for (name, bytes) in [
+            ("long", long.as_bytes()),
+            ("d/a.txt.gz", &packed),
+            ("binary", b"\0"),
+            ("large", large.as_bytes()),
+            ("cut.gz", &packed[..20]),
+            ("passed over", b"text"),
+            ("last", b"text"),
+        ] {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes).unwrap();
+        }
+        let archive = Cursor::new(builder.into_inner().unwrap());
+        let members = UnpackedMembers::new(Tar::new(Box::new(archive), None, false), 1 << 20);
+        let settings = ReadSettings { max_bytes: 500_000, embed_binary: false, window: 10_000 };
+        let mut records = MemberRecords::new(members, settings, ChunkBoundary::BehindSpaces);
+        let mut text = Vec::new();
+        let mut next = |records: &mut MemberRecords<_>| {
+            let mut whole = Vec::new();
+            let mut chunk = records.next(&mut text).expect("a member");
+            loop {
+                match chunk {
+                    Ok(Chunk { is_last, .. }) => {
+                        whole.extend_from_slice(&text);
+                        if is_last {
+                            break;
+                        }
+                    }
+                    Err(failure) => return (records.about().member.clone().unwrap(), Err(failure)),
+                }
+                chunk = records.more(&mut text);
+            }
+            (records.about().member.clone().unwrap(), Ok(whole))
+        };
+        assert_eq!(next(&mut records), (b"long".to_vec(), Ok(long.into_bytes())));
+        assert_eq!(next(&mut records), (b"d/a.txt.gz".to_vec(), Ok(b"packed".to_vec())));
+        assert_eq!(next(&mut records), (b"binary".to_vec(), Err(Failure::Binary)));
+        assert_eq!(next(&mut records), (b"large".to_vec(), Err(Failure::TooLarge(500_001))));
+        assert_eq!(next(&mut records), (b"cut.gz".to_vec(), Err(Failure::Truncated(20))));
+        assert!(records.skip(&mut Vec::new()));
+        assert_eq!(next(&mut records), (b"last".to_vec(), Ok(b"text".to_vec())));
+        assert!(records.next(&mut Vec::new()).is_none());
+        assert!(!records.skip(&mut Vec::new()));
+        assert_eq!(records.left_out(), 0);
     }
 
     #[test]

@@ -224,7 +224,8 @@ impl Tar {
                 }
                 continue;
             }
-            let found = self.begin_member(&header, std::mem::replace(&mut extensions, Extensions::new()), place);
+            let found =
+                self.begin_member(&header, std::mem::replace(&mut extensions, Extensions::new()), place);
             match found {
                 Ok(true) => return Some(Ok(())),
                 Ok(false) => {}
@@ -421,7 +422,8 @@ impl Tar {
         while sparse.segments.front().is_some_and(|&(at, length)| sparse.at >= at + length) {
             sparse.segments.pop_front();
         }
-        let (at, end) = sparse.segments.front().map_or((sparse.size, sparse.size), |&(at, length)| (at, at + length));
+        let (at, end) =
+            sparse.segments.front().map_or((sparse.size, sparse.size), |&(at, length)| (at, at + length));
         let is_hole = sparse.at < at;
         let left = if is_hole { at - sparse.at } else { end - sparse.at };
         let most = usize::try_from(left).map_or(into.len(), |left| left.min(into.len()));
@@ -602,7 +604,8 @@ mod tests {
     fn folders_links_and_hidden_members() {
         let mut builder = Builder::new(Vec::new());
         add(&mut builder, EntryType::Directory, "d/", b"");
-        for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo] {
+        for kind in [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo]
+        {
             add(&mut builder, kind, "x", b"");
         }
         add(&mut builder, EntryType::Regular, "d/.git/a", b"hidden");
@@ -687,7 +690,9 @@ mod tests {
         assert_eq!(found[0], ("s".into(), b"\0\0\0ab\0\0\0c\0\0\0".to_vec(), None));
         assert_eq!(found[1].0, "next");
         // Maps that do not agree with the data.
-        for (segments, real) in [(&[(3, 4)][..], 12), (&[(3, 3)], 5), (&[(3, 2), (4, 1)], 12), (&[(u64::MAX, 3)], 9)] {
+        for (segments, real) in
+            [(&[(3, 4)][..], 12), (&[(3, 3)], 5), (&[(3, 2), (4, 1)], 12), (&[(u64::MAX, 3)], 9)]
+        {
             let (found, _) = read(&sparse(segments, real, b"abc"));
             assert_eq!(found[0].2, Some(Failure::Corrupt(0)));
             assert_eq!(found[1].0, "next");
@@ -711,7 +716,9 @@ mod tests {
         data.resize(512, 0);
         data.extend(b"abc");
         add(&mut builder, EntryType::Regular, "GNUSparseFile.0/name", &data);
-        builder.append_pax_extensions([name, ("GNU.sparse.size", &b"6"[..]), ("GNU.sparse.map", b"1,2,5,1")]).unwrap();
+        builder
+            .append_pax_extensions([name, ("GNU.sparse.size", &b"6"[..]), ("GNU.sparse.map", b"1,2,5,1")])
+            .unwrap();
         add(&mut builder, EntryType::Regular, "other", b"abc");
         let (found, _) = read(&builder.into_inner().unwrap());
         let member: Found = ("real/name".into(), b"\0ab\0\0c".to_vec(), None);
@@ -731,7 +738,10 @@ mod tests {
                 assert_eq!(found.last().unwrap().2, Some(failure), "{end}");
             }
             for ((name, text, failure), expected) in found.iter().zip(&whole) {
-                assert!(*text == expected.1 || (failure.is_some() && expected.1.starts_with(text)), "{end} {name}");
+                assert!(
+                    *text == expected.1 || (failure.is_some() && expected.1.starts_with(text)),
+                    "{end} {name}"
+                );
             }
             // At a block's end the archive may be complete.
             assert!(failed == 1 || found == whole[..found.len()], "{end}");

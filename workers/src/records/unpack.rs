@@ -71,7 +71,8 @@ impl Compression {
             if is_whole_name || !found.eq_ignore_ascii_case(ending) {
                 return None;
             }
-            let stem = if instead.is_empty() { Cow::Borrowed(stem) } else { Cow::Owned([stem, instead].concat()) };
+            let stem =
+                if instead.is_empty() { Cow::Borrowed(stem) } else { Cow::Owned([stem, instead].concat()) };
             Some((compression, stem))
         })
     }
@@ -105,7 +106,12 @@ pub(crate) struct Unpacked {
 impl Unpacked {
     /// Decompresses `source`, whose first byte is at `start` of its file. The decoder uses `memory` bytes at most, and
     /// 4 MiB more.
-    pub(crate) fn new(source: Box<dyn Read + Send>, compression: Compression, start: u64, memory: u64) -> Self {
+    pub(crate) fn new(
+        source: Box<dyn Read + Send>,
+        compression: Compression,
+        start: u64,
+        memory: u64,
+    ) -> Self {
         Unpacked { source, unpacker: Unpacker::new(compression, start, memory) }
     }
 
@@ -199,11 +205,10 @@ impl Unpacker {
     fn begin_member(&mut self, from: &mut dyn Read) -> Result<(), Failure> {
         let is_first = matches!(self.state, State::Start);
         self.input.fill(from, MAGIC)?;
-        if !is_first {
-            if self.compression == Compression::Deflate || self.input.skip_padding(from)? {
-                self.state = State::End;
-                return Ok(());
-            }
+        let is_single = self.compression == Compression::Deflate;
+        if !is_first && (is_single || self.input.skip_padding(from)?) {
+            self.state = State::End;
+            return Ok(());
         }
         let place = self.input.place;
         match self.compression.begins(self.input.bytes()) {
@@ -362,7 +367,11 @@ impl Decoder {
                     Err(Error::MemLimit | Error::Mem) => Outcome::OutOfMemory,
                     Err(_) => Outcome::Corrupt,
                 };
-                Step { consumed: since(xz.total_in(), consumed), produced: since(xz.total_out(), produced), outcome }
+                Step {
+                    consumed: since(xz.total_in(), consumed),
+                    produced: since(xz.total_out(), produced),
+                    outcome,
+                }
             }
         }
     }
@@ -456,7 +465,8 @@ mod tests {
                 packer.finish().unwrap()
             }
             Compression::Deflate => {
-                let mut packer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+                let mut packer =
+                    flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
                 packer.write_all(text).unwrap();
                 packer.finish().unwrap()
             }
@@ -492,7 +502,8 @@ mod tests {
     #[test]
     fn names_mean_compressions() {
         let of = |name: &'static str| {
-            Compression::of_name(name.as_bytes()).map(|(kind, rest)| (kind, String::from_utf8(rest.into()).unwrap()))
+            Compression::of_name(name.as_bytes())
+                .map(|(kind, rest)| (kind, String::from_utf8(rest.into()).unwrap()))
         };
         assert_eq!(of("a.txt.gz"), Some((Compression::Gzip, "a.txt".into())));
         assert_eq!(of("d/a.JSONL.Zst"), Some((Compression::Zstd, "d/a.JSONL".into())));
@@ -514,7 +525,11 @@ mod tests {
                 packed.extend(pack(compression, &second));
                 let expected = [first, second].concat();
                 for step in [1000, 65_536, 1 << 20] {
-                    assert_eq!(unpack(compression, &packed, step), (expected.clone(), None), "{compression:?}");
+                    assert_eq!(
+                        unpack(compression, &packed, step),
+                        (expected.clone(), None),
+                        "{compression:?}"
+                    );
                 }
                 // Zero bytes between members and behind the last one.
                 packed.extend([0; 512]);
@@ -603,6 +618,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
         #[test]
         fn flipped_bytes_never_panic(at in 0.0..1.0, mask in 1u8.., which in 0..4usize, bytes in 1..20_000usize) {
             let compression = ALL[which];

@@ -132,7 +132,8 @@ impl Zip {
         let mut places = Vec::new();
         let (mut at, mut entries, mut end) = (directory.place.start, 0u64, directory.place.start);
         while at < directory.place.end {
-            let entry = Entry::read(&mut reader, &directory).map_err(|failure| failure.unwrap_or(Failure::Corrupt(at)))?;
+            let entry = Entry::read(&mut reader, &directory)
+                .map_err(|failure| failure.unwrap_or(Failure::Corrupt(at)))?;
             if entry.place >= directory.place.start {
                 return Err(Failure::Corrupt(at));
             }
