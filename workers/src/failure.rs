@@ -252,11 +252,20 @@ fn field_name(field: u32) -> String {
 
 impl std::error::Error for Failure {}
 
-/// The failure in an error of a stream, which may be the system's, or a [`Failure`] that a decoder has put into it.
 impl From<io::Error> for Failure {
+    /// The failure that the error contains, or else that of the system's error.
     fn from(error: io::Error) -> Self {
-        let failure = error.get_ref().and_then(|inner| inner.downcast_ref()).copied();
-        failure.unwrap_or_else(|| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32)).into())
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(&failure) => failure,
+            None => Errno::from_raw(error.raw_os_error().unwrap_or(0)).into(),
+        }
+    }
+}
+
+impl From<Failure> for io::Error {
+    /// An error that contains the failure, for a reader on whose way it lies.
+    fn from(failure: Failure) -> Self {
+        io::Error::other(failure)
     }
 }
 
@@ -287,5 +296,7 @@ mod tests {
         assert_eq!(Failure::decode(0, 0), None);
         assert_eq!(Failure::decode(33, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
+        assert_eq!(Failure::from(io::Error::from(Failure::Corrupt(5))), Failure::Corrupt(5));
+        assert_eq!(Failure::from(io::Error::from(Errno::ESTALE)), Failure::System(Errno::ESTALE as i32));
     }
 }

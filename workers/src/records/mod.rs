@@ -3,16 +3,16 @@
 //! A split is a part of such a file that one worker reads in one go. A reader of [`Records`] gives its documents one after
 //! the other. It opens nothing, and knows neither rows nor other splits.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
 pub(crate) mod parquet;
 pub(crate) mod csv;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
 pub(crate) mod jsonl;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
 pub(crate) mod line_reader;
-#[cfg_attr(not(test), expect(dead_code, reason = "wired in a later commit"))]
 pub(crate) mod lines;
+pub(crate) mod archive;
 pub(crate) mod source;
+pub(crate) mod tar;
+pub(crate) mod unpack;
+pub(crate) mod zip;
 
 pub(crate) use crate::about::About;
 use crate::analyzer::chunks::Chunk;

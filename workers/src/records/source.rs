@@ -47,3 +47,24 @@ impl Read for FileBytes {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn bytes_of_a_range() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let file = Arc::new(file);
+        for (start, end, expected) in [(2, 5, "234"), (8, 100, "89"), (5, 5, ""), (6, 2, ""), (20, 30, "")] {
+            let mut bytes = FileBytes::new(file.clone(), start, end);
+            let reached = bytes.reached();
+            let mut text = String::new();
+            bytes.read_to_string(&mut text).unwrap();
+            assert_eq!(text, expected);
+            assert_eq!(reached.load(Ordering::Relaxed), start + expected.len() as u64);
+        }
+    }
+}
