@@ -5,7 +5,7 @@
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use std::fmt;
+use std::{fmt, io};
 
 /// System errors that may be temporary.
 const PASSING: [Errno; 16] = [
@@ -240,6 +240,18 @@ fn field_name(field: u32) -> String {
         0 => "identifier field".to_owned(),
         1 => "text field".to_owned(),
         number => format!("text field (number {number})"),
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    /// The failure that the error contains, or else that of the system's error.
+    fn from(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(&failure) => failure,
+            None => Errno::from_raw(error.raw_os_error().unwrap_or(0)).into(),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reads documents: a small one at once, a larger one in chunks, so that it need not fit in memory.
+//! Reads documents: a small one at once, a larger one in chunks, so that it need not fit in memory. [`Pieces`] cuts the
+//! bytes of any stream; [`Reader`] opens files of the file system.
 //!
 //! Decides which files fail unread, and detects a file that changes during the read. The analyzer determines the chunk
 //! boundaries.
@@ -12,7 +13,7 @@ use crate::read_limit::ReadLimit;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 /// Settings that determine which files are read, and which fail.
@@ -143,20 +144,10 @@ fn open(
     if source.bytes > settings.max_bytes {
         return Err((source, Failure::TooLarge(source.bytes)));
     }
-    let window = if chunk_boundary == ChunkBoundary::Nowhere { LONGEST } else { settings.window };
     let size = if stat.st_blocks == 0 { Size::Claimed } else { Size::True };
-    let mut reading = Reading {
-        source,
-        chunk: Chunk::WHOLE,
-        file,
-        settings: ReadSettings { window, ..settings },
-        chunk_boundary,
-        stated: source,
-        size,
-        taken: 0,
-        has_ended: false,
-        rest: Vec::new(),
-    };
+    let file = PlainFile { file, stated: source, source, size, taken: 0, max_bytes: settings.max_bytes };
+    let pieces = Pieces::new(settings, chunk_boundary);
+    let mut reading = Reading { source, chunk: Chunk::WHOLE, file, pieces };
     match reading.next(text) {
         Ok(()) => Ok(reading),
         Err(failure) => Err((reading.source, failure)),
@@ -175,58 +166,126 @@ enum Size {
     MadeUp,
 }
 
-/// A document that is being read.
+/// A document of the file system that is being read.
 #[derive(Debug)]
 pub(crate) struct Reading {
     /// The state of the file when it was opened. If its size is made up, the number of bytes read so far replaces it.
     pub(crate) source: Source,
     /// The current chunk.
     pub(crate) chunk: Chunk,
-    file: File,
-    settings: ReadSettings,
-    chunk_boundary: ChunkBoundary,
-    /// The state of the file as the system states it.
-    stated: Source,
-    size: Size,
-    /// Bytes read from the file.
-    taken: u64,
-    /// Whether the end of the file was read.
-    has_ended: bool,
-    /// Bytes read behind the current chunk. The next chunk begins with them.
-    rest: Vec<u8>,
+    file: PlainFile,
+    pieces: Pieces,
 }
 
 impl Reading {
     /// Whether the file's stated size is its length. A file without one may never end.
     pub(crate) fn has_size(&self) -> bool {
-        self.size != Size::MadeUp
+        self.file.has_size()
     }
 
     /// As [`Reader::next`], without the read limit.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
-        let mut is_beginning = self.taken == 0;
-        let offset = self.taken - self.rest.len() as u64;
-        let mut room = self.settings.window.max(2 * self.rest.len()).min(LONGEST);
-        let mut filled = 0;
+        let chunk = self.pieces.cut(&mut self.file, text);
+        self.source = self.file.source;
+        self.chunk = chunk?;
+        Ok(())
+    }
+}
+
+/// Cuts the bytes of one document into chunks. The bytes come from a file or from any other stream.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    settings: ReadSettings,
+    chunk_boundary: ChunkBoundary,
+    /// Bytes read from a stream.
+    taken: u64,
+    /// Bytes of the document before the next chunk.
+    offset: u64,
+    has_begun: bool,
+    /// Whether the end of the document was read.
+    has_ended: bool,
+    /// Bytes read behind the current chunk. The next chunk begins with them.
+    rest: Vec<u8>,
+}
+
+impl Pieces {
+    /// Creates the state for a document of which nothing was read. It is cut at `chunk_boundary`.
+    pub(crate) fn new(settings: ReadSettings, chunk_boundary: ChunkBoundary) -> Self {
+        let window = if chunk_boundary == ChunkBoundary::Nowhere { LONGEST } else { settings.window };
+        Pieces {
+            settings: ReadSettings { window, ..settings },
+            chunk_boundary,
+            taken: 0,
+            offset: 0,
+            has_begun: false,
+            has_ended: false,
+            rest: Vec::new(),
+        }
+    }
+
+    /// Bytes read so far of the stream that [`Pieces::next`] reads.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Replaces `text` with the next chunk of a document whose length is not known. All of its bytes come from the
+    /// stream `from`. An error of `from` may contain a [`Failure`], which becomes that of the document.
+    ///
+    /// # Errors
+    /// The stream's error, [`Failure::LargerThan`], [`Failure::Unbroken`], or the reason why the document is not text.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
+    pub(crate) fn next(&mut self, from: &mut dyn Read, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
+        let mut stream = Stream { from, taken: self.taken, max_bytes: self.settings.max_bytes };
+        let chunk = self.cut(&mut stream, text);
+        self.taken = stream.taken;
+        chunk
+    }
+
+    /// Replaces `text` with the next chunk.
+    fn cut(&mut self, from: &mut impl Fill, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
+        let held = self.rest.len();
+        let mut room = self.settings.window.max(2 * held).min(LONGEST);
+        // Bytes of `text` beyond that are overwritten. Clearing them would cost as much as reading.
+        if text.len() < held {
+            lengthen(text, held)?;
+        }
+        text[..held].copy_from_slice(&self.rest);
+        let mut filled = held;
         loop {
-            filled = self.fill(text, filled, room)?;
-            if is_beginning {
+            filled = self.fill(from, text, filled, room)?;
+            if !self.has_begun {
                 self.check_beginning(&text[..filled])?;
-                is_beginning = false;
+                self.has_begun = true;
             }
             let cut = if self.has_ended { Some(filled) } else { self.chunk_boundary.last(&text[..filled]) };
             if let Some(cut) = cut {
                 self.rest.clear();
                 self.rest.extend_from_slice(&text[cut..filled]);
                 text.truncate(cut);
-                self.chunk = Chunk { offset, is_last: self.has_ended };
-                return Ok(());
+                let chunk = Chunk { offset: self.offset, is_last: self.has_ended };
+                self.offset += cut as u64;
+                return Ok(chunk);
             }
             if room == LONGEST {
                 return Err(Failure::Unbroken);
             }
             room = room.saturating_mul(2).min(LONGEST);
         }
+    }
+
+    /// Reads until `text`, of which `filled` bytes count, holds `room` bytes or the document ends. Returns how many
+    /// bytes it holds.
+    fn fill(
+        &mut self,
+        from: &mut impl Fill,
+        text: &mut Vec<u8>,
+        filled: usize,
+        room: usize,
+    ) -> Result<usize, Failure> {
+        let (filled, has_ended) = from.fill(text, filled, room)?;
+        self.has_ended = has_ended;
+        Ok(filled)
     }
 
     /// Checks that the first bytes of a document can be UTF-8 text.
@@ -240,33 +299,80 @@ impl Reading {
             _ => Ok(()),
         }
     }
+}
 
-    /// Reads until `text` holds `room` bytes or the file ends. Returns how many bytes it holds. It holds `filled` bytes
-    /// before; if that is 0, the bytes left over from the chunk before come first.
-    fn fill(&mut self, text: &mut Vec<u8>, filled: usize, room: usize) -> Result<usize, Failure> {
-        let held = if filled == 0 { self.rest.len() } else { filled };
-        // Bytes of `text` beyond that are overwritten. Clearing them would cost as much as reading.
-        if text.len() < held {
-            lengthen(text, held)?;
+/// The source of a document's bytes.
+trait Fill {
+    /// Reads until `into`, of which `filled` bytes count, holds `room` bytes or the document ends. Returns how many bytes
+    /// it holds, and whether the document ends there. Bytes of `into` beyond that are of no use.
+    fn fill(&mut self, into: &mut Vec<u8>, filled: usize, room: usize) -> Result<(usize, bool), Failure>;
+}
+
+/// A stream that ends where a read returns 0.
+struct Stream<'a> {
+    from: &'a mut dyn Read,
+    /// Bytes read.
+    taken: u64,
+    max_bytes: u64,
+}
+
+impl Fill for Stream<'_> {
+    fn fill(&mut self, into: &mut Vec<u8>, mut filled: usize, room: usize) -> Result<(usize, bool), Failure> {
+        while filled < room {
+            if filled == into.len() {
+                lengthen(into, room.min(filled + filled.max(AT_ONCE)))?;
+            }
+            let end = room.min(into.len());
+            let bytes = read(self.from, &mut into[filled..end], &mut self.taken)?;
+            filled += bytes;
+            if self.taken > self.max_bytes {
+                return Err(Failure::LargerThan(self.max_bytes));
+            }
+            if bytes == 0 {
+                return Ok((filled, true));
+            }
         }
-        if filled == 0 {
-            text[..held].copy_from_slice(&self.rest);
-        }
+        Ok((filled, false))
+    }
+}
+
+/// A file of the file system. Usually the system states how many bytes it has.
+#[derive(Debug)]
+struct PlainFile {
+    file: File,
+    /// The state of the file as the system states it.
+    stated: Source,
+    /// As `stated`. If the size is made up, the number of bytes read so far replaces it.
+    source: Source,
+    size: Size,
+    /// Bytes read.
+    taken: u64,
+    max_bytes: u64,
+}
+
+impl PlainFile {
+    fn has_size(&self) -> bool {
+        self.size != Size::MadeUp
+    }
+}
+
+impl Fill for PlainFile {
+    fn fill(&mut self, into: &mut Vec<u8>, held: usize, room: usize) -> Result<(usize, bool), Failure> {
         let begins = self.taken == 0;
-        let mut filled = held;
+        let (mut filled, mut has_ended) = (held, false);
         if self.has_size() {
             let left = self.stated.bytes - self.taken;
             let end = held + left.min((room - held) as u64) as usize;
-            self.has_ended = (end - held) as u64 == left;
+            has_ended = (end - held) as u64 == left;
             // One byte more than stated, to detect a file that is longer.
-            let more = match (self.has_ended, self.stated.bytes) {
+            let more = match (has_ended, self.stated.bytes) {
                 (false, _) => 0,
                 (true, 0) => AT_ONCE,
                 (true, _) => 1,
             };
-            lengthen(text, end + more)?;
+            lengthen(into, end + more)?;
             while filled < end + more {
-                match self.read(&mut text[filled..end + more])? {
+                match read(&mut self.file, &mut into[filled..end + more], &mut self.taken)? {
                     0 => break,
                     // A short read of a regular file is its end, or the next read returns 0.
                     bytes => filled += bytes,
@@ -276,7 +382,7 @@ impl Reading {
                 }
             }
             if filled != end {
-                self.has_ended = false;
+                has_ended = false;
                 if self.size == Size::True {
                     return Err(Failure::Changed);
                 }
@@ -284,45 +390,32 @@ impl Reading {
             }
         }
         if !self.has_size() {
-            filled = self.fill_to_end(text, filled, room)?;
+            let mut stream = Stream { from: &mut self.file, taken: self.taken, max_bytes: self.max_bytes };
+            let end = stream.fill(into, filled, room);
+            self.taken = stream.taken;
+            (filled, has_ended) = end?;
         }
-        let is_whole = begins && self.has_ended && self.has_size();
+        let is_whole = begins && has_ended && self.has_size();
         if !is_whole && Source::of(&fstat(&self.file)?) != self.stated {
             return Err(Failure::Changed);
         }
         if !self.has_size() {
             self.source.bytes = self.taken;
         }
-        Ok(filled)
+        Ok((filled, has_ended))
     }
+}
 
-    /// As `fill`, for a file whose stated size is made up.
-    fn fill_to_end(&mut self, text: &mut Vec<u8>, mut filled: usize, room: usize) -> Result<usize, Failure> {
-        while filled < room && !self.has_ended {
-            if filled == text.len() {
-                lengthen(text, room.min(filled + filled.max(AT_ONCE)))?;
+/// Reads once, and adds the bytes to `taken`.
+fn read(from: &mut dyn Read, into: &mut [u8], taken: &mut u64) -> Result<usize, Failure> {
+    loop {
+        match from.read(into) {
+            Ok(bytes) => {
+                *taken += bytes as u64;
+                return Ok(bytes);
             }
-            let bytes = self.read(&mut text[filled..])?;
-            filled += bytes;
-            self.has_ended = bytes == 0;
-            if self.taken > self.settings.max_bytes {
-                return Err(Failure::LargerThan(self.settings.max_bytes));
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Reads once.
-    fn read(&mut self, into: &mut [u8]) -> Result<usize, Errno> {
-        loop {
-            match self.file.read(into) {
-                Ok(bytes) => {
-                    self.taken += bytes as u64;
-                    return Ok(bytes);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -340,7 +433,7 @@ fn lengthen(text: &mut Vec<u8>, length: usize) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use std::fs;
-    use std::io::{Seek as _, Write as _};
+    use std::io::{self, Seek as _, Write as _};
     use std::os::unix::ffi::OsStrExt as _;
     use tempfile::NamedTempFile;
 
@@ -396,6 +489,71 @@ mod tests {
         expect(&b"x".repeat(100), &[100]);
         // Many bytes are left over.
         expect(&[b"a ".to_vec(), b"x".repeat(60), b" b".to_vec()].concat(), &[2, 62]);
+    }
+
+    /// Gives at most `most` bytes in one read, and then `end`.
+    struct Slow<'a> {
+        left: &'a [u8],
+        most: usize,
+        end: fn() -> io::Result<usize>,
+    }
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            if self.left.is_empty() {
+                return (self.end)();
+            }
+            let bytes = self.most.min(into.len());
+            self.left.read(&mut into[..bytes])
+        }
+    }
+
+    #[test]
+    fn a_stream_is_cut_as_a_file_is() {
+        for content in [&b""[..], b"one two three four five six seven", &b"x".repeat(100), &b"ab ".repeat(99)]
+        {
+            for most in [1, 3, 1000] {
+                let mut stream = Slow { left: content, most, end: || Ok(0) };
+                let mut pieces = Pieces::new(SETTINGS, ChunkBoundary::BehindSpaces);
+                let (mut text, mut whole) = (b"what was there before".to_vec(), Vec::new());
+                loop {
+                    let chunk = pieces.next(&mut stream, &mut text).expect("a chunk");
+                    assert_eq!(chunk.offset, whole.len() as u64);
+                    whole.extend_from_slice(&text);
+                    if chunk.is_last {
+                        break;
+                    }
+                    assert_eq!(whole.last(), Some(&b' '), "{content:?}");
+                }
+                assert_eq!((&*whole, pieces.taken()), (content, content.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_fails_as_a_file_does_or_by_its_own_error() {
+        let failure = |left: &[u8], end, settings| {
+            let mut pieces = Pieces::new(settings, ChunkBoundary::BehindSpaces);
+            let mut stream = Slow { left, most: 5, end };
+            let mut next = || pieces.next(&mut stream, &mut Vec::new());
+            loop {
+                match next() {
+                    Ok(chunk) if chunk.is_last => return None,
+                    Ok(_) => {}
+                    Err(failure) => return Some(failure),
+                }
+            }
+        };
+        let words = b"word ".repeat(10);
+        let limited = |max_bytes| ReadSettings { max_bytes, ..SETTINGS };
+        assert_eq!(failure(&words, || Ok(0), limited(50)), None);
+        assert_eq!(failure(&words, || Ok(0), limited(49)), Some(Failure::LargerThan(49)));
+        assert_eq!(failure(b"a\0b", || Ok(0), SETTINGS), Some(Failure::Binary));
+        assert_eq!(failure(b"\xFF\xFEa\0", || Ok(0), SETTINGS), Some(Failure::Utf16));
+        let corrupt = || Err(io::Error::other(Failure::Corrupt(7)));
+        assert_eq!(failure(&words, corrupt, SETTINGS), Some(Failure::Corrupt(7)));
+        let system = || Err(io::Error::from_raw_os_error(Errno::EIO as i32));
+        assert_eq!(failure(&words, system, SETTINGS), Some(Failure::System(Errno::EIO as i32)));
     }
 
     #[test]
