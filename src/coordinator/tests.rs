@@ -159,7 +159,12 @@ impl Play {
         let text =
             TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
         TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+            reading: ReadSettings {
+                max_bytes: u64::MAX,
+                embed_binary: false,
+                window: WINDOW,
+                decoding: None,
+            },
             text,
             term_filter: TermFilter::default(),
             features: Features::Vocabulary,
