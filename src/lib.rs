@@ -56,9 +56,9 @@ pub use output::{Format, ManifestFile, Output};
 pub use pool::{Confinement, Mode, ThreadGuards};
 pub use run::run;
 pub use settings::{
-    AnalyzerKind, Base, Binary, Bm25, ColumnSettings, DEFAULT_PATTERN, DecodeError, Df, Dtype, FeatureKind,
-    NgramSizes, Norm, Pruning, Setting, Settings, SettingsBuilder, SettingsError, StopWordList, StripAccents,
-    Text, TokenizerKind, Values, WeightKind,
+    AnalyzerKind, Base, Binary, Bm25, ColumnSettings, DEFAULT_PATTERN, DecodeError, Df, Dtype, Encoding,
+    FeatureKind, NgramSizes, Norm, Pruning, Setting, Settings, SettingsBuilder, SettingsError, StopWordList,
+    StripAccents, Text, TokenizerKind, Values, WeightKind,
 };
 
 /// The stop words that `name` names: the built-in list of a language, or the words of a file, one a line. `trims` drops white space

@@ -2,6 +2,7 @@
 
 mod command;
 mod documents;
+mod encodings;
 mod matrix;
 mod walk;
 

@@ -73,7 +73,7 @@ fn main() {
 fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segment) {
     let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
     let settings = TallySettings {
-        reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+        reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW, decoding: None },
         records: RecordSettings::default(),
         text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
         term_filter: TermFilter::default(),

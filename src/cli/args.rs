@@ -9,8 +9,8 @@ use crate::memory::MemoryLimits;
 use crate::output::Format;
 use crate::pool::{Confinement, Mode};
 use crate::settings::{
-    AnalyzerKind, Binary, Bm25, DecodeError, Df, Dtype, FeatureKind, NgramSizes, Norm, SettingsBuilder,
-    StripAccents, TokenizerKind, WeightKind,
+    AnalyzerKind, Binary, Bm25, DecodeError, Df, Dtype, Encoding, FeatureKind, NgramSizes, Norm,
+    SettingsBuilder, StripAccents, TokenizerKind, WeightKind,
 };
 use bowline_workers::hashing::MAX_FEATURES;
 use clap::Args;
@@ -86,7 +86,12 @@ pub struct EmbedArgs {
     #[arg(long, value_parser = choice::<Binary>(), help_heading = "Documents")]
     pub binary: Option<Binary>,
 
-    /// Choose how to treat bytes that are not UTF-8 (scikit-learn: decode_error) [default: strict]
+    /// Read documents in this encoding: a name that Python or browsers know (latin1, utf-16, windows-1252, shift_jis, gb18030).
+    /// auto reads UTF-8, a byte-order mark, or else guesses, for each document (scikit-learn: encoding) [default: utf-8]
+    #[arg(long, value_name = "ENCODING", help_heading = "Documents", verbatim_doc_comment)]
+    pub encoding: Option<Encoding>,
+
+    /// Choose how to treat bytes that are not valid in the encoding (scikit-learn: decode_error) [default: strict]
     #[arg(long, value_parser = choice::<DecodeError>(), help_heading = "Documents")]
     pub decode_error: Option<DecodeError>,
 
@@ -284,6 +289,7 @@ impl EmbedArgs {
         SettingsBuilder {
             max_document_bytes: self.max_document_bytes,
             binary: self.binary,
+            encoding: self.encoding,
             decode_error: self.decode_error,
             lowercase: self.no_lowercase.then_some(false),
             strip_accents: self.strip_accents,

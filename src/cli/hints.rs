@@ -103,17 +103,20 @@ fn with_idf(is_bm25: bool) -> &'static str {
 pub fn of_failure(failure: Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::InvalidUtf8(_) => {
-            "iconv -t UTF-8 converts it from its encoding; --decode-error replace or ignore gives up such bytes"
+            "--encoding names its encoding, or auto guesses it; --decode-error replace or ignore gives up such bytes"
+        }
+        Failure::InvalidInEncoding(_) => {
+            "--encoding names another encoding; --decode-error replace or ignore gives up such bytes"
         }
         Failure::Binary => "--binary embed accepts it",
         Failure::PerhapsUtf16 => {
-            "iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; if it is not UTF-16, --binary embed accepts it"
+            "--encoding utf-16le or utf-16be reads it; if it is not UTF-16, --binary embed accepts it"
         }
         Failure::PerhapsUtf32 => {
-            "iconv -f UTF-32LE -t UTF-8 converts it, or UTF-32BE; if it is not UTF-32, --binary embed accepts it"
+            "--encoding utf-32le or utf-32be reads it; if it is not UTF-32, --binary embed accepts it"
         }
-        Failure::Utf16 => "iconv -f UTF-16 -t UTF-8 converts it",
-        Failure::Utf32 => "iconv -f UTF-32 -t UTF-8 converts it",
+        Failure::Utf16 => "--encoding auto reads it, and other documents in UTF-8",
+        Failure::Utf32 => "--encoding auto reads it, and other documents in UTF-8",
         Failure::TooLarge(_) | Failure::LargerThan(_) => "--max-document-bytes sets the limit",
         Failure::OutOfMemory => "--worker-memory sets the limit",
         Failure::TimedOut => "--document-timeout sets the limit",

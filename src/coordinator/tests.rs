@@ -164,7 +164,12 @@ impl Play {
         let text =
             TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
         TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW },
+            reading: ReadSettings {
+                max_bytes: u64::MAX,
+                embed_binary: false,
+                window: WINDOW,
+                decoding: None,
+            },
             records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),

@@ -2,8 +2,8 @@
 //! the defaults, and the rules about settings that need or exclude each other.
 
 use super::{
-    AnalyzerKind, Binary, Bm25, ColumnSettings, DecodeError, Df, Dtype, FeatureKind, NgramSizes, Norm,
-    Settings, StopWordList, StripAccents, Text, TokenizerKind, Values, WeightKind, kinds,
+    AnalyzerKind, Binary, Bm25, ColumnSettings, DecodeError, Df, Dtype, Encoding, FeatureKind, NgramSizes,
+    Norm, Settings, StopWordList, StripAccents, Text, TokenizerKind, Values, WeightKind, kinds,
 };
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::hashing::MAX_FEATURES;
@@ -26,7 +26,9 @@ pub struct SettingsBuilder {
     pub max_document_bytes: Option<u64>,
     /// Whether binary documents are embedded; they fail by default.
     pub binary: Option<Binary>,
-    /// What to do with bytes that are not UTF-8; by default the document fails.
+    /// The encoding of documents; UTF-8 by default.
+    pub encoding: Option<Encoding>,
+    /// What to do with bytes that are not valid in the encoding; by default the document fails.
     pub decode_error: Option<DecodeError>,
     /// Whether capital letters are lowered; they are by default.
     pub lowercase: Option<bool>,
@@ -93,6 +95,7 @@ pub struct Base<'a> {
 pub enum Setting {
     MaxDocumentBytes,
     Binary,
+    Encoding,
     DecodeError,
     Lowercase,
     StripAccents,
@@ -123,9 +126,10 @@ pub enum Setting {
 
 impl Setting {
     /// All settings.
-    pub const ALL: [Setting; 28] = [
+    pub const ALL: [Setting; 29] = [
         Setting::MaxDocumentBytes,
         Setting::Binary,
+        Setting::Encoding,
         Setting::DecodeError,
         Setting::Lowercase,
         Setting::StripAccents,
@@ -329,6 +333,8 @@ impl SettingsBuilder {
         Ok(Text {
             max_document_bytes: with.free(self.max_document_bytes.map(Some), |t| t.max_document_bytes, None),
             binary: with.fitted(Setting::Binary, self.binary, |t| t.binary, Binary::Fail)?,
+            // The documents of the two runs may be in different encodings; their text is the same.
+            encoding: with.free(self.encoding, |t| t.encoding, Encoding::UTF_8),
             decode_error: with.fitted(
                 Setting::DecodeError,
                 self.decode_error,

@@ -1,10 +1,11 @@
 //! The settings that are a choice among a few values. The engine defines some of them itself: [`DecodeError`],
-//! [`StripAccents`], [`Norm`], [`Dtype`].
+//! [`Encoding`], [`StripAccents`], [`Norm`], [`Dtype`].
 //!
 //! Serde defines their names in the manifest, and the command line uses the same names.
 
 pub use bowline_workers::analyzer::accents::StripAccents;
 pub use bowline_workers::analyzer::decode::DecodeError;
+pub use bowline_workers::encoding::Encoding;
 pub use bowline_workers::plan::{Dtype, Norm};
 
 use serde::{Deserialize, Serialize};

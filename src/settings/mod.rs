@@ -8,7 +8,7 @@ mod pruning;
 pub(crate) use builder::needs;
 pub use builder::{Base, DEFAULT_PATTERN, Setting, SettingsBuilder, SettingsError};
 pub use kinds::{
-    AnalyzerKind, Binary, Bm25, DecodeError, Dtype, FeatureKind, NgramSizes, Norm, StripAccents,
+    AnalyzerKind, Binary, Bm25, DecodeError, Dtype, Encoding, FeatureKind, NgramSizes, Norm, StripAccents,
     TokenizerKind, WeightKind, name,
 };
 pub use pruning::{Df, Pruning};
@@ -21,7 +21,7 @@ use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::plan::{Bm25Tf, ValueSettings, Weight};
-use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::reader::{Decoding, ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -43,7 +43,10 @@ pub struct Text {
     pub max_document_bytes: Option<u64>,
     /// The treatment of documents with a NUL byte.
     pub binary: Binary,
-    /// The treatment of bytes that are not UTF-8.
+    /// The encoding of documents. Outputs of earlier versions do not name it: it was UTF-8.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// The treatment of bytes that are not valid in it.
     pub decode_error: DecodeError,
     /// Whether capital letters go.
     pub lowercase: bool,
@@ -133,6 +136,8 @@ impl Text {
             max_bytes: self.max_document_bytes.unwrap_or(u64::MAX),
             embed_binary: self.binary == Binary::Embed,
             window: WINDOW,
+            decoding: (!self.encoding.is_utf8())
+                .then_some(Decoding { encoding: self.encoding, decode_error: self.decode_error }),
         }
     }
 
@@ -273,6 +278,7 @@ mod tests {
         let text = |language: &str, tokenizer, strip_accents| Text {
             max_document_bytes: None,
             binary: Binary::Fail,
+            encoding: Encoding::UTF_8,
             decode_error: DecodeError::Strict,
             lowercase: true,
             strip_accents,

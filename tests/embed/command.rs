@@ -44,7 +44,7 @@ fn summary_names_ten_failures_and_counts_the_others() {
     let dir = Dir::with_corpus(&files);
     let finished = dir.embed(&[]).run().expect(3);
     let lines: Vec<_> = finished.stderr.lines().collect();
-    let first = "bowline: 10: invalid UTF-8 at byte 0 (iconv -t UTF-8 converts it from its encoding; ";
+    let first = "bowline: 10: invalid UTF-8 at byte 0 (--encoding names its encoding, or auto guesses it; ";
     assert!(lines[0].starts_with(first), "{lines:?}");
     assert!(lines[9].starts_with("bowline: 19: "), "{lines:?}");
     assert_eq!(lines[10], "bowline: and 3 more failed; documents.jsonl lists all");

@@ -63,7 +63,7 @@ fn text_in_utf_16_or_32_fails_as_such() {
         let output = dir.output("out");
         assert_eq!(output.failures(), expected, "{options:?}");
         assert_eq!(output.documents()[5].tokens, 3);
-        let hint = "bowline: a: UTF-16 (iconv -f UTF-16 -t UTF-8 converts it)\n";
+        let hint = "bowline: a: UTF-16 (--encoding auto reads it, and other documents in UTF-8)\n";
         assert!(finished.stderr.contains(hint), "{}", finished.stderr);
     }
     let dir = Dir::with_corpus(&[
@@ -76,7 +76,7 @@ fn text_in_utf_16_or_32_fails_as_such() {
     let causes = ["binary, perhaps UTF-16", "binary, perhaps UTF-16", "binary, perhaps UTF-32", "binary"];
     let causes: Vec<_> = causes.map(str::to_owned).into_iter().enumerate().collect();
     assert_eq!(dir.output("out").failures(), causes);
-    let hint = "bowline: a: binary, perhaps UTF-16 (iconv -f UTF-16LE -t UTF-8 converts it, or UTF-16BE; ";
+    let hint = "bowline: a: binary, perhaps UTF-16 (--encoding utf-16le or utf-16be reads it; ";
     assert!(finished.stderr.contains(hint), "{}", finished.stderr);
 }
 

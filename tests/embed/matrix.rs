@@ -34,7 +34,8 @@ fn manifest_tells_settings_and_counts() {
         "matrix": "matrix.npz",
         "settings": {
             "text": {
-                "max_document_bytes": null, "binary": "fail", "decode_error": "strict", "lowercase": true,
+                "max_document_bytes": null, "binary": "fail", "encoding": "utf-8",
+                "decode_error": "strict", "lowercase": true,
                 "strip_accents": null, "analyzer": "word", "ngrams": {"min": 1, "max": 1}, "tokenizer": "pattern",
                 "token_pattern": r"(?u)\b\w\w+\b", "stop_words": null, "stem": null,
             },

@@ -177,7 +177,7 @@ fn no_term_is_left_after_pruning() {
 fn invalid_utf_8_names_the_document_its_cause_and_the_way_out() {
     let dir = Dir::with_corpus(&[("a.txt", &b"the cat"[..]), ("b.txt", b"dog \xC3\x28")]);
     let finished = dir.embed(&[]).run().expect(3);
-    let line = "bowline: b.txt: invalid UTF-8 at byte 4 (iconv -t UTF-8 converts it from its encoding; \
+    let line = "bowline: b.txt: invalid UTF-8 at byte 4 (--encoding names its encoding, or auto guesses it; \
                 --decode-error replace or ignore gives up such bytes)\n";
     assert!(finished.stderr.starts_with(line), "{}", finished.stderr);
     assert_eq!(dir.output("out").failures(), [(1, "invalid UTF-8 at byte 4".to_owned())]);

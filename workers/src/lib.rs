@@ -1,7 +1,7 @@
 //! The work of a bowline worker: from text to terms, from terms to rows, from rows to arrays.
 //!
 //! A module imports only modules to its right: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`,
-//! `plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener` > `documents`, `analyzer` > `protocol`,
+//! `plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener`, `encoding` > `documents`, `analyzer` > `protocol`,
 //! `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here depends on the mode, the command line
 //! or the terminal.
 
@@ -13,6 +13,7 @@ pub mod crash;
 pub mod dictionary;
 pub mod documents;
 mod emit;
+pub mod encoding;
 pub mod failure;
 #[cfg(feature = "faults")]
 mod faults;

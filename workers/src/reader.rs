@@ -5,8 +5,9 @@
 //! boundaries.
 
 use crate::analyzer::chunks::{Chunk, ChunkBoundary, LONGEST};
-use crate::analyzer::decode::{byte_order_mark, with_nul};
+use crate::analyzer::decode::{DecodeError, byte_order_mark, with_nul};
 use crate::documents::{Documents, Source, is_regular};
+use crate::encoding::{Decoder, Encoding};
 use crate::failure::Failure;
 use crate::opener::Opener;
 use crate::read_limit::ReadLimit;
@@ -26,6 +27,17 @@ pub struct ReadSettings {
     pub embed_binary: bool,
     /// Bytes of a chunk, approximately; a larger file is read in several chunks. [`WINDOW`], except in tests.
     pub window: usize,
+    /// The encoding of documents; `None` if it is UTF-8, which the analyzer checks.
+    pub decoding: Option<Decoding>,
+}
+
+/// The conversion of documents to UTF-8.
+#[derive(Clone, Copy, Debug)]
+pub struct Decoding {
+    /// The encoding of documents.
+    pub encoding: Encoding,
+    /// The treatment of bytes that are not valid in it.
+    pub decode_error: DecodeError,
 }
 
 /// Bytes of a document that are in memory at a time, unless it has no chunk boundary there: 128 KiB. A chunk stays in the
@@ -102,12 +114,14 @@ impl Reader {
         &self.read_limit
     }
 
-    /// Checks that a text that was not read from a file of its own may be embedded.
-    ///
-    /// # Errors
-    /// The reason why not.
-    pub(crate) fn check_text(&self, text: &[u8]) -> Result<(), Failure> {
-        check_beginning(text, self.settings.embed_binary)
+    /// The settings of this reader.
+    pub(crate) fn settings(&self) -> ReadSettings {
+        self.settings
+    }
+
+    /// The chunk boundary of this reader.
+    pub(crate) fn chunk_boundary(&self) -> ChunkBoundary {
+        self.chunk_boundary
     }
 
     /// Opens document `row` and replaces `text` with its first chunk. Reads only regular files.
@@ -210,6 +224,13 @@ impl Reading {
         self.file.has_size()
     }
 
+    /// The number of the encoding that was guessed for the document, if it was and is not UTF-8. Known from the first
+    /// chunk on.
+    #[cfg_attr(not(test), expect(dead_code, reason = "written to documents.jsonl in a later commit"))]
+    pub(crate) fn guessed(&self) -> Option<u8> {
+        self.pieces.guessed()
+    }
+
     /// As [`Reader::next`], without the read limit.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
         let chunk = self.pieces.cut(&mut self.file, text);
@@ -226,13 +247,15 @@ pub(crate) struct Pieces {
     chunk_boundary: ChunkBoundary,
     /// Bytes read from a stream.
     taken: u64,
-    /// Bytes of the document before the next chunk.
+    /// Bytes of the document before the next chunk, in UTF-8.
     offset: u64,
     has_begun: bool,
     /// Whether the end of the document was read.
     has_ended: bool,
-    /// Bytes read behind the current chunk. The next chunk begins with them.
+    /// Text read behind the current chunk. The next chunk begins with it.
     rest: Vec<u8>,
+    /// The decoder of a document that is not UTF-8, and a buffer for its bytes.
+    decoder: Option<(Decoder, Vec<u8>)>,
 }
 
 impl Pieces {
@@ -247,7 +270,16 @@ impl Pieces {
             has_begun: false,
             has_ended: false,
             rest: Vec::new(),
+            decoder: settings.decoding.map(|Decoding { encoding, decode_error }| {
+                (Decoder::new(encoding, decode_error), Vec::new())
+            }),
         }
+    }
+
+    /// The number of the encoding that was guessed for the document, if it was and is not UTF-8. Known from the first
+    /// chunk on.
+    pub(crate) fn guessed(&self) -> Option<u8> {
+        self.decoder.as_ref().and_then(|(decoder, _)| decoder.guessed())
     }
 
     /// Bytes read so far of the stream that [`Pieces::next`] reads.
@@ -261,6 +293,7 @@ impl Pieces {
     ///
     /// # Errors
     /// The stream's error, [`Failure::LargerThan`], [`Failure::Unbroken`], or the reason why the document is not text.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
     pub(crate) fn next(&mut self, from: &mut dyn Read, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
         let mut stream = Stream { from, taken: self.taken, max_bytes: self.settings.max_bytes };
         let chunk = self.cut(&mut stream, text);
@@ -279,11 +312,10 @@ impl Pieces {
         text[..held].copy_from_slice(&self.rest);
         let mut filled = held;
         loop {
-            filled = self.fill(from, text, filled, room)?;
-            if !self.has_begun {
-                check_beginning(&text[..filled], self.settings.embed_binary)?;
-                self.has_begun = true;
-            }
+            filled = match self.decoder {
+                None => self.fill(from, text, filled, room)?,
+                Some(_) => self.fill_decoded(from, text, filled, room)?,
+            };
             let cut = if self.has_ended { Some(filled) } else { self.chunk_boundary.last(&text[..filled]) };
             if let Some(cut) = cut {
                 self.rest.clear();
@@ -310,19 +342,47 @@ impl Pieces {
         room: usize,
     ) -> Result<usize, Failure> {
         let (filled, has_ended) = from.fill(text, filled, room)?;
+        if !std::mem::replace(&mut self.has_begun, true) {
+            check_beginning(&text[..filled], self.settings)?;
+        }
         self.has_ended = has_ended;
         Ok(filled)
     }
+
+    /// As [`Pieces::fill`], through a decoder. The text may become longer than `room`.
+    fn fill_decoded(
+        &mut self,
+        from: &mut impl Fill,
+        text: &mut Vec<u8>,
+        filled: usize,
+        room: usize,
+    ) -> Result<usize, Failure> {
+        text.truncate(filled);
+        while text.len() < room && !self.has_ended {
+            let Some((decoder, bytes)) = &mut self.decoder else { break };
+            let (read, has_ended) = from.fill(bytes, 0, self.settings.window.min(WINDOW))?;
+            if !std::mem::replace(&mut self.has_begun, true) {
+                check_beginning(&bytes[..read], self.settings)?;
+            }
+            decoder.decode(&bytes[..read], has_ended, text)?;
+            self.has_ended = has_ended;
+        }
+        Ok(text.len())
+    }
 }
 
-/// Checks that the first bytes of a document can be UTF-8 text.
-fn check_beginning(beginning: &[u8], embed_binary: bool) -> Result<(), Failure> {
-    if let Some(failure) = byte_order_mark(beginning) {
+/// Checks that the first bytes of a document can be text in its encoding.
+fn check_beginning(beginning: &[u8], settings: ReadSettings) -> Result<(), Failure> {
+    let encoding = settings.decoding.map_or(Encoding::UTF_8, |decoding| decoding.encoding);
+    if let Some(failure) = encoding.wrong_mark(beginning) {
         return Err(failure);
+    }
+    if encoding.has_nuls() || byte_order_mark(beginning).is_some() {
+        return Ok(());
     }
     let prefix = &beginning[..beginning.len().min(BINARY_PREFIX)];
     match memchr::memchr(0, prefix) {
-        Some(_) if !embed_binary => Err(with_nul(prefix)),
+        Some(_) if !settings.embed_binary => Err(with_nul(prefix)),
         _ => Ok(()),
     }
 }
@@ -463,7 +523,8 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use tempfile::NamedTempFile;
 
-    const SETTINGS: ReadSettings = ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: 16 };
+    const SETTINGS: ReadSettings =
+        ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: 16, decoding: None };
 
     fn file(text: &[u8]) -> NamedTempFile {
         let mut file = NamedTempFile::new().expect("a file");
@@ -552,6 +613,41 @@ mod tests {
                     assert_eq!(whole.last(), Some(&b' '), "{content:?}");
                 }
                 assert_eq!((&*whole, pieces.taken()), (content, content.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_in_another_encoding_is_cut_as_its_text_is() {
+        let text = "caf\u{e9} \u{1F431} na\u{ef}ve ".repeat(40_000);
+        let marked = format!("\u{FEFF}{text}");
+        let bytes: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (label, guessed) in [("utf-16", None), ("auto", Some("utf-16"))] {
+            let encoding: Encoding = label.parse().expect("a name");
+            let decoding = Some(Decoding { encoding, decode_error: DecodeError::Strict });
+            for window in [16, 1000, WINDOW] {
+                let settings = ReadSettings { window, decoding, max_bytes: bytes.len() as u64, ..SETTINGS };
+                let mut chunk = Vec::new();
+                let mut reading = begin(&file(&bytes), settings, &mut chunk).expect("it can be read");
+                let mut whole = chunk.clone();
+                while !reading.chunk.is_last {
+                    reading.next(&mut chunk).expect("more of it");
+                    assert_eq!(reading.chunk.offset, whole.len() as u64);
+                    whole.extend_from_slice(&chunk);
+                }
+                assert!(whole == text.as_bytes(), "{label} by {window}");
+                let found = reading.guessed().and_then(Encoding::of_number).map(Encoding::label);
+                assert_eq!((found, reading.source.bytes), (guessed, bytes.len() as u64));
+                let parted =
+                    begin(&file(&bytes[..bytes.len() - 1]), settings, &mut chunk).map(|mut reading| {
+                        while !reading.chunk.is_last && reading.next(&mut chunk).is_ok() {}
+                        reading.next(&mut chunk)
+                    });
+                let at = bytes.len() as u64 - 2;
+                match parted {
+                    Ok(failure) => assert_eq!(failure, Err(Failure::InvalidInEncoding(at))),
+                    Err((_, failure)) => assert_eq!(failure, Failure::InvalidInEncoding(at)),
+                }
             }
         }
     }

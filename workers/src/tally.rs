@@ -600,7 +600,7 @@ mod tests {
 
     fn settings(text: TextSettings, window: usize) -> TallySettings {
         TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window },
+            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window, decoding: None },
             records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),

@@ -3,12 +3,12 @@
 //! A split is a part of such a file that one worker reads in one go. A reader of [`Records`] gives its documents one after
 //! the other. It opens nothing, and knows neither rows nor other splits.
 
-pub(crate) mod parquet;
+pub(crate) mod archive;
 pub(crate) mod csv;
 pub(crate) mod jsonl;
 pub(crate) mod line_reader;
 pub(crate) mod lines;
-pub(crate) mod archive;
+pub(crate) mod parquet;
 pub(crate) mod source;
 pub(crate) mod tar;
 pub(crate) mod unpack;
