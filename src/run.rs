@@ -28,6 +28,8 @@ use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_in_memory};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::read_limit::ReadLimits;
+use bowline_workers::reader::ReadSettings;
+use bowline_workers::records::unpacking_memory;
 use bowline_workers::split::{OPENING, Split};
 use bowline_workers::tally::{Features, TallySettings};
 use std::fs::File;
@@ -110,8 +112,11 @@ impl<'a> Resolved<'a> {
             worker_memory: memory.worker,
         };
         let tally = TallySettings {
-            reading: settings.text.reading(),
-            records: job.source.records.settings(settings.text.reading().max_bytes),
+            reading: ReadSettings {
+                unpacking_memory: unpacking_memory(memory.worker),
+                ..settings.text.reading()
+            },
+            records: job.source.records.settings(settings.text.reading().max_bytes, job.source.hidden),
             text: settings.text.analysis()?,
             term_filter: settings.text.term_filter()?,
             features,
@@ -185,7 +190,9 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     // The list of documents stays in the coordinator's memory to the end.
     let walked = private_memory().saturating_sub(before_walk);
     let store = Store::bounded(resolved.maps.saturating_sub(walked), Some(directory), resolved.addresses);
-    let splits: Arc<[Split]> = cut(corpus.documents.len(), &corpus.records, resolved.workers).into();
+    let splits: Arc<[Split]> =
+        cut(corpus.documents.len(), &corpus.records, resolved.workers, job.settings.text.encoding.is_utf8())
+            .into();
     let checkpoint = output.checkpoint()?.map(|directory| {
         open_checkpoint(job, &resolved, &directory, (&corpus, &splits), &store, interrupted)
     });
@@ -211,6 +218,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     output.publish(|| Ok(RunError::if_interrupted(interrupted)?))?;
     done.notices.into_iter().for_each(|notice| events(Event::Notice(notice)));
     let Corpus { unreadable, left_out, .. } = corpus;
+    let left_out = left_out + done.summary.left_out;
     Ok(Summary { output: target, unreadable, left_out, resumed: resumed as u64, ..done.summary })
 }
 
@@ -399,7 +407,7 @@ impl Phases<'_> {
                 bytes: totals.bytes,
                 failures,
                 unreadable: Vec::new(),
-                left_out: 0,
+                left_out: totals.left_out,
                 resumed: 0,
                 workers: 0,
                 workers_started: 0,

@@ -13,7 +13,7 @@ use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
-use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::split::{Part, Split, SplitKind};
@@ -73,7 +73,7 @@ fn main() {
 fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segment) {
     let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
     let settings = TallySettings {
-        reading: ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: WINDOW, decoding: None },
+        reading: ReadSettings::default(),
         records: RecordSettings::default(),
         text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
         term_filter: TermFilter::default(),

@@ -14,8 +14,9 @@ const LARGEST: usize = 256;
 const RANGE_BYTES: [u64; 2] = [1 << 20, 64 << 20];
 
 /// Cuts `files` files, of which `records` are record files, into splits for `workers` workers. Every document is in exactly
-/// one split, and the order of splits is that of documents.
-pub fn cut(files: usize, records: &[RecordFile], workers: usize) -> Vec<Split> {
+/// one split, and the order of splits is that of documents. Only if `cuts_text`, line ends can be found in the middle of a
+/// text file: it is in UTF-8.
+pub fn cut(files: usize, records: &[RecordFile], workers: usize, cuts_text: bool) -> Vec<Split> {
     let mut splits = Vec::new();
     let mut first = 0;
     let ends = records.iter().map(|record| record.file).chain([files]);
@@ -26,7 +27,7 @@ pub fn cut(files: usize, records: &[RecordFile], workers: usize) -> Vec<Split> {
             first += size;
         }
         if let Some(record) = record {
-            splits.extend(ranges(record));
+            splits.extend(ranges(record, cuts_text));
             first = record.file + 1;
         }
     }
@@ -34,13 +35,14 @@ pub fn cut(files: usize, records: &[RecordFile], workers: usize) -> Vec<Split> {
 }
 
 /// The ranges of a record file.
-fn ranges(record: &RecordFile) -> impl Iterator<Item = Split> {
+fn ranges(record: &RecordFile, cuts_text: bool) -> impl Iterator<Item = Split> {
     let &RecordFile { file, format, compression, source } = record;
     let parts = match format {
         _ if compression.is_some() => 1,
         RecordFormat::Tar => 1,
         // The pages before the range are passed over in each.
         RecordFormat::Parquet | RecordFormat::Zip => 16,
+        _ if !cuts_text => 1,
         RecordFormat::Lines | RecordFormat::Jsonl | RecordFormat::Csv | RecordFormat::Tsv => 64,
     };
     let [least, most] = RANGE_BYTES;
@@ -68,7 +70,7 @@ mod tests {
         for documents in (0..300).chain([1000, 24_362]) {
             for workers in [1, 2, 3, 7, 13, 64] {
                 let mut next = 0;
-                for split in cut(documents, &[], workers) {
+                for split in cut(documents, &[], workers, true) {
                     let files = split.documents().expect("a batch");
                     assert_eq!(split.file, next);
                     assert!(files >= 1 && files as usize <= LARGEST);
@@ -88,7 +90,7 @@ mod tests {
             source: Source { bytes, modified: 0 },
         };
         for bytes in [0, 1, 1 << 20, (1 << 20) + 1, 100 << 20, 20 << 30] {
-            let splits = cut(6, &[record(0, bytes), record(3, bytes), record(5, 7)], 2);
+            let splits = cut(6, &[record(0, bytes), record(3, bytes), record(5, 7)], 2, true);
             let mut files: Vec<u64> = splits.iter().map(|split| split.file).collect();
             assert!(files.is_sorted());
             files.dedup();

@@ -140,6 +140,8 @@ pub struct Totals {
     pub tokens: u64,
     /// Those of them that a given vocabulary does not have.
     pub unknown: u64,
+    /// Members of archives that are no documents.
+    pub left_out: u64,
     /// Rows that failed, in order, and why.
     pub failed: Vec<(usize, Failure)>,
 }
@@ -510,13 +512,16 @@ impl TallyWork<'_> {
         for (number, earlier) in self.earlier.iter().enumerate() {
             earlier.records().for_each(|(key, record)| accept(number, key, record));
         }
+        let mut left_out = BTreeMap::new();
         for (number, segment) in self.segments.iter().enumerate() {
             let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
                 tallied.add(&record, numbers, self.job.run_bytes);
                 // The keys of earlier runs mean something else.
-                if number >= self.earlier.len() && !record.ends_split() {
-                    accept(number, record.key(), record);
+                match record.ends_split() {
+                    _ if number < self.earlier.len() => {}
+                    true => drop(left_out.insert(record.key().split, record.left_out())),
+                    false => accept(number, record.key(), record),
                 }
             }
             segment.give_back();
@@ -534,6 +539,7 @@ impl TallyWork<'_> {
                 };
             }
         }
+        totals.left_out = left_out.values().sum();
         totals.failed.extend(condemned.iter().map(|(&row, &failure)| (row, failure)));
         totals.failed.sort_unstable_by_key(|&(row, _)| row);
         Ok(Tallied { segments, ngram_size, rows: all, places, lengths, condemned, totals })

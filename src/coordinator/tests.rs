@@ -124,7 +124,7 @@ impl Play {
             std::fs::write(&path, format!("all doc{row} mod{} all", row % 7)).expect("a file");
             documents.add(path.as_os_str().as_bytes());
         }
-        let splits = cut(documents.len(), &[], self.workers).into();
+        let splits = cut(documents.len(), &[], self.workers, true).into();
         let job = TallyJob {
             documents: Arc::new(documents),
             splits,
@@ -164,12 +164,7 @@ impl Play {
         let text =
             TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
         TallySettings {
-            reading: ReadSettings {
-                max_bytes: u64::MAX,
-                embed_binary: false,
-                window: WINDOW,
-                decoding: None,
-            },
+            reading: ReadSettings::default(),
             records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),
@@ -460,7 +455,8 @@ fn what_no_retry_mends_ends_the_run() {
 fn where_workers_share_a_process_a_crash_or_a_hang_is_the_end() {
     let threads = Play { is_shared: true, ..play(2) };
     let crashed = threads.error(at(3, 1, Fate::Notes(Crash::Signal(11), SEGV)));
-    let is_document = |key: Key| cut(ROWS as usize, &[], 2)[key.split as usize].file_of(key.ordinal) == 3;
+    let is_document =
+        |key: Key| cut(ROWS as usize, &[], 2, true)[key.split as usize].file_of(key.ordinal) == 3;
     assert!(
         matches!(crashed, RunError::Crashed(Crash::Signal(11), Some(key)) if is_document(key)),
         "{crashed}"

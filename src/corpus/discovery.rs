@@ -99,8 +99,8 @@ pub struct RecordOptions {
 }
 
 impl RecordOptions {
-    /// As workers take them, with `max_bytes` bytes in a document at most.
-    pub fn settings(&self, max_bytes: u64) -> RecordSettings {
+    /// As workers take them, with `max_bytes` bytes in a document at most, and with `hidden` members of archives.
+    pub fn settings(&self, max_bytes: u64, hidden: bool) -> RecordSettings {
         let default = || if self.no_header { "1" } else { "text" }.to_owned();
         let mut text_fields = self.text_fields.clone();
         if text_fields.is_empty() {
@@ -111,6 +111,7 @@ impl RecordOptions {
             id_field: self.id_field.clone(),
             delimiter: self.delimiter,
             has_header: !self.no_header,
+            hidden,
             max_bytes,
         }
     }

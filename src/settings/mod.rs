@@ -136,6 +136,7 @@ impl Text {
             max_bytes: self.max_document_bytes.unwrap_or(u64::MAX),
             embed_binary: self.binary == Binary::Embed,
             window: WINDOW,
+            unpacking_memory: ReadSettings::default().unpacking_memory,
             decoding: (!self.encoding.is_utf8())
                 .then_some(Decoding { encoding: self.encoding, decode_error: self.decode_error }),
         }

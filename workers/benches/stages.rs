@@ -207,7 +207,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         files().0.iter().for_each(|path| documents.add(path.as_os_str().as_bytes()));
         let documents = Arc::new(documents);
         let settings = TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window: WINDOW, decoding: None },
+            reading: ReadSettings { embed_binary: true, ..ReadSettings::default() },
             records: RecordSettings::default(),
             text: words(1..=1),
             term_filter: TermFilter::default(),

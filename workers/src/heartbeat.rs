@@ -163,6 +163,11 @@ impl Heartbeat {
         self.add(STEPS, 1);
     }
 
+    /// Notes that `bytes` bytes of a file have no further document.
+    pub(crate) fn pass(&self, bytes: u64) {
+        self.add(BYTES_DONE, bytes);
+    }
+
     /// Notes that the current document, of `bytes` bytes, is finished.
     pub(crate) fn end(&self, bytes: u64) {
         self.table[self.line + DOCUMENT].store(0, Ordering::Relaxed);

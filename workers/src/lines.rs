@@ -4,6 +4,7 @@
 //! formats.
 
 use crate::documents::display_path;
+use crate::encoding::Encoding;
 use crate::plan::Plan;
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ pub struct DocumentLine<'a> {
     /// Its identifier, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Cow<'a, str>>,
+    /// The encoding that was guessed for it, if it was and is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Cow<'a, str>>,
     /// Bytes of its text.
     pub bytes: u64,
     /// Terms counted.
@@ -206,6 +210,10 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
             record: plan.rows.record(row),
             member: about.member.map(|member| Cow::Owned(display_path(&member))),
             id: about.id.map(Cow::Owned),
+            encoding: about
+                .encoding
+                .and_then(Encoding::of_number)
+                .map(|encoding| Cow::Borrowed(encoding.label())),
             bytes: record.map_or(0, |record| record.text_bytes()),
             tokens: record.map_or(0, |record| record.tokens()),
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),

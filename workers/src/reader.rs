@@ -11,6 +11,9 @@ use crate::encoding::{Decoder, Encoding};
 use crate::failure::Failure;
 use crate::opener::Opener;
 use crate::read_limit::ReadLimit;
+use crate::records::source::FileBytes;
+use crate::records::unpack::Unpacked;
+use crate::split::Compression;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
@@ -27,8 +30,23 @@ pub struct ReadSettings {
     pub embed_binary: bool,
     /// Bytes of a chunk, approximately; a larger file is read in several chunks. [`WINDOW`], except in tests.
     pub window: usize,
+    /// Bytes of memory that a decompressor may take.
+    pub unpacking_memory: u64,
     /// The encoding of documents; `None` if it is UTF-8, which the analyzer checks.
     pub decoding: Option<Decoding>,
+}
+
+impl Default for ReadSettings {
+    /// UTF-8 of any size that is not binary.
+    fn default() -> Self {
+        ReadSettings {
+            max_bytes: u64::MAX,
+            embed_binary: false,
+            window: WINDOW,
+            unpacking_memory: 256 << 20,
+            decoding: None,
+        }
+    }
 }
 
 /// The conversion of documents to UTF-8.
@@ -114,14 +132,12 @@ impl Reader {
         &self.read_limit
     }
 
-    /// The settings of this reader.
-    pub(crate) fn settings(&self) -> ReadSettings {
-        self.settings
-    }
-
-    /// The chunk boundary of this reader.
-    pub(crate) fn chunk_boundary(&self) -> ChunkBoundary {
-        self.chunk_boundary
+    /// Checks that a text that was not read from a file of its own may be embedded.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(crate) fn check_text(&self, text: &[u8]) -> Result<(), Failure> {
+        check_beginning(text, ReadSettings { decoding: None, ..self.settings })
     }
 
     /// Opens document `row` and replaces `text` with its first chunk. Reads only regular files.
@@ -182,11 +198,22 @@ fn open(
         return Err((Source::default(), Failure::NotAFile));
     }
     let source = Source::of(&stat);
-    if source.bytes > settings.max_bytes {
+    let compression = Compression::of_name(documents.path(row));
+    if source.bytes > settings.max_bytes && compression.is_none() {
         return Err((source, Failure::TooLarge(source.bytes)));
     }
     let size = if stat.st_blocks == 0 { Size::Claimed } else { Size::True };
-    let file = PlainFile { file, stated: source, source, size, taken: 0, max_bytes: settings.max_bytes };
+    let file = match compression {
+        None => {
+            let max_bytes = settings.max_bytes;
+            Bytes::Plain(PlainFile { file, stated: source, source, size, taken: 0, max_bytes })
+        }
+        Some((_, compression)) => {
+            let bytes = FileBytes::new(Arc::new(file), 0, u64::MAX);
+            let stream = Unpacked::new(Box::new(bytes), compression.into(), 0, settings.unpacking_memory);
+            Bytes::Packed(Box::new(stream))
+        }
+    };
     let pieces = Pieces::new(settings, chunk_boundary);
     let mut reading = Reading { source, chunk: Chunk::WHOLE, file, pieces };
     match reading.next(text) {
@@ -214,28 +241,50 @@ pub(crate) struct Reading {
     pub(crate) source: Source,
     /// The current chunk.
     pub(crate) chunk: Chunk,
-    file: PlainFile,
+    file: Bytes,
     pieces: Pieces,
+}
+
+/// Where the bytes of a document come from.
+#[derive(Debug)]
+enum Bytes {
+    Plain(PlainFile),
+    Packed(Box<Unpacked>),
 }
 
 impl Reading {
     /// Whether the file's stated size is its length. A file without one may never end.
     pub(crate) fn has_size(&self) -> bool {
-        self.file.has_size()
+        match &self.file {
+            Bytes::Plain(file) => file.has_size(),
+            Bytes::Packed(_) => true,
+        }
+    }
+
+    /// Bytes of the document read so far, if its file is compressed.
+    pub(crate) fn text_bytes(&self) -> Option<u64> {
+        match &self.file {
+            Bytes::Plain(_) => None,
+            Bytes::Packed(_) => Some(self.pieces.taken()),
+        }
     }
 
     /// The number of the encoding that was guessed for the document, if it was and is not UTF-8. Known from the first
     /// chunk on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "written to documents.jsonl in a later commit"))]
     pub(crate) fn guessed(&self) -> Option<u8> {
         self.pieces.guessed()
     }
 
     /// As [`Reader::next`], without the read limit.
     fn next(&mut self, text: &mut Vec<u8>) -> Result<(), Failure> {
-        let chunk = self.pieces.cut(&mut self.file, text);
-        self.source = self.file.source;
-        self.chunk = chunk?;
+        self.chunk = match &mut self.file {
+            Bytes::Plain(file) => {
+                let chunk = self.pieces.cut(file, text);
+                self.source = file.source;
+                chunk?
+            }
+            Bytes::Packed(stream) => self.pieces.next(&mut **stream, text)?,
+        };
         Ok(())
     }
 }
@@ -283,7 +332,6 @@ impl Pieces {
     }
 
     /// Bytes read so far of the stream that [`Pieces::next`] reads.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
     pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
@@ -293,7 +341,6 @@ impl Pieces {
     ///
     /// # Errors
     /// The stream's error, [`Failure::LargerThan`], [`Failure::Unbroken`], or the reason why the document is not text.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the readers of compressed files and archives call it"))]
     pub(crate) fn next(&mut self, from: &mut dyn Read, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
         let mut stream = Stream { from, taken: self.taken, max_bytes: self.settings.max_bytes };
         let chunk = self.cut(&mut stream, text);
@@ -523,8 +570,13 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use tempfile::NamedTempFile;
 
-    const SETTINGS: ReadSettings =
-        ReadSettings { max_bytes: u64::MAX, embed_binary: false, window: 16, decoding: None };
+    const SETTINGS: ReadSettings = ReadSettings {
+        max_bytes: u64::MAX,
+        embed_binary: false,
+        window: 16,
+        unpacking_memory: 1 << 20,
+        decoding: None,
+    };
 
     fn file(text: &[u8]) -> NamedTempFile {
         let mut file = NamedTempFile::new().expect("a file");

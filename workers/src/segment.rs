@@ -303,6 +303,11 @@ impl<'a> Record<'a> {
         self.header.failure == END_OF_SPLIT
     }
 
+    /// Number of members of the archive that are no documents, in the record that ends a split.
+    pub fn left_out(&self) -> u64 {
+        if self.ends_split() { self.header.unknown } else { 0 }
+    }
+
     /// What else is known of the document.
     pub fn about(&self) -> About {
         let start = self.offset
@@ -485,12 +490,13 @@ impl SegmentWriter {
         self.append(outcome, failure, failure_detail)
     }
 
-    /// Appends and commits the record that says that a split has no documents but those before `end`.
+    /// Appends and commits the record that says that a split has no documents but those before `end`, and that `left_out`
+    /// members of its archive are no documents.
     ///
     /// # Errors
     /// As for [`SegmentWriter::commit`].
-    pub(crate) fn end_split(&mut self, end: Key) -> Result<(), AppendError> {
-        self.append(&Outcome::nothing(end), END_OF_SPLIT, 0)
+    pub(crate) fn end_split(&mut self, end: Key, left_out: u64) -> Result<(), AppendError> {
+        self.append(&Outcome { unknown: left_out, ..Outcome::nothing(end) }, END_OF_SPLIT, 0)
     }
 
     fn append(&mut self, outcome: &Outcome, failure: u32, failure_detail: u64) -> Result<(), AppendError> {

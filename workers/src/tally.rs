@@ -21,7 +21,7 @@ use crate::protocol::Report;
 use crate::radix::sort_by_column;
 use crate::read_limit::ReadLimit;
 use crate::reader::{ReadSettings, Reader};
-use crate::records::{self, OpenRecords, RecordSettings};
+use crate::records::{OpenRecords, RecordReader, RecordSettings};
 use crate::row;
 use crate::segment::{AppendError, Outcome, RowNumbers, SegmentWriter};
 use crate::split::{Key, Part, RecordRange, STATES, SplitKind, UNKNOWN_STATE};
@@ -106,7 +106,7 @@ pub struct Tally {
     text: Vec<u8>,
     /// Whether the last document was read in one chunk.
     is_whole: bool,
-    record_settings: RecordSettings,
+    records: RecordReader,
     /// What else is known of the current document, and its form in a record.
     about: About,
     about_bytes: Vec<u8>,
@@ -190,9 +190,17 @@ impl Tally {
         let is_cache = !matches!(settings.features, Features::Vocabulary);
         let most = if is_cache { CACHE_BYTES } else { usize::MAX };
         let analyzer = Analyzer::new(&settings.text);
+        let reader = Reader::new(settings.reading, analyzer.chunk_boundary(), read_limit);
+        let records = RecordReader::new(
+            settings.records.clone(),
+            settings.reading,
+            analyzer.chunk_boundary(),
+            settings.text.decode_error,
+            reader.read_limit().clone(),
+        );
         Tally {
             documents,
-            reader: Reader::new(settings.reading, analyzer.chunk_boundary(), read_limit),
+            reader,
             analyzer,
             term_filter: settings.term_filter.clone(),
             counter: AnyCounter::new(settings),
@@ -203,7 +211,7 @@ impl Tally {
             heartbeat,
             text: Vec::new(),
             is_whole: false,
-            record_settings: settings.records.clone(),
+            records,
             about: About::default(),
             about_bytes: Vec::new(),
             words: Vec::new(),
@@ -277,7 +285,7 @@ impl Tally {
             self.heartbeat.step();
             match self.caught(|tally| open.records.skip(&mut tally.text)) {
                 Some(true) => {}
-                Some(false) => return self.end_split(part.key(ordinal)),
+                Some(false) => return self.end_split(part.key(ordinal), open.records.left_out()),
                 None => return self.unreadable(first, Failure::Panicked),
             }
         }
@@ -286,9 +294,10 @@ impl Tally {
             self.heartbeat.begin(key);
             let read = self.caught(|tally| tally.next_and_count(&mut open, range.source));
             let Some(read) = read.map_or(Some(None), |read| read.map(Some)) else {
-                return match open.has_changed(range.source) {
+                self.heartbeat.pass(open.advance_to_end());
+                return match open.has_changed() {
                     true => self.unreadable(key, Failure::Changed),
-                    false => self.end_split(key),
+                    false => self.end_split(key, open.records.left_out()),
                 };
             };
             let bytes = open.advance();
@@ -327,9 +336,9 @@ impl Tally {
         (panicked || !self.has_memory()).then_some(Report::Retired { next: key.ordinal + 1 })
     }
 
-    /// Commits that a split has no document from this one on.
-    fn end_split(&mut self, end: Key) -> Report {
-        match self.segment.end_split(end) {
+    /// Commits that a split has no document from this one on, and how many members of its archive are none.
+    fn end_split(&mut self, end: Key, left_out: u64) -> Report {
+        match self.segment.end_split(end, left_out) {
             Ok(()) => {
                 self.heartbeat.leave();
                 Report::Tallied { end: end.ordinal }
@@ -345,7 +354,7 @@ impl Tally {
             Ok(()) => self.heartbeat.end(0),
             Err(error) => return not_appended(document, error),
         }
-        self.end_split(Key { ordinal: document.ordinal + 1, ..document })
+        self.end_split(Key { ordinal: document.ordinal + 1, ..document }, 0)
     }
 
     /// Opens the record file `file` for the documents of a range. `state` is that of a scan of the file at the range's first
@@ -362,7 +371,7 @@ impl Tally {
         if source != range.source {
             return Err(Failure::Changed);
         }
-        OpenRecords::new(Arc::new(opened), range, state, &self.record_settings, self.reader.read_limit())
+        self.records.open(file as u64, opened, range, state)
     }
 
     /// Counts the terms of the next document of a record file; `None` behind the last one.
@@ -406,11 +415,10 @@ impl Tally {
     pub(crate) fn scan(&mut self, part: Part) -> Report {
         let SplitKind::Records(range) = part.split.kind else { return Report::Broken { errno: 0 } };
         self.heartbeat.step();
-        let heartbeat = self.heartbeat.clone();
         let ends = self.caught(|tally| {
             let (file, source) = tally.reader.open(&tally.documents, part.split.file as usize)?;
             match source == range.source {
-                true => records::scan(Arc::new(file), range, &tally.record_settings, &heartbeat),
+                true => tally.records.scan(file, range),
                 false => Err(Failure::Changed),
             }
         });
@@ -444,6 +452,8 @@ impl Tally {
             counter.count(analyzer, text, reading.chunk).map_err(|failure| (reading.source, failure))?;
             if reading.chunk.is_last {
                 *is_whole = reading.chunk == Chunk::WHOLE;
+                about.encoding = reading.guessed();
+                about.bytes = reading.text_bytes();
                 return Ok(reading.source);
             }
             reader.next(&mut reading, text).map_err(|failure| (reading.source, failure))?;
@@ -600,7 +610,7 @@ mod tests {
 
     fn settings(text: TextSettings, window: usize) -> TallySettings {
         TallySettings {
-            reading: ReadSettings { max_bytes: u64::MAX, embed_binary: true, window, decoding: None },
+            reading: ReadSettings { embed_binary: true, window, ..ReadSettings::default() },
             records: RecordSettings::default(),
             text,
             term_filter: TermFilter::default(),

@@ -6,8 +6,9 @@
 use crate::analyzer::chunks::{Chunk, ChunkBoundary};
 use crate::failure::Failure;
 use crate::reader::{Pieces, ReadSettings};
-use crate::records::unpack::{Compression, Unpacker};
+use crate::records::unpack::Unpacker;
 use crate::records::{About, Records};
+use crate::split::Compression;
 use std::io::{self, Read};
 
 /// An archive that is read from its start to its end.
@@ -60,7 +61,7 @@ impl<M: Members> Members for UnpackedMembers<M> {
         self.unpacker = None;
         let next = self.members.next_member()?;
         self.unpacker = Compression::of_name(self.members.path())
-            .map(|(compression, _)| Unpacker::new(compression, 0, self.memory));
+            .map(|(_, compression)| Unpacker::new(compression.into(), 0, self.memory));
         Some(next)
     }
 
@@ -100,11 +101,6 @@ impl<M: Members> MemberRecords<M> {
         MemberRecords { members, settings, chunk_boundary, pieces, about: About::default() }
     }
 
-    /// See [`Members::left_out`].
-    pub(crate) fn left_out(&self) -> u64 {
-        self.members.left_out()
-    }
-
     /// Goes to the next member. Its path is known even if it fails.
     fn advance(&mut self) -> Option<Result<(), Failure>> {
         let next = self.members.next_member()?;
@@ -132,11 +128,18 @@ impl<M: Members> Records for MemberRecords<M> {
     }
 
     fn more(&mut self, text: &mut Vec<u8>) -> Result<Chunk, Failure> {
-        self.pieces.next(&mut Current(&mut self.members), text)
+        let chunk = self.pieces.next(&mut Current(&mut self.members), text)?;
+        self.about.encoding = self.pieces.guessed();
+        self.about.bytes = Some(self.pieces.taken());
+        Ok(chunk)
     }
 
     fn skip(&mut self, _text: &mut Vec<u8>) -> bool {
         self.advance().is_some()
+    }
+
+    fn left_out(&self) -> u64 {
+        self.members.left_out()
     }
 
     fn about(&self) -> &About {
@@ -205,7 +208,7 @@ pub(crate) mod tests {
         }
         let archive = Cursor::new(builder.into_inner().unwrap());
         let members = UnpackedMembers::new(Tar::new(Box::new(archive), None, false), 1 << 20);
-        let settings = ReadSettings { max_bytes: 500_000, embed_binary: false, window: 10_000 };
+        let settings = ReadSettings { max_bytes: 500_000, window: 10_000, ..ReadSettings::default() };
         let mut records = MemberRecords::new(members, settings, ChunkBoundary::BehindSpaces);
         let mut text = Vec::new();
         let mut next = |records: &mut MemberRecords<_>| {

@@ -195,19 +195,14 @@ impl Scan {
     }
 
     /// The state at the end of the range if it begins in `start`.
-    pub(crate) fn end(self, start: State) -> State {
+    #[cfg(test)]
+    fn end(self, start: State) -> State {
         self.0[start as usize]
     }
 
     /// The numbers of the end states, for a message.
     pub(crate) fn to_numbers(self) -> [u8; 5] {
         self.0.map(|state| state as u8)
-    }
-
-    /// The scan with these end states; `None` if there is none.
-    pub(crate) fn from_numbers(numbers: [u8; 5]) -> Option<Scan> {
-        let known = numbers.iter().all(|&number| usize::from(number) < State::ALL.len());
-        known.then(|| Scan(numbers.map(|number| State::ALL[usize::from(number)])))
     }
 }
 
@@ -257,7 +252,7 @@ impl Header {
                 .chain(&defaults)
                 .map(|name| (name.clone(), None)),
         );
-        let delimiter = settings.delimiter;
+        let delimiter = settings.delimiter.unwrap_or(b',');
         let mut cursor = Cursor { bytes: ByteReader::new(stream, 0), state: State::StartOfRecord, delimiter };
         cursor.bytes.pass_mark()?;
         while cursor.step(&mut names)? == Step::Within {
@@ -413,7 +408,7 @@ impl CsvRecords {
             cursor: Cursor {
                 bytes: ByteReader::new(stream, range.start),
                 state,
-                delimiter: settings.delimiter,
+                delimiter: settings.delimiter.unwrap_or(b','),
             },
             range,
             header,
@@ -570,7 +565,8 @@ mod tests {
         RecordSettings {
             text_fields: text_fields.iter().map(|&name| name.to_owned()).collect(),
             id_field: None,
-            delimiter: b',',
+            delimiter: None,
+            hidden: false,
             has_header: true,
             max_bytes: 1000,
         }
@@ -658,7 +654,7 @@ mod tests {
     #[test]
     fn without_a_header() {
         let settings =
-            |fields: &[&str]| RecordSettings { has_header: false, delimiter: b'\t', ..settings(fields) };
+            |fields: &[&str]| RecordSettings { has_header: false, delimiter: Some(b'\t'), ..settings(fields) };
         let file = "a\tb\nc\nd\te\tf";
         let expected = [Ok("b".to_owned()), Err(Failure::NoField(1)), Ok("e".to_owned())];
         assert_eq!(texts(file, &settings(&["2"])), expected);
@@ -724,8 +720,7 @@ mod tests {
     #[test]
     fn numbers_of_states() {
         let scan = Scan::read(stream(b"a\"", 5, 1), 5, b',').unwrap();
-        assert_eq!(Scan::from_numbers(scan.to_numbers()), Some(scan));
-        assert_eq!(Scan::from_numbers([0, 1, 2, 3, 5]), None);
+        assert_eq!(scan.to_numbers().map(|number| State::ALL[usize::from(number)]), scan.0);
     }
 
     /// All fields of a file, as `csv-core` reads them.
@@ -781,7 +776,7 @@ mod tests {
             delimiter in prop::sample::select(&b",\t \"a"[..]),
         ) {
             let file = file.as_bytes();
-            let settings = RecordSettings { has_header: false, delimiter, ..settings(&["1", "2", "1"]) };
+            let settings = RecordSettings { has_header: false, delimiter: Some(delimiter), ..settings(&["1", "2", "1"]) };
             let expected: Vec<_> = reference(file, delimiter)
                 .iter()
                 .map(|fields| match &fields[..] {

@@ -382,7 +382,8 @@ mod tests {
         RecordSettings {
             text_fields: text_fields.iter().map(|&name| name.to_owned()).collect(),
             id_field: None,
-            delimiter: b',',
+            delimiter: None,
+            hidden: false,
             has_header: true,
             max_bytes: 1000,
         }

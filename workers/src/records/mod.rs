@@ -15,16 +15,29 @@ pub(crate) mod unpack;
 pub(crate) mod zip;
 
 pub(crate) use crate::about::About;
-use crate::analyzer::chunks::Chunk;
+use crate::analyzer::chunks::{Chunk, ChunkBoundary};
+use crate::analyzer::decode::DecodeError;
 use crate::documents::Source;
+use crate::encoding::Transcoded;
 use crate::failure::Failure;
-use crate::heartbeat::Heartbeat;
 use crate::read_limit::ReadLimit;
-use crate::split::{RecordRange, STATES, UNKNOWN_STATE};
+use crate::reader::{Decoding, ReadSettings};
+use crate::split::{RecordFormat, RecordRange, STATES};
+use archive::{MemberRecords, Members, UnpackedMembers};
+use csv::{CsvRecords, Header, Scan, State};
+use jsonl::JsonLines;
+use line_reader::{LineReader, other_encoding};
+use lines::Lines;
 use nix::sys::stat::fstat;
+use parquet::ParquetFiles;
+use source::FileBytes;
 use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tar::Tar;
+use unpack::Unpacked;
+use zip::Zip;
 
 /// How to find the documents of a file of records.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +50,8 @@ pub struct RecordSettings {
     pub delimiter: Option<u8>,
     /// Whether the first record of a CSV file contains the names of the fields.
     pub has_header: bool,
+    /// Whether hidden members of archives are documents.
+    pub hidden: bool,
     /// Maximum size of a document in bytes.
     pub max_bytes: u64,
 }
@@ -49,6 +64,7 @@ impl Default for RecordSettings {
             id_field: None,
             delimiter: None,
             has_header: true,
+            hidden: false,
             max_bytes: u64::MAX,
         }
     }
@@ -75,8 +91,191 @@ pub(crate) trait Records {
         self.next(text).is_some()
     }
 
+    /// Number of members of an archive that were left out so far.
+    fn left_out(&self) -> u64 {
+        0
+    }
+
     /// What is known of the current document, even if it has failed.
     fn about(&self) -> &About;
+}
+
+/// What readers of record files depend on, and what they keep between the splits of a file.
+pub(crate) struct RecordReader {
+    settings: RecordSettings,
+    reading: ReadSettings,
+    chunk_boundary: ChunkBoundary,
+    /// The treatment of bytes that are not UTF-8.
+    decode_error: DecodeError,
+    /// Bytes of memory that a decompressor may take.
+    memory: u64,
+    limit: Arc<ReadLimit>,
+    parquet: ParquetFiles,
+    /// The number of the CSV file that was read last, and its header.
+    header: Option<(u64, Arc<Header>)>,
+}
+
+/// Bytes of memory that a decompressor may take in any case, and at most: 16 and 256 MiB.
+const UNPACKING: [u64; 2] = [16 << 20, 256 << 20];
+
+/// Bytes of memory that a decompressor may take in a worker that may take `worker_memory`.
+pub fn unpacking_memory(worker_memory: u64) -> u64 {
+    (worker_memory / 2).clamp(UNPACKING[0], UNPACKING[1])
+}
+
+impl RecordReader {
+    /// Creates a reader of files that `reading` accepts. Each read waits for `limit`.
+    pub(crate) fn new(
+        settings: RecordSettings,
+        reading: ReadSettings,
+        chunk_boundary: ChunkBoundary,
+        decode_error: DecodeError,
+        limit: Arc<ReadLimit>,
+    ) -> Self {
+        let memory = reading.unpacking_memory;
+        let (parquet, header) = (ParquetFiles::default(), None);
+        RecordReader { settings, reading, chunk_boundary, decode_error, memory, limit, parquet, header }
+    }
+
+    /// Opens file number `number` for the documents of `range`. `state` is that of a scan at the range's first byte.
+    ///
+    /// # Errors
+    /// The reason why nothing can be read.
+    pub(crate) fn open(
+        &mut self,
+        number: u64,
+        file: File,
+        range: RecordRange,
+        state: u8,
+    ) -> Result<OpenRecords, Failure> {
+        let file = Arc::new(file);
+        let RecordRange { format, start, end, source, .. } = range;
+        let whole = start..end;
+        let mut reached = None;
+        let records: Box<dyn Records> = match format {
+            RecordFormat::Lines | RecordFormat::Jsonl => {
+                if start > 0
+                    && let Some(failure) = other_encoding(file.clone())
+                {
+                    // The range that begins with the file has this failure.
+                    let _ = failure;
+                    return Ok(OpenRecords::new(Box::new(Nothing), file, range, None));
+                }
+                let (stream, place) = self.stream(&file, range, LineReader::first_byte(start));
+                reached = Some(place);
+                let lines = LineReader::new(stream, whole);
+                match format {
+                    RecordFormat::Lines => Box::new(Lines::new(lines, self.settings.max_bytes)),
+                    _ => Box::new(JsonLines::new(lines, &self.settings, self.decode_error)),
+                }
+            }
+            RecordFormat::Csv | RecordFormat::Tsv => {
+                let state = *State::ALL.get(usize::from(state)).ok_or(Failure::Changed)?;
+                let settings = self.table_settings(format);
+                let header = self.header(number, &file, range, &settings)?;
+                let (stream, place) = self.stream(&file, range, start);
+                reached = Some(place);
+                Box::new(CsvRecords::new(stream, whole, state, header, &settings, self.decode_error))
+            }
+            RecordFormat::Parquet => {
+                Box::new(self.parquet.records(number, file.clone(), whole, &self.settings))
+            }
+            RecordFormat::Tar => {
+                let (stream, place) = self.unpacked(&file, range, 0);
+                let in_file = range.compression.map(|_| place.clone());
+                reached = Some(place);
+                self.members(Tar::new(stream, in_file, self.settings.hidden))
+            }
+            RecordFormat::Zip if range.compression.is_some() => return Err(Failure::OtherFormat),
+            RecordFormat::Zip => {
+                self.members(Zip::new(file.clone(), source.bytes, whole, self.memory, self.settings.hidden))
+            }
+        };
+        Ok(OpenRecords::new(records, file, range, reached))
+    }
+
+    /// The members of an archive as documents.
+    fn members(&self, members: impl Members + 'static) -> Box<dyn Records> {
+        let members = UnpackedMembers::new(members, self.memory);
+        Box::new(MemberRecords::new(members, self.reading, self.chunk_boundary))
+    }
+
+    /// The bytes of a file from `start` on, decompressed; and the place up to which they were read.
+    fn unpacked(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
+        let bytes = FileBytes::new(file.clone(), start, u64::MAX).limited(&self.limit);
+        let reached = bytes.reached();
+        match range.compression {
+            None => (Box::new(bytes), reached),
+            Some(compression) => {
+                let stream = Unpacked::new(Box::new(bytes), compression.into(), start, self.memory);
+                let reached = stream.reached();
+                (Box::new(stream), reached)
+            }
+        }
+    }
+
+    /// The text of a file from `start` on: decompressed, in UTF-8. A text in another encoding is read from its beginning.
+    fn stream(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
+        let (stream, reached) = self.unpacked(file, range, start);
+        match self.reading.decoding {
+            None => (stream, reached),
+            Some(Decoding { encoding, decode_error }) => {
+                (Box::new(Transcoded::new(stream, encoding, decode_error)), reached)
+            }
+        }
+    }
+
+    /// The settings of a CSV or a TSV file.
+    fn table_settings(&self, format: RecordFormat) -> RecordSettings {
+        let default = if format == RecordFormat::Tsv { b'\t' } else { b',' };
+        let delimiter = Some(self.settings.delimiter.unwrap_or(default));
+        RecordSettings { delimiter, ..self.settings.clone() }
+    }
+
+    /// The header of a CSV file.
+    fn header(
+        &mut self,
+        number: u64,
+        file: &Arc<File>,
+        range: RecordRange,
+        settings: &RecordSettings,
+    ) -> Result<Arc<Header>, Failure> {
+        if let Some((known, header)) = &self.header
+            && *known == number
+        {
+            return Ok(header.clone());
+        }
+        let (stream, _) = self.stream(file, range, 0);
+        let header = Arc::new(Header::read(stream, settings)?);
+        self.header = Some((number, header.clone()));
+        Ok(header)
+    }
+
+    /// Scans a range of a CSV file: returns the state in which the scan ends, for each state that it may begin in.
+    ///
+    /// # Errors
+    /// The reason why it can't be read.
+    pub(crate) fn scan(&self, file: File, range: RecordRange) -> Result<[u8; STATES], Failure> {
+        let bytes = FileBytes::new(Arc::new(file), range.start, range.end).limited(&self.limit);
+        let delimiter = self.table_settings(range.format).delimiter.unwrap_or(b',');
+        Ok(Scan::read(Box::new(bytes), range.start, delimiter)?.to_numbers())
+    }
+}
+
+/// The bytes of a file.
+type Stream = Box<dyn Read + Send>;
+
+/// A range without documents.
+struct Nothing;
+
+impl Records for Nothing {
+    fn next(&mut self, _text: &mut Vec<u8>) -> Option<Result<Chunk, Failure>> {
+        None
+    }
+
+    fn about(&self) -> &About {
+        const { &About { id: None, member: None, encoding: None, bytes: None } }
+    }
 }
 
 /// A record file, opened for the documents of a split.
@@ -86,56 +285,42 @@ pub(crate) struct OpenRecords {
     /// Whether its documents are texts in memory. The reader of an archive checks the beginnings of its members itself.
     pub(crate) are_texts: bool,
     file: Arc<File>,
-    /// The place in the file up to which bytes were read, now and when progress was last asked for.
-    reached: Arc<AtomicU64>,
-    counted: u64,
+    range: RecordRange,
+    /// The place in the file up to which bytes were read, if the reader knows it.
+    reached: Option<Arc<AtomicU64>>,
+    /// The place up to which progress was shown.
+    shown: u64,
 }
 
 impl OpenRecords {
-    /// Opens `file` for the documents of `range`. `state` is that of a scan at the range's first byte. Each read waits for
-    /// `limit`.
-    ///
-    /// # Errors
-    /// The reason why nothing can be read.
-    pub(crate) fn new(
+    fn new(
+        records: Box<dyn Records>,
         file: Arc<File>,
         range: RecordRange,
-        state: u8,
-        settings: &RecordSettings,
-        limit: &Arc<ReadLimit>,
-    ) -> Result<Self, Failure> {
-        let _ = (settings, limit);
-        if range.format.is_table() && state == UNKNOWN_STATE {
-            return Err(Failure::Changed);
-        }
-        let _ = file;
-        Err(Failure::OtherFormat)
+        reached: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        let are_texts = !range.format.is_archive();
+        OpenRecords { records, are_texts, file, range, reached, shown: range.start }
     }
 
-    /// Bytes of the file that were read since the last call.
+    /// Bytes of the range that were read since the last call.
     pub(crate) fn advance(&mut self) -> u64 {
-        let reached = self.reached.load(Ordering::Relaxed);
-        let bytes = reached.saturating_sub(self.counted);
-        self.counted = reached;
-        bytes
+        let reached = self.reached.as_ref().map_or(0, |reached| reached.load(Ordering::Relaxed));
+        self.advance_to(reached)
     }
 
-    /// Whether the file is no longer in the state `source`.
-    pub(crate) fn has_changed(&self, source: Source) -> bool {
-        fstat(&self.file).map_or(true, |stat| Source::of(&stat) != source)
+    /// The bytes of the range that were not shown as progress so far.
+    pub(crate) fn advance_to_end(&mut self) -> u64 {
+        self.advance_to(u64::MAX)
     }
-}
 
-/// Scans a range of a CSV file: returns the state in which the scan ends, for each state that it may begin in.
-///
-/// # Errors
-/// The reason why it can't be read.
-pub(crate) fn scan(
-    file: Arc<File>,
-    range: RecordRange,
-    settings: &RecordSettings,
-    heartbeat: &Heartbeat,
-) -> Result<[u8; STATES], Failure> {
-    let _ = (file, range, settings, heartbeat);
-    Err(Failure::OtherFormat)
+    fn advance_to(&mut self, place: u64) -> u64 {
+        let place = place.min(self.range.end).min(self.range.source.bytes).max(self.shown);
+        place - std::mem::replace(&mut self.shown, place)
+    }
+
+    /// Whether the file is no longer in the state in which it was cut.
+    pub(crate) fn has_changed(&self) -> bool {
+        fstat(&self.file).map_or(true, |stat| Source::of(&stat) != self.range.source)
+    }
 }

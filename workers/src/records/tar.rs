@@ -544,7 +544,7 @@ fn add_segments(
 mod tests {
     use super::*;
     use crate::records::archive::tests::{Found, read_all};
-    use crate::records::unpack::{Compression, Unpacked};
+    use crate::records::unpack::{Method, Unpacked};
     use proptest::prelude::*;
     use std::io::{Cursor, Write as _};
     use tar::Builder;
@@ -766,7 +766,7 @@ mod tests {
         packer.write_all(&bytes).unwrap();
         let packed = packer.finish().unwrap();
         let open = |packed: &[u8]| {
-            let source = Unpacked::new(Box::new(Cursor::new(packed.to_vec())), Compression::Gzip, 0, 1 << 20);
+            let source = Unpacked::new(Box::new(Cursor::new(packed.to_vec())), Method::Gzip, 0, 1 << 20);
             let reached = source.reached();
             read_all(&mut Tar::new(Box::new(source), Some(reached), false)).0
         };

@@ -8,9 +8,10 @@
 //! bzip2, whose tools ignore it with a warning: it may be data. A file without any byte is truncated, as for all four tools.
 
 use crate::failure::Failure;
+use crate::split::Compression;
 use flate2::{Decompress, FlushDecompress, Status};
 use liblzma::stream::{Action, Stream};
-use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,7 +35,7 @@ const MAGIC: usize = 6;
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Compression {
+pub(crate) enum Method {
     /// Members of gzip, RFC 1952.
     Gzip,
     /// Frames of Zstandard, RFC 8878.
@@ -47,48 +48,30 @@ pub(crate) enum Compression {
     Deflate,
 }
 
-impl Compression {
-    /// The compression that the ending of a file's name means, and the name of the decompressed file: `a.txt.gz` is
-    /// `a.txt`, `a.tgz` is `a.tar`.
-    pub(crate) fn of_name(name: &[u8]) -> Option<(Self, Cow<'_, [u8]>)> {
-        use Compression::{Bzip2, Gzip, Xz, Zstd};
-        const ENDINGS: [(&[u8], Compression, &[u8]); 9] = [
-            (b".gz", Gzip, b""),
-            (b".zst", Zstd, b""),
-            (b".bz2", Bzip2, b""),
-            (b".xz", Xz, b""),
-            (b".tgz", Gzip, b".tar"),
-            (b".tzst", Zstd, b".tar"),
-            (b".tbz2", Bzip2, b".tar"),
-            (b".tbz", Bzip2, b".tar"),
-            (b".txz", Xz, b".tar"),
-        ];
-        ENDINGS.iter().find_map(|&(ending, compression, instead)| {
-            let rest = name.len().checked_sub(ending.len())?;
-            let (stem, found) = name.split_at(rest);
-            // A name that is only an ending is a hidden file, not a compressed one.
-            let is_whole_name = stem.last().is_none_or(|&byte| byte == b'/');
-            if is_whole_name || !found.eq_ignore_ascii_case(ending) {
-                return None;
-            }
-            let stem =
-                if instead.is_empty() { Cow::Borrowed(stem) } else { Cow::Owned([stem, instead].concat()) };
-            Some((compression, stem))
-        })
+impl From<Compression> for Method {
+    fn from(compression: Compression) -> Self {
+        match compression {
+            Compression::Gzip => Method::Gzip,
+            Compression::Zstd => Method::Zstd,
+            Compression::Bzip2 => Method::Bzip2,
+            Compression::Xz => Method::Xz,
+        }
     }
+}
 
+impl Method {
     /// Whether a member of this format begins with these bytes. `None` if there are too few bytes to know.
     fn begins(self, bytes: &[u8]) -> Option<bool> {
         const SKIPPABLE: u8 = 0x50;
         let magic: &[u8] = match self {
-            Compression::Gzip => &[0x1f, 0x8b],
-            Compression::Bzip2 => b"BZh",
-            Compression::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
-            Compression::Zstd if bytes.first().is_some_and(|first| first & 0xf0 == SKIPPABLE) => {
+            Method::Gzip => &[0x1f, 0x8b],
+            Method::Bzip2 => b"BZh",
+            Method::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
+            Method::Zstd if bytes.first().is_some_and(|first| first & 0xf0 == SKIPPABLE) => {
                 &[bytes[0], 0x2a, 0x4d, 0x18]
             }
-            Compression::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
-            Compression::Deflate => &[],
+            Method::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+            Method::Deflate => &[],
         };
         if bytes.len() >= magic.len() {
             return Some(bytes.starts_with(magic));
@@ -103,15 +86,16 @@ pub(crate) struct Unpacked {
     unpacker: Unpacker,
 }
 
+impl fmt::Debug for Unpacked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unpacked").finish_non_exhaustive()
+    }
+}
+
 impl Unpacked {
     /// Decompresses `source`, whose first byte is at `start` of its file. The decoder uses `memory` bytes at most, and
     /// 4 MiB more.
-    pub(crate) fn new(
-        source: Box<dyn Read + Send>,
-        compression: Compression,
-        start: u64,
-        memory: u64,
-    ) -> Self {
+    pub(crate) fn new(source: Box<dyn Read + Send>, compression: Method, start: u64, memory: u64) -> Self {
         Unpacked { source, unpacker: Unpacker::new(compression, start, memory) }
     }
 
@@ -129,7 +113,7 @@ impl Read for Unpacked {
 
 /// A decoder apart from its source, which each call is given.
 pub(crate) struct Unpacker {
-    compression: Compression,
+    compression: Method,
     memory: u64,
     input: Input,
     /// A place that others may read. It is set after each call.
@@ -150,7 +134,7 @@ enum State {
 
 impl Unpacker {
     /// See [`Unpacked::new`].
-    pub(crate) fn new(compression: Compression, start: u64, memory: u64) -> Self {
+    pub(crate) fn new(compression: Method, start: u64, memory: u64) -> Self {
         let reached = Arc::new(AtomicU64::new(start));
         Unpacker { compression, memory, input: Input::new(start), reached, state: State::Start }
     }
@@ -205,7 +189,7 @@ impl Unpacker {
     fn begin_member(&mut self, from: &mut dyn Read) -> Result<(), Failure> {
         let is_first = matches!(self.state, State::Start);
         self.input.fill(from, MAGIC)?;
-        let is_single = self.compression == Compression::Deflate;
+        let is_single = self.compression == Method::Deflate;
         if !is_first && (is_single || self.input.skip_padding(from)?) {
             self.state = State::End;
             return Ok(());
@@ -310,15 +294,15 @@ enum Outcome {
 }
 
 impl Decoder {
-    fn new(compression: Compression, memory: u64) -> Result<Self, Failure> {
+    fn new(compression: Method, memory: u64) -> Result<Self, Failure> {
         Ok(match compression {
             // The window is 32 KiB.
-            Compression::Gzip => Decoder::Inflate(Box::new(Decompress::new_gzip(15))),
-            Compression::Deflate => Decoder::Inflate(Box::new(Decompress::new(false))),
-            Compression::Zstd => Decoder::Zstd(Frame::new(memory)?),
+            Method::Gzip => Decoder::Inflate(Box::new(Decompress::new_gzip(15))),
+            Method::Deflate => Decoder::Inflate(Box::new(Decompress::new(false))),
+            Method::Zstd => Decoder::Zstd(Frame::new(memory)?),
             // Not more than 3.7 MB, whatever the stream claims.
-            Compression::Bzip2 => Decoder::Bzip2(bzip2::Decompress::new(false)),
-            Compression::Xz => {
+            Method::Bzip2 => Decoder::Bzip2(bzip2::Decompress::new(false)),
+            Method::Xz => {
                 Decoder::Xz(Stream::new_stream_decoder(memory, 0).map_err(|_| Failure::OutOfMemory)?)
             }
         })
@@ -439,32 +423,32 @@ mod tests {
     /// Memory of a decoder in tests: 64 MiB.
     const MEMORY: u64 = 64 << 20;
 
-    const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz];
+    const ALL: [Method; 4] = [Method::Gzip, Method::Zstd, Method::Bzip2, Method::Xz];
 
-    fn pack(compression: Compression, text: &[u8]) -> Vec<u8> {
+    fn pack(compression: Method, text: &[u8]) -> Vec<u8> {
         match compression {
-            Compression::Gzip => {
+            Method::Gzip => {
                 let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
                 packer.write_all(text).unwrap();
                 packer.finish().unwrap()
             }
-            Compression::Zstd => {
+            Method::Zstd => {
                 let mut packer = zstd::Encoder::new(Vec::new(), 3).unwrap();
                 packer.include_checksum(true).unwrap();
                 packer.write_all(text).unwrap();
                 packer.finish().unwrap()
             }
-            Compression::Bzip2 => {
+            Method::Bzip2 => {
                 let mut packer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
                 packer.write_all(text).unwrap();
                 packer.finish().unwrap()
             }
-            Compression::Xz => {
+            Method::Xz => {
                 let mut packer = liblzma::write::XzEncoder::new(Vec::new(), 1);
                 packer.write_all(text).unwrap();
                 packer.finish().unwrap()
             }
-            Compression::Deflate => {
+            Method::Deflate => {
                 let mut packer =
                     flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
                 packer.write_all(text).unwrap();
@@ -484,7 +468,7 @@ mod tests {
     }
 
     /// All bytes before the end or the fault. Reads `step` bytes at a time.
-    fn unpack(compression: Compression, packed: &[u8], step: usize) -> (Vec<u8>, Option<Failure>) {
+    fn unpack(compression: Method, packed: &[u8], step: usize) -> (Vec<u8>, Option<Failure>) {
         let mut unpacker = Unpacker::new(compression, 0, MEMORY);
         let (mut text, mut buffer, mut source) = (Vec::new(), vec![0; step], packed);
         loop {
@@ -496,22 +480,6 @@ mod tests {
                     return (text, Some(failure));
                 }
             }
-        }
-    }
-
-    #[test]
-    fn names_mean_compressions() {
-        let of = |name: &'static str| {
-            Compression::of_name(name.as_bytes())
-                .map(|(kind, rest)| (kind, String::from_utf8(rest.into()).unwrap()))
-        };
-        assert_eq!(of("a.txt.gz"), Some((Compression::Gzip, "a.txt".into())));
-        assert_eq!(of("d/a.JSONL.Zst"), Some((Compression::Zstd, "d/a.JSONL".into())));
-        assert_eq!(of("a.tgz"), Some((Compression::Gzip, "a.tar".into())));
-        assert_eq!(of("a.tar.bz2"), Some((Compression::Bzip2, "a.tar".into())));
-        assert_eq!(of("a.TXZ"), Some((Compression::Xz, "a.tar".into())));
-        for name in ["a.txt", "gz", ".gz", "d/.tgz", "a.gz/b", ""] {
-            assert_eq!(of(name), None, "{name}");
         }
     }
 
@@ -549,9 +517,9 @@ mod tests {
     #[test]
     fn zstd_skips_skippable_frames() {
         let mut packed = vec![0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'a', b'b', b'c'];
-        packed.extend(pack(Compression::Zstd, b"text"));
+        packed.extend(pack(Method::Zstd, b"text"));
         packed.extend([0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0]);
-        assert_eq!(unpack(Compression::Zstd, &packed, 100), (b"text".to_vec(), None));
+        assert_eq!(unpack(Method::Zstd, &packed, 100), (b"text".to_vec(), None));
     }
 
     #[test]
@@ -608,13 +576,13 @@ mod tests {
         packer.include_contentsize(false).unwrap();
         packer.write_all(b"text").unwrap();
         let packed = packer.finish().unwrap();
-        assert_eq!(unpack(Compression::Zstd, &packed, 100).1, Some(Failure::OutOfMemory));
+        assert_eq!(unpack(Method::Zstd, &packed, 100).1, Some(Failure::OutOfMemory));
         // The dictionary of preset 9 has 64 MiB, and the decoder needs a little more.
         let stream = Stream::new_easy_encoder(9, liblzma::stream::Check::Crc32).unwrap();
         let mut packer = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
         packer.write_all(b"text").unwrap();
         let packed = packer.finish().unwrap();
-        assert_eq!(unpack(Compression::Xz, &packed, 100).1, Some(Failure::OutOfMemory));
+        assert_eq!(unpack(Method::Xz, &packed, 100).1, Some(Failure::OutOfMemory));
     }
 
     proptest! {

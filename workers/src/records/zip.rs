@@ -10,7 +10,7 @@
 use crate::failure::Failure;
 use crate::records::archive::{Members, is_hidden};
 use crate::records::source::FileBytes;
-use crate::records::unpack::{Compression, Unpacker};
+use crate::records::unpack::{Method, Unpacker};
 use nix::errno::Errno;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
@@ -181,10 +181,10 @@ impl Zip {
         }
         let compression = match entry.method {
             0 => None,
-            8 => Some(Compression::Deflate),
-            12 => Some(Compression::Bzip2),
-            93 => Some(Compression::Zstd),
-            95 => Some(Compression::Xz),
+            8 => Some(Method::Deflate),
+            12 => Some(Method::Bzip2),
+            93 => Some(Method::Zstd),
+            95 => Some(Method::Xz),
             method => return Err(Failure::UnknownMethod(method.into())),
         };
         let corrupt = Failure::Corrupt(entry.place);

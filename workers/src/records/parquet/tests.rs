@@ -18,7 +18,8 @@ fn settings(text_fields: &[&str], id_field: Option<&str>) -> RecordSettings {
     RecordSettings {
         text_fields: text_fields.iter().map(ToString::to_string).collect(),
         id_field: id_field.map(str::to_owned),
-        delimiter: b',',
+        delimiter: None,
+        hidden: false,
         has_header: true,
         max_bytes: 1 << 20,
     }
