@@ -20,7 +20,7 @@ use bowline_workers::mapped::Store;
 use bowline_workers::plan::{Container, Dtype, Files, Norm, ValueSettings, Weight};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
-use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::row;
 use bowline_workers::segment::term_at;

@@ -46,8 +46,8 @@ fn samples() -> Vec<Sample> {
         ),
         (
             "GB18030",
-            "中文 文本 測試 ḿ \u{1F431} abc",
-            b"\xD6\xD0\xCE\xC4 \xCE\xC4\xB1\xBE \x9Cy\xD4\x87 \x815\xF47 \x949\xCE3 abc".to_vec(),
+            "中文 文本 測試 ñ \u{1F431} abc",
+            b"\xD6\xD0\xCE\xC4 \xCE\xC4\xB1\xBE \x9Cy\xD4\x87 \x810\x8A9 \x949\xCE3 abc".to_vec(),
             b"\x815",
         ),
         (
@@ -124,8 +124,11 @@ fn auto_decides_for_each_document() {
 
 #[test]
 fn a_mark_of_another_encoding_fails() {
-    let dir =
-        Dir::with_corpus(&[("a", &b"\xFF\xFEa\0"[..]), ("b", b"\0\0\xFE\xFF\0\0\0a"), ("c", b"abc \xE9")]);
+    let dir = Dir::with_corpus(&[
+        ("a", &b"\xFF\xFEa\0"[..]),
+        ("b", b"\0\0\xFE\xFF\0\0\0a\0\0\0b"),
+        ("c", b"abc \xE9"),
+    ]);
     for label in ["latin1", "shift_jis", "utf-8-sig", "utf-16be"] {
         dir.embed(&["--encoding", label, "--decode-error", "ignore", "--binary", "embed", "--force"])
             .run()

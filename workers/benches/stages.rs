@@ -19,7 +19,7 @@ use bowline_workers::plan::{
 };
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
-use bowline_workers::reader::{ReadSettings, WINDOW};
+use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::split::{Part, Rows, Split, SplitKind};

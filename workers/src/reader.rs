@@ -690,16 +690,16 @@ mod tests {
                 assert!(whole == text.as_bytes(), "{label} by {window}");
                 let found = reading.guessed().and_then(Encoding::of_number).map(Encoding::label);
                 assert_eq!((found, reading.source.bytes), (guessed, bytes.len() as u64));
-                let parted =
-                    begin(&file(&bytes[..bytes.len() - 1]), settings, &mut chunk).map(|mut reading| {
-                        while !reading.chunk.is_last && reading.next(&mut chunk).is_ok() {}
-                        reading.next(&mut chunk)
-                    });
-                let at = bytes.len() as u64 - 2;
-                match parted {
-                    Ok(failure) => assert_eq!(failure, Err(Failure::InvalidInEncoding(at))),
-                    Err((_, failure)) => assert_eq!(failure, Failure::InvalidInEncoding(at)),
-                }
+                let failure = match begin(&file(&bytes[..bytes.len() - 1]), settings, &mut chunk) {
+                    Err((_, failure)) => failure,
+                    Ok(mut reading) => loop {
+                        match reading.next(&mut chunk) {
+                            Ok(()) => assert!(!reading.chunk.is_last),
+                            Err(failure) => break failure,
+                        }
+                    },
+                };
+                assert_eq!(failure, Failure::InvalidInEncoding(bytes.len() as u64 - 2));
             }
         }
     }
