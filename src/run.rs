@@ -16,7 +16,8 @@ use crate::memory::{MemoryShares, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
-    OutputOptions, VOCABULARY, check_scratch, refuse_too_wide, reserve, write_hash_terms, write_idf, write_vocabulary,
+    OutputOptions, VOCABULARY, check_scratch, refuse_too_wide, reserve, write_hash_terms, write_idf,
+    write_vocabulary,
 };
 use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, WorkerPool};
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
@@ -370,7 +371,7 @@ impl Phases<'_> {
         let merged = finish.merge(supervision)?;
         let rows = documents.len() as u64;
         let Resolved { settings, model, .. } = *resolved;
-        refuse_too_wide(container, merged.columns)?;
+        refuse_too_wide(container, merged.columns, finish.indptr())?;
         let shape = Shape {
             rows,
             columns: merged.columns,

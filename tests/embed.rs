@@ -2,6 +2,7 @@
 
 mod command;
 mod documents;
+mod formats;
 mod matrix;
 mod walk;
 

@@ -406,7 +406,9 @@ impl Finish {
                     (first, last, indices, data)
                 }
                 (Task::Terms { .. } | Task::Documents { .. }, Report::Lines { .. }) => continue,
-                (Task::Piece { first, .. }, Report::Piece(size)) if self.measured(first) == Some(size) => continue,
+                (Task::Piece { first, .. }, Report::Piece(size)) if self.measured(first) == Some(size) => {
+                    continue;
+                }
                 (task, report) => return Err(broken(task, report)),
             };
             let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);

@@ -85,18 +85,33 @@ impl MatrixFile {
     }
 }
 
-/// Refuses a matrix with more columns than its format can have.
+/// Refuses a matrix with more columns, or more cells in a row, than its format can have. `indptr` has the first cell of each
+/// row, and after the last row the number of all cells.
 ///
 /// # Errors
 /// If it has more.
-pub fn refuse_too_wide(container: Container, columns: u64) -> Result<(), Fault> {
+pub fn refuse_too_wide(
+    container: Container,
+    columns: u64,
+    mut indptr: impl Iterator<Item = u64>,
+) -> Result<(), Fault> {
     let Container::Pieces(format) = container else { return Ok(()) };
-    let (most, name) = (format.max_columns(), format.file_name());
-    if columns <= most {
-        return Ok(());
+    let name = format.file_name();
+    if columns > format.max_columns() {
+        let most = format.max_columns();
+        let text = format!("the matrix has {columns} columns, and {name} can have at most {most}");
+        return Err(Fault::new(ErrorKind::TooWide, text));
     }
-    let text = format!("the matrix has {columns} columns, and {name} can have at most {most}");
-    Err(Fault::new(ErrorKind::TooWide, text))
+    let mut start = indptr.next().unwrap_or(0);
+    for (row, end) in indptr.enumerate() {
+        let (cells, most) = (end.saturating_sub(start), format.max_row());
+        if cells > most {
+            let text = format!("row {row} has {cells} cells, and a row of {name} can have at most {most}");
+            return Err(Fault::new(ErrorKind::TooWide, text));
+        }
+        start = end;
+    }
+    Ok(())
 }
 
 /// Writes the bytes before and after the pieces, which the workers write.
@@ -116,7 +131,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_beyond_32_bits_are_refused() {
+    fn what_a_format_cannot_have_is_refused() {
+        let refuse_too_wide =
+            |container, columns| super::refuse_too_wide(container, columns, [0, 1].into_iter());
         let most = i32::MAX as u64;
         for format in [PieceFormat::Parquet, PieceFormat::Arrow] {
             let container = Container::Pieces(format);
@@ -129,5 +146,11 @@ mod tests {
         for container in [Container::Sparse, Container::Pieces(PieceFormat::Mtx)] {
             refuse_too_wide(container, most + 1).unwrap();
         }
+        let row = |cells| {
+            super::refuse_too_wide(Container::Pieces(PieceFormat::Parquet), 9, [0, 5, 5 + cells].into_iter())
+        };
+        row(128 << 20).unwrap();
+        let expected = "row 1 has 134217729 cells, and a row of matrix.parquet can have at most 134217728";
+        assert_eq!(row((128 << 20) + 1).unwrap_err().to_string(), expected);
     }
 }

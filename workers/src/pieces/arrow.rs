@@ -228,8 +228,7 @@ pub(super) fn batch<T: Value>(rows: &Rows<T>) -> io::Result<Vec<u8>> {
     let labels: Vec<_> = rows.labels().collect();
     let mut body = Body::default();
     let records: Vec<_> = labels.iter().map(|label| label.record).collect();
-    let (paths, ids): (Vec<_>, Vec<_>) =
-        labels.into_iter().map(|label| (Some(label.path), label.id)).unzip();
+    let (paths, ids): (Vec<_>, Vec<_>) = labels.into_iter().map(|label| (Some(label.path), label.id)).unzip();
     body.texts(&paths)?;
     body.array(records.iter().map(Option::is_some));
     let records: Vec<i64> = records.into_iter().map(Option::unwrap_or_default).collect();

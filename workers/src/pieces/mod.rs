@@ -81,6 +81,15 @@ impl PieceFormat {
         }
     }
 
+    /// The largest number of cells that a row can have.
+    pub fn max_row(self) -> u64 {
+        match self {
+            // A page contains whole rows, and its size is a number of 32 bits.
+            PieceFormat::Parquet => 128 << 20,
+            _ => self.max_columns(),
+        }
+    }
+
     /// The bytes before the first piece.
     pub fn head(self, shape: &Shape) -> Vec<u8> {
         match self {

@@ -44,6 +44,8 @@ fn schema(dtype: Dtype) -> Result<Arc<Type>> {
     parse_message_type(&text).map(Arc::new)
 }
 
+/// Of counts and of tf-idf values of manual pages, this takes 4.9 and 16.0 MB, Snappy 7.4 and 19.4 MB, and delta encoding of
+/// column numbers with Zstandard 7.3 and 18.5 MB.
 fn compression() -> Result<Compression> {
     Ok(Compression::ZSTD(ZstdLevel::try_new(1)?))
 }
