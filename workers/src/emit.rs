@@ -123,22 +123,23 @@ fn emit_as<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::
 pub(crate) fn cells<I: Index, T: Element>(
     plan: &Plan,
     rows: Range<usize>,
-) -> Result<(Vec<I>, Vec<T>), Report> {
+) -> Result<(Vec<I>, Vec<T>), Box<Report>> {
+    let broken = || Box::new(Report::Broken { errno: 0 });
     let start = plan.indptr[rows.start].load(Ordering::Relaxed);
     let end = plan.indptr[rows.end].load(Ordering::Relaxed);
-    let cells = end.checked_sub(start).ok_or(Report::Broken { errno: 0 })? as usize;
+    let cells = end.checked_sub(start).ok_or_else(broken)? as usize;
     let (mut indices, mut data) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
     let mut scratch = Row::default();
     for row in rows {
         scratch.load(plan, row);
         indices.extend(scratch.cells.iter().map(|&cell| I::from_column(column(cell))));
         if let Err(NotFinite(at)) = scratch.values(plan, &mut data) {
-            return Err(scratch.not_finite(row, at));
+            return Err(Box::new(scratch.not_finite(row, at)));
         }
     }
     match indices.len() == cells {
         true => Ok((indices, data)),
-        false => Err(Report::Broken { errno: 0 }),
+        false => Err(broken()),
     }
 }
 
@@ -147,7 +148,7 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
     // Rows whose lengths differ from the computed offsets would overwrite their neighbours.
     let (indices, data): (Vec<I>, Vec<T>) = match cells(plan, rows) {
         Ok(cells) => cells,
-        Err(report) => return Ok(report),
+        Err(report) => return Ok(*report),
     };
     let (indices, data): (&[u8], &[u8]) = (bytemuck::cast_slice(&indices), bytemuck::cast_slice(&data));
     plan.files.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;

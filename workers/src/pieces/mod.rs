@@ -158,7 +158,7 @@ fn encode_as<T: Value>(
     let starts = starts.map(|start| start.load(Ordering::Relaxed).wrapping_sub(first) as usize).collect();
     let (columns, values) = match emit::cells::<u32, T>(plan, rows.clone()) {
         Ok(cells) => cells,
-        Err(report) => return Ok(report),
+        Err(report) => return Ok(*report),
     };
     let rows = Rows { plan, rows, starts, columns, values };
     if !rows.is_sound() {
