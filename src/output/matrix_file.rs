@@ -146,7 +146,7 @@ mod tests {
         for container in [Container::Sparse, Container::Pieces(PieceFormat::Mtx)] {
             refuse_too_wide(container, most + 1).unwrap();
         }
-        let row = |cells| {
+        let row = |cells: u64| {
             super::refuse_too_wide(Container::Pieces(PieceFormat::Parquet), 9, [0, 5, 5 + cells].into_iter())
         };
         row(128 << 20).unwrap();

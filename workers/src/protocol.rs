@@ -161,7 +161,7 @@ pub(crate) struct ChunkSize {
     /// Its values and nulls.
     pub(crate) values: u64,
     /// Bytes of its dictionary; 0 if it has none.
-    pub(crate) dictionary: u64,
+    pub(crate) dictionary: u32,
     /// A bit for each encoding that it contains.
     pub(crate) encodings: i32,
 }
@@ -298,7 +298,7 @@ mod tests {
             compressed: u64::MAX,
             uncompressed: u64::MAX,
             values: u64::MAX,
-            dictionary: u64::MAX,
+            dictionary: u32::MAX,
             encodings: i32::MIN,
         };
         let usage = Usage {

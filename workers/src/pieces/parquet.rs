@@ -97,7 +97,7 @@ pub(super) fn row_group<T: Value>(rows: &Rows<T>) -> Result<(Vec<u8>, PieceSize)
             compressed: column.compressed_size() as u64,
             uncompressed: column.uncompressed_size() as u64,
             values: column.num_values() as u64,
-            dictionary: dictionary as u64,
+            dictionary: u32::try_from(dictionary)?,
             encodings: column.encodings_mask().as_i32(),
         };
         size.bytes += chunk.compressed;
@@ -140,7 +140,7 @@ pub(super) fn foot(shape: &Shape, offset: u64, pieces: &[Piece]) -> Result<Vec<u
                 .set_total_compressed_size(chunk.compressed as i64)
                 .set_total_uncompressed_size(chunk.uncompressed as i64)
                 .set_dictionary_page_offset(dictionary)
-                .set_data_page_offset((offset + chunk.dictionary) as i64);
+                .set_data_page_offset((offset + chunk.dictionary as u64) as i64);
             group = group.add_column_metadata(column.build()?);
             offset += chunk.compressed;
         }
