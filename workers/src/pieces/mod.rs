@@ -2,8 +2,8 @@
 //!
 //! Such a file is a head, pieces, and a foot. A piece contains consecutive rows. [`cut`] chooses them by rows and cells
 //! alone, so that neither the number of workers nor a memory limit can change a byte. Workers encode each piece twice: first
-//! to measure it, then, once the coordinator knows the lengths of all pieces before it, to write it at its offset. The
-//! second encoding takes less time than to keep the pieces, and no memory.
+//! to measure it, then, once the coordinator knows the lengths of all pieces before it, to write it at its offset. So no
+//! piece is kept in memory.
 //!
 //! Owns the formats of these files. The values come from `emit`.
 
