@@ -75,9 +75,11 @@ bench-stages:
 
 parity: build $(VENV)/.complete
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
+	$(VENV)/bin/python tests/parity/formats.py --bowline $(BOWLINE) $(CORPUS)
 
 same-bytes: build
 	tests/same-bytes $(CORPUS)
+	for format in mtx svmlight parquet arrow; do tests/same-bytes $(CORPUS) --format $$format --norm l2 || exit 1; done
 
 # The programs, their manual pages, and completions of bash, zsh and fish.
 SHARE = $(DESTDIR)$(PREFIX)/share

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     ScratchForeign,
     /// A dense matrix is too large.
     TooDense,
+    /// A matrix has more columns than its format can have.
+    TooWide,
     /// The system has no process, thread or descriptor for another worker.
     NoWorker,
     /// A worker process can't do what it has to before its first task.

@@ -17,7 +17,8 @@ use crate::memory::{MemoryShares, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
-    OutputOptions, VOCABULARY, check_scratch, reserve, write_hash_terms, write_idf, write_vocabulary,
+    OutputOptions, VOCABULARY, check_scratch, refuse_too_wide, reserve, write_hash_terms, write_idf,
+    write_vocabulary,
 };
 use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, WorkerPool};
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
@@ -26,6 +27,7 @@ use anyhow::{Context as _, Result};
 use bowline_workers::counted::counted;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_in_memory};
+use bowline_workers::pieces::{PieceFormat, Shape};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::ReadSettings;
@@ -108,6 +110,10 @@ impl<'a> Resolved<'a> {
             container: match sink.format {
                 Format::Npz => Container::Sparse,
                 Format::Npy => Container::Dense,
+                Format::Mtx => Container::Pieces(PieceFormat::Mtx),
+                Format::Svmlight => Container::Pieces(PieceFormat::Svmlight),
+                Format::Parquet => Container::Pieces(PieceFormat::Parquet),
+                Format::Arrow => Container::Pieces(PieceFormat::Arrow),
             },
             worker_memory: memory.worker,
         };
@@ -381,12 +387,22 @@ impl Phases<'_> {
         let mut finish = Finish::new(tallied, finish_job, files, store, supervision)?;
         let merged = finish.merge(supervision)?;
         let rows = finish.rows().len() as u64;
-        let layout = matrix.lay_out(rows, merged.columns, merged.nonzeros, resolved.finish.values.dtype)?;
+        let Resolved { settings, model, .. } = *resolved;
+        refuse_too_wide(container, merged.columns, finish.indptr())?;
+        let shape = Shape {
+            rows,
+            columns: merged.columns,
+            nonzeros: merged.nonzeros,
+            dtype: resolved.finish.values.dtype,
+        };
+        let layout = match finish.measure_pieces(supervision) {
+            Ok(pieces) => matrix.lay_out(&shape, pieces)?,
+            Err(error) => return Err(term_notices::explained(error, settings, model, &finish)),
+        };
         let (document_bytes, term_bytes) = finish.line_bytes();
         reserve(&line_files.0, DOCUMENTS, document_bytes)?;
         line_files.1.as_ref().map_or(Ok(()), |file| reserve(file, VOCABULARY, term_bytes))?;
         let emitted = finish.emit(layout, supervision);
-        let Resolved { settings, model, .. } = *resolved;
         let emitted = emitted.map_err(|error| term_notices::explained(error, settings, model, &finish))?;
         matrix.finish(&layout, finish.indptr(), [emitted.indices, emitted.data])?;
         write_columns(job, output, &finish, &merged)?;

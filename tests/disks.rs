@@ -25,12 +25,14 @@ const LITTLE: &[&str] =
     &["--output", "copied", "--scratch", "disk", "--memory", "100K", "--worker-memory", "64M"];
 
 /// Runs that each write other files and tables.
-const WAYS: [&[&str]; 5] = [
+const WAYS: [&[&str]; 7] = [
     &["--ngrams", "1:2"],
     &["--max-features", "500", "--weight", "tfidf", "--norm", "l2"],
     &["--features", "hashed", "--n-features", "3000", "--hash-terms"],
     &["--format", "npy", "--features", "hashed", "--n-features", "700"],
     &["--vocabulary", "terms.txt", "--weight", "bm25"],
+    &["--format", "arrow", "--norm", "l2"],
+    &["--format", "parquet", "--ngrams", "1:2"],
 ];
 
 /// A corpus, a list of terms for one of the cases, and the directory of the disk.
@@ -110,7 +112,9 @@ fn a_full_disk_is_an_error_and_never_a_signal() {
         return;
     }
     let dir = corpus(1200);
-    for (options, places) in [(WAYS[0], &[RESUME, SCRATCH, LITTLE][..]), (WAYS[3], &[OUTPUT])] {
+    for (options, places) in
+        [(WAYS[0], &[RESUME, SCRATCH, LITTLE][..]), (WAYS[3], &[OUTPUT]), (WAYS[5], &[OUTPUT])]
+    {
         let reference = reference(&dir, options);
         for &place in places {
             let mut done = 0;

@@ -60,6 +60,38 @@ fn one_document_and_one_term() {
     }
 }
 
+/// Formats that are written and never read.
+#[test]
+fn outputs_without_values() {
+    for (format, name) in [
+        ("mtx", "matrix.mtx"),
+        ("svmlight", "matrix.svm"),
+        ("parquet", "matrix.parquet"),
+        ("arrow", "matrix.arrow"),
+    ] {
+        let dir = pets();
+        dir.embed(&["--format", format]).run().expect(3);
+        let view = inspected(&dir, &[]);
+        assert_eq!(
+            (&view["nonzeros"], &view["longest"][0]["path"]),
+            (&json!(6), &json!("b.txt")),
+            "{format}"
+        );
+        assert_eq!([&view["empty"], &view["top_by_sum"], &view["top_by_df"]], [&Value::Null; 3]);
+        let table = dir.bowline(&["inspect", "out"]).run().expect(0).stdout;
+        assert!(table.contains("4  documents, 1 failed\n"), "{table}");
+        assert!(table.contains("\nvalues are shown of npz and npy outputs only\n"), "{table}");
+        for look in [["--document", "0"], ["--term", "dog"]] {
+            let finished = dir.bowline(&["inspect", "out"]).args(&look).run().expect(2);
+            let expected = format!("{name}: inspect shows values of npz and npy outputs only");
+            assert!(finished.line().contains(&expected), "{}", finished.line());
+        }
+        std::fs::remove_file(dir.path("out").join(name)).unwrap();
+        let finished = dir.bowline(&["inspect", "out"]).run().expect(1);
+        assert!(finished.line().contains(&format!("out/{name}: ")), "{}", finished.line());
+    }
+}
+
 #[test]
 fn tables_for_people() {
     let dir = pets();

@@ -32,7 +32,8 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
-    /// Write the matrix in this format: npz is sparse (scipy.sparse.load_npz), npy is dense (numpy.load)
+    /// Write the matrix in this format: npz is sparse (scipy.sparse.load_npz), npy is dense (numpy.load), mtx is Matrix Market
+    /// text, svmlight is text with columns from 0, parquet and arrow have a row for each document
     #[arg(long, value_parser = choice::<Format>(), default_value = "npz", help_heading = "Output")]
     pub format: Format,
 

@@ -47,6 +47,7 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::ScratchPlace => "--scratch names another directory",
         ErrorKind::ScratchForeign => "remove it, or --scratch names another place",
         ErrorKind::TooDense => "--format npz is sparse",
+        ErrorKind::TooWide => "--format npz has no such limit",
         ErrorKind::NoWorker => "--workers asks for fewer",
         ErrorKind::WorkerStart => "--mode threads needs no processes",
         ErrorKind::Sandbox => "--sandbox auto takes what there is",

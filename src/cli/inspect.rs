@@ -47,15 +47,21 @@ fn print<T: Serialize>(
 
 fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {
     let mut line = |line: String| write_line(out, &line);
-    line(format!("{:>12}  documents, {} failed, {} empty", view.documents, view.failed, view.empty))?;
+    let empty = view.empty.map(|empty| format!(", {empty} empty")).unwrap_or_default();
+    line(format!("{:>12}  documents, {} failed{empty}", view.documents, view.failed))?;
     line(format!("{:>12}  columns", view.columns))?;
     line(format!("{:>12}  non-zeros, density {:.4} %", view.nonzeros, 100.0 * view.density))?;
     line(format!("{:>12}  tokens, {:.1} a document", view.tokens, view.mean_length))?;
     line(format!("{:>12}  of {}", view.weight, view.dtype))?;
-    writeln!(out, "\nterms by sum of their values")?;
-    print_terms(out, &view.top_by_sum)?;
-    writeln!(out, "\nterms by documents")?;
-    print_terms(out, &view.top_by_df)?;
+    for (title, terms) in [("sum of their values", &view.top_by_sum), ("documents", &view.top_by_df)] {
+        if let Some(terms) = terms {
+            writeln!(out, "\nterms by {title}")?;
+            print_terms(out, terms)?;
+        }
+    }
+    if view.top_by_sum.is_none() {
+        writeln!(out, "\nvalues are shown of npz and npy outputs only")?;
+    }
     writeln!(out, "\nlongest documents, in tokens")?;
     for document in &view.longest {
         write_line(out, &format!("{:>12}  {}", document.tokens, document.path))?;

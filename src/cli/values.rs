@@ -42,6 +42,10 @@ macro_rules! choices {
 choices!(Format {
     Npz => "Compressed sparse rows",
     Npy => "A dense array",
+    Mtx => "Matrix Market coordinates, as text",
+    Svmlight => "A line a row, as text; columns are numbered from 0",
+    Parquet => "A row a document, its cells in two lists",
+    Arrow => "An IPC file with the same columns as parquet",
 });
 
 choices!(InputFormat {

@@ -14,8 +14,9 @@ use bowline_workers::dictionary::Tier;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table};
+use bowline_workers::pieces::{Piece, cut};
 use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
-use bowline_workers::protocol::{Layout, Report, Task};
+use bowline_workers::protocol::{Layout, PieceSize, Report, Task};
 use bowline_workers::spelling;
 use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
@@ -73,6 +74,8 @@ pub struct Finish {
     vocabulary: Vocabulary,
     /// Bytes of the lines of each chunk of terms and of documents, in order.
     lines: Lines,
+    /// The pieces of the matrix file, in order, if it consists of them.
+    pieces: Vec<Piece>,
     supervisor: Supervisor,
     store: Store,
 }
@@ -171,7 +174,8 @@ impl Finish {
         supervision.heartbeats.clear();
         let (vocabulary, lines, supervisor) =
             (Vocabulary::default(), Lines::default(), Supervisor::new(supervision));
-        Ok(Finish { job, plan: Arc::new(plan), vocabulary, lines, supervisor, store: store.clone() })
+        let (plan, store) = (Arc::new(plan), store.clone());
+        Ok(Finish { job, plan, vocabulary, lines, pieces: Vec::new(), supervisor, store })
     }
 
     /// Numbers the columns, finds their idf, and lays out rows and lines.
@@ -337,13 +341,51 @@ impl Finish {
         Ok(nonzeros)
     }
 
+    /// Encodes all rows, if the matrix file consists of pieces, and returns the pieces with their sizes.
+    ///
+    /// # Errors
+    /// An error that ends the run as a whole.
+    pub fn measure_pieces(&mut self, supervision: &mut Supervision) -> Result<&[Piece], RunError> {
+        if let Container::Pieces(_) = self.plan.container {
+            let tasks =
+                cut(&self.plan).map(|rows| Task::Piece { first: rows.start, last: rows.end, offset: None });
+            for (task, report) in self.perform(tasks.collect(), supervision)? {
+                match (task, report) {
+                    (Task::Piece { first, last, .. }, Report::Piece(size)) => {
+                        self.pieces.push(Piece { rows: first..last, size });
+                    }
+                    (task, report) => return Err(broken(task, report)),
+                }
+            }
+        }
+        Ok(&self.pieces)
+    }
+
+    /// The measured size of the piece whose first row is `first`.
+    fn measured(&self, first: u64) -> Option<PieceSize> {
+        let place = self.pieces.binary_search_by_key(&first, |piece| piece.rows.start);
+        place.ok().map(|place| self.pieces[place].size)
+    }
+
+    /// The tasks that write all pieces, from byte `offset` on.
+    fn piece_tasks(&self, offset: u64) -> impl Iterator<Item = Task> {
+        self.pieces.iter().scan(offset, |end, Piece { rows, size }| {
+            let offset = *end;
+            *end += size.bytes;
+            Some(Task::Piece { first: rows.start, last: rows.end, offset: Some(offset) })
+        })
+    }
+
     /// Writes all rows at the places in `layout`, writes all lines, and asks the workers to exit.
     ///
     /// # Errors
     /// An error that ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
         (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
-        let mut tasks: VecDeque<Task> = self.emit_tasks(layout).collect();
+        let mut tasks: VecDeque<Task> = match self.plan.container {
+            Container::Sparse | Container::Dense => self.emit_tasks(layout).collect(),
+            Container::Pieces(_) => self.piece_tasks(layout.data).collect(),
+        };
         let offsets = |lengths: &[u64]| {
             let mut end = 0;
             let offsets = lengths.iter().map(|length| {
@@ -363,6 +405,9 @@ impl Finish {
                     (first, last, indices, data)
                 }
                 (Task::Terms { .. } | Task::Documents { .. }, Report::Lines { .. }) => continue,
+                (Task::Piece { first, .. }, Report::Piece(size)) if self.measured(first) == Some(size) => {
+                    continue;
+                }
                 (task, report) => return Err(broken(task, report)),
             };
             let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
@@ -427,7 +472,7 @@ impl Finish {
                 let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
                 offset(last).saturating_sub(offset(first))
             }
-            Container::Dense => (last - first) * layout.columns,
+            Container::Dense | Container::Pieces(_) => (last - first) * layout.columns,
         };
         let mut first = 0;
         std::iter::from_fn(move || {
@@ -504,7 +549,8 @@ fn start(task: &Task) -> u64 {
         | Task::Measure { first, .. }
         | Task::Terms { first, .. }
         | Task::Documents { first, .. }
-        | Task::Emit { first, .. } => first,
+        | Task::Emit { first, .. }
+        | Task::Piece { first, .. } => first,
         Task::Tally(part) | Task::Scan(part) => u64::from(part.id),
         Task::Leave => u64::MAX,
     }
@@ -586,7 +632,7 @@ impl Work for FinishWork {
 
     fn done(&self) -> (u64, u64) {
         let rows = |(task, _): &(Task, Report)| match task {
-            Task::Emit { first, last, .. } => last - first,
+            Task::Emit { first, last, .. } | Task::Piece { first, last, offset: Some(_) } => last - first,
             _ => 1,
         };
         (self.reports.iter().map(rows).sum(), 0)

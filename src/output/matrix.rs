@@ -2,6 +2,7 @@
 //! only the requested rows, so a damaged header can't make it take memory.
 
 use super::manifest::ManifestFile;
+use super::names::FILES;
 use super::npy::elements;
 use super::npz::{Places, find};
 use super::reader::OpenOutput;
@@ -27,18 +28,22 @@ enum Form {
 }
 
 impl Matrix {
-    /// The matrix of an output.
+    /// The matrix of an output; `None` if its format is written and never read.
     ///
     /// # Errors
     /// If it can't be read, or is not the matrix that the manifest describes.
-    pub fn read(output: &OpenOutput, manifest: &ManifestFile) -> Result<Self> {
+    pub fn read(output: &OpenOutput, manifest: &ManifestFile) -> Result<Option<Self>> {
         let is_sparse = match manifest.matrix.as_str() {
             "matrix.npz" => true,
             "matrix.npy" => false,
+            name if name.starts_with("matrix.") && FILES.contains(&name) => {
+                output.file(name).with_context(|| output.shown(Some(name)))?;
+                return Ok(None);
+            }
             other => bail!("{}: manifest.json names no matrix of bowline: {other}", output.shown(None)),
         };
         let read = Self::read_file(output, manifest, is_sparse);
-        read.with_context(|| output.shown(Some(&manifest.matrix)))
+        read.map(Some).with_context(|| output.shown(Some(&manifest.matrix)))
     }
 
     fn read_file(output: &OpenOutput, manifest: &ManifestFile, is_sparse: bool) -> Result<Self> {

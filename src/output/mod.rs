@@ -16,7 +16,7 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
-pub use matrix_file::MatrixFile;
+pub use matrix_file::{MatrixFile, refuse_too_wide};
 pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};
 pub use npy::{read_idf, reserve, write_idf};
 pub use opened::{
@@ -75,6 +75,14 @@ pub enum Format {
     Npz,
     /// A dense array, as NumPy reads it.
     Npy,
+    /// Matrix Market coordinate text, as SciPy, R and Julia read it.
+    Mtx,
+    /// SVMlight text, as scikit-learn, XGBoost and LightGBM read it. Columns are numbered from 0.
+    Svmlight,
+    /// Apache Parquet: a row a document, its cells in two lists.
+    Parquet,
+    /// An Apache Arrow IPC file, with the same columns as Parquet.
+    Arrow,
 }
 
 /// How an output is made.

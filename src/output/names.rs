@@ -12,5 +12,16 @@ pub const IDF: &str = "idf.npy";
 pub const HASH_TERMS: &str = "hash_terms.jsonl";
 
 /// All names that a file of an output may have.
-pub(super) const FILES: [&str; 7] =
-    [VOCABULARY, DOCUMENTS, MANIFEST, IDF, HASH_TERMS, "matrix.npz", "matrix.npy"];
+pub(super) const FILES: [&str; 11] = [
+    VOCABULARY,
+    DOCUMENTS,
+    MANIFEST,
+    IDF,
+    HASH_TERMS,
+    "matrix.npz",
+    "matrix.npy",
+    "matrix.mtx",
+    "matrix.svm",
+    "matrix.parquet",
+    "matrix.arrow",
+];

@@ -19,7 +19,8 @@ pub struct Output {
     documents: Vec<DocumentLine<'static>>,
     /// None for hashed features.
     terms: Vec<TermLine<'static>>,
-    matrix: Matrix,
+    /// `None` if its format is not read.
+    matrix: Option<Matrix>,
 }
 
 /// What a whole output is like.
@@ -29,8 +30,9 @@ pub struct Overview {
     pub documents: u64,
     /// Rows whose document failed.
     pub failed: u64,
-    /// Rows without a cell whose document did not fail.
-    pub empty: usize,
+    /// Rows without a cell whose document did not fail. `None`, as `top_by_sum` and `top_by_df`, if the matrix has a format
+    /// that is not read.
+    pub empty: Option<usize>,
     /// Columns.
     pub columns: u64,
     /// Stored cells.
@@ -46,9 +48,9 @@ pub struct Overview {
     /// Their type.
     pub dtype: String,
     /// The columns with the largest sums of values.
-    pub top_by_sum: Vec<TermValue>,
+    pub top_by_sum: Option<Vec<TermValue>>,
     /// The columns in the most documents.
-    pub top_by_df: Vec<TermValue>,
+    pub top_by_df: Option<Vec<TermValue>>,
     /// The documents with the most tokens.
     pub longest: Vec<DocumentTokens>,
     /// The documents that failed.
@@ -159,17 +161,13 @@ impl Output {
     /// What the whole output is like, with the `top` columns and documents.
     pub fn overview(&self, top: usize) -> Overview {
         let counts = &self.manifest.counts;
-        // Of columns that occur: there may be many more.
-        let (mut sums, mut documents) = (HashMap::new(), HashMap::new());
-        let mut empty = 0;
-        for row in 0..self.documents.len() {
-            let cells = self.matrix.row(row);
-            empty += usize::from(cells.is_empty() && self.documents[row].cause.is_none());
-            for (column, value) in cells {
-                *sums.entry(column).or_default() += value;
-                *documents.entry(column).or_default() += 1.0;
+        let (empty, top_by_sum, top_by_df) = match &self.matrix {
+            Some(matrix) => {
+                let (empty, [sums, documents]) = self.sums(matrix);
+                (Some(empty), Some(self.best(&sums, top)), Some(self.best(&documents, top)))
             }
-        }
+            None => (None, None, None),
+        };
         let mut longest: Vec<&DocumentLine> = self.documents.iter().collect();
         longest.sort_by_key(|document| std::cmp::Reverse(document.tokens));
         let failed = self.documents.iter().filter_map(|document| {
@@ -188,8 +186,8 @@ impl Output {
             mean_length: counts.mean_length,
             weight: name(&self.manifest.settings.values.weight),
             dtype: name(&self.manifest.settings.values.dtype),
-            top_by_sum: self.best(&sums, top),
-            top_by_df: self.best(&documents, top),
+            top_by_sum,
+            top_by_df,
             longest: longest
                 .iter()
                 .take(top)
@@ -197,6 +195,33 @@ impl Output {
                 .collect(),
             failures: failed.collect(),
         }
+    }
+
+    /// The number of empty rows, and the sum of each column's values and the number of its documents. A column that does not
+    /// occur has none: there may be many.
+    fn sums(&self, matrix: &Matrix) -> (usize, [HashMap<u64, f64>; 2]) {
+        let (mut sums, mut documents) = (HashMap::new(), HashMap::new());
+        let mut empty = 0;
+        for row in 0..self.documents.len() {
+            let cells = matrix.row(row);
+            empty += usize::from(cells.is_empty() && self.documents[row].cause.is_none());
+            for (column, value) in cells {
+                *sums.entry(column).or_default() += value;
+                *documents.entry(column).or_default() += 1.0;
+            }
+        }
+        (empty, [sums, documents])
+    }
+
+    /// The matrix.
+    ///
+    /// # Errors
+    /// If its format is not read.
+    fn matrix(&self) -> Result<&Matrix, Fault> {
+        self.matrix.as_ref().ok_or_else(|| {
+            let text = format!("{}: inspect shows values of npz and npy outputs only", self.manifest.matrix);
+            Fault::new(ErrorKind::Usage, text)
+        })
     }
 
     /// The columns with the highest values above 0, the first one between equals.
@@ -210,7 +235,7 @@ impl Output {
     /// One document, by its path or its row.
     ///
     /// # Errors
-    /// If there is no such document.
+    /// If there is no such document, or the matrix has a format that is not read.
     pub fn document(&self, wanted: &str) -> Result<DocumentView, Fault> {
         let by_path = self.documents.iter().position(|document| document.path == wanted);
         let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
@@ -221,7 +246,7 @@ impl Output {
                 format!("document {wanted}: no such path, and no row from 0 to {last}"),
             )
         })?;
-        let mut cells = self.matrix.row(row);
+        let mut cells = self.matrix()?.row(row);
         cells.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let line = &self.documents[row];
         Ok(DocumentView {
@@ -241,7 +266,7 @@ impl Output {
     /// One term, with the `top` documents that have its highest values.
     ///
     /// # Errors
-    /// If there is no such term.
+    /// If there is no such term, or the matrix has a format that is not read.
     pub fn term(&self, wanted: &str, top: usize) -> Result<TermView, Fault> {
         if self.terms.is_empty() {
             return Err(Fault::new(ErrorKind::Usage, "hashed features have no terms"));
@@ -249,9 +274,9 @@ impl Output {
         let column = self.terms.iter().position(|line| line.term == wanted);
         let column = column
             .ok_or_else(|| Fault::new(ErrorKind::Usage, format!("term {wanted}: not in the vocabulary")))?;
-        let mut documents = Vec::new();
+        let (matrix, mut documents) = (self.matrix()?, Vec::new());
         for (row, document) in self.documents.iter().enumerate() {
-            if let Some((_, value)) = self.matrix.row(row).into_iter().find(|cell| cell.0 == column as u64) {
+            if let Some((_, value)) = matrix.row(row).into_iter().find(|cell| cell.0 == column as u64) {
                 documents.push(DocumentValue { path: document.path.to_string(), value });
             }
         }

@@ -68,7 +68,7 @@ class Comparison:
 
 def run_bowline(binary: Path, corpus: Path, options: Sequence[str], output: Path) -> Run:
     """Runs `bowline embed` from the repository's root, since the paths of option files are relative to it."""
-    command = [str(binary), "embed", "--format", "npz", *options, "--output", str(output), str(corpus)]
+    command = [str(binary), "embed", *options, "--output", str(output), str(corpus)]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     seconds = time.perf_counter() - start

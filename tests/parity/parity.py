@@ -66,7 +66,7 @@ def compare_case(
     case: Case, args: argparse.Namespace, expected: list[bytes], output: Path
 ) -> tuple[Comparison, float, float]:
     """The comparison, and the seconds bowline and the reference took."""
-    options = [*case.options, *shlex.split(args.extra)]
+    options = ["--format", "npz", *case.options, *shlex.split(args.extra)]
     for name, value in (("--mode", args.mode), ("--workers", args.workers)):
         options += [name, str(value)] if value is not None else []
     run = run_bowline(args.bowline, args.corpus, options, output)

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::Ordering;
 
 /// An element type of values.
-trait Element: Pod {
+pub(crate) trait Element: Pod {
     fn from_count(count: i32) -> Self;
     fn from_value(value: f64) -> Self;
     fn is_finite(self) -> bool;
@@ -39,13 +39,19 @@ macro_rules! element {
 element!(i32: |_| true, i64: |_| true, f32: f32::is_finite, f64: f64::is_finite);
 
 /// An element type of column indices.
-trait Index: Pod {
+pub(crate) trait Index: Pod {
     fn from_column(column: u32) -> Self;
 }
 
 impl Index for i32 {
     fn from_column(column: u32) -> Self {
         column as i32
+    }
+}
+
+impl Index for u32 {
+    fn from_column(column: u32) -> Self {
+        column
     }
 }
 
@@ -105,26 +111,45 @@ fn emit_as<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::
         Container::Sparse if layout.wide => sparse::<i64, T>(plan, rows, layout),
         Container::Sparse => sparse::<i32, T>(plan, rows, layout),
         Container::Dense => dense::<T>(plan, rows, layout),
+        // `pieces` writes them.
+        Container::Pieces(_) => Ok(Report::Broken { errno: 0 }),
     }
 }
 
-fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
+/// The columns and values of the stored cells of the rows `rows`.
+///
+/// # Errors
+/// The report of the task, if a value is not finite, or if the cells are not as many as the plan's `indptr` says.
+pub(crate) fn cells<I: Index, T: Element>(
+    plan: &Plan,
+    rows: Range<usize>,
+) -> Result<(Vec<I>, Vec<T>), Box<Report>> {
+    let broken = || Box::new(Report::Broken { errno: 0 });
     let start = plan.indptr[rows.start].load(Ordering::Relaxed);
     let end = plan.indptr[rows.end].load(Ordering::Relaxed);
-    let mut indices: Vec<I> = Vec::with_capacity((end - start) as usize);
-    let mut data: Vec<T> = Vec::with_capacity((end - start) as usize);
+    let cells = end.checked_sub(start).ok_or_else(broken)? as usize;
+    let (mut indices, mut data) = (Vec::with_capacity(cells), Vec::with_capacity(cells));
     let mut scratch = Row::default();
     for row in rows {
         scratch.load(plan, row);
         indices.extend(scratch.cells.iter().map(|&cell| I::from_column(column(cell))));
         if let Err(NotFinite(at)) = scratch.values(plan, &mut data) {
-            return Ok(scratch.not_finite(row, at));
+            return Err(Box::new(scratch.not_finite(row, at)));
         }
     }
-    // A row whose length differs from the computed offsets would overwrite its neighbour.
-    if indices.len() as u64 != end - start {
-        return Ok(Report::Broken { errno: 0 });
+    match indices.len() == cells {
+        true => Ok((indices, data)),
+        false => Err(broken()),
     }
+}
+
+fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
+    let start = plan.indptr[rows.start].load(Ordering::Relaxed);
+    // Rows whose lengths differ from the computed offsets would overwrite their neighbours.
+    let (indices, data): (Vec<I>, Vec<T>) = match cells(plan, rows) {
+        Ok(cells) => cells,
+        Err(report) => return Ok(*report),
+    };
     let (indices, data): (&[u8], &[u8]) = (bytemuck::cast_slice(&indices), bytemuck::cast_slice(&data));
     plan.files.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;
     plan.files.matrix.write_all_at(data, layout.data + start * size_of::<T>() as u64)?;

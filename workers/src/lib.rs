@@ -1,6 +1,6 @@
 //! The work of a bowline worker: from text to terms, from terms to rows, from rows to arrays.
 //!
-//! A module imports only modules to its right: `serve` > `worker` > `tally`, `emit`, `lines`, `vocabulary` > `absence`,
+//! A module imports only modules to its right: `serve` > `worker` > `tally`, `pieces` > `emit`, `lines`, `vocabulary` > `absence`,
 //! `plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener`, `encoding` > `documents`, `analyzer` > `protocol`,
 //! `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here depends on the mode, the command line
 //! or the terminal.
@@ -25,6 +25,7 @@ pub mod lines;
 pub mod mapped;
 pub mod ngram;
 pub mod opener;
+pub mod pieces;
 pub mod plan;
 pub mod protocol;
 mod radix;

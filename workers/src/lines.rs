@@ -88,7 +88,7 @@ fn needs_escape(term: &[u8]) -> bool {
 }
 
 /// Appends the digits of a number.
-fn push_digits(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn push_digits(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut start = digits.len();
     loop {

@@ -10,6 +10,7 @@ use crate::hashing::Buckets;
 use crate::idf::Idf;
 use crate::mapped::{Store, Table};
 use crate::ngram::Packing;
+use crate::pieces::PieceFormat;
 use crate::segment::{Record, Segment};
 use crate::split::Rows;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,8 @@ pub enum Container {
     Sparse,
     /// One element for each row and column.
     Dense,
+    /// Rows whose size is known once they are encoded.
+    Pieces(PieceFormat),
 }
 
 /// The formula of a cell's value.

@@ -103,6 +103,15 @@ pub enum Task {
         /// The places of the arrays in the output file.
         layout: Layout,
     },
+    /// Encode the rows `first..last` as a piece of the matrix file.
+    Piece {
+        /// First row.
+        first: u64,
+        /// The row after the last one.
+        last: u64,
+        /// Offset in the file in bytes. `None`: measure the piece.
+        offset: Option<u64>,
+    },
     /// Report the usage and exit.
     Leave,
 }
@@ -118,6 +127,33 @@ pub struct Layout {
     pub columns: u64,
     /// Whether a column index takes 8 bytes; otherwise 4.
     pub wide: bool,
+}
+
+/// Column chunks of a row group of a Parquet file.
+pub const CHUNKS: usize = 5;
+
+/// Bytes of a piece of the matrix file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PieceSize {
+    /// All its bytes.
+    pub bytes: u64,
+    /// Its column chunks, if it is a row group.
+    pub(crate) chunks: [ChunkSize; CHUNKS],
+}
+
+/// A column chunk of a Parquet file: all that its metadata contain besides its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ChunkSize {
+    /// Its bytes in the file.
+    pub(crate) compressed: u64,
+    /// Its bytes before compression.
+    pub(crate) uncompressed: u64,
+    /// Its values and nulls.
+    pub(crate) values: u64,
+    /// Bytes of its dictionary; 0 if it has none.
+    pub(crate) dictionary: u32,
+    /// A bit for each encoding that it contains.
+    pub(crate) encodings: i32,
 }
 
 /// The result of a task.
@@ -159,6 +195,8 @@ pub enum Report {
         /// CRC-32 of the values written.
         data: u32,
     },
+    /// The piece is measured or written.
+    Piece(PieceSize),
     /// A value is not finite. The task has no result.
     NotFinite {
         /// Its row.
@@ -265,6 +303,13 @@ mod tests {
         let split = Split { file: u64::MAX, kind: SplitKind::Records(range) };
         let part = Part { id: u32::MAX, split, state: u8::MAX, start: u32::MAX, end: u32::MAX };
         let layout = Layout { indices: u64::MAX, data: u64::MAX, columns: u64::MAX, wide: true };
+        let chunk = ChunkSize {
+            compressed: u64::MAX,
+            uncompressed: u64::MAX,
+            values: u64::MAX,
+            dictionary: u32::MAX,
+            encodings: i32::MIN,
+        };
         let usage = Usage {
             user_seconds: f64::MAX,
             system_seconds: f64::MAX,
@@ -285,6 +330,7 @@ mod tests {
             Task::CountColumns { first: u64::MAX, last: u64::MAX },
             Task::Measure { first: u64::MAX, last: u64::MAX },
             Task::Emit { first: u64::MAX, last: u64::MAX, layout },
+            Task::Piece { first: u64::MAX, last: u64::MAX, offset: Some(u64::MAX) },
             Task::Leave,
         ];
         let reports = [
@@ -295,6 +341,7 @@ mod tests {
             Report::Lines { bytes: u64::MAX },
             Report::Done,
             Report::Emitted { indices: u32::MAX, data: u32::MAX },
+            Report::Piece(PieceSize { bytes: u64::MAX, chunks: [chunk; CHUNKS] }),
             Report::Broken { errno: i32::MAX },
             Report::Unstarted { step: StartStep::Panic, errno: i32::MAX },
             Report::Left(usage),

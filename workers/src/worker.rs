@@ -8,6 +8,7 @@ use crate::dictionary::Tier;
 use crate::emit;
 use crate::heartbeat::Heartbeat;
 use crate::lines;
+use crate::pieces;
 use crate::plan::Plan;
 use crate::protocol::{Report, Task, Usage};
 use crate::tally::Tally;
@@ -144,6 +145,7 @@ fn finish(plan: &Plan, task: Task) -> Report {
             lines(lines::write_documents(plan, first..last, offset))
         }
         Task::Emit { first, last, layout } => emit::emit(plan, first..last, &layout),
+        Task::Piece { first, last, offset } => pieces::encode(plan, first..last, offset),
         Task::Count { .. } | Task::Sort { .. } | Task::Tally(_) | Task::Scan(_) | Task::Leave => {
             Ok(Report::Broken { errno: 0 })
         }

@@ -653,8 +653,11 @@ mod tests {
 
     #[test]
     fn without_a_header() {
-        let settings =
-            |fields: &[&str]| RecordSettings { has_header: false, delimiter: Some(b'\t'), ..settings(fields) };
+        let settings = |fields: &[&str]| RecordSettings {
+            has_header: false,
+            delimiter: Some(b'\t'),
+            ..settings(fields)
+        };
         let file = "a\tb\nc\nd\te\tf";
         let expected = [Ok("b".to_owned()), Err(Failure::NoField(1)), Ok("e".to_owned())];
         assert_eq!(texts(file, &settings(&["2"])), expected);
