@@ -232,7 +232,7 @@ struct Label {
 fn label(plan: &Plan, row: usize) -> Label {
     let about = plan.record(row).map(|record| record.about()).unwrap_or_default();
     let id = about.id.or_else(|| about.member.map(|member| display_path(&member)));
-    Label { path: plan.rows.path(row), record: plan.rows.record(row), id }
+    Label { path: plan.rows.path(row), record: plan.rows.record(row).map(|record| record as i64), id }
 }
 
 impl<T> Rows<'_, T> {
