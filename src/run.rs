@@ -373,6 +373,10 @@ impl Phases<'_> {
         let store = &tally_job.store;
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
+        if tallied.rows.is_empty() {
+            let path = job.source.paths.first().cloned().unwrap_or_default();
+            return Err(CorpusError::Empty { path, why: None, left_out: totals.left_out > 0 }.into());
+        }
         let container = resolved.finish.container;
         let mut matrix = MatrixFile::new(container, output.create(MatrixFile::name(container))?)?;
         let finds_terms = matches!(resolved.finish.columns, Columns::Terms(_));

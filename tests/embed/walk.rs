@@ -2,6 +2,9 @@
 
 use super::{assert_rows, ok, pets};
 use crate::support::Dir;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 
 #[test]
@@ -107,14 +110,15 @@ fn globs_choose_in_directories_only() {
 
 #[test]
 fn record_files_in_a_directory_are_one_document_each_with_a_notice() {
-    let files =
-        [("a/B.JSONL", "aa"), ("a/c.csv", "bb"), ("d.jsonl", "cc"), ("e.txt", "dd"), ("f.jsonl.gz", "ee")];
+    let files = [("a/B.JSONL", "aa"), ("a/c.csv", "bb"), ("d.jsonl", "cc"), ("e.txt", "dd")];
     let dir = Dir::with_corpus(&files);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(b"ee").unwrap();
+    dir.write("corpus/f.jsonl.gz", packed.finish().unwrap());
     let finished = dir.embed(&[]).run().expect(0);
     assert_eq!(dir.output("out").paths(), ["a/B.JSONL", "a/c.csv", "d.jsonl", "e.txt", "f.jsonl.gz"]);
-    let notice = "bowline: record files and archives are one document each \
-                  (1 .csv, 2 .jsonl, 1 .jsonl.gz; such as corpus/a/B.JSONL): \
-                  unpack them into a file for each record, or leave them out (--glob '!*.JSONL')\n5 documents,";
+    let notice = "bowline: files that look like record files are one document each: 1 csv, 2 jsonl, \
+                  1 jsonl (gzip), such as corpus/a/B.JSONL (--input-format jsonl)\n5 documents,";
     assert!(finished.stderr.starts_with(notice), "{}", finished.stderr);
     let globs = ["--glob", "!*.[jJ]*", "--glob", "!*.csv"];
     let finished = dir.embed(&[&globs[..], &["--force"]].concat()).run().expect(0);
