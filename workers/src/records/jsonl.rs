@@ -147,6 +147,11 @@ impl Parser {
 
     /// Appends the text of a record to `text`, and sets its identifier.
     fn parse(&mut self, line: &str, text: &mut Vec<u8>, about: &mut About) -> Result<(), Failure> {
+        if self.parse_plain(line.as_bytes(), text, about).is_some() {
+            return Ok(());
+        }
+        text.clear();
+        about.id = None;
         let Parser { names, values, .. } = self;
         values.fill(None);
         let mut json = serde_json::Deserializer::from_str(line);
@@ -163,6 +168,65 @@ impl Parser {
         let id = self.id(line).map(|id| about.id = id);
         self.text(line, text)?;
         id
+    }
+
+    /// As [`Parser::parse`], in one pass without a tree of calls, for most lines: an object of strings and integers, in which
+    /// each wanted field occurs once and the text is one field. `None` for all other lines, also for invalid ones.
+    fn parse_plain(&mut self, line: &[u8], text: &mut Vec<u8>, about: &mut About) -> Option<()> {
+        let &[wanted] = &*self.text else { return None };
+        let mut at = spaces(line, 0);
+        if line.get(at) != Some(&b'{') {
+            return None;
+        }
+        let (mut has_text, mut id): (bool, Option<(usize, String)>) = (false, None);
+        loop {
+            at = spaces(line, at + 1);
+            let key = plain_string(line, at)?;
+            at = spaces(line, key.end + 1);
+            if line.get(at) != Some(&b':') {
+                return None;
+            }
+            at = spaces(line, at + 1);
+            let name = self.names.iter().position(|name| name.as_bytes() == &line[key.clone()]);
+            let choice = name.and_then(|name| self.id.iter().position(|&id| id == name));
+            if name == Some(wanted) {
+                // A second one would count, or the field is the identifier, too.
+                if has_text || choice.is_some() {
+                    return None;
+                }
+                has_text = true;
+                at = decoded_string(line, at, text)?;
+            } else if line.get(at) == Some(&b'"') && choice.is_none() {
+                at = past_string(line, at)?;
+            } else {
+                let value = match line.get(at)? {
+                    b'"' => plain_string(line, at)?,
+                    _ => at..integer(line, at)?,
+                };
+                at = if line[at] == b'"' { value.end + 1 } else { value.end };
+                if let Some(choice) = choice {
+                    if id.as_ref().is_some_and(|&(known, _)| known == choice) {
+                        return None;
+                    }
+                    if id.as_ref().is_none_or(|&(known, _)| choice < known) {
+                        id = Some((choice, std::str::from_utf8(&line[value]).ok()?.to_owned()));
+                    }
+                }
+            }
+            at = spaces(line, at);
+            match line.get(at)? {
+                b',' => {}
+                b'}' => break,
+                _ => return None,
+            }
+        }
+        let is_all = spaces(line, at + 1) == line.len();
+        let fits = text.len() as u64 <= self.max_bytes.min(LONGEST as u64);
+        if !is_all || !has_text || !fits || (self.needs_id && id.is_none()) {
+            return None;
+        }
+        about.id = id.map(|(_, id)| id);
+        Some(())
     }
 
     /// The identifier of the parsed line.
@@ -202,6 +266,117 @@ impl Parser {
             _ => Ok(()),
         }
     }
+}
+
+/// The place behind the white space at `at`.
+fn spaces(line: &[u8], at: usize) -> usize {
+    let spaces = line.get(at..).unwrap_or_default().iter();
+    at + spaces.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
+}
+
+/// The characters of the string at `at`, if it has no escapes.
+fn plain_string(line: &[u8], at: usize) -> Option<Range<usize>> {
+    let start = at + 1;
+    let end = (line.get(at) == Some(&b'"')).then(|| start + before_special(line, start))?;
+    (line.get(end) == Some(&b'"')).then_some(start..end)
+}
+
+/// The end of the integer at `at`, if a value ends there. JSON allows no zero before another digit.
+fn integer(line: &[u8], at: usize) -> Option<usize> {
+    let start = at + usize::from(line.get(at) == Some(&b'-'));
+    let digits = line.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_valid = digits == 1 || digits > 1 && line[start] != b'0';
+    let end = start + digits;
+    (is_valid && matches!(line.get(end)?, b',' | b'}' | b' ' | b'\t')).then_some(end)
+}
+
+/// The place behind the string at `at`, if all its escapes are of one letter.
+fn past_string(line: &[u8], at: usize) -> Option<usize> {
+    let mut at = at + 1;
+    loop {
+        at += before_special(line, at);
+        match line.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' if ESCAPED[usize::from(*line.get(at + 1)?)] > 0 => at += 2,
+            _ => return None,
+        }
+    }
+}
+
+/// Appends the characters of the string at `at`, and returns the place behind it. `None` if it is none, or has an escape of a
+/// surrogate.
+fn decoded_string(line: &[u8], at: usize, into: &mut Vec<u8>) -> Option<usize> {
+    if line.get(at) != Some(&b'"') {
+        return None;
+    }
+    let mut at = at + 1;
+    // No escape is shorter than its character.
+    into.try_reserve(line.len() - at + PADDING).ok()?;
+    let mut to = into.len();
+    into.resize(to + line.len() - at, 0);
+    loop {
+        if let (Some(word), Some(copy)) =
+            (line.get(at..)?.first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
+        {
+            *copy = *word;
+            let run = before_special_of(*word);
+            at += run;
+            to += run;
+            if run == 8 {
+                continue;
+            }
+        }
+        let byte = *line.get(at)?;
+        match byte {
+            b'"' => break,
+            0..0x20 => return None,
+            b'\\' => {
+                let simple = ESCAPED[usize::from(*line.get(at + 1)?)];
+                if simple > 0 {
+                    into[to] = simple;
+                    at += 2;
+                    to += 1;
+                } else {
+                    let (character, size @ 6) = code_point(&line[at..])? else { return None };
+                    at += size;
+                    to += character.encode_utf8(&mut into[to..]).len();
+                }
+            }
+            _ => {
+                into[to] = byte;
+                at += 1;
+                to += 1;
+            }
+        }
+    }
+    into.truncate(to);
+    Some(at + 1)
+}
+
+/// The number of bytes of `line` from `at` on before the first quote, backslash or control character.
+fn before_special(line: &[u8], at: usize) -> usize {
+    let rest = line.get(at..).unwrap_or_default();
+    let (words, tail) = rest.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        match before_special_of(*word) {
+            8 => {}
+            run => return 8 * number + run,
+        }
+    }
+    let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
+    rest.len() - tail.len() + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+/// The number of bytes before the first quote, backslash or control character.
+fn before_special_of(word: [u8; 8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(word);
+    // A byte that is 0, or less than a limit, borrows from its highest bit; the lowest such byte is exact.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let special = zeros(word ^ (ONES * b'"' as u64))
+        | zeros(word ^ (ONES * b'\\' as u64))
+        | (word.wrapping_sub(ONES * 0x20) & !word);
+    (special & (ONES << 7)).trailing_zeros() as usize / 8
 }
 
 /// What a value in JSON is.
@@ -301,8 +476,8 @@ const ESCAPED: [u8; 256] = {
 /// surrogates. `None` for one without its partner.
 fn code_point(string: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
-        let digits = std::str::from_utf8(string.get(at..at + 6)?.strip_prefix(b"\\u")?).ok()?;
-        u32::from_str_radix(digits, 16).ok()
+        let digits = string.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        digits.iter().try_fold(0, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
     };
     match (unit(0)?, unit(6)) {
         (high @ 0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
@@ -550,6 +725,32 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_plain_way_reads_what_serde_json_reads(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "\"", "\\", ":", ",", "text", "id", "_id", "a", "\u{e9}", "\\n", "\\\"", "\\/", "\\u0041",
+                    "\\u00e9", "\\ud800", "\\u+123", "\\x", "\u{1}", "\t", " ", "0", "1", "-", "01", "1.5", "null", "[]", "{}",
+                    "longer than eight", "\"id\":\"", "\"text\":\"", "\",", "\"text\":", "\"id\":7,",
+                ]),
+                0..12,
+            ),
+            begins in any::<bool>(),
+            ends in any::<bool>(),
+        ) {
+            let (head, tail) = (if begins { "{\"text\":\"" } else { "" }, if ends { "\"}" } else { "" });
+            let line = format!("{head}{}{tail}", parts.concat());
+            let mut parser = Parser::new(&RecordSettings::default());
+            let (mut text, mut about) = (Vec::new(), About::default());
+            if parser.parse_plain(line.as_bytes(), &mut text, &mut about).is_some() {
+                let value: serde_json::Value = serde_json::from_str(&line).expect("serde_json accepts it");
+                prop_assert_eq!(value["text"].as_str().map(str::as_bytes), Some(&text[..]));
+                let id = value.get("id").or_else(|| value.get("_id"));
+                let id = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+                prop_assert_eq!(about.id, id);
+            }
+        }
+
         #[test]
         fn as_serde_json_reads(
             lines in prop::collection::vec("\\PC{0,12}|[a\"\\\\\n\u{1}é😀]{0,12}", 1..6),
