@@ -20,12 +20,12 @@ fn assert_rows(output: &Output, columns: usize, rows: &[&[(usize, f64)]]) {
 }
 
 fn ok(path: &str, bytes: u64, tokens: u64) -> DocumentLine {
-    DocumentLine { path: path.to_owned(), bytes, tokens, status: "ok".to_owned(), cause: None }
+    DocumentLine { path: path.to_owned(), bytes, tokens, status: "ok".to_owned(), ..DocumentLine::default() }
 }
 
 fn failed(path: &str, bytes: u64, cause: &str) -> DocumentLine {
     let (status, cause) = ("failed".to_owned(), Some(cause.to_owned()));
-    DocumentLine { path: path.to_owned(), bytes, tokens: 0, status, cause }
+    DocumentLine { path: path.to_owned(), bytes, status, cause, ..DocumentLine::default() }
 }
 
 fn pets() -> Dir {

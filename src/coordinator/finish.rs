@@ -17,6 +17,7 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::pieces::{Piece, cut};
 use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
 use bowline_workers::protocol::{Layout, PieceSize, Report, Task};
+use bowline_workers::records::RecordSettings;
 use bowline_workers::spelling;
 use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
@@ -59,6 +60,8 @@ pub struct FinishJob {
     pub container: Container,
     /// Bytes of private memory that a worker may take.
     pub worker_memory: u64,
+    /// How documents were found in record files.
+    pub records: RecordSettings,
 }
 
 /// Rows whose lines are written, or whose lengths are found, in one go.
@@ -150,6 +153,7 @@ impl Finish {
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
         let plan = Plan {
             rows,
+            records: job.records.clone(),
             condemned,
             segments,
             words,

@@ -17,12 +17,20 @@ pub struct Output {
 }
 
 /// A line of `documents.jsonl`.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentLine {
     /// Its path, escaped.
     pub path: String,
-    /// Bytes of its file.
+    /// Its number in its file, if it is a record.
+    pub record: Option<u64>,
+    /// Its path in an archive.
+    pub member: Option<String>,
+    /// Its identifier.
+    pub id: Option<String>,
+    /// The encoding that was guessed for it.
+    pub encoding: Option<String>,
+    /// Bytes of its text.
     pub bytes: u64,
     /// Terms counted.
     pub tokens: u64,
