@@ -15,10 +15,10 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 /// The record formats, by the endings of their files.
-const FORMATS: [&str; 7] = ["lines", "jsonl", "csv", "tsv", "parquet", "tar", "zip"];
+pub(crate) const FORMATS: [&str; 7] = ["lines", "jsonl", "csv", "tsv", "parquet", "tar", "zip"];
 
 /// The endings of compressed files.
-const COMPRESSIONS: [&str; 4] = ["gz", "zst", "bz2", "xz"];
+pub(crate) const COMPRESSIONS: [&str; 4] = ["gz", "zst", "bz2", "xz"];
 
 /// The workers of runs that must give the same bytes.
 const CREWS: [&[&str]; 7] = [
@@ -33,7 +33,7 @@ const CREWS: [&[&str]; 7] = [
 
 /// Texts with line ends, quotes, delimiters and unusual characters. Some are empty. Each has about `words` words, a few ten
 /// times as many.
-fn texts(number: usize, words: usize) -> Vec<String> {
+pub(crate) fn texts(number: usize, words: usize) -> Vec<String> {
     let mut random = Random::new(number as u64);
     let marks = ["\n", "\r\n", "\"", "\"\"", ",", "\t", "\\", ";", " ", "\u{e9}\u{2028}\u{1F431}", "\n\"\n,"];
     let mut text = || match random.below(20) {
@@ -53,7 +53,7 @@ fn id(number: usize) -> String {
     format!("{number:05}.txt")
 }
 
-fn jsonl(texts: &[String]) -> Vec<u8> {
+pub(crate) fn jsonl(texts: &[String]) -> Vec<u8> {
     let line = |(number, text)| format!("{}\n", json!({"id": id(number), "other": [{}, "text"], "text": text}));
     texts.iter().enumerate().map(line).collect::<String>().into_bytes()
 }
@@ -109,7 +109,7 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// The texts as a file of a format. Lines have spaces for line ends.
-fn file(texts: &[String], format: &str) -> Vec<u8> {
+pub(crate) fn file(texts: &[String], format: &str) -> Vec<u8> {
     let names: Vec<_> = (0..texts.len()).map(id).collect();
     let members: Vec<_> =
         names.iter().zip(texts).map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
@@ -125,7 +125,7 @@ fn file(texts: &[String], format: &str) -> Vec<u8> {
     }
 }
 
-fn compressed(bytes: &[u8], ending: &str) -> Vec<u8> {
+pub(crate) fn compressed(bytes: &[u8], ending: &str) -> Vec<u8> {
     match ending {
         "gz" => {
             let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -171,22 +171,22 @@ fn with_files(texts: &[String]) -> (Dir, Output) {
 fn every_format_gives_the_rows_of_the_files() {
     let texts = texts(301, 120);
     let (dir, expected) = with_files(&texts);
-    for (place, format) in FORMATS.iter().enumerate() {
+    for (place, format) in FORMATS.into_iter().enumerate() {
         let bytes = file(&texts, format);
         let mut files = vec![(format!("all.{format}"), bytes.clone())];
-        if !matches!(*format, "zip" | "parquet") {
+        if !matches!(format, "zip" | "parquet") {
             let compression = COMPRESSIONS[place % COMPRESSIONS.len()];
             files.push((format!("all.{format}.{compression}"), compressed(&bytes, compression)));
         }
         // The name says the format.
-        let options: &[&str] = if *format == "lines" { &["--input-format", "lines"] } else { &[] };
+        let options: &[&str] = if format == "lines" { &["--input-format", "lines"] } else { &[] };
         for (name, bytes) in files {
             dir.write(&name, bytes);
             let found = embed(&dir, 0, "found", options, &[&name]).0;
             assert_same_rows(&expected, &found, &name);
             for (number, (line, text)) in found.documents().iter().zip(&texts).enumerate() {
-                let is_archive = matches!(*format, "tar" | "zip");
-                let identifier = (*format != "lines" && !is_archive).then(|| id(number));
+                let is_archive = matches!(format, "tar" | "zip");
+                let identifier = (format != "lines" && !is_archive).then(|| id(number));
                 assert_eq!((&line.path, line.bytes), (&name, text.len() as u64));
                 assert_eq!(line.record, (!is_archive).then_some(number as u64), "{name}");
                 assert_eq!((&line.member, &line.id), (&is_archive.then(|| id(number)), &identifier), "{name}");
@@ -219,7 +219,7 @@ fn compressed_members_are_read_to_the_end() {
 /// About 5 MiB, which are several ranges.
 #[test]
 fn ranges_give_the_same_bytes_for_any_workers() {
-    let texts = texts(3000, 170);
+    let texts = texts(3200, 230);
     let dir = Dir::new();
     let mut rows = None;
     for (format, other) in [("jsonl", "parquet"), ("csv", "csv.zst"), ("lines", "tsv"), ("zip", "tar")] {
@@ -230,7 +230,7 @@ fn ranges_give_the_same_bytes_for_any_workers() {
         let mut expected = None;
         let runs = if matches!(format, "csv" | "jsonl") { &CREWS[..] } else { &CREWS[4..6] };
         for run in runs {
-            let options = [run, &["--input-format", format, "--norm", "l2"]].concat();
+            let options = [*run, &["--input-format", format, "--norm", "l2"]].concat();
             let found = embed(&dir, 0, &format!("{format}-{}", run.join("")), &options, &[&name]).0;
             match &expected {
                 None => expected = Some(found),
@@ -240,7 +240,7 @@ fn ranges_give_the_same_bytes_for_any_workers() {
         let expected = expected.expect("a run");
         let numbers = expected.documents().into_iter().map(|line| line.record);
         let is_archive = format == "zip";
-        assert!(numbers.eq((0..3000).map(|number| (!is_archive).then_some(number))), "{format}");
+        assert!(numbers.eq((0..3200).map(|number| (!is_archive).then_some(number))), "{format}");
         assert_same_rows(rows.get_or_insert(expected), &dir.output(&format!("{format}-{}", runs[0].join(""))), format);
         let name = format!("other.{other}");
         let bytes = match other.strip_suffix(".zst") {
@@ -285,7 +285,7 @@ fn shards_and_plain_files_keep_their_order() {
 
 #[test]
 fn record_files_in_other_encodings() {
-    let texts = ["Le caf\u{e9}, \u{e0} \"Paris\"\nune ville", "", "na\u{ef}ve \u{e9}t\u{e9}"].map(str::to_owned);
+    let texts = ["plain text", "Le caf\u{e9}, \u{e0} \"Paris\"\nune ville", "", "na\u{ef}ve \u{e9}t\u{e9}"].map(str::to_owned);
     let (dir, expected) = with_files(&texts);
     let utf16 = |bytes: &[u8], mark: &str| {
         let text = mark.to_owned() + std::str::from_utf8(bytes).unwrap();
@@ -316,6 +316,9 @@ fn record_files_in_other_encodings() {
                 assert_same_rows(&expected, &found, &format!("{name} in {encoding}"));
                 let (found, said) = embed(&dir, 3, "found", &["--input-format", format], &[&name]);
                 assert!(said.contains("--encoding"), "{name} in {encoding}: {said}");
+                if encoding == "utf-16le" && format != "lines" {
+                    assert!(said.contains("binary, perhaps UTF-16 (--encoding utf-16le"), "{name}: {said}");
+                }
                 if let Some(cause) = cause {
                     assert_eq!(found.failures(), [(0, cause.to_owned())], "{name} in {encoding}");
                 }

@@ -3,6 +3,8 @@
 use super::{COMPRESSIONS, compressed, embed, file, id, jsonl, parquet, table, tar, texts, zip};
 use crate::support::{Dir, DocumentLine, Output, wrapper};
 #[cfg(feature = "faults")]
+use crate::support::assert_same_but_causes;
+#[cfg(feature = "faults")]
 use crate::support::faults::{FAULTS, fault};
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -64,7 +66,7 @@ fn a_bad_line_of_json_costs_only_itself() {
 #[test]
 fn a_bad_row_of_a_table_costs_only_itself() {
     let dir = Dir::new();
-    dir.write("a.csv", "id,text\n1,the cat\n2\n3,the,dog\n4,\"the\nbird\"\n5,\xC3\xA9t\xC3\xA9\n6,the end");
+    dir.write("a.csv", "id,text\n1,the cat\n2\n3,the,dog\n4,\"the\nbird\"\n5,\u{e9}t\u{e9}\n6,the end");
     let ragged = |fields: &str| format!("{fields}, but the header has 2");
     let (output, said) = embed(&dir, 3, "out", &[], &["a.csv"]);
     assert_fails(&output, 6, &[(1, &ragged("1 field")), (2, &ragged("3 fields"))], "ragged");
@@ -72,7 +74,7 @@ fn a_bad_row_of_a_table_costs_only_itself() {
     let (output, _) = embed(&dir, 3, "out", &["--text-field", "body"], &["a.csv"]);
     let missing: Vec<_> = (0..6).map(|row| (row, "no field \"body\"")).collect();
     assert_fails(&output, 6, &missing, "no such field");
-    dir.write("b.tsv", "the cat\t1\nthe dog\n\t\n");
+    dir.write("b.tsv", "1\tthe cat\nthe dog\n\t\n");
     let options = ["--no-header", "--text-field", "2", "--input-format", "tsv"];
     let (output, _) = embed(&dir, 3, "out", &options, &["b.tsv"]);
     assert_fails(&output, 3, &[(1, "no field \"2\"")], "no header");
@@ -150,6 +152,8 @@ fn what_is_before_a_fault_of_a_compressed_file_is_embedded() {
                     let documents = output.documents();
                     let context = format!("{name}, cut: {is_cut}: {documents:?}");
                     let (failed, good) = documents.split_last().expect("documents");
+                    // What gzip gives behind a wrong byte may be wrong until its checksum, at the member's end.
+                    let good = &good[..if is_cut || ending != "gz" { good.len() } else { 80 }];
                     assert!(good.len() >= 80 && good.iter().all(|line| line.cause.is_none()), "{context}");
                     let cause = failed.cause.as_deref().expect("a cause");
                     match is_cut {
@@ -160,7 +164,7 @@ fn what_is_before_a_fault_of_a_compressed_file_is_embedded() {
                             assert!((first.len()..=size).contains(&at), "{cause}, {} of {size}", first.len());
                         }
                     }
-                    assert!(said.contains(cause), "{said}");
+                    assert!(!is_cut || said.contains(cause), "{said}");
                     for (line, text) in good.iter().zip(&texts) {
                         assert_eq!(line.bytes, text.len() as u64, "{context}");
                     }
@@ -204,9 +208,9 @@ fn bombs_take_little_memory() {
         let (output, _) = embed(&dir, 0, "out", &LITTLE_MEMORY, &[&format!("a.txt.{ending}")]);
         assert_eq!(output.documents()[0].bytes, (256 << 20) + 14, "{ending}");
         for (format, first, last, head) in [
-            ("jsonl", "{\"text\":\"a\"}\n{\"text\":\"", "\"}\n{\"text\":\"b\"}\n", ""),
-            ("csv", "\"a\"\n\"", "\"\nb\n", "text\n"),
-            ("lines", "a\n", "\nb\n", ""),
+            ("jsonl", "{\"text\":\"the cat\"}\n{\"text\":\"", "\"}\n{\"text\":\"the dog\"}\n", ""),
+            ("csv", "\"the cat\"\n\"", "\"\nthe dog\n", "text\n"),
+            ("lines", "the cat\n", "\nthe dog\n", ""),
         ] {
             let name = format!("a.{format}.{ending}");
             dir.write(&name, bomb(ending, &format!("{head}{first}"), 256, last));
@@ -229,7 +233,7 @@ fn bombs_take_little_memory() {
 #[test]
 fn a_line_without_an_end_takes_little_memory() {
     let dir = Dir::new();
-    for (format, first) in [("jsonl", "{\"text\":\"a\"}\n{\"text\":\""), ("csv", "text\na\n\"b"), ("lines", "a\n")] {
+    for (format, first) in [("jsonl", "{\"text\":\"the cat\"}\n{\"text\":\""), ("csv", "text\nthe cat\n\"b"), ("lines", "the cat\n")] {
         let name = format!("a.{format}");
         dir.write(&name, first);
         File::options().write(true).open(dir.path(&name)).unwrap().set_len(300 << 20).unwrap();
@@ -298,7 +302,7 @@ fn the_names_and_sizes_of_members_are_only_text() {
     let whole = [builder.into_inner().unwrap()[..2048].to_vec(), tar(members)].concat();
     dir.write("links.tar", whole);
     let (output, said) = embed(&dir, 0, "out", &[], &["links.tar"]);
-    assert!(said.contains("5 entries left out"), "{said}");
+    assert!(said.contains("4 entries left out"), "{said}");
     assert_eq!(output.documents().len(), 4);
     // Sizes that lie: the tar's first member claims 8 GiB, the zip's members claim other sizes.
     let mut lying = tar(members);
@@ -362,16 +366,7 @@ fn a_record_that_harms_its_worker_costs_only_itself() {
             write("text");
             let (found, _) = embed(&dir, 3, "found", &options, &[&name]);
             let context = format!("{what} at {place} of {name}, {workers} workers");
-            assert_fails(&found, 160, &[(place, cause)], &context);
-            let others = |output: &Output| {
-                let mut files = output.files();
-                files.remove("documents.jsonl");
-                files
-            };
-            assert!(others(&clean) == others(&found), "{context}");
-            for (row, (clean, found)) in clean.documents().iter().zip(&found.documents()).enumerate() {
-                assert!(row == place || clean == found, "{context}: {clean:?}, {found:?}");
-            }
+            assert_same_but_causes(&clean, &found, &[(place, cause)], &context);
         }
     }
 }

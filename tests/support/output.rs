@@ -138,6 +138,25 @@ pub fn assert_same_bytes(expected: &Output, found: &Output, context: &str) {
     }
 }
 
+/// Requires that the documents at `failed` have these causes, and that the output is otherwise equal to that of a run in which
+/// they failed for another cause.
+#[track_caller]
+pub fn assert_same_but_causes(clean: &Output, found: &Output, failed: &[(usize, &str)], context: &str) {
+    let others = |output: &Output| {
+        let mut files = output.files();
+        files.remove("documents.jsonl");
+        files
+    };
+    assert!(others(clean) == others(found), "{context}: files of columns or rows");
+    let (clean, mut found) = (clean.documents(), found.documents());
+    assert_eq!(clean.len(), found.len(), "{context}");
+    for &(row, cause) in failed {
+        assert_eq!(found[row].cause.as_deref(), Some(cause), "{context}: row {row}");
+        found[row] = clean[row].clone();
+    }
+    assert_eq!(clean, found, "{context}");
+}
+
 /// Requires that the documents at `failed` have these causes and empty rows, and that the output is otherwise equal to
 /// that of a run without them.
 #[track_caller]
