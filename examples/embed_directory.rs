@@ -29,8 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let summary = run(&job, &mut on_event, &Cancel::new())?;
     let counts = summary.counts;
     println!("{} documents, {} columns, {} non-zeros", counts.documents, counts.columns, counts.nonzeros);
-    for (path, failure) in &summary.failures {
-        println!("{path}: {failure}");
+    for failed in &summary.failures {
+        println!("{}: {}", failed.document, failed.cause);
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ pub struct Summary {
     /// Bytes of documents.
     pub bytes: u64,
     /// The first documents that failed, and why. `documents.jsonl` has all of them.
-    pub failures: Vec<(String, Failure)>,
+    pub failures: Vec<FailedDocument>,
     /// Directories that could not be read, and why.
     pub unreadable: Vec<(PathBuf, String)>,
     /// Entries of directories that are not documents: hidden, excluded by a glob, links, special files.
@@ -125,6 +125,18 @@ pub struct Summary {
     pub scratch_bytes: u64,
     /// What kept workers from doing more than their work.
     pub sandbox: &'static str,
+}
+
+/// A document that failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FailedDocument {
+    /// Its path, and its number if it is a record.
+    pub document: String,
+    /// Why it failed.
+    pub failure: Failure,
+    /// The same in words, as in `documents.jsonl`.
+    pub cause: String,
 }
 
 impl Summary {

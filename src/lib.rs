@@ -49,7 +49,7 @@ pub use cancel::Cancel;
 pub use corpus::Source;
 pub use error::{Error, ErrorKind, Fault};
 pub use event::{Event, Notice, NoticeKind, Phase};
-pub use job::{Job, RunOptions, Sink, Summary};
+pub use job::{FailedDocument, Job, RunOptions, Sink, Summary};
 pub use memory::MemoryLimits;
 pub use model::Model;
 pub use output::{Format, ManifestFile, Output};

@@ -12,7 +12,7 @@ use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice, NoticeKind, Phase};
 use crate::folder::{Folder, Refusal};
-use crate::job::{Job, RunOptions, Summary};
+use crate::job::{FailedDocument, Job, RunOptions, Summary};
 use crate::memory::{MemoryShares, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
@@ -102,6 +102,7 @@ impl<'a> Resolved<'a> {
         let model = job.model.as_ref();
         let (features, columns) = columns(settings, model, sink.hash_terms);
         let is_list = model.is_some_and(|model| model.earlier.is_none());
+        let records = job.source.records.settings(settings.text.reading().max_bytes, job.source.hidden);
         let finish = FinishJob {
             columns,
             idf: idf_source(settings, model)?,
@@ -116,13 +117,14 @@ impl<'a> Resolved<'a> {
                 Format::Arrow => Container::Pieces(PieceFormat::Arrow),
             },
             worker_memory: memory.worker,
+            records: records.clone(),
         };
         let tally = TallySettings {
             reading: ReadSettings {
                 unpacking_memory: unpacking_memory(memory.worker),
                 ..settings.text.reading()
             },
-            records: job.source.records.settings(settings.text.reading().max_bytes, job.source.hidden),
+            records,
             text: settings.text.analysis()?,
             term_filter: settings.text.term_filter()?,
             features,
@@ -253,6 +255,8 @@ fn open_checkpoint(
         &job.settings,
         job.sink.hash_terms,
         &job.source.records,
+        // Hidden members of archives count among the others.
+        job.source.hidden && splits.iter().filter_map(Split::records).any(|range| range.format.is_archive()),
         checksum.finalize(),
         corpora.collect::<Result<Vec<_>>>()?,
     ))?;
@@ -419,7 +423,13 @@ impl Phases<'_> {
         };
         output.write(MANIFEST, |out| manifest.write(out))?;
         let failures = totals.failed.iter().take(NAMED_FAILURES);
-        let failures = failures.map(|&(row, failure)| (finish.rows().shown(row), failure)).collect();
+        let records = &resolved.tally.records;
+        let failures = failures.map(|&(row, failure)| FailedDocument {
+            document: finish.rows().shown(row),
+            failure,
+            cause: failure.with_fields(records).to_string(),
+        });
+        let failures = failures.collect();
         Ok(Done {
             summary: Summary {
                 output: PathBuf::new(),

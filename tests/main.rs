@@ -15,6 +15,7 @@ mod large;
 mod lists;
 mod memory;
 mod reads;
+mod records;
 mod reference;
 mod supervision;
 #[cfg_attr(not(feature = "faults"), expect(dead_code, reason = "some of it is for documents with faults"))]

@@ -7,6 +7,7 @@
 #[cfg(feature = "faults")]
 mod faults;
 mod planted;
+mod records;
 mod resume;
 mod start;
 #[cfg(feature = "faults")]

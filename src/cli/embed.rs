@@ -10,7 +10,7 @@ use super::result_file::ResultFile;
 use crate::cancel::Cancel;
 use crate::corpus::{RecordOptions, Source, display_path};
 use crate::event::{Event, Notice};
-use crate::job::{Job, RunOptions, Sink, Summary};
+use crate::job::{FailedDocument, Job, RunOptions, Sink, Summary};
 use crate::model::Model;
 use crate::output::Format;
 use crate::pool::{ThreadGuards, limit_data};
@@ -140,9 +140,9 @@ fn summarise(report: &Report, summary: &Summary) {
     for (path, cause) in &summary.unreadable {
         say(&format!("bowline: {}: {cause}", display_path(path.as_os_str().as_bytes())));
     }
-    for (path, failure) in &summary.failures {
+    for FailedDocument { document, failure, cause } in &summary.failures {
         let hint = hints::of_failure(*failure).map(|hint| format!(" ({hint})")).unwrap_or_default();
-        say(&format!("bowline: {path}: {failure}{hint}"));
+        say(&format!("bowline: {document}: {cause}{hint}"));
     }
     if report.failed as usize > summary.failures.len() {
         let more = report.failed as usize - summary.failures.len();

@@ -123,6 +123,14 @@ pub fn of_failure(failure: Failure) -> Option<&'static str> {
         Failure::TimedOut => "--document-timeout sets the limit",
         Failure::TooManySteps => "a --token-pattern without look-around or back-references never does",
         Failure::Unbroken => "text without white space, or any with --token-pattern, is read at once",
+        Failure::NoField(0) | Failure::NullField(0) | Failure::NotText(0) => {
+            "--id-field names the field of the identifier"
+        }
+        Failure::NoField(_) | Failure::NullField(_) | Failure::NotText(_) => {
+            "--text-field names the field of the text"
+        }
+        Failure::Ragged { .. } => "--delimiter names the character between two fields",
+        Failure::NotAnObject | Failure::OtherFormat => "--input-format names the format",
         _ => return None,
     })
 }

@@ -223,7 +223,8 @@ impl Found<'_> {
         files: &[Option<usize>],
     ) -> (Vec<(Key, usize)>, Vec<Key>) {
         let (mut found, mut ends) = (Vec::new(), Vec::new());
-        for record in segment.records().filter(|record| record.failure().is_none()) {
+        let records = segment.records().filter(|record| record.failure().is_none() && !record.may_go_on());
+        for record in records {
             let Key { split, ordinal } = record.key();
             let Some(&split) = plan.splits.get(split as usize) else { continue };
             let Some(key) = self.key_now(split, ordinal, files, record) else { continue };

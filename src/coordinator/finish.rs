@@ -17,6 +17,7 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::pieces::{Piece, cut};
 use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
 use bowline_workers::protocol::{Layout, PieceSize, Report, Task};
+use bowline_workers::records::RecordSettings;
 use bowline_workers::spelling;
 use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
@@ -59,6 +60,8 @@ pub struct FinishJob {
     pub container: Container,
     /// Bytes of private memory that a worker may take.
     pub worker_memory: u64,
+    /// How documents were found in record files.
+    pub records: RecordSettings,
 }
 
 /// Rows whose lines are written, or whose lengths are found, in one go.
@@ -150,6 +153,7 @@ impl Finish {
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
         let plan = Plan {
             rows,
+            records: job.records.clone(),
             condemned,
             segments,
             words,
@@ -197,9 +201,8 @@ impl Finish {
                     let kept = self.vocabulary.keep_most_frequent(most as u64, &self.plan, &self.store);
                     kept.map_err(system("mapping the ranks of terms"))?;
                 }
-                // Where every document has failed, the list of the causes is the result.
                 if self.vocabulary.is_empty() && self.plan.embedded > 0 {
-                    return Err(self.no_columns(found));
+                    self.refuse_no_columns(found)?;
                 }
                 self.vocabulary.len()
             }
@@ -217,19 +220,27 @@ impl Finish {
         Ok(Merged { columns, nonzeros })
     }
 
-    /// Why none of `terms` terms is a column.
-    fn no_columns(&self, terms: u64) -> RunError {
+    /// Refuses a matrix without columns, where there were `terms` terms. If documents have failed and all others are empty,
+    /// the list of the causes is the result.
+    ///
+    /// # Errors
+    /// Why no term is a column.
+    fn refuse_no_columns(&self, terms: u64) -> Result<(), RunError> {
         let plan = &self.plan;
         if terms > 0 {
             let (low, high) = (*plan.kept.start(), *plan.kept.end());
-            return RunError::AllPruned { terms: Some(terms), low, high, documents: plan.embedded };
+            return Err(RunError::AllPruned { terms: Some(terms), low, high, documents: plan.embedded });
         }
         let mut documents = BTreeMap::new();
         let records = (0..plan.places.len()).filter_map(|row| plan.record(row));
         for record in records.filter(|record| record.failure().is_none()) {
             *documents.entry(Absence::decode(record.absence())).or_default() += 1;
         }
-        RunError::EmptyVocabulary(documents)
+        let some_failed = plan.embedded < plan.rows.len() as u64;
+        match some_failed && documents.keys().all(|&absence| absence == Some(Absence::Empty)) {
+            true => Ok(()),
+            false => Err(RunError::EmptyVocabulary(documents)),
+        }
     }
 
     /// Sorts and merges the terms of all segments; returns the number of terms. The words of n-grams are sorted, merged and

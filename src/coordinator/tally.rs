@@ -309,10 +309,11 @@ impl TallyWork<'_> {
     /// What segment `number` holds no record of, of a part that its worker was doing.
     fn uncommitted(&mut self, number: usize, part: &Part) -> Part {
         let mut start = part.start;
-        for record in self.segments[number].records().filter(|record| record.key().split == part.id) {
+        let segment = self.segments[number].clone();
+        for record in segment.records().filter(|record| record.key().split == part.id) {
             let ordinal = record.key().ordinal;
-            if record.ends_split() {
-                self.ends[part.id as usize] = Some(ordinal);
+            if record.ends_split() && (part.start..=part.end).contains(&ordinal) {
+                self.ended(part, ordinal);
                 return Part { start: part.end, ..*part };
             }
             if (part.start..part.end).contains(&ordinal) {
@@ -428,8 +429,15 @@ impl TallyWork<'_> {
             self.suspects.push_back(rest);
             return Ok(());
         }
-        self.ends[rest.id as usize] = Some(rest.start + 1);
+        self.ended(&rest, rest.start + 1);
         self.condemn(key, failure)
+    }
+
+    /// A part has ended before this ordinal. If it has an end of its own, other parts have the documents behind it.
+    fn ended(&mut self, part: &Part, ordinal: u32) {
+        if part.end == TO_THE_END {
+            self.ends[part.id as usize].get_or_insert(ordinal);
+        }
     }
 
     /// A worker has died without a document.
@@ -590,10 +598,7 @@ impl Work for TallyWork<'_> {
     fn reported(&mut self, slot: usize, task: Task, report: Report) -> Result<(), RunError> {
         match (task, report) {
             (Task::Tally(part), Report::Tallied { end }) => {
-                // A part of which the end was known may end before it, if its file has changed.
-                if end != part.end && part.split.documents().is_none() {
-                    self.ends[part.id as usize].get_or_insert(end);
-                }
+                self.ended(&part, end);
                 Ok(())
             }
             (Task::Scan(part), Report::Scanned { ends }) => {

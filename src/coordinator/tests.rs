@@ -492,6 +492,7 @@ fn written(
             values,
             container: Container::Sparse,
             worker_memory: u64::MAX,
+            records: RecordSettings::default(),
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };
         let mut finish = Finish::new(tallied, finish_job, outputs, &job.store, supervision)?;

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Number of documents that the last run with `--report report.json` found in a checkpoint.
-fn resumed(dir: &Dir) -> u64 {
+pub(super) fn resumed(dir: &Dir) -> u64 {
     dir.report()["resumed"].as_u64().expect("a number")
 }
 
-fn resume(dir: &Dir, options: &[&str]) -> Invocation {
+pub(super) fn resume(dir: &Dir, options: &[&str]) -> Invocation {
     dir.embed(&[&["--resume", "--report", "report.json"], options].concat())
 }
 
@@ -27,7 +27,7 @@ fn clean(dir: &Dir, options: &[&str]) -> Output {
 const A_WHILE: u64 = 30_000;
 
 /// Runs with `options` until it has counted for a while, and ends it by `signal`.
-fn end_halfway(dir: &Dir, options: &[&str], signal: Signal) {
+pub(super) fn end_halfway(dir: &Dir, options: &[&str], signal: Signal) {
     // A run that ends before the signal is repeated.
     for attempt in 1.. {
         let mut run = resume(dir, options).start();

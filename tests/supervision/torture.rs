@@ -2,16 +2,19 @@
 //! and continued at random moments, until each has finished; then compared, byte by byte, with an undisturbed inline
 //! run on the same corpus without the fault documents. Before, the same corpus is embedded on disks that are too small,
 //! if the test may mount them. It is also embedded while a folder of it is repeatedly replaced by a link to a folder
-//! outside of the corpus: no word of that folder may be in the output.
+//! outside of the corpus: no word of that folder may be in the output. Each round does the same with a corpus of record
+//! files of one format, without disks and links.
 //!
 //! `make torture SECONDS=1200 SEED=1`. A seed gives the same corpora, options and decisions again, but the
 //! moments depend on the machine. The test names the seed of each round that fails, and fails at the end.
 
 use crate::disks;
+use crate::records;
 use crate::support::faults::{FAULTS, fault};
 use crate::support::wrapper::{NO_DISK, ext4, has_ext4};
 use crate::support::{
-    Dir, Output, Random, Running, assert_costs_only_themselves, assert_same_bytes, processes,
+    Dir, Output, Random, Running, assert_costs_only_themselves, assert_same_but_causes, assert_same_bytes,
+    processes,
 };
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::{Signal, kill};
@@ -93,7 +96,11 @@ fn torture() {
     while began.elapsed() < limit {
         let of_round = if again > 0 { again } else { seed.wrapping_mul(1_000_000) + rounds };
         let mut deeds = Deeds::default();
-        if catch_unwind(AssertUnwindSafe(|| round(of_round, has_disks, &mut deeds))).is_err() {
+        let both = || {
+            round_of_records(of_round, &mut deeds);
+            round(of_round, has_disks, &mut deeds);
+        };
+        if catch_unwind(AssertUnwindSafe(both)).is_err() {
             println!("found by the round of seed {of_round}");
             findings.push(of_round);
         }
@@ -139,6 +146,23 @@ fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
     deeds.planted += planted.len() as u64;
     let code = if naturally_fails || !planted.is_empty() { 3 } else { 0 };
     let survives = planted.values().all(|&cause| cause == "the analyzer panicked");
+    finish(&dir, way, code, survives, &mut random, deeds, &format!("seed {seed}, {planted:?}"));
+    let found = dir.output("out");
+    let failed = rows_of(&found, &planted);
+    assert_costs_only_themselves(&clean, &found, &failed, &format!("seed {seed}"));
+    assert_eq!(dir.entries(), ["clean", "corpus", "out"], "seed {seed}");
+}
+
+/// Embeds the corpus to `out` by disturbed runs, until one of them has ended with `code`.
+fn finish(
+    dir: &Dir,
+    way: &[&str],
+    code: i32,
+    survives: bool,
+    random: &mut Random,
+    deeds: &mut Deeds,
+    context: &str,
+) {
     let mut interruptions = random.below(4);
     let resume = interruptions > 0 || random.below(4) == 0;
     for attempt in 0.. {
@@ -155,11 +179,11 @@ fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
             options.extend(["--worker-memory", "64M"]);
         }
         options.extend(way);
-        let context = format!("seed {seed}, attempt {attempt}: {options:?}, {planted:?}");
+        let context = format!("{context}, attempt {attempt}: {options:?}");
         let mut run = dir.embed(&options).limit(LIMIT).start();
         deeds.runs += 1;
         deeds.resumed += u64::from(attempt > 0);
-        let interrupted = disturb(&mut run, &mut random, &mut interruptions, deeds);
+        let interrupted = disturb(&mut run, random, &mut interruptions, deeds);
         let ended = run.wait();
         match ended.status.code() {
             Some(ended) if ended == code => break,
@@ -169,10 +193,57 @@ fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
             _ => panic!("{context}: {}\n{}", ended.status, ended.stderr),
         }
     }
-    let found = dir.output("out");
-    let failed = rows_of(&found, &planted);
-    assert_costs_only_themselves(&clean, &found, &failed, &format!("seed {seed}"));
-    assert_eq!(dir.entries(), ["clean", "corpus", "out"], "seed {seed}");
+}
+
+/// As `round`, with record files, among whose records are fault documents.
+fn round_of_records(seed: u64, deeds: &mut Deeds) {
+    let mut random = Random::new(seed ^ 0x5EED);
+    let format = random.pick(&records::FORMATS).expect("a format");
+    let (mut files, mut failed, mut rows) = (Vec::new(), Vec::new(), 0);
+    for number in 0..1 + random.below(4) {
+        // The largest are several ranges.
+        let words = random.pick(&[5, 60, 60, 900]).expect("a length");
+        let mut texts = vec!["the first document has a few words".to_owned()];
+        for _ in 0..random.below(500) {
+            let words = random.below(words);
+            texts.push(random.text(words));
+        }
+        let ending = random.pick(&["", ".gz", ".zst", ".bz2", ".xz"]).filter(|_| !matches!(format, "zip" | "parquet"));
+        let mut faults = BTreeMap::new();
+        for _ in 0..random.below(4) {
+            let (what, cause) = random.pick(&FAULTS).expect("a fault");
+            if what != "hang" || random.below(4) == 0 {
+                faults.insert(random.below(texts.len()), (what, cause));
+            }
+        }
+        failed.extend(faults.iter().map(|(record, (_, cause))| (rows + record, *cause)));
+        rows += texts.len();
+        // A text that fails in every format.
+        faults.keys().for_each(|&record| texts[record] = "\0".to_owned());
+        files.push((format!("{number}.{format}{}", ending.unwrap_or_default()), texts, faults));
+    }
+    let dir = Dir::new();
+    let add = |name: &str, texts: &[String]| {
+        let bytes = records::file(texts, format);
+        let ending = name.rsplit('.').next().filter(|ending| records::COMPRESSIONS.contains(ending));
+        dir.add(name.as_bytes(), &ending.map_or_else(|| bytes.clone(), |ending| records::compressed(&bytes, ending)));
+    };
+    files.iter().for_each(|(name, texts, _)| add(name, texts));
+    let way = [random.pick(&WAYS).expect("a way"), &["--input-format", format]].concat();
+    let Some(clean) = clean(&dir, &way) else { return };
+    for (name, texts, faults) in &mut files {
+        // Lines have one line each.
+        faults.iter().for_each(|(&record, (what, _))| texts[record] = format!("bowline-fault: {what}"));
+        add(name, texts);
+    }
+    deeds.planted += failed.len() as u64;
+    let code = if clean.failures().is_empty() { 0 } else { 3 };
+    let survives = failed.iter().all(|(_, cause)| *cause == "the analyzer panicked");
+    let names: Vec<_> = files.iter().map(|(name, ..)| name).collect();
+    let context = format!("records of seed {seed}, {names:?}, {failed:?}");
+    finish(&dir, &way, code, survives, &mut random, deeds, &context);
+    assert_same_but_causes(&clean, &dir.output("out"), &failed, &context);
+    assert_eq!(dir.entries(), ["clean", "corpus", "out"], "{context}");
 }
 
 /// A corpus of ordinary documents, some of which fail by themselves.

@@ -22,9 +22,9 @@ pub struct Output {
 pub struct DocumentLine {
     /// Its path, escaped.
     pub path: String,
-    /// Its number in its file.
+    /// Its number in its file, if it is a record.
     pub record: Option<u64>,
-    /// Its path in an archive, escaped.
+    /// Its path in an archive.
     pub member: Option<String>,
     /// Its identifier.
     pub id: Option<String>,
@@ -136,6 +136,25 @@ pub fn assert_same_bytes(expected: &Output, found: &Output, context: &str) {
         let sizes = (bytes.len(), other.len());
         assert!(bytes == other, "{context}: {name}, of {sizes:?} bytes, differs from byte {at} on");
     }
+}
+
+/// Requires that the documents at `failed` have these causes, and that the output is otherwise equal to that of a run in which
+/// they failed for another cause.
+#[track_caller]
+pub fn assert_same_but_causes(clean: &Output, found: &Output, failed: &[(usize, &str)], context: &str) {
+    let others = |output: &Output| {
+        let mut files = output.files();
+        files.remove("documents.jsonl");
+        files
+    };
+    assert!(others(clean) == others(found), "{context}: files of columns or rows");
+    let (clean, mut found) = (clean.documents(), found.documents());
+    assert_eq!(clean.len(), found.len(), "{context}");
+    for &(row, cause) in failed {
+        assert_eq!(found[row].cause.as_deref(), Some(cause), "{context}: row {row}");
+        found[row] = clean[row].clone();
+    }
+    assert_eq!(clean, found, "{context}");
 }
 
 /// Requires that the documents at `failed` have these causes and empty rows, and that the output is otherwise equal to

@@ -4,6 +4,7 @@
 //! failure is a value, never a message.
 
 use crate::counted::counted;
+use crate::records::RecordSettings;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use std::{fmt, io};
@@ -193,6 +194,41 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The wording of the failure, with the names that `settings` gives the fields of records.
+    pub fn with_fields(self, settings: &RecordSettings) -> impl fmt::Display {
+        WithFields { failure: self, settings }
+    }
+
+    /// The number of the field that the failure is about, if there is one.
+    fn field(self) -> Option<u32> {
+        match self {
+            Failure::NoField(field) | Failure::NullField(field) | Failure::NotText(field) => Some(field),
+            _ => None,
+        }
+    }
+}
+
+/// A failure in messages, with the names of fields.
+struct WithFields<'s> {
+    failure: Failure,
+    settings: &'s RecordSettings,
+}
+
+impl fmt::Display for WithFields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WithFields { failure, settings } = *self;
+        let Some(name) = failure.field().and_then(|field| settings.field_name(field)) else {
+            return failure.fmt(f);
+        };
+        match failure {
+            Failure::NoField(_) => write!(f, "no field \"{name}\""),
+            Failure::NullField(_) => write!(f, "the field \"{name}\" is null"),
+            _ => write!(f, "the field \"{name}\" is not a string"),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -293,6 +329,14 @@ mod tests {
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
+        let settings = RecordSettings { text_fields: vec!["title".into(), "body".into()], ..RecordSettings::default() };
+        let shown = |failure: Failure| failure.with_fields(&settings).to_string();
+        assert_eq!(shown(Failure::NoField(1)), "no field \"title\"");
+        assert_eq!(shown(Failure::NullField(2)), "the field \"body\" is null");
+        assert_eq!(shown(Failure::NotText(0)), "the identifier field is not a string");
+        assert_eq!(shown(Failure::Binary), "binary");
+        let settings = RecordSettings { id_field: Some("key".into()), ..RecordSettings::default() };
+        assert_eq!(Failure::NotText(0).with_fields(&settings).to_string(), "the field \"key\" is not a string");
         assert_eq!(Failure::decode(0, 0), None);
         assert_eq!(Failure::decode(33, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");

@@ -217,7 +217,7 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
             bytes: record.map_or(0, |record| record.text_bytes()),
             tokens: record.map_or(0, |record| record.tokens()),
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),
-            cause: failure.map(|failure| failure.to_string()),
+            cause: failure.map(|failure| failure.with_fields(&plan.records).to_string()),
         };
         lines.push(|out| write_line(out, &line))?;
     }

@@ -11,6 +11,7 @@ use crate::idf::Idf;
 use crate::mapped::{Store, Table};
 use crate::ngram::Packing;
 use crate::pieces::PieceFormat;
+use crate::records::RecordSettings;
 use crate::segment::{Record, Segment};
 use crate::split::Rows;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub const NO_COLUMN: u32 = u32::MAX;
 pub struct Plan {
     /// The documents of the rows.
     pub rows: Rows,
+    /// How documents were found in record files. Names the fields in causes of failure.
+    pub records: RecordSettings,
     /// Rows without a record, and their failures.
     pub condemned: BTreeMap<usize, Failure>,
     /// The segments, by number.

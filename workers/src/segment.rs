@@ -303,6 +303,11 @@ impl<'a> Record<'a> {
         self.header.failure == END_OF_SPLIT
     }
 
+    /// Whether it ends a split behind a document that may have failed. Another attempt may find more documents there.
+    pub fn may_go_on(&self) -> bool {
+        self.ends_split() && self.header.failure_detail != 0
+    }
+
     /// Number of members of the archive that are no documents, in the record that ends a split.
     pub fn left_out(&self) -> u64 {
         if self.ends_split() { self.header.unknown } else { 0 }
@@ -491,12 +496,18 @@ impl SegmentWriter {
     }
 
     /// Appends and commits the record that says that a split has no documents but those before `end`, and that `left_out`
-    /// members of its archive are no documents.
+    /// members of its archive are no documents. `may_go_on` if another attempt may find more documents.
     ///
     /// # Errors
     /// As for [`SegmentWriter::commit`].
-    pub(crate) fn end_split(&mut self, end: Key, left_out: u64) -> Result<(), AppendError> {
-        self.append(&Outcome { unknown: left_out, ..Outcome::nothing(end) }, END_OF_SPLIT, 0)
+    pub(crate) fn end_split(
+        &mut self,
+        end: Key,
+        left_out: u64,
+        may_go_on: bool,
+    ) -> Result<(), AppendError> {
+        let outcome = Outcome { unknown: left_out, ..Outcome::nothing(end) };
+        self.append(&outcome, END_OF_SPLIT, may_go_on.into())
     }
 
     fn append(&mut self, outcome: &Outcome, failure: u32, failure_detail: u64) -> Result<(), AppendError> {

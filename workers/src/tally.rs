@@ -84,7 +84,7 @@ impl TallySettings {
 }
 
 /// The wait before a worker reads a document again: 10 ms, in which other processes may release a resource.
-const SECOND_TRY: Duration = Duration::from_millis(10);
+pub(crate) const SECOND_TRY: Duration = Duration::from_millis(10);
 
 /// Bytes that a lexicon may take if it is only a cache: 192 MiB, a few million terms.
 const CACHE_BYTES: usize = 192 << 20;
@@ -281,14 +281,17 @@ impl Tally {
             Ok(open) => open,
             Err(failure) => return self.unreadable(first, failure),
         };
-        for ordinal in 0..part.start {
+        for _ in 0..part.start {
             self.heartbeat.step();
             match self.caught(|tally| open.records.skip(&mut tally.text)) {
                 Some(true) => {}
-                Some(false) => return self.end_split(part.key(ordinal), open.records.left_out()),
+                // Another worker has read more documents than there are now.
+                Some(false) => return self.unreadable(first, Failure::Changed),
                 None => return self.unreadable(first, Failure::Panicked),
             }
         }
+        // Whether the last document, perhaps one that was passed over, may have failed and be the last for this reason.
+        let mut may_go_on = part.start > 0;
         for ordinal in part.start..part.end {
             let key = part.key(ordinal);
             self.heartbeat.begin(key);
@@ -297,8 +300,14 @@ impl Tally {
                 self.heartbeat.pass(open.advance_to_end());
                 return match open.has_changed() {
                     true => self.unreadable(key, Failure::Changed),
-                    false => self.end_split(key, open.records.left_out()),
+                    false => self.end_split(key, open.records.left_out(), may_go_on),
                 };
+            };
+            may_go_on = !matches!(read, Some(Ok(_)));
+            // Nothing is read behind this document that could find the change.
+            let read = match ordinal + 1 == part.end && open.has_changed() {
+                true => Some(Err((Source::default(), Failure::Changed))),
+                false => read,
             };
             let bytes = open.advance();
             if let Some(report) = self.commit(key, read, bytes) {
@@ -336,9 +345,10 @@ impl Tally {
         (panicked || !self.has_memory()).then_some(Report::Retired { next: key.ordinal + 1 })
     }
 
-    /// Commits that a split has no document from this one on, and how many members of its archive are none.
-    fn end_split(&mut self, end: Key, left_out: u64) -> Report {
-        match self.segment.end_split(end, left_out) {
+    /// Commits that a split has no document from this one on, and how many members of its archive are none. `may_go_on` as
+    /// for [`SegmentWriter::end_split`].
+    fn end_split(&mut self, end: Key, left_out: u64, may_go_on: bool) -> Report {
+        match self.segment.end_split(end, left_out, may_go_on) {
             Ok(()) => {
                 self.heartbeat.leave();
                 Report::Tallied { end: end.ordinal }
@@ -354,7 +364,7 @@ impl Tally {
             Ok(()) => self.heartbeat.end(0),
             Err(error) => return not_appended(document, error),
         }
-        self.end_split(Key { ordinal: document.ordinal + 1, ..document }, 0)
+        self.end_split(Key { ordinal: document.ordinal + 1, ..document }, 0, true)
     }
 
     /// Opens the record file `file` for the documents of a range. `state` is that of a scan of the file at the range's first

@@ -8,7 +8,7 @@
 use super::line_reader::{ByteReader, append, clear};
 use super::{About, RecordSettings, Records};
 use crate::analyzer::chunks::{Chunk, LONGEST};
-use crate::analyzer::decode::{DecodeError, decode};
+use crate::analyzer::decode::{DecodeError, decode, with_nul};
 use crate::failure::Failure;
 use memchr::{memchr, memchr3};
 use std::io::Read;
@@ -255,13 +255,20 @@ impl Header {
         let delimiter = settings.delimiter.unwrap_or(b',');
         let mut cursor = Cursor { bytes: ByteReader::new(stream, 0), state: State::StartOfRecord, delimiter };
         cursor.bytes.pass_mark()?;
+        let beginning = beginning(cursor.bytes.fill()?).to_vec();
         while cursor.step(&mut names)? == Step::Within {
             if cursor.bytes.at() > MAX_HEADER {
                 return Err(Failure::OtherFormat);
             }
         }
         let place = |name: &str| names.wanted.iter().find(|(wanted, _)| wanted == name)?.1;
-        Ok(Header::new(settings, Some(names.count), cursor.bytes.at(), place))
+        let mut header = Header::new(settings, Some(names.count), cursor.bytes.at(), place);
+        // The names are there, but in another encoding.
+        let in_header = &beginning[..beginning.len().min(usize::try_from(header.end).unwrap_or(usize::MAX))];
+        if header.text.is_err() && in_header.contains(&0) {
+            header.text = Err(with_nul(&beginning));
+        }
+        Ok(header)
     }
 
     fn new(
@@ -279,6 +286,11 @@ impl Header {
         };
         Header { text: text.collect(), id, fields, end }
     }
+}
+
+/// The beginning of a file, of whole units of any encoding.
+fn beginning(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(4 << 10)]
 }
 
 /// Looks for names in a header.

@@ -7,7 +7,7 @@ use super::line_reader::{Line, LineReader, append, clear, is_blank};
 use super::{About, RecordSettings, Records};
 use crate::analyzer::PADDING;
 use crate::analyzer::chunks::{Chunk, LONGEST};
-use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode};
+use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode, with_nul};
 use crate::failure::Failure;
 use memchr::memchr;
 use serde::Deserialize as _;
@@ -18,6 +18,9 @@ use std::ops::Range;
 
 /// Bytes that any line may have: 16 MiB.
 const ANY_LINE: u64 = 16 << 20;
+
+/// Bytes of a line that show its encoding: 4 KiB.
+const BEGINNING: usize = 4 << 10;
 
 /// Bytes of an escape of one byte: `\u0041`.
 const ESCAPE: u64 = 6;
@@ -402,8 +405,19 @@ impl Value {
 /// The failure of a line that is not JSON.
 fn invalid(line: &str, error: &serde_json::Error) -> Failure {
     // Columns count bytes, from 1. A JSON text that ends too early has its error behind the last byte.
+    if let failure @ (Failure::PerhapsUtf16 | Failure::PerhapsUtf32) = perhaps_encoded(line.as_bytes()) {
+        return failure;
+    }
     let at = if error.is_eof() { line.len() } else { error.column().saturating_sub(1).min(line.len()) };
     Failure::InvalidJson(at as u64)
+}
+
+/// What a line with NULs may be. In JSON there are none.
+fn perhaps_encoded(line: &[u8]) -> Failure {
+    // The first byte may be of the line end before.
+    let start = usize::from(line.len() % 2 == 1 && line.starts_with(b"\0"));
+    let beginning = &line[start..line.len().min(start + BEGINNING)];
+    if memchr(0, beginning).is_some() { with_nul(beginning) } else { Failure::Binary }
 }
 
 /// Appends the characters of the string at `place`, which is in quotes and has valid escapes.

@@ -56,6 +56,16 @@ pub struct RecordSettings {
     pub max_bytes: u64,
 }
 
+impl RecordSettings {
+    /// The name of a field by its number in a [`Failure`]: 0 is the identifier, 1 the first text field.
+    pub(crate) fn field_name(&self, number: u32) -> Option<&str> {
+        match number.checked_sub(1) {
+            None => self.id_field.as_deref(),
+            Some(place) => self.text_fields.get(place as usize).map(String::as_str),
+        }
+    }
+}
+
 impl Default for RecordSettings {
     /// The field `text` of each record, without a limit.
     fn default() -> Self {

@@ -1,11 +1,15 @@
-//! The bytes of a file, read in order from any place.
+//! The bytes of a file, read in order from any place. A read whose failure may be temporary is tried twice.
 
+use crate::failure::Failure;
 use crate::read_limit::ReadLimit;
+use crate::tally::SECOND_TRY;
+use nix::errno::Errno;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 /// Reads the bytes `at..end` of a file. Does not move the file's own position, which other processes may share.
 #[derive(Clone, Debug)]
@@ -41,7 +45,13 @@ impl Read for FileBytes {
         let most =
             usize::try_from(self.end.saturating_sub(self.at)).map_or(into.len(), |left| left.min(into.len()));
         let _permit = self.limit.as_ref().map(|limit| limit.enter()).transpose()?;
-        let bytes = self.file.read_at(&mut into[..most], self.at)?;
+        let bytes = match self.file.read_at(&mut into[..most], self.at) {
+            Err(error) if Failure::from(Errno::from_raw(error.raw_os_error().unwrap_or(0))).may_pass() => {
+                thread::sleep(SECOND_TRY);
+                self.file.read_at(&mut into[..most], self.at)?
+            }
+            read => read?,
+        };
         self.at += bytes as u64;
         self.reached.store(self.at, Ordering::Relaxed);
         Ok(bytes)
