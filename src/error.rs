@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Settings(SettingsError),
     /// Another invalid request.
     Usage,
+    /// A list of paths has something that is no path. Its lines may not be what ends a path.
+    PathList,
     /// A glob has no meaning, or no path can match it.
     Glob,
     /// The run's memory is too little for its workers.

@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Phase {
     /// The corpus is walked.
     Walk,
+    /// Standard input is copied to a scratch file.
+    Copy,
     /// Documents become records.
     Tally,
     /// Terms are sorted, merged and numbered.
@@ -73,6 +75,8 @@ pub enum NoticeKind {
         /// Whether it is that of a BM25.
         is_bm25: bool,
     },
+    /// There are options for records, but no record file that they apply to.
+    NoRecords,
     /// Files that look like record files are one document each.
     Records {
         /// The format of the first one.

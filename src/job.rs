@@ -121,7 +121,7 @@ pub struct Summary {
     pub starting: Duration,
     /// Messages to and from workers.
     pub messages: u64,
-    /// Bytes of rows and tables that lay in scratch files.
+    /// Bytes of rows, of tables and of a copy of standard input that lay in scratch files.
     pub scratch_bytes: u64,
     /// What kept workers from doing more than their work.
     pub sandbox: &'static str,

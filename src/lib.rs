@@ -39,6 +39,7 @@ pub mod memory;
 mod model;
 mod never_equal;
 pub mod output;
+mod pipe;
 pub mod pool;
 mod run;
 mod settings;

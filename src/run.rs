@@ -8,7 +8,7 @@ use crate::coordinator::{
     Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, cut,
     tally,
 };
-use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path};
+use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path, is_standard_input};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice, NoticeKind, Phase};
 use crate::folder::{Folder, Refusal};
@@ -34,6 +34,7 @@ use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::unpacking_memory;
 use bowline_workers::split::{OPENING, Split};
 use bowline_workers::tally::{Features, TallySettings};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -87,6 +88,7 @@ impl<'a> Resolved<'a> {
     fn new(job: &'a Job, notices: &mut dyn FnMut(Notice)) -> Result<Self> {
         let Job { settings, sink, options, .. } = job;
         refuse_half_a_sandbox(job)?;
+        refuse_impossible_input(job)?;
         if sink.hash_terms && settings.columns.features != FeatureKind::Hashed {
             return Err(needs(Setting::HashTerms, Setting::Features, "hashed", "").into());
         }
@@ -189,11 +191,24 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     let walk = WalkOptions {
         threads: resolved.workers,
         interrupted: interrupted.clone(),
+        scratch: Some(directory.clone()),
         own: output.own().chain(job.options.own.clone()).filter_map(|path| identity(&path)).collect(),
     };
-    let corpus = corpus::discover(&job.source, &walk);
+    let mut copied = 0;
+    let mut is_copying = false;
+    let corpus = corpus::discover(&job.source, &walk, &mut |bytes| {
+        if !std::mem::replace(&mut is_copying, true) {
+            events(Event::PhaseBegan(Phase::Copy, 0));
+        }
+        // One event for each MiB is enough.
+        if bytes - copied >= 1 << 20 {
+            copied = bytes;
+            events(Event::Advanced(0, bytes));
+        }
+    });
     RunError::if_interrupted(interrupted)?;
     let corpus = corpus?;
+    let mut notice = |notice: Notice| events(Event::Notice(notice));
     corpus.notices.iter().cloned().for_each(&mut notice);
     // The list of documents stays in the coordinator's memory to the end.
     let walked = private_memory().saturating_sub(before_walk);
@@ -246,10 +261,13 @@ fn open_checkpoint(
         checksum.update(&(term.len() as u64).to_le_bytes());
         checksum.update(term);
     }
-    let corpora = job.source.paths.iter().map(|path| {
+    let canonical = |path: &Path| {
         let path = std::fs::canonicalize(path).with_context(|| path.display().to_string())?;
         Ok(display_path(path.as_os_str().as_bytes()))
-    });
+    };
+    let corpora = job.source.paths.iter().map(|path| canonical(path));
+    // The paths of a list may be relative to the working directory.
+    let list = job.source.list.iter().map(|_| canonical(Path::new(".")));
     let identity = serde_json::to_string(&(
         env!("CARGO_PKG_VERSION"),
         &job.settings,
@@ -258,7 +276,7 @@ fn open_checkpoint(
         // Hidden members of archives count among the others.
         job.source.hidden && splits.iter().filter_map(Split::records).any(|range| range.format.is_archive()),
         checksum.finalize(),
-        corpora.collect::<Result<Vec<_>>>()?,
+        corpora.chain(list).collect::<Result<Vec<_>>>()?,
     ))?;
     let checkpoint =
         Checkpoint::open(directory, identity, &corpus.documents, splits, numbers, store, interrupted);
@@ -271,9 +289,21 @@ fn open_checkpoint(
 }
 
 /// A pool without workers.
-fn pool(options: &RunOptions, source: &Source, workers: usize) -> Result<Box<dyn WorkerPool>> {
+fn pool(
+    options: &RunOptions,
+    source: &Source,
+    corpus: &Corpus,
+    workers: usize,
+) -> Result<Box<dyn WorkerPool>> {
     Ok(match options.mode {
-        Mode::Processes => Box::new(Processes::new(Sandbox::new(options.confinement, &source.paths)?)?),
+        Mode::Processes => {
+            // Standard input is open already.
+            let named = source.paths.iter().filter(|path| !is_standard_input(path));
+            let named: Vec<PathBuf> = named.cloned().collect();
+            let path = |row| OsStr::from_bytes(corpus.documents.path(row)).into();
+            let listed = corpus.listed.clone().map(path);
+            Box::new(Processes::new(Sandbox::new(options.confinement, &named, listed)?)?)
+        }
         // Inline is one worker. It runs in a thread so that the coordinator can watch it.
         Mode::Threads | Mode::Inline => Box::new(Threads::new(workers, options.guards)?),
     })
@@ -287,6 +317,21 @@ fn refuse_half_a_sandbox(job: &Job) -> Result<(), Fault> {
     match job.options.confinement {
         Confinement::Strict if job.options.mode != Mode::Processes => wrong("threads or inline mode"),
         Confinement::Strict if job.source.follow => wrong("followed links: they may lead out of the corpus"),
+        _ => Ok(()),
+    }
+}
+
+/// Standard input can be read once, and not compared with that of an earlier run.
+fn refuse_impossible_input(job: &Job) -> Result<(), Fault> {
+    let wrong = |text: &str| Err(Fault::new(ErrorKind::Usage, text));
+    let source = &job.source;
+    let of_corpus = source.paths.iter().filter(|path| is_standard_input(path)).count();
+    let of_list = source.list.iter().filter(|list| list.is_standard_input()).count();
+    match of_corpus + of_list {
+        2.. => wrong("-: standard input can be read once only"),
+        1 if of_corpus == 1 && job.options.resume => {
+            wrong("-: a run on standard input can't be resumed: put its text into a file")
+        }
         _ => Ok(()),
     }
 }
@@ -319,7 +364,7 @@ impl Phases<'_> {
         let Phases { job, resolved, corpus, splits, .. } = *self;
         let options = &job.options;
         let wanted = resolved.workers;
-        let mut pool = pool(options, &job.source, wanted)?;
+        let mut pool = pool(options, &job.source, corpus, wanted)?;
         if let Some(why) = pool.unfiltered() {
             let text = format!("workers run without a filter of system calls: {why}");
             events(Event::Notice(Notice::new(NoticeKind::Unfiltered, text)));
@@ -359,7 +404,8 @@ impl Phases<'_> {
         // The pool goes first: what its workers still hold must not outlive the output.
         let mut done = done.map_err(|error| named(error, corpus, splits))?;
         done.summary.sandbox = pool.confinement();
-        done.notices.extend(scratch_in_memory(&tally_job.store));
+        done.summary.scratch_bytes += corpus.copied;
+        done.notices.extend(scratch_in_memory(&tally_job.store, done.summary.scratch_bytes));
         Ok(Done {
             summary: Summary { workers, workers_started: started.into(), starting, messages, ..done.summary },
             ..done
@@ -451,10 +497,10 @@ impl Phases<'_> {
     }
 }
 
-/// The notice that scratch files were used and lie in memory.
-fn scratch_in_memory(store: &Store) -> Option<Notice> {
-    let directory = store.scratch().filter(|directory| store.on_disk() > 0 && is_in_memory(directory))?;
-    let (bytes, shown) = (store.on_disk(), display_path(directory.as_os_str().as_bytes()));
+/// The notice that scratch files were used, have these bytes, and lie in memory.
+fn scratch_in_memory(store: &Store, bytes: u64) -> Option<Notice> {
+    let directory = store.scratch().filter(|directory| bytes > 0 && is_in_memory(directory))?;
+    let shown = display_path(directory.as_os_str().as_bytes());
     let text = format!("{shown} is in memory, and the scratch files in it took {bytes} bytes");
     Some(Notice::new(NoticeKind::ScratchInMemory, text))
 }

@@ -1,22 +1,15 @@
 //! Lists of words and terms that users give: a term a line, or JSON. Reads what editors and other tools make of such a list, or
 //! refuses it with the line that is wrong. Whether an entry can occur in a text is another question (`never_equal`).
 
-use crate::cancel;
 use crate::error::{ErrorKind, Fault};
 use crate::file_format;
+use crate::pipe;
 use crate::settings::StopWordList;
 use anyhow::{Result, anyhow, bail, ensure};
 use bowline_workers::analyzer::stop_words;
-use nix::errno::Errno;
-use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
-use std::fs::{File, FileType};
-use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
@@ -25,9 +18,6 @@ const MAX_BYTES: usize = 4 << 30;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
-
-/// Milliseconds between two looks at whether a signal has asked the run to end, while a pipe is empty.
-const LOOK: u16 = 50;
 
 /// The byte-order mark.
 const MARK: char = '\u{FEFF}';
@@ -52,42 +42,17 @@ pub fn read(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<WordL
 
 /// All bytes of a file or pipe; up to the first chunk with a NUL, since no list has one.
 fn read_bytes(path: &Path, interrupted: &AtomicUsize) -> Result<Vec<u8>> {
-    let judge = |kind: FileType| {
-        ensure!(!kind.is_dir(), "a directory, not a list");
-        ensure!(kind.is_file() || kind.is_fifo(), "neither a file nor a pipe");
-        Ok(())
-    };
-    // The opening of a device may do something.
-    judge(std::fs::metadata(path)?.file_type())?;
-    // Without O_NONBLOCK the opening of a pipe would wait for its writer, and no signal would end that.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
-    judge(file.metadata()?.file_type())?;
+    let file = pipe::open_list(path)?;
     let mut bytes = Vec::new();
     loop {
-        wait_for_bytes(&file, interrupted)?;
         let known = bytes.len();
-        let is_over = match file.by_ref().take(CHUNK as u64).read_to_end(&mut bytes) {
-            Ok(count) => count < CHUNK,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => return Err(error.into()),
-        };
-        if is_over || bytes[known..].contains(&0) {
+        bytes.resize(known + CHUNK, 0);
+        let read = pipe::read(&file, &mut bytes[known..], interrupted)?;
+        bytes.truncate(known + read);
+        if read == 0 || bytes[known..].contains(&0) {
             return Ok(bytes);
         }
         ensure!(bytes.len() <= MAX_BYTES, "more than {} GiB, too large for a list", MAX_BYTES >> 30);
-    }
-}
-
-/// Waits until `file` has bytes or has ended. A pipe that has had no writer yet has not.
-fn wait_for_bytes(file: &File, interrupted: &AtomicUsize) -> Result<()> {
-    loop {
-        cancel::check(interrupted)?;
-        match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLIN)], PollTimeout::from(LOOK)) {
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(io::Error::from(error).into()),
-        }
     }
 }
 

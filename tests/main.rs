@@ -10,6 +10,7 @@ mod errors;
 mod goldens;
 mod hostile;
 mod identity;
+mod inputs;
 mod inspect;
 mod large;
 mod lists;

@@ -52,8 +52,10 @@ fn main() {
     document.write_all(b"one two two").expect("room for it");
     let worker = |heartbeats: &Heartbeats| worker(document.path(), heartbeats);
 
-    let processes =
-        || Processes::new(Sandbox::new(Confinement::Off, &[]).expect("no sandbox")).expect("a pool");
+    let processes = || {
+        Processes::new(Sandbox::new(Confinement::Off, &[], std::iter::empty()).expect("no sandbox"))
+            .expect("a pool")
+    };
     conforms(&mut processes(), &worker, true);
     reports_come_in_order(&mut processes(), &worker);
     dropping_ends(processes(), &worker);

@@ -146,9 +146,9 @@ pub fn bench(args: &BenchArgs, interrupted: &Arc<AtomicUsize>) -> Result<()> {
     let scratch = Scratch::new(&temporary)?;
     let runner = Runner { scratch, interrupted, bar: ProgressBar::hidden() };
     let machine = machine::this_machine();
-    let walk = WalkOptions { threads: 1, interrupted: interrupted.clone(), own: Vec::new() };
+    let walk = WalkOptions { threads: 1, interrupted: interrupted.clone(), ..WalkOptions::default() };
     let source = Source { paths: args.corpus.clone(), ..Source::default() };
-    let documents = corpus::discover(&source, &walk);
+    let documents = corpus::discover(&source, &walk, &mut |_| ());
     cancel::check(interrupted)?;
     let documents = documents?;
     let (comparison, first) = Comparison::new(&runner, &args.corpus)?;

@@ -20,8 +20,8 @@ use std::time::Duration;
 /// `bowline embed`.
 #[derive(Args, Debug)]
 pub struct EmbedArgs {
-    /// Directories (walked recursively) and files; rows are sorted by path
-    #[arg(required = true, value_name = "CORPUS")]
+    /// Directories (walked recursively), files, and `-` for standard input; rows are sorted by path
+    #[arg(required_unless_present = "files_from", value_name = "CORPUS")]
     pub corpus: Vec<PathBuf>,
 
     /// Write the output to DIR; DIR appears when the run has finished
@@ -64,6 +64,14 @@ pub struct EmbedArgs {
     /// Read the first record of CSV and TSV files as a document; fields are numbers from 1 [default: it contains the names]
     #[arg(long, help_heading = "Documents")]
     pub no_header: bool,
+
+    /// Embed also the files whose paths FILE contains, one per line, in this order; - reads the paths from standard input
+    #[arg(long, value_name = "FILE", help_heading = "Documents")]
+    pub files_from: Option<PathBuf>,
+
+    /// Read the paths of --files-from as NUL-terminated (find -print0), not as lines
+    #[arg(short = '0', long, help_heading = "Documents")]
+    pub null: bool,
 
     /// Embed only files that match GLOB; with a leading `!`, leave out files and folders that match. May be repeated: the last
     /// match decides. GLOB without a slash matches a name, with a slash a path below CORPUS; `sub/` matches all files below sub

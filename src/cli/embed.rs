@@ -8,7 +8,8 @@ use super::progress::Progress;
 use super::report::{Report, Stopwatch};
 use super::result_file::ResultFile;
 use crate::cancel::Cancel;
-use crate::corpus::{RecordOptions, Source, display_path};
+use crate::corpus::{InputFormat, PathList, RecordOptions, Source, display_path};
+use crate::error::{ErrorKind, Fault};
 use crate::event::{Event, Notice};
 use crate::job::{FailedDocument, Job, RunOptions, Sink, Summary};
 use crate::model::Model;
@@ -67,6 +68,7 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
 /// # Errors
 /// Options that contradict each other or an earlier output; lists and outputs that can't be read.
 pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
+    refuse_useless(args)?;
     let mut settings = args.settings();
     let trims = settings.has_plain_words(None);
     let model = args.vocabulary.as_deref().map(|path| {
@@ -80,6 +82,7 @@ pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
     Ok(Job {
         source: Source {
             paths: args.corpus.clone(),
+            list: args.files_from.clone().map(|path| PathList { path, null: args.null }),
             globs: args.globs.clone(),
             hidden: args.hidden,
             follow: args.follow,
@@ -115,6 +118,28 @@ pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
             own: args.report.iter().cloned().collect(),
         },
     })
+}
+
+/// Refuses options that have no meaning with the input format, or without another option.
+fn refuse_useless(args: &EmbedArgs) -> Result<(), Fault> {
+    let needs =
+        |option: &str, needed: &str| Err(Fault::new(ErrorKind::Usage, format!("{option} needs {needed}")));
+    let format = args.input_format;
+    let has_fields = matches!(
+        format,
+        InputFormat::Auto | InputFormat::Jsonl | InputFormat::Csv | InputFormat::Tsv | InputFormat::Parquet
+    );
+    let has_table = matches!(format, InputFormat::Auto | InputFormat::Csv | InputFormat::Tsv);
+    let (fields, table) =
+        ("--input-format auto, jsonl, csv, tsv or parquet", "--input-format auto, csv or tsv");
+    match () {
+        () if !args.text_fields.is_empty() && !has_fields => needs("--text-field", fields),
+        () if args.id_field.is_some() && !has_fields => needs("--id-field", fields),
+        () if args.delimiter.is_some() && !has_table => needs("--delimiter", table),
+        () if args.no_header && !has_table => needs("--no-header", table),
+        () if args.null && args.files_from.is_none() => needs("--null", "--files-from"),
+        () => Ok(()),
+    }
 }
 
 fn add_stop_words(

@@ -38,6 +38,7 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::Unexpanded => {
             "the shell has not expanded it: give the directory, and the pattern with --glob"
         }
+        ErrorKind::PathList => "--null reads a list whose paths end in NUL bytes",
         ErrorKind::AllLeftOut => "--hidden and --glob decide what is left out",
         ErrorKind::HiddenLeftOut => "--hidden takes them",
         ErrorKind::OutputName => "--output takes the name of the directory that is made",
@@ -85,6 +86,7 @@ pub fn of_notice(kind: &NoticeKind) -> Option<String> {
         NoticeKind::HiddenLeftOut => "--hidden takes them",
         NoticeKind::GlobsWithoutDirectory => "--glob",
         NoticeKind::Records { format } => return Some(format!("--input-format {}", format.name())),
+        NoticeKind::NoRecords => "--input-format reads any file as one of records",
         NoticeKind::NeedsUnicodeTokenizer => "--tokenizer unicode finds words in scripts with marks",
         NoticeKind::NoIdf { is_bm25 } => with_idf(*is_bm25),
         _ => return None,

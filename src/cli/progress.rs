@@ -41,6 +41,12 @@ impl Progress {
         let Some(bar) = &self.bar else { return };
         match event {
             Event::PhaseBegan(Phase::Walk, _) => bar.tick(),
+            Event::PhaseBegan(Phase::Copy, _) => {
+                bar.set_prefix("reading");
+                bar.reset();
+                bar.set_style(template("{prefix:>8} {msg} {elapsed}"));
+                self.began = Instant::now();
+            }
             Event::PhaseBegan(Phase::Publish, _) => bar.finish_and_clear(),
             Event::PhaseBegan(phase, total) => {
                 bar.set_prefix(match phase {

@@ -43,7 +43,7 @@ pub struct Report {
     pub start_seconds: f64,
     /// Messages between the coordinator and workers, both ways.
     pub messages: u64,
-    /// Bytes of rows and tables that lay in scratch files.
+    /// Bytes of rows, of tables and of a copy of standard input that lay in scratch files.
     pub scratch_bytes: u64,
     /// What kept workers from doing more than their work.
     pub sandbox: &'static str,
@@ -113,6 +113,7 @@ impl Stopwatch {
     /// Takes note of an event.
     pub fn on_event(&mut self, event: Event) {
         match event {
+            Event::PhaseBegan(Phase::Copy, _) => self.lap("copy"),
             Event::PhaseBegan(Phase::Tally, _) => self.lap("tally"),
             Event::PhaseBegan(Phase::Merge, _) => self.lap("merge"),
             Event::PhaseBegan(Phase::Emit, _) => self.lap("emit"),

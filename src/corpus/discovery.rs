@@ -4,7 +4,9 @@
 //! `a.txt`), CORPUS after CORPUS.
 
 use super::globs::{GlobUse, Globs};
+use super::path_list::PathList;
 use super::records::{self, RecordFile, RecordFiles, format_of_name};
+use super::standard_input::{Settled, StandardInput};
 use super::walk::{Inode, Walk, add_folders_above};
 use crate::error::ErrorKind;
 use crate::event::{Notice, NoticeKind};
@@ -12,13 +14,14 @@ use anyhow::Result;
 use bowline_workers::documents::{Documents, Source as FileState, display_path};
 use bowline_workers::opener::Opener;
 use bowline_workers::records::RecordSettings;
-use bowline_workers::split::RecordFormat;
+use bowline_workers::split::{Compression, RecordFormat};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, stat};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -28,8 +31,11 @@ use std::sync::atomic::AtomicUsize;
 /// Where documents are, and which files are documents.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// Directories, which are walked, and files; rows are in this order, and sorted by path within each.
+    /// Directories, which are walked, files, and `-` for standard input; rows are in this order, and sorted by path within each.
     pub paths: Vec<PathBuf>,
+    /// A list of further files, whose rows are behind those and in the list's order. A file that does not exist is a failed
+    /// document.
+    pub list: Option<PathList>,
     /// Globs that choose among the files of directories: `*.txt`, `sub/**`, or with a leading `!` what is left out. The last one
     /// that matches decides.
     pub globs: Vec<String>,
@@ -85,6 +91,18 @@ impl InputFormat {
     }
 }
 
+impl Source {
+    /// Whether standard input is a CORPUS.
+    pub fn has_standard_input(&self) -> bool {
+        self.paths.iter().any(|path| is_standard_input(path))
+    }
+}
+
+/// Whether a CORPUS is standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// How the documents of record files are found.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct RecordOptions {
@@ -126,6 +144,8 @@ pub struct WalkOptions {
     pub interrupted: Arc<AtomicUsize>,
     /// Device and inode of what the run writes itself: no documents, wherever it lies.
     pub own: Vec<(u64, u64)>,
+    /// The directory for a copy of standard input; nothing if it can't be a CORPUS.
+    pub scratch: Option<PathBuf>,
 }
 
 /// The documents, and what is not among them.
@@ -135,6 +155,10 @@ pub struct Corpus {
     pub documents: Arc<Documents>,
     /// Those of them that contain many documents, in the same order.
     pub records: Vec<RecordFile>,
+    /// The rows of the files of a list.
+    pub listed: Range<usize>,
+    /// Bytes of standard input that were copied to a scratch file.
+    pub copied: u64,
     /// Entries left out because they are hidden, excluded by a glob, links, or special files.
     pub left_out: u64,
     /// Directories that could not be read, and why.
@@ -154,13 +178,14 @@ pub enum CorpusError {
         /// What the system says.
         cause: Errno,
     },
-    /// Standard input.
-    #[error(
-        "-: standard input is not supported yet: put its text into a file, or write ./- for a file of that name"
-    )]
-    StandardInput,
+    /// Standard input that is no CORPUS.
+    #[error("-: standard input {0} (./- is a file of that name)")]
+    StandardInput(&'static str),
     /// A CORPUS that is neither a directory nor a file.
-    #[error("{}: neither a directory nor a regular file: put its text into a file", shown(path))]
+    #[error(
+        "{}: neither a directory nor a regular file: put its text into a file, or redirect it to standard input and give -",
+        shown(path)
+    )]
     Special {
         /// The CORPUS.
         path: PathBuf,
@@ -235,12 +260,16 @@ fn hint(path: &Path, cause: Errno) -> &'static str {
 enum Argument {
     Directory(OwnedFd),
     File,
+    StandardInput(StandardInput),
 }
 
 impl Argument {
-    fn open(path: &Path) -> Result<Self, CorpusError> {
-        if path.as_os_str() == "-" {
-            return Err(CorpusError::StandardInput);
+    fn open(path: &Path, options: &WalkOptions) -> Result<Self, CorpusError> {
+        if is_standard_input(path) {
+            return match options.scratch {
+                Some(_) => StandardInput::open().map(Argument::StandardInput),
+                None => Err(CorpusError::StandardInput("can be read once only: put its text into a file")),
+            };
         }
         let unreadable = |cause| CorpusError::Unreadable { path: path.to_owned(), cause };
         let kind = stat(path).map_err(unreadable)?.st_mode;
@@ -258,17 +287,18 @@ impl Argument {
     }
 }
 
-/// Finds the documents of all paths of `source`, in their order; some of them, if it was interrupted.
+/// Finds the documents of all paths of `source`, in their order; some of them, if it was interrupted. While standard input is
+/// copied, `copied` is called with the number of bytes so far.
 ///
 /// # Errors
 /// If one of them can't be opened, or if they contain no documents.
-pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
+pub fn discover(source: &Source, options: &WalkOptions, copied: &mut dyn FnMut(u64)) -> Result<Corpus> {
     let globs = Globs::new(&source.globs)?;
     let arguments = &source.paths;
-    let opened = arguments.iter().map(|path| Argument::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let opened = arguments.iter().map(|path| Argument::open(path, options)).collect::<Result<Vec<_>, _>>()?;
     let directories = opened.iter().filter_map(|argument| match argument {
         Argument::Directory(directory) => Some(directory),
-        Argument::File => None,
+        Argument::File | Argument::StandardInput(_) => None,
     });
     let has_directories = directories.clone().next().is_some();
     let mut above = HashSet::new();
@@ -286,17 +316,29 @@ pub fn discover(source: &Source, options: &WalkOptions) -> Result<Corpus> {
         unreadable: Vec::new(),
         links_up: Vec::new(),
         records: Vec::new(),
+        listed: 0..0,
+        copied: 0,
         looks: RecordFiles::default(),
         used: GlobUse::default(),
     };
     for (path, argument) in arguments.iter().zip(opened) {
         match argument {
-            Argument::Directory(directory) => discovery.add_directory(path, directory, arguments.len() == 1),
+            Argument::Directory(directory) => {
+                discovery.add_directory(path, directory, arguments.len() == 1 && source.list.is_none());
+            }
             Argument::File => discovery.add_file(path),
+            Argument::StandardInput(input) => {
+                let scratch = options.scratch.as_deref().unwrap_or(Path::new("."));
+                discovery.add_standard_input(input.settle(scratch, copied, &options.interrupted)?);
+            }
         }
     }
+    if let Some(list) = &source.list {
+        discovery.add_list(list)?;
+    }
     discovery.measure();
-    Ok(discovery.finish(&arguments[0], has_directories)?)
+    let first = arguments.first().or(source.list.as_ref().map(|list| &list.path));
+    Ok(discovery.finish(first.map_or(Path::new(""), |path| path), has_directories)?)
 }
 
 /// What has been found so far.
@@ -312,6 +354,8 @@ struct Discovery<'a> {
     /// Links that lead to a folder above, as they are written.
     links_up: Vec<String>,
     records: Vec<RecordFile>,
+    listed: Range<usize>,
+    copied: u64,
     /// Files of directories that look like record files.
     looks: RecordFiles,
     used: GlobUse,
@@ -320,7 +364,7 @@ struct Discovery<'a> {
 impl Discovery<'_> {
     fn add_directory(&mut self, argument: &Path, directory: OwnedFd, is_single: bool) {
         let Source { hidden, follow, .. } = self.source;
-        let WalkOptions { threads, interrupted, own } = self.options;
+        let WalkOptions { threads, interrupted, own, .. } = self.options;
         let walk = Walk {
             root: directory.as_fd(),
             globs: self.globs,
@@ -372,17 +416,56 @@ impl Discovery<'_> {
     /// Adds a CORPUS that is a file.
     fn add_file(&mut self, path: &Path) {
         let path = path.as_os_str().as_bytes();
-        let (by_name, compression) = format_of_name(path);
+        self.documents.add_root(None, Vec::new());
+        self.add_record_file(format_of_name(path));
+        self.documents.add(path);
+    }
+
+    /// Adds standard input, which has no name that says its format.
+    fn add_standard_input(&mut self, input: Settled) {
+        let Settled { file, compression, copied } = input;
+        self.copied += copied;
+        self.add_record_file((None, compression));
+        self.documents.add_open(file, b"-", compression);
+    }
+
+    /// Adds the files of a list, each as if it were a CORPUS.
+    fn add_list(&mut self, list: &PathList) -> Result<()> {
+        self.documents.add_list();
+        let first = self.documents.len();
+        list.read(&self.options.interrupted, &mut |path| {
+            self.add_record_file(format_of_name(path));
+            self.documents.add(path);
+        })?;
+        self.listed = first..self.documents.len();
+        Ok(())
+    }
+
+    /// Takes the next file for one of records, if it is: by what its name says under `auto`.
+    fn add_record_file(&mut self, (by_name, compression): (Option<RecordFormat>, Option<Compression>)) {
         let format = match self.source.format {
             InputFormat::Auto => by_name,
             format => format.records(),
         };
-        self.documents.add_root(None, Vec::new());
         if let Some(format) = format {
             let (file, source) = (self.documents.len(), FileState::default());
             self.records.push(RecordFile { file, format, compression, source });
         }
-        self.documents.add(path);
+    }
+
+    /// What to say about options for records that no file has.
+    fn without_records(&self) -> Option<Notice> {
+        let RecordOptions { text_fields, id_field, delimiter, no_header } = &self.source.records;
+        let has = |is: fn(RecordFormat) -> bool| self.records.iter().any(|record| is(record.format));
+        let has_fields = has(|format| format.has_fields());
+        let text = if (!text_fields.is_empty() || id_field.is_some()) && !has_fields {
+            "fields of records are given, but no CORPUS is a JSONL, CSV, TSV or Parquet file"
+        } else if (delimiter.is_some() || *no_header) && !has(RecordFormat::is_table) {
+            "options for CSV and TSV files are given, but no CORPUS is such a file"
+        } else {
+            return None;
+        };
+        Some(Notice::new(NoticeKind::NoRecords, text.to_owned()))
     }
 
     /// Gets the sizes of record files. What can't be had is found out again by the worker that opens the file.
@@ -417,9 +500,11 @@ impl Discovery<'_> {
             let (why, left_out) = (unreadable.or(globs).or(links), self.left_out > 0);
             return Err(CorpusError::Empty { path: first.to_owned(), why, left_out });
         }
-        let Discovery { documents, left_out, unreadable, records, looks, .. } = self;
-        let notices = [globs, links, looks.notice()].into_iter().flatten().collect();
-        Ok(Corpus { documents: Arc::new(documents), records, left_out, unreadable, notices })
+        let without_records = self.without_records();
+        let Discovery { documents, left_out, unreadable, records, listed, copied, looks, .. } = self;
+        let notices = [globs, links, looks.notice(), without_records].into_iter().flatten().collect();
+        let documents = Arc::new(documents);
+        Ok(Corpus { documents, records, listed, copied, left_out, unreadable, notices })
     }
 }
 
@@ -440,8 +525,8 @@ mod tests {
                 let interrupted = Arc::new(AtomicUsize::new(signal));
                 let paths = vec![dir.path().to_owned()];
                 let source = Source { paths, follow, ..Source::default() };
-                discover(&source, &WalkOptions { threads, interrupted, own: Vec::new() })
-                    .map_or(0, |corpus| corpus.documents.len())
+                let options = WalkOptions { threads, interrupted, ..WalkOptions::default() };
+                discover(&source, &options, &mut |_| ()).map_or(0, |corpus| corpus.documents.len())
             };
             assert_eq!(found(0), 1000);
             assert!(found(15) < 100, "{follow} {threads}");

@@ -2,9 +2,14 @@
 
 mod discovery;
 mod globs;
+mod path_list;
 mod records;
+mod standard_input;
 mod walk;
 
 pub use bowline_workers::documents::display_path;
-pub use discovery::{Corpus, CorpusError, InputFormat, RecordOptions, Source, WalkOptions, discover};
+pub use discovery::{
+    Corpus, CorpusError, InputFormat, RecordOptions, Source, WalkOptions, discover, is_standard_input,
+};
+pub use path_list::PathList;
 pub use records::RecordFile;

@@ -15,6 +15,7 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{Pid, getpid};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -127,14 +128,18 @@ const BOUNDED: &[(libc::c_long, u8, Argument)] = &[
     (libc::SYS_fallocate, 1, OneOf(&[0])),
     // Starts writing and waits for nothing.
     (libc::SYS_sync_file_range, 3, OneOf(&[libc::SYNC_FILE_RANGE_WRITE as libc::c_int])),
-    // glibc asks for the flags where it reserves by writing; the locks are the permits of `--max-reads`. No owner, no
-    // signal, no lease, no notice.
-    (libc::SYS_fcntl, 1, OneOf(&[libc::F_GETFD, libc::F_GETFL, libc::F_OFD_SETLK, libc::F_OFD_SETLKW])),
+    // No owner, no signal, no lease, no notice.
+    (libc::SYS_fcntl, 1, OneOf(FCNTL)),
     // The two channels.
     (libc::SYS_sendmsg, 2, Bits(libc::MSG_EOR | libc::MSG_NOSIGNAL)),
     (libc::SYS_recvmsg, 2, Bits(libc::MSG_CMSG_CLOEXEC)),
     (libc::SYS_futex, 1, OneOf(FUTEX)),
 ];
+
+/// glibc asks for the flags where it reserves by writing; the locks are the permits of `--max-reads`; each reader of
+/// standard input duplicates its descriptor.
+const FCNTL: &[libc::c_int] =
+    &[libc::F_GETFD, libc::F_GETFL, libc::F_DUPFD_CLOEXEC, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
 
 /// Waiting and waking, between the threads of a process.
 const FUTEX: &[libc::c_int] = &[
@@ -149,18 +154,22 @@ const FUTEX: &[libc::c_int] = &[
 pub type Refusal = (StartStep, io::Error);
 
 impl Sandbox {
-    /// The sandbox that is asked for, as far as it can be seen from here. Only what lies beneath `readable` may be read, in
-    /// the strict form.
+    /// The sandbox that is asked for, as far as it can be seen from here. In the strict form, only what lies beneath
+    /// `readable`, and the files `listed`, may be read. A listed path that is not a file gives no right.
     ///
     /// # Errors
     /// If the strict form is asked for and the machine lacks something of it.
-    pub fn new(confinement: Confinement, readable: &[PathBuf]) -> Result<Self, PoolError> {
+    pub fn new(
+        confinement: Confinement,
+        readable: &[PathBuf],
+        listed: impl Iterator<Item = PathBuf>,
+    ) -> Result<Self, PoolError> {
         let domain = match confinement {
             Confinement::Off => None,
             Confinement::Auto => domain().ok(),
             Confinement::Strict => {
                 let missing = |cause| PoolError::Strict { what: "Landlock can't be had", cause };
-                Some(strict_domain(readable).map_err(missing)?)
+                Some(strict_domain(readable, listed).map_err(missing)?)
             }
         };
         Ok(Sandbox { confinement, is_filtered: confinement != Confinement::Off, domain })
@@ -290,8 +299,12 @@ fn domain() -> Result<RulesetCreated, io::Error> {
     whole.map_err(|error| landlock_error(&error))
 }
 
-/// Nothing but reading, beneath `readable`: all of it or an error. And the scopes, where the kernel has them.
-fn strict_domain(readable: &[PathBuf]) -> Result<RulesetCreated, io::Error> {
+/// Nothing but reading, beneath `readable`: all of it or an error; and of the files `listed`, where there are such files. And
+/// the scopes, where the kernel has them.
+fn strict_domain(
+    readable: &[PathBuf],
+    listed: impl Iterator<Item = PathBuf>,
+) -> Result<RulesetCreated, io::Error> {
     Errno::clear();
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -310,7 +323,21 @@ fn strict_domain(readable: &[PathBuf]) -> Result<RulesetCreated, io::Error> {
         };
         ruleset = ruleset.add_rule(PathBeneath::new(opened, reading)).map_err(|error| shown(&error))?;
     }
+    for path in listed {
+        let Ok(opened) = PathFd::new(&path) else { continue };
+        // What stands under the path may change between two looks at it: a directory would give a right to all beneath.
+        if fstat(&opened).is_ok_and(|stat| is_file(stat.st_mode)) {
+            let rule = PathBeneath::new(opened, AccessFs::ReadFile);
+            ruleset = ruleset
+                .add_rule(rule)
+                .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+        }
+    }
     Ok(ruleset)
+}
+
+fn is_file(mode: u32) -> bool {
+    SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG
 }
 
 /// Why there is no ruleset. The library asks the kernel for its version first; where that fails it makes no other call.
@@ -330,6 +357,6 @@ mod tests {
     #[test]
     fn the_filter_can_be_made() {
         assert!(filter(getpid()).is_some_and(|program| program.len() > ALLOWED.len()));
-        assert_eq!(Sandbox::new(Confinement::Off, &[]).unwrap().name(), "none");
+        assert_eq!(Sandbox::new(Confinement::Off, &[], std::iter::empty()).unwrap().name(), "none");
     }
 }

@@ -40,7 +40,9 @@ fn corpus_that_is_no_file() {
     nix::unistd::mkfifo(&dir.path("pipe"), Mode::S_IRWXU).unwrap();
     for special in ["/dev/null", "pipe"] {
         let line = refused(&dir, dir.bowline(&["embed", "-o", "out", special]), 1);
-        let said = format!("{special}: neither a directory nor a regular file: put its text into a file");
+        let said = format!(
+            "{special}: neither a directory nor a regular file: put its text into a file, or redirect it to standard input and give -"
+        );
         assert_eq!(line, said);
     }
 }
@@ -69,7 +71,7 @@ fn corpora_that_people_mean_otherwise() {
     for (corpus, said) in [
         (
             "-",
-            "-: standard input is not supported yet: put its text into a file, or write ./- for a file of that name",
+            "standard input is closed or a device: pipe the text in, or redirect a file (./- is a file of that name)",
         ),
         ("https://example.org/a.txt", "(download it first: a CORPUS is a directory or a file)"),
         ("corpus/*.txt", "(the shell has not expanded it: give the directory, and the pattern with --glob)"),

@@ -15,6 +15,7 @@ use seccompiler::{
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -85,6 +86,12 @@ impl Invocation {
     /// Runs in that directory instead.
     pub fn within(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
+        self
+    }
+
+    /// Gives the program this standard input; by default it is empty.
+    pub fn standard_input(mut self, from: impl Into<OwnedFd>) -> Self {
+        self.command.stdin(from.into());
         self
     }
 

@@ -2,18 +2,31 @@
 //!
 //! The coordinator creates the list once, before any worker starts. After that it is only read.
 
+use crate::split::Compression;
 use nix::sys::stat::{FileStat, SFlag};
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-/// An opened CORPUS argument.
+/// The place of a CORPUS argument's documents.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// Beneath an open directory.
+    Directory(OwnedFd),
+    /// The argument is a file. Its path is relative to the working directory.
+    Argument,
+    /// Files whose paths a list contains, relative to the working directory.
+    List,
+    /// An open file, which is the only document or record file, and the way in which it is compressed.
+    Open(File, Option<Compression>),
+}
+
+/// The documents of a CORPUS argument, or of a list.
 #[derive(Debug)]
 struct Root {
-    /// The directory that its documents' paths are relative to. `None` if the argument is a file; then the path of its
-    /// only document is the argument.
-    directory: Option<OwnedFd>,
+    place: Place,
     /// The prefix of its documents' paths in output.
     prefix: Vec<u8>,
     /// The row of its first document.
@@ -70,7 +83,24 @@ impl Documents {
     /// Begins the documents of one CORPUS. Paths added from now on are relative to `directory`, or to the
     /// working directory if it is `None`. Output shows `prefix` before them.
     pub fn add_root(&mut self, directory: Option<OwnedFd>, prefix: Vec<u8>) {
-        self.roots.push(Root { directory, prefix, first: self.starts.len() });
+        self.begin(directory.map_or(Place::Argument, Place::Directory), prefix);
+    }
+
+    /// Begins the documents of a list. Their paths are relative to the working directory. One that does not exist is a
+    /// failed document.
+    pub fn add_list(&mut self) {
+        self.begin(Place::List, Vec::new());
+    }
+
+    /// Adds an open file as the next row. Output shows `path`. The file is compressed by `compression`, whatever its path
+    /// says. It is read from its beginning, and its own position is not moved.
+    pub fn add_open(&mut self, file: File, path: &[u8], compression: Option<Compression>) {
+        self.begin(Place::Open(file, compression), Vec::new());
+        self.add(path);
+    }
+
+    fn begin(&mut self, place: Place, prefix: Vec<u8>) {
+        self.roots.push(Root { place, prefix, first: self.starts.len() });
     }
 
     /// Adds a document to the last root, as the next row.
@@ -119,9 +149,17 @@ impl Documents {
         self.roots.iter().map(|root| root.first)
     }
 
-    /// The open directory that the path of row `row` is relative to; `None` if its CORPUS is a file.
-    pub(crate) fn directory(&self, row: usize) -> Option<&OwnedFd> {
-        self.roots[self.root(row)].directory.as_ref()
+    /// The place of the root of row `row`.
+    pub(crate) fn place(&self, row: usize) -> &Place {
+        &self.roots[self.root(row)].place
+    }
+
+    /// How the file of row `row` is compressed: by its name, unless it was opened without one.
+    pub(crate) fn compression(&self, row: usize) -> Option<Compression> {
+        match self.place(row) {
+            Place::Open(_, compression) => *compression,
+            _ => Compression::of_name(self.path(row)).map(|(_, compression)| compression),
+        }
     }
 
     /// Whether a document, or a folder in its path, may be a link.
@@ -129,9 +167,13 @@ impl Documents {
         self.follows_links
     }
 
-    /// The open directories, which a worker must keep.
-    pub(crate) fn directories(&self) -> impl Iterator<Item = &OwnedFd> {
-        self.roots.iter().filter_map(|root| root.directory.as_ref())
+    /// The open directories and files, which a worker must keep.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.roots.iter().filter_map(|root| match &root.place {
+            Place::Directory(directory) => Some(directory.as_fd()),
+            Place::Open(file, _) => Some(file.as_fd()),
+            Place::Argument | Place::List => None,
+        })
     }
 }
 

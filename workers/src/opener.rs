@@ -6,10 +6,10 @@
 //! of the last document stay open: the next document usually is in the same folder and costs one call on a shorter
 //! path.
 
-use crate::documents::{Documents, Source, is_regular};
+use crate::documents::{Documents, Place, Source, is_regular};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, PosixFadviseAdvice, openat, posix_fadvise};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -41,25 +41,44 @@ struct Folder {
 }
 
 impl Opener {
-    /// Opens document `row` for reading.
+    /// Opens document `row` for reading. A file that was open already keeps its position for all who share it: read it
+    /// from given places only.
     ///
     /// # Errors
     /// The system's error; ELOOP if the path contains a link.
     pub fn open(&mut self, documents: &Documents, row: usize) -> Result<File, Errno> {
         // Without O_NONBLOCK, opening a pipe would wait for its other end.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let is_listed = match documents.place(row) {
+            Place::Open(file, _) => {
+                let duplicate = file.try_clone();
+                return duplicate
+                    .map_err(|error| error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw));
+            }
+            Place::List => true,
+            Place::Directory(_) | Place::Argument => false,
+        };
         self.within(documents, row, |folder, name, follows_links| {
             let links = if follows_links { OFlag::empty() } else { OFlag::O_NOFOLLOW };
-            openat(folder, name, flags | links, Mode::empty()).map(File::from)
+            // No walk has looked at the files of a list, and the opening of a device may have an effect.
+            let is_file = |stat| is_regular(&stat);
+            let opens = match is_listed && !fstatat(folder, name, AtFlags::empty()).is_ok_and(is_file) {
+                true => OFlag::O_PATH | OFlag::O_CLOEXEC,
+                false => flags,
+            };
+            openat(folder, name, opens | links, Mode::empty()).map(File::from)
         })
     }
 
     /// The state of a document's file, without opening it. `None` if it is not a regular file.
     pub fn source(&mut self, documents: &Documents, row: usize) -> Option<Source> {
-        let stat = self.within(documents, row, |folder, name, follows_links| {
-            let links = if follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
-            fstatat(folder, name, links)
-        });
+        let stat = match documents.place(row) {
+            Place::Open(file, _) => fstat(file),
+            _ => self.within(documents, row, |folder, name, follows_links| {
+                let links = if follows_links { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
+                fstatat(folder, name, links)
+            }),
+        };
         stat.ok().filter(is_regular).map(|stat| Source::of(&stat))
     }
 
@@ -82,9 +101,11 @@ impl Opener {
         row: usize,
         act: impl Fn(BorrowedFd<'_>, &CStr, bool) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        let (path, directory) = (documents.c_path(row), documents.directory(row));
-        // A CORPUS argument may itself be a link, since the user named it.
-        let Some(directory) = directory else { return act(nix::fcntl::AT_FDCWD, path, true) };
+        let path = documents.c_path(row);
+        // A CORPUS argument or a file of a list may itself be a link, since the user named it.
+        let Place::Directory(directory) = documents.place(row) else {
+            return act(nix::fcntl::AT_FDCWD, path, true);
+        };
         if documents.follows_links() {
             return act(directory.as_fd(), path, true);
         }

@@ -6,18 +6,18 @@
 
 use crate::analyzer::chunks::{Chunk, ChunkBoundary, LONGEST};
 use crate::analyzer::decode::{DecodeError, byte_order_mark, with_nul};
-use crate::documents::{Documents, Source, is_regular};
+use crate::documents::{Documents, Place, Source, is_regular};
 use crate::encoding::{Decoder, Encoding};
 use crate::failure::Failure;
 use crate::opener::Opener;
 use crate::read_limit::ReadLimit;
 use crate::records::source::FileBytes;
 use crate::records::unpack::Unpacked;
-use crate::split::Compression;
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,8 @@ impl Reader {
     /// # Errors
     /// The system's error, or [`Failure::NotAFile`].
     pub(crate) fn open(&mut self, documents: &Documents, file: usize) -> Result<(File, Source), Failure> {
-        let file = self.opener.open(documents, file)?;
+        let opened = self.opener.open(documents, file);
+        let file = opened.map_err(|errno| not_opened(documents, file, errno))?;
         let stat = fstat(&file)?;
         if !is_regular(&stat) {
             return Err(Failure::NotAFile);
@@ -192,13 +193,14 @@ fn open(
     text: &mut Vec<u8>,
 ) -> Result<Reading, (Source, Failure)> {
     let unknown = |errno: Errno| (Source::default(), errno.into());
-    let file = opener.open(documents, row).map_err(unknown)?;
+    let opened = opener.open(documents, row);
+    let file = opened.map_err(|errno| (Source::default(), not_opened(documents, row, errno)))?;
     let stat = fstat(&file).map_err(unknown)?;
     if !is_regular(&stat) {
         return Err((Source::default(), Failure::NotAFile));
     }
     let source = Source::of(&stat);
-    let compression = Compression::of_name(documents.path(row));
+    let compression = documents.compression(row);
     if source.bytes > settings.max_bytes && compression.is_none() {
         return Err((source, Failure::TooLarge(source.bytes)));
     }
@@ -206,9 +208,11 @@ fn open(
     let file = match compression {
         None => {
             let max_bytes = settings.max_bytes;
+            let place = matches!(documents.place(row), Place::Open(..)).then_some(0);
+            let file = FromStart { file, place };
             Bytes::Plain(PlainFile { file, stated: source, source, size, taken: 0, max_bytes })
         }
-        Some((_, compression)) => {
+        Some(compression) => {
             let bytes = FileBytes::new(Arc::new(file), 0, u64::MAX);
             let stream = Unpacked::new(Box::new(bytes), compression.into(), 0, settings.unpacking_memory);
             Bytes::Packed(Box::new(stream))
@@ -219,6 +223,14 @@ fn open(
     match reading.next(text) {
         Ok(()) => Ok(reading),
         Err(failure) => Err((reading.source, failure)),
+    }
+}
+
+/// The failure of a file that could not be opened. Only a file that was found before can have vanished.
+fn not_opened(documents: &Documents, file: usize, errno: Errno) -> Failure {
+    match (documents.place(file), errno) {
+        (Place::List, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Failure::System(errno as i32),
+        (_, errno) => errno.into(),
     }
 }
 
@@ -469,10 +481,27 @@ impl Fill for Stream<'_> {
     }
 }
 
+/// The bytes of a file from its beginning.
+#[derive(Debug)]
+struct FromStart {
+    file: File,
+    /// The place of the next byte, if others share the file and its position: then that one is not moved.
+    place: Option<u64>,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(place) = &mut self.place else { return self.file.read(into) };
+        let bytes = self.file.read_at(into, *place)?;
+        *place += bytes as u64;
+        Ok(bytes)
+    }
+}
+
 /// A file of the file system. Usually the system states how many bytes it has.
 #[derive(Debug)]
 struct PlainFile {
-    file: File,
+    file: FromStart,
     /// The state of the file as the system states it.
     stated: Source,
     /// As `stated`. If the size is made up, the number of bytes read so far replaces it.
@@ -529,7 +558,7 @@ impl Fill for PlainFile {
             (filled, has_ended) = end?;
         }
         let is_whole = begins && has_ended && self.has_size();
-        if !is_whole && Source::of(&fstat(&self.file)?) != self.stated {
+        if !is_whole && Source::of(&fstat(&self.file.file)?) != self.stated {
             return Err(Failure::Changed);
         }
         if !self.has_size() {

@@ -68,6 +68,11 @@ impl RecordFormat {
         matches!(self, RecordFormat::Tar | RecordFormat::Zip)
     }
 
+    /// Whether its documents are fields of records.
+    pub fn has_fields(self) -> bool {
+        self.is_table() || matches!(self, RecordFormat::Jsonl | RecordFormat::Parquet)
+    }
+
     /// Whether it is a table of text, in which a line end may be part of a field.
     pub fn is_table(self) -> bool {
         matches!(self, RecordFormat::Csv | RecordFormat::Tsv)
@@ -96,6 +101,24 @@ impl Compression {
             Compression::Zstd => "zstd",
             Compression::Bzip2 => "bzip2",
             Compression::Xz => "xz",
+        }
+    }
+
+    /// What a file's first bytes say, of which 10 are enough. No text begins with them.
+    pub fn of_beginning(bytes: &[u8]) -> Option<Compression> {
+        let is_bzip2 = |rest: &[u8]| match rest.split_first() {
+            // The beginning of a block, or of the end of an empty stream.
+            Some((b'1'..=b'9', rest)) => {
+                rest.starts_with(b"1AY&SY") || rest.starts_with(b"\x17\x72\x45\x38\x50\x90")
+            }
+            _ => false,
+        };
+        match bytes {
+            [0x1F, 0x8B, 8, ..] => Some(Compression::Gzip),
+            [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(Compression::Zstd),
+            [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
+            [b'B', b'Z', b'h', rest @ ..] if is_bzip2(rest) => Some(Compression::Bzip2),
+            _ => None,
         }
     }
 

@@ -71,10 +71,10 @@ impl Worker {
     pub fn descriptors(&self) -> Vec<RawFd> {
         match &self.slot {
             Desk::Tally(tally) => {
-                let directories = tally.documents().directories().map(|directory| directory.as_raw_fd());
+                let documents = tally.documents().descriptors().map(|opened| opened.as_raw_fd());
                 let files =
                     [tally.scratch(), tally.read_limit()].into_iter().flatten().map(|file| file.as_raw_fd());
-                directories.chain(files).collect()
+                documents.chain(files).collect()
             }
             Desk::Finish(plan, _) => {
                 let files =
