@@ -15,12 +15,11 @@ use crate::event::{Event, Phase};
 use crate::job::{Job, Summary};
 use crate::memory::MemoryShares;
 use crate::output::{DOCUMENTS, DocumentLine, Format, HASH_TERMS, IDF, MANIFEST, TermLine, VOCABULARY};
-use crate::run::{classified, identity, run_unpublished};
+use crate::run::{CutCorpus, classified, identity, run_unpublished};
 use crate::settings::{AnalyzerKind, Df, Settings};
-use anyhow::{Context as _, Result};
-use bowline_workers::split::Split;
+use anyhow::{Context as _, Result, ensure};
 use growth::{Guess, Spectrum};
-use sample::{Sample, Stratum, draw};
+use sample::{RANGE, Sample, Stratum, draw};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,14 +157,24 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
         }
         events(event);
     };
+    let mut has_changed = false;
     let mut splits = |corpus: &Corpus, workers: usize| match &sample {
+        None => cut(corpus.documents.len(), &corpus.records, workers, cuts_text),
         Some(sample) if corpus.documents.len() == files => sample.splits.clone(),
-        _ => cut(corpus.documents.len(), &corpus.records, workers, cuts_text),
+        Some(_) => {
+            has_changed = true;
+            Vec::new()
+        }
     };
-    let splits: &mut dyn FnMut(&Corpus, usize) -> Vec<Split> = &mut splits;
+    let splits: &mut CutCorpus = &mut splits;
     let measured = run_unpublished(&job, splits, &mut timed, cancel, |directory, summary| {
         Measured::read(directory, summary, &cut_off)
-    })?;
+    });
+    ensure!(!has_changed, "files were added to the corpus, or removed from it, since the sample was drawn");
+    let measured = match &sample {
+        None => measured?,
+        Some(_) => measured.context("in a sample of the corpus")?,
+    };
     timed(Event::PhaseBegan(Phase::Publish, 0));
     let shares = MemoryShares::new(job.options.memory, measured.summary.workers)?;
     let has_fixed_columns = job.model.is_some() || settings.columns.n_features.is_some();
@@ -274,10 +283,9 @@ impl Measured {
 
     fn add(&mut self, line: &DocumentLine, is_cut_off: bool) {
         if let Some(cause) = &line.cause {
-            // A cause ends with what is different in each document: a place, a size.
-            let cause = cause.split(" at ").next().unwrap_or_default();
-            let cause = cause.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
-            let cause = cause.trim_end_matches([' ', ',', ':', '(']);
+            // Some causes end with a place or a size, which differs in each document.
+            let ends = [" at byte", ", after", ": "].into_iter().filter_map(|end| cause.find(end));
+            let cause = &cause[..ends.min().unwrap_or(cause.len())];
             *self.causes.entry(cause.to_owned()).or_default() += 1;
         }
         match (is_cut_off, line.record.is_none() && line.member.is_none()) {
@@ -337,7 +345,7 @@ fn of_files(measured: &Measured, files: &sample::Files) -> Totals {
     let tokens = all * (y + slope * (files.mean_bytes - x)).max(0.0);
     // The slope is uncertain, too, where the means differ; much more so for files larger than any of the sample.
     let far = (files.mean_bytes - x).abs() / files.mean_bytes.max(1.0);
-    let unknown = if files.leaves_large { 0.3 } else { 0.1 } * far * tokens;
+    let unknown = if files.too_large > 0.0 { 0.3 } else { 0.1 } * far * tokens;
     let error = 2.0 * all * (residuals / least * (1.0 - number / all.max(1.0))).sqrt() + unknown;
     let tokens = Guess { low: (tokens - error).max(0.0), value: tokens, high: tokens + error };
     let failed = measured.files.iter().filter(|(failed, _)| *failed).count() as f64;
@@ -355,7 +363,9 @@ fn of_records(found: &Documents, stratum: &Stratum, clustering: f64, other: f64)
     // Neighbours are alike, so they tell less than as many documents from anywhere.
     let rest = (1.0 - 1.0 / scale.max(1.0)).max(0.0);
     let error = |deviation: f64| 2.0 * clustering * deviation * (rest / number).sqrt() + other * rest;
-    let bytes = error(deviation(found.bytes as f64, found.squares));
+    // Few documents begin in ranges that are shorter than one.
+    let length = (found.bytes as f64 / number / RANGE as f64).min(1.0);
+    let bytes = error(deviation(found.bytes as f64, found.squares).max(length));
     let tokens = error(deviation(found.tokens as f64, found.token_squares)).min(bytes).max(0.02 * rest);
     let documents = Guess::about(found.number as f64 * scale, bytes);
     let failed = share(found.failed as f64, number).map(|share| share * documents.value);
@@ -415,10 +425,20 @@ impl Wanted<'_> {
         let ratio = tokens.map(|tokens| tokens / counts.tokens.max(1) as f64);
         let ok = counts.documents.saturating_sub(counts.failed);
         let spread = Guess::about(1.0, 0.01 + 0.3 / (ok.max(1) as f64).sqrt());
-        let cells = ratio.map(|ratio| ratio * counts.nonzeros as f64).times(spread);
+        // Long documents repeat their words more often, by an unknown factor.
+        let long = sample.files.too_large * parts[0].tokens.value / tokens.value.max(1.0);
+        let repeated = Guess { low: 1.0 - 0.9 * long, value: 1.0 - 0.5 * long, high: 1.0 };
+        let cells = ratio.map(|ratio| ratio * counts.nonzeros as f64).times(spread).times(repeated);
         let corpus = (documents.value - failed.value).max(1.0);
-        let frequencies = measured.frequencies.iter().copied();
-        let spectrum = Spectrum::new(frequencies, ok, corpus);
+        let share = |part: &Totals| part.tokens.value / tokens.value.max(1.0);
+        let strata = [&sample.ranges, &sample.beginnings].into_iter().zip(&parts[1..]);
+        let alike = [0, 1].map(|end| {
+            let weighted = strata.clone().map(|(stratum, part)| stratum.alike[end] * share(part));
+            weighted.sum::<f64>() + 0.3 * end as f64 * long
+        });
+        // Files too large for the sample have the words of many.
+        let size = if long > 0.0 { corpus.max(ok as f64 * ratio.value) } else { corpus };
+        let spectrum = Spectrum::new(measured.frequencies.iter().copied(), ok, size, alike);
         let (columns, kept) = self.pruned(&spectrum, counts.columns as f64, corpus);
         let nonzeros = cells.times(kept);
         let bytes = self.output_bytes(&measured, documents, columns, nonzeros, spectrum.at_least(1.0));
@@ -519,7 +539,9 @@ impl Wanted<'_> {
         let lines = documents.map(|documents| documents * measured.size(DOCUMENTS) / rows);
         let of_column = measured.size(VOCABULARY) / counts.columns.max(1) as f64;
         // Rare terms are longer than frequent ones.
-        let vocabulary = columns.map(|columns| columns * of_column).times(Guess::about(1.0, 0.05));
+        let longer = Guess { low: 0.95, value: 1.03, high: 1.2 };
+        let vocabulary = columns.map(|columns| columns * of_column);
+        let vocabulary = if self.has_fixed_columns { vocabulary } else { vocabulary.times(longer) };
         let found = (measured.frequencies.len() as f64).max(1.0);
         let named = match measured.frequencies.is_empty() {
             true => documents.map(|documents| (documents / rows).max(1.0).sqrt()),

@@ -7,9 +7,15 @@
 
 use std::collections::BTreeMap;
 
-/// Factors of the exponent from one doubling to the next: of the lower end, the least and largest of the estimate itself.
-/// At the upper end it does not fall.
-const FALL: [f64; 3] = [0.86, 0.93, 0.97];
+/// Factor of the exponent from one doubling to the next, at the lower end. At the upper end it does not fall.
+const LOWER_FALL: f64 = 0.86;
+
+/// The least and the largest such factor of the estimate itself: of all terms, and of those in two documents or more.
+const FALL: [[f64; 2]; 2] = [[0.93, 0.97], [0.95, 0.99]];
+
+/// What is added to the exponent of terms in two documents or more, at the upper end. A corpus may have near-duplicates of
+/// which a sample has one each.
+const DUPLICATES: f64 = 0.12;
 
 /// Documents of the sample that a term must be expected in for its share of documents to be taken from the sample.
 const ENOUGH: f64 = 4.0;
@@ -59,20 +65,24 @@ pub(super) struct Spectrum {
     /// Documents of the sample, and of the corpus.
     documents: u64,
     corpus: f64,
+    /// What is added to the exponent, of the estimate itself and at the upper end, because documents of the sample are more
+    /// alike than those of the corpus.
+    alike: [f64; 2],
     /// Logarithms of factorials.
     factorials: Vec<f64>,
 }
 
 impl Spectrum {
-    /// The terms of a sample of `documents` documents out of `corpus`.
-    pub fn new(frequencies: impl Iterator<Item = u64>, documents: u64, corpus: f64) -> Self {
+    /// The terms of a sample of `documents` documents out of `corpus`. The exponent of their growth is larger by `alike`: by
+    /// the first number, and at the upper end by the second one.
+    pub fn new(frequencies: impl Iterator<Item = u64>, documents: u64, corpus: f64, alike: [f64; 2]) -> Self {
         let mut terms = BTreeMap::new();
         frequencies.for_each(|df| *terms.entry(df.min(documents)).or_default() += 1);
         let mut factorials = vec![0.0];
         for number in 1..=documents {
             factorials.push(factorials[number as usize - 1] + (number as f64).ln());
         }
-        Spectrum { terms, documents, corpus: corpus.max(documents as f64), factorials }
+        Spectrum { terms, documents, corpus: corpus.max(documents as f64), alike, factorials }
     }
 
     /// The share of the corpus's documents that the sample has.
@@ -149,7 +159,8 @@ impl Spectrum {
         }
         let last = (now / half).log2();
         let before = (half / quarter.max(f64::MIN_POSITIVE)).log2();
-        let fall = (last / before).clamp(FALL[1], FALL[2]);
+        let [least, most] = FALL[usize::from(df > 1)];
+        let fall = (last / before).clamp(least, most);
         let doublings = (self.corpus / self.documents as f64).log2();
         // Each doubling has the exponent of the one before it times `fall`.
         let grown = |fall: f64| {
@@ -160,10 +171,12 @@ impl Spectrum {
             now * sum.sum::<f64>().exp2()
         };
         let noise = 2.0 / now.sqrt() + self.noise();
+        let duplicates = if df > 1 { DUPLICATES } else { 0.0 };
+        let more = |exponent: f64| (doublings * exponent).exp2();
         Guess {
-            low: (grown(FALL[0]) * (1.0 - noise)).max(0.0),
-            value: grown(fall),
-            high: grown(1.0) * (1.0 + noise),
+            low: (grown(LOWER_FALL) * (1.0 - noise)).max(0.0),
+            value: grown(fall) * more(self.alike[0]),
+            high: grown(1.0) * more(self.alike[1] + duplicates) * (1.0 + noise),
         }
     }
 
@@ -249,7 +262,7 @@ mod tests {
     #[test]
     fn a_part_of_the_sample_has_as_many_terms_as_expected() {
         let documents = documents(2000);
-        let spectrum = Spectrum::new(frequencies(&documents).into_iter(), 2000, 2000.0);
+        let spectrum = Spectrum::new(frequencies(&documents).into_iter(), 2000, 2000.0, [0.0; 2]);
         for df in [1, 2, 5] {
             let half = frequencies(&documents[..1000]).iter().filter(|&&one| one >= df).count() as f64;
             let expected = spectrum.expected(df, 1000);
@@ -265,7 +278,7 @@ mod tests {
         let cells: u64 = all.iter().sum();
         for number in [1000, 2000, 5000] {
             let sample = frequencies(&documents[..number]);
-            let spectrum = Spectrum::new(sample.into_iter(), number as u64, 20_000.0);
+            let spectrum = Spectrum::new(sample.into_iter(), number as u64, 20_000.0, [0.0; 2]);
             for df in [1, 2, 5, 20, 100, 1000] {
                 let kept = all.iter().filter(|&&one| one >= df);
                 let (truth, truth_cells) = (kept.clone().count() as f64, kept.sum::<u64>() as f64);
@@ -281,7 +294,7 @@ mod tests {
     #[test]
     fn the_most_frequent_terms() {
         let frequencies = (1..=1000).map(|rank| 1000 / rank);
-        let spectrum = Spectrum::new(frequencies, 1000, 1000.0);
+        let spectrum = Spectrum::new(frequencies, 1000, 1000.0, [0.0; 2]);
         let df = spectrum.df_of_most_frequent(10.0);
         assert!((90.0..=120.0).contains(&df), "{df}");
     }
@@ -289,7 +302,7 @@ mod tests {
     #[test]
     fn samples_without_terms() {
         for documents in [0, 1, 3] {
-            let spectrum = Spectrum::new(std::iter::empty(), documents, 100.0);
+            let spectrum = Spectrum::new(std::iter::empty(), documents, 100.0, [0.0; 2]);
             assert!(spectrum.at_least(1.0).value.is_finite());
             assert_eq!(spectrum.cells_at_least(2.0).value, 1.0);
             assert!(spectrum.df_of_most_frequent(5.0).is_finite());
