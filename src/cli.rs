@@ -1,11 +1,12 @@
 //! The command line: the only place that knows options, exit codes and terminals, and that prints.
 //!
-//! `args` has the options and `values` their possible values; `embed`, `inspect`, `bench_program` and `reference` are the
+//! `args` has the options and `values` their possible values; `embed` (with `estimate`), `inspect`, `bench_program` and `reference` are the
 //! commands; `hints` maps an error to the option that helps, and `exit` ends the program with its exit code.
 
 pub mod args;
 pub mod bench_program;
 pub mod embed;
+mod estimate;
 pub mod exit;
 mod hints;
 pub mod inspect;

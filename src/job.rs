@@ -123,6 +123,8 @@ pub struct Summary {
     pub messages: u64,
     /// Bytes of rows, of tables and of a copy of standard input that lay in scratch files.
     pub scratch_bytes: u64,
+    /// Bytes of rows and tables at the end, in memory and in scratch files.
+    pub map_bytes: u64,
     /// What kept workers from doing more than their work.
     pub sandbox: &'static str,
 }

@@ -174,6 +174,39 @@ fn idf_source(settings: &Settings, model: Option<&Model>) -> Result<IdfSource> {
 }
 
 fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize>) -> Result<Summary> {
+    let cuts_text = job.settings.text.encoding.is_utf8();
+    let mut cut_all =
+        |corpus: &Corpus, workers| cut(corpus.documents.len(), &corpus.records, workers, cuts_text);
+    let (output, done) = embed_splits(job, &mut cut_all, events, interrupted)?;
+    events(Event::PhaseBegan(Phase::Publish, 0));
+    output.publish(|| Ok(RunError::if_interrupted(interrupted)?))?;
+    done.notices.into_iter().for_each(|notice| events(Event::Notice(notice)));
+    Ok(done.summary)
+}
+
+/// As [`run()`], for the splits that `cut` makes of the corpus with this number of workers. The output is not published:
+/// `read` gets its directory and the summary, and then it is removed.
+pub(crate) fn run_unpublished<T>(
+    job: &Job,
+    cut: &mut CutCorpus,
+    events: &mut dyn FnMut(Event),
+    cancel: &Cancel,
+    read: impl FnOnce(&Path, &Summary) -> Result<T>,
+) -> Result<T> {
+    let (output, done) = embed_splits(job, cut, events, cancel.flag())?;
+    read(output.partial(), &done.summary)
+}
+
+/// Cuts the corpus, or a part of it, into splits for this number of workers, in the order of rows.
+pub(crate) type CutCorpus<'a> = dyn FnMut(&Corpus, usize) -> Vec<Split> + 'a;
+
+/// Embeds the documents of the splits that `cut` makes. The output is complete and not published yet.
+fn embed_splits(
+    job: &Job,
+    cut: &mut CutCorpus,
+    events: &mut dyn FnMut(Event),
+    interrupted: &Arc<AtomicUsize>,
+) -> Result<(OutputDirectory, Done)> {
     events(Event::PhaseBegan(Phase::Walk, 0));
     let mut notice = |notice: Notice| events(Event::Notice(notice));
     let resolved = Resolved::new(job, &mut notice)?;
@@ -213,9 +246,7 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
     // The list of documents stays in the coordinator's memory to the end.
     let walked = private_memory().saturating_sub(before_walk);
     let store = Store::bounded(resolved.maps.saturating_sub(walked), Some(directory), resolved.addresses);
-    let splits: Arc<[Split]> =
-        cut(corpus.documents.len(), &corpus.records, resolved.workers, job.settings.text.encoding.is_utf8())
-            .into();
+    let splits: Arc<[Split]> = cut(&corpus, resolved.workers).into();
     let checkpoint = output.checkpoint()?.map(|directory| {
         open_checkpoint(job, &resolved, &directory, (&corpus, &splits), &store, interrupted)
     });
@@ -236,13 +267,11 @@ fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize
         events,
         interrupted,
     )?;
-    events(Event::PhaseBegan(Phase::Publish, 0));
     let target = output.target().to_owned();
-    output.publish(|| Ok(RunError::if_interrupted(interrupted)?))?;
-    done.notices.into_iter().for_each(|notice| events(Event::Notice(notice)));
     let Corpus { unreadable, left_out, .. } = corpus;
     let left_out = left_out + done.summary.left_out;
-    Ok(Summary { output: target, unreadable, left_out, resumed: resumed as u64, ..done.summary })
+    let summary = Summary { output: target, unreadable, left_out, resumed: resumed as u64, ..done.summary };
+    Ok((output, Done { summary, ..done }))
 }
 
 /// What earlier runs have counted for the same output from the same corpora, in the same way.
@@ -421,6 +450,7 @@ impl Phases<'_> {
     ) -> Result<Done> {
         let Phases { job, resolved, output, .. } = *self;
         let store = &tally_job.store;
+        let memory_before = store.memory_share(1);
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
         if tallied.rows.is_empty() {
@@ -490,6 +520,7 @@ impl Phases<'_> {
                 starting: Duration::ZERO,
                 messages: 0,
                 scratch_bytes: store.on_disk(),
+                map_bytes: memory_before.saturating_sub(store.memory_share(1)) as u64 + store.on_disk(),
                 sandbox: "none",
             },
             notices: term_notices::after_run(settings, model, &counts, &finish),
@@ -564,6 +595,6 @@ fn named(error: anyhow::Error, corpus: &Corpus, splits: &[Split]) -> anyhow::Err
 }
 
 /// Device and inode of a file or directory.
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }

@@ -3,6 +3,7 @@
 mod command;
 mod documents;
 mod encodings;
+mod estimate;
 mod formats;
 mod matrix;
 mod walk;

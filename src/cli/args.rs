@@ -1,8 +1,8 @@
 //! The options of `bowline embed` and `bowline inspect`, and the settings that they choose.
 
 use super::values::{
-    Progress, choice, parse_count, parse_delimiter, parse_from_0, parse_latency, parse_number, parse_seconds,
-    parse_share, parse_size,
+    EstimateFormat, Progress, choice, parse_count, parse_delimiter, parse_from_0, parse_latency,
+    parse_number, parse_seconds, parse_share, parse_size,
 };
 use crate::corpus::InputFormat;
 use crate::memory::MemoryLimits;
@@ -25,8 +25,13 @@ pub struct EmbedArgs {
     pub corpus: Vec<PathBuf>,
 
     /// Write the output to DIR; DIR appears when the run has finished
-    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
-    pub output: PathBuf,
+    #[arg(short, long, value_name = "DIR", required_unless_present = "estimate", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// Write nothing: read a sample of the corpus and print how many documents, columns and non-zeros, how many bytes, how much
+    /// memory and how many seconds to expect, each with an interval
+    #[arg(long, value_name = "FORMAT", value_parser = choice::<EstimateFormat>(), num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with = "report", help_heading = "Output")]
+    pub estimate: Option<EstimateFormat>,
 
     /// Replace an existing output or an empty directory; never replace a directory with other files
     #[arg(long, help_heading = "Output")]

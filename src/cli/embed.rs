@@ -2,6 +2,7 @@
 //! prints its result as a summary.
 
 use super::args::EmbedArgs;
+use super::estimate::estimate;
 use super::hints;
 use super::messages::say;
 use super::progress::Progress;
@@ -35,6 +36,9 @@ const GUARDS: ThreadGuards =
 /// The error that kept the run from finishing.
 pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
     let job = job(args, cancel)?;
+    if let Some(format) = args.estimate {
+        return estimate(&job, format, args, cancel);
+    }
     let report_file =
         args.report.as_deref().map(|path| ResultFile::promise(path, cancel.flag())).transpose()?;
     if !args.read_latency.is_zero() {
@@ -97,7 +101,7 @@ pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
         settings,
         model,
         sink: Sink {
-            directory: args.output.clone(),
+            directory: args.output.clone().unwrap_or_default(),
             format: if args.dense { Format::Npy } else { args.format },
             hash_terms: args.hash_terms,
             force: args.force,
@@ -156,7 +160,7 @@ fn add_stop_words(
     Ok(())
 }
 
-fn print_notice(notice: &Notice) {
+pub(super) fn print_notice(notice: &Notice) {
     let hint = hints::of_notice(&notice.kind).map(|hint| format!(" ({hint})")).unwrap_or_default();
     say(&format!("bowline: {notice}{hint}"));
 }

@@ -45,6 +45,8 @@ pub struct Report {
     pub messages: u64,
     /// Bytes of rows, of tables and of a copy of standard input that lay in scratch files.
     pub scratch_bytes: u64,
+    /// Bytes of rows and tables, in memory and in scratch files.
+    pub map_bytes: u64,
     /// What kept workers from doing more than their work.
     pub sandbox: &'static str,
     /// What each worker used that left in peace.
@@ -83,6 +85,7 @@ impl Report {
             start_seconds: summary.starting.as_secs_f64(),
             messages: summary.messages,
             scratch_bytes: summary.scratch_bytes,
+            map_bytes: summary.map_bytes,
             sandbox: summary.sandbox,
             usage: stopwatch.usage,
             phases: stopwatch.phases,

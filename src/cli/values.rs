@@ -39,6 +39,21 @@ macro_rules! choices {
     };
 }
 
+/// The form of an estimate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EstimateFormat {
+    /// A table.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+choices!(EstimateFormat {
+    Text => "A table for people",
+    Json => "A JSON object for scripts",
+});
+
 choices!(Format {
     Npz => "Compressed sparse rows",
     Npy => "A dense array",

@@ -159,8 +159,9 @@ impl RecordReader {
         state: u8,
     ) -> Result<OpenRecords, Failure> {
         let file = Arc::new(file);
-        let RecordRange { format, start, end, source, .. } = range;
-        let whole = start..end;
+        let RecordRange { format, start, source, .. } = range;
+        // The reader of a file that is cut off stops where its bytes end.
+        let whole = start..if self.cuts_off(range) { u64::MAX } else { range.end };
         let mut reached = None;
         let records: Box<dyn Records> = match format {
             RecordFormat::Lines | RecordFormat::Jsonl => {
@@ -210,9 +211,18 @@ impl RecordReader {
         Box::new(MemberRecords::new(members, self.reading, self.chunk_boundary))
     }
 
+    /// Whether the places of a file's documents are not those of its bytes. A range that does not reach its end is then
+    /// read as if the file ended there.
+    fn cuts_off(&self, range: RecordRange) -> bool {
+        let is_text = !range.format.is_archive() && range.format != RecordFormat::Parquet;
+        let is_converted = is_text && self.reading.decoding.is_some();
+        range.compression.is_some() || range.format == RecordFormat::Tar || is_converted
+    }
+
     /// The bytes of a file from `start` on, decompressed; and the place up to which they were read.
     fn unpacked(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
-        let bytes = FileBytes::new(file.clone(), start, u64::MAX).limited(&self.limit);
+        let end = if self.cuts_off(range) { range.end } else { u64::MAX };
+        let bytes = FileBytes::new(file.clone(), start, end).limited(&self.limit);
         let reached = bytes.reached();
         match range.compression {
             None => (Box::new(bytes), reached),
