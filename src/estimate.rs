@@ -115,9 +115,11 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         interrupted: cancel.flag().clone(),
         own: job.options.own.iter().filter_map(|path| identity(path)).collect(),
+        // Standard input can be read only once.
+        scratch: None,
     };
     events(Event::PhaseBegan(Phase::Walk, 0));
-    let corpus = corpus::discover(&job.source, &walk);
+    let corpus = corpus::discover(&job.source, &walk, &mut |_| ());
     RunError::if_interrupted(cancel.flag())?;
     let corpus = corpus?;
     let walked = began.elapsed().as_secs_f64();
