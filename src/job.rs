@@ -105,7 +105,7 @@ pub struct Summary {
     pub counts: Counts,
     /// Bytes of documents.
     pub bytes: u64,
-    /// The first documents that failed, and why. `documents.jsonl` has all of them.
+    /// The names of the first documents that failed, and why. `documents.jsonl` has all of them.
     pub failures: Vec<(String, Failure)>,
     /// Directories that could not be read, and why.
     pub unreadable: Vec<(PathBuf, String)>,

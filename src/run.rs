@@ -415,7 +415,7 @@ impl Phases<'_> {
         };
         output.write(MANIFEST, |out| manifest.write(out))?;
         let failures = totals.failed.iter().take(NAMED_FAILURES);
-        let failures = failures.map(|&(row, failure)| (finish.rows().shown(row), failure)).collect();
+        let failures = failures.map(|&(row, failure)| (finish.name(row).to_string(), failure)).collect();
         Ok(Done {
             summary: Summary {
                 output: PathBuf::new(),
