@@ -314,3 +314,19 @@ fn lists_name_records_and_members() {
     let document = dir.bowline(&["inspect", "out", "--document", "c.zip:docs/1.txt"]).run().expect(0).stdout;
     assert!(document.starts_with("row 5: c.zip, docs/1.txt, 9 bytes, 2 tokens\n"), "{document}");
 }
+
+/// A member that is read in several chunks, and one that fails before it is read, behind another.
+#[test]
+fn bytes_of_members_are_their_own() {
+    let dir = Dir::new();
+    let (long, longer) = ("cat ".repeat(100_000), "cat ".repeat(200_000));
+    zipped(
+        &dir,
+        "c.zip",
+        &[("1", b"cat"), ("2", long.as_bytes()), ("3", longer.as_bytes()), ("4", b"cat dog")],
+    );
+    let arguments = ["embed", "--no-sync", "--output", "out", "--max-document-bytes", "500000", "c.zip"];
+    dir.bowline(&arguments).run().expect(3);
+    let bytes = |row: &str| inspected(&dir, &["--document", row])["bytes"].clone();
+    assert_eq!(["0", "1", "2", "3"].map(bytes), [json!(3), json!(400_000), json!(0), json!(7)]);
+}
