@@ -9,9 +9,9 @@ BOWLINE = target/release/bowline
 VENV = target/venv
 # Seconds that `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment
+FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
 
-.PHONY: demo build build-all test test-release torture full-disks lint fuzz bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build build-all test test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -57,6 +57,10 @@ fuzz:
 		TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
+
+# Runs mutated seeds with the stable compiler. The inputs that failed are in target/tmp/fuzz.
+fuzz-stable:
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_TARGETS="$(FUZZ_TARGETS)" FUZZ_SEED=$(SEED) cargo test --locked --test seeds -- --ignored --nocapture
 
 # All suites, to target/bench/report.html and .json. Without CORPUS it generates a corpus.
 BENCH_CORPUS = $(if $(filter file,$(origin CORPUS)),target/bench/corpus,$(CORPUS))

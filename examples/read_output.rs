@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).map(PathBuf::from).ok_or("usage: read_output OUTPUT")?;
     let output = Output::open(&path)?;
     let document = output.document("0")?;
-    println!("{}: {} tokens", document.path, document.tokens);
+    println!("{}: {} tokens", document.name, document.tokens);
     for term in document.terms {
         println!("{:>10.4}  {}", term.value, term.term);
     }

@@ -501,7 +501,7 @@ impl Phases<'_> {
         let failures = totals.failed.iter().take(NAMED_FAILURES);
         let records = &resolved.tally.records;
         let failures = failures.map(|&(row, failure)| FailedDocument {
-            document: finish.rows().shown(row),
+            document: finish.name(row).to_string(),
             failure,
             cause: failure.with_fields(records).to_string(),
         });

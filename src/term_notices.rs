@@ -149,5 +149,5 @@ pub fn explained(
         (true, Dtype::F32) => (ErrorKind::BeyondF32, "has a value beyond the largest f32"),
         (true, _) => (ErrorKind::NotFinite, "has a value that is not finite"),
     };
-    Fault::new(kind, format!("{}: {what} {why}", finish.rows().shown(row as usize))).into()
+    Fault::new(kind, format!("{}: {what} {why}", finish.name(row as usize))).into()
 }

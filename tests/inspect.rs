@@ -6,6 +6,7 @@ use crate::support::Dir;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -198,4 +199,134 @@ fn an_output_that_is_replaced_meanwhile_is_seen_whole() {
         replacing.join().unwrap();
         assert!(failed.is_empty(), "{} failed: {}", failed.len(), failed[0].stderr);
     });
+}
+
+/// Writes a zip archive.
+fn zipped(dir: &Dir, path: &str, members: &[(&str, &[u8])]) {
+    let mut archive = zip::ZipWriter::new(fs::File::create(dir.path(path)).unwrap());
+    for (name, bytes) in members {
+        archive.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+/// Two record files with identifiers, an archive and a plain file.
+fn records() -> Dir {
+    let dir = Dir::new();
+    dir.write(
+        "a.jsonl",
+        "{\"id\":\"x\",\"text\":\"cat\"}\n{\"id\":\"7\",\"text\":\"cat dog\"}\n{\"id\":\"x:1\"}\n",
+    );
+    dir.write("b.csv", "id,text\nx,bird\n1,dog dog dog\n");
+    zipped(&dir, "c.zip", &[("docs/1.txt", b"fish fish"), ("7", b"owl"), ("bad", b"\xFF")]);
+    dir.write("id:7", "newt");
+    let arguments = ["embed", "--no-sync", "--output", "out", "a.jsonl", "b.csv", "c.zip", "id:7"];
+    let finished = dir.bowline(&arguments).workers(Some("2")).run().expect(3);
+    for line in ["a.jsonl, record 2, id x:1: no ", "c.zip, bad: invalid UTF-8 at byte 0"] {
+        assert!(finished.stderr.contains(line), "{line}: {}", finished.stderr);
+    }
+    dir
+}
+
+#[test]
+fn documents_of_record_files_and_archives() {
+    let dir = records();
+    let name = |document: &str| {
+        let mut view = inspected(&dir, &["--document", document]);
+        let view = view.as_object_mut().expect("an object");
+        ["status", "cause", "bytes", "tokens", "terms"].iter().for_each(|key| drop(view.remove(*key)));
+        Value::from(view.clone())
+    };
+    let first = json!({"row": 0, "path": "a.jsonl", "record": 0, "id": "x"});
+    let second = json!({"row": 1, "path": "a.jsonl", "record": 1, "id": "7"});
+    let member = json!({"row": 5, "path": "c.zip", "member": "docs/1.txt"});
+    for (wanted, expected) in [
+        ("a.jsonl:0", &first),
+        ("a.jsonl:1", &second),
+        // A number is a row.
+        ("0", &first),
+        ("1", &second),
+        ("c.zip:docs/1.txt", &member),
+        ("5", &member),
+        ("c.zip:7", &json!({"row": 6, "path": "c.zip", "member": "7"})),
+        ("b.csv:1", &json!({"row": 4, "path": "b.csv", "record": 1, "id": "1"})),
+        ("id:1", &json!({"row": 4, "path": "b.csv", "record": 1, "id": "1"})),
+        ("x:1", &json!({"row": 2, "path": "a.jsonl", "record": 2, "id": "x:1"})),
+        ("id:x:1", &json!({"row": 2, "path": "a.jsonl", "record": 2, "id": "x:1"})),
+        // A path goes before every other form.
+        ("id:7", &json!({"row": 8, "path": "id:7"})),
+        ("7", &json!({"row": 7, "path": "c.zip", "member": "bad"})),
+    ] {
+        assert_eq!(&name(wanted), expected, "{wanted}");
+    }
+    for (wanted, why) in [
+        ("a.jsonl", "3 documents, from a.jsonl:0 (row 0) to a.jsonl:2 (row 2): name one of them"),
+        ("c.zip", "3 documents, from c.zip:docs/1.txt (row 5) to c.zip:bad (row 7)"),
+        ("x", "2 documents, from a.jsonl:0 (row 0) to b.csv:0 (row 3)"),
+        ("id:x", "2 documents, from a.jsonl:0 (row 0) to b.csv:0 (row 3)"),
+        ("a.jsonl:3", "no such path, record, member or id, and no row from 0 to 8"),
+        ("c.zip:docs", "no such path"),
+        ("99", "no such path, record, member or id, and no row from 0 to 8"),
+    ] {
+        let finished = dir.bowline(&["inspect", "out", "--document", wanted]).run().expect(2);
+        let expected = format!("document {wanted}: {why}");
+        assert!(finished.line().contains(&expected), "{expected}: {}", finished.line());
+    }
+}
+
+/// A number beyond the rows that is an identifier: the message says how to name it.
+#[test]
+fn an_identifier_that_looks_like_a_row() {
+    let dir = Dir::new();
+    dir.write("a.jsonl", "{\"_id\":\"184\",\"text\":\"cat\"}\n");
+    dir.bowline(&["embed", "--no-sync", "--output", "out", "a.jsonl"]).run().expect(0);
+    let finished = dir.bowline(&["inspect", "out", "--document", "184"]).run().expect(2);
+    let expected = "no row from 0 to 0; id:184 names an identifier";
+    assert!(finished.line().ends_with(expected), "{}", finished.line());
+    for document in ["id:184", "a.jsonl"] {
+        assert_eq!(inspected(&dir, &["--document", document])["row"], json!(0));
+    }
+}
+
+#[test]
+fn lists_name_records_and_members() {
+    let dir = records();
+    let view = inspected(&dir, &["--top", "2"]);
+    let longest = json!([
+        {"path": "b.csv", "record": 1, "id": "1", "tokens": 3},
+        {"path": "a.jsonl", "record": 1, "id": "7", "tokens": 2},
+    ]);
+    assert_eq!(view["longest"], longest);
+    let failed: Vec<_> = view["failures"].as_array().expect("a list").iter().map(|one| &one["id"]).collect();
+    assert_eq!(failed, [&json!("x:1"), &Value::Null]);
+    assert_eq!(view["failures"][1]["member"], "bad");
+    let table = dir.bowline(&["inspect", "out"]).run().expect(0).stdout;
+    for line in [
+        "           3  b.csv, record 1, id 1\n",
+        "           2  c.zip, docs/1.txt\n",
+        "  c.zip, bad: invalid UTF-8 at byte 0\n",
+    ] {
+        assert!(table.contains(line), "{line}: {table}");
+    }
+    let term = dir.bowline(&["inspect", "out", "--term", "dog"]).run().expect(0).stdout;
+    assert!(term.contains("           1  a.jsonl, record 1, id 7\n"), "{term}");
+    let document = dir.bowline(&["inspect", "out", "--document", "c.zip:docs/1.txt"]).run().expect(0).stdout;
+    assert!(document.starts_with("row 5: c.zip, docs/1.txt, 9 bytes, 2 tokens\n"), "{document}");
+}
+
+/// A member that is read in several chunks, and one that fails before it is read, behind another.
+#[test]
+fn bytes_of_members_are_their_own() {
+    let dir = Dir::new();
+    let (long, longer) = ("cat ".repeat(100_000), "cat ".repeat(200_000));
+    zipped(
+        &dir,
+        "c.zip",
+        &[("1", b"cat"), ("2", long.as_bytes()), ("3", longer.as_bytes()), ("4", b"cat dog")],
+    );
+    let arguments = ["embed", "--no-sync", "--output", "out", "--max-document-bytes", "500000", "c.zip"];
+    dir.bowline(&arguments).run().expect(3);
+    let bytes = |row: &str| inspected(&dir, &["--document", row])["bytes"].clone();
+    assert_eq!(["0", "1", "2", "3"].map(bytes), [json!(3), json!(400_000), json!(0), json!(7)]);
 }

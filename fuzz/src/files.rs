@@ -1,6 +1,7 @@
 //! Files for a target that reads files: one directory for all inputs. The files of each input replace those of the last.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -24,6 +25,13 @@ impl Files {
         fs::create_dir_all(Path::new(&path).parent().expect("a directory")).expect("a directory of our own");
         fs::write(path, bytes).expect("a file of our own");
     }
+}
+
+/// A file of these bytes that has no name.
+pub fn unnamed(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("a file");
+    file.write_all(bytes).expect("room for it");
+    file
 }
 
 /// The parts of an input, separated by NULs; missing parts are empty.

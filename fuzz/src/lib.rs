@@ -5,9 +5,13 @@
 //! Inputs are text where possible, so that seeds can be read. A NUL separates the parts of an input.
 
 pub mod analyze;
+pub mod archive;
+pub mod encoding;
 mod files;
 pub mod manifest;
 pub mod matrix;
+pub mod parquet;
+pub mod records;
 pub mod segment;
 pub mod token_pattern;
 pub mod vocabulary;

@@ -3,10 +3,10 @@
 //! Two bytes are an offset to look for a record, in addition to the beginning; the rest is the segment. The segment is
 //! also recovered from a file, with all checksums corrected: the records that a later run takes over must be valid.
 
+use super::files::unnamed;
 use bowline_workers::mapped::Store;
 use bowline_workers::row;
 use bowline_workers::segment::{Record, RowNumbers, Segment, records, term_at};
-use std::io::Write as _;
 
 /// The offset of a record's size in the record.
 const SIZE: usize = 48;
@@ -49,9 +49,7 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
 /// Recovers a segment of these bytes and checks that its rows' numbers are columns, or local ids of earlier terms.
 /// Returns the number of its records.
 fn recover(bytes: Vec<u8>, numbers: RowNumbers) -> usize {
-    let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(&bytes).expect("room for it");
-    let segment = Segment::recover(&file, numbers, &Store::unlimited()).expect("a segment");
+    let segment = Segment::recover(&unnamed(&bytes), numbers, &Store::unlimited()).expect("a segment");
     let (mut words, mut ngrams) = (0, 0);
     for record in segment.records() {
         words += record.new_terms() as u64;

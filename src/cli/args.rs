@@ -280,8 +280,9 @@ pub struct InspectArgs {
     #[arg(value_name = "DIR")]
     pub output: PathBuf,
 
-    /// Show the terms of one document, highest value first; name it by its path in documents.jsonl, or by its row from 0
-    #[arg(long, value_name = "PATH|ROW", conflicts_with = "term")]
+    /// Show the terms of one document, highest value first. Name it by its path in documents.jsonl, by PATH:RECORD or
+    /// PATH:MEMBER, by its row from 0, or by its identifier (id:ID if that is a number)
+    #[arg(long, value_name = "NAME", conflicts_with = "term")]
     pub document: Option<String>,
 
     /// Show one term and the documents with its highest values

@@ -64,12 +64,12 @@ fn print_overview(out: &mut dyn Write, view: &Overview) -> io::Result<()> {
     }
     writeln!(out, "\nlongest documents, in tokens")?;
     for document in &view.longest {
-        write_line(out, &format!("{:>12}  {}", document.tokens, document.path))?;
+        write_line(out, &format!("{:>12}  {}", document.tokens, document.name))?;
     }
     if !view.failures.is_empty() {
         writeln!(out, "\nfailed documents")?;
         for failure in &view.failures {
-            write_line(out, &format!("  {}: {}", failure.path, failure.cause))?;
+            write_line(out, &format!("  {}: {}", failure.name, failure.cause))?;
         }
     }
     Ok(())
@@ -82,9 +82,9 @@ fn print_terms(out: &mut dyn Write, terms: &[TermValue]) -> io::Result<()> {
 }
 
 fn print_document(out: &mut dyn Write, view: &DocumentView, top: usize) -> io::Result<()> {
-    let DocumentView { row, path, bytes, tokens, .. } = view;
+    let DocumentView { row, name, bytes, tokens, .. } = view;
     let (bytes, tokens) = (counted(*bytes, "byte", "bytes"), counted(*tokens, "token", "tokens"));
-    write_line(out, &format!("row {row}: {path}, {bytes}, {tokens}"))?;
+    write_line(out, &format!("row {row}: {name}, {bytes}, {tokens}"))?;
     if let Some(cause) = &view.cause {
         write_line(out, &format!("failed: {cause}"))?;
     }
@@ -102,7 +102,7 @@ fn print_term(out: &mut dyn Write, view: &TermView) -> io::Result<()> {
     let (column, documents) = (view.column, counted(view.df, "document", "documents"));
     write_line(out, &format!("column {column}: {term}, {documents}{idf}, sum of values {sum}"))?;
     for document in &view.documents {
-        write_line(out, &format!("{:>12}  {}", number(document.value), document.path))?;
+        write_line(out, &format!("{:>12}  {}", number(document.value), document.name))?;
     }
     Ok(())
 }

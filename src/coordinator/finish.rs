@@ -11,6 +11,7 @@ use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::dictionary::Tier;
+use bowline_workers::documents::DocumentName;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table};
@@ -438,6 +439,11 @@ impl Finish {
     /// The documents of the rows.
     pub fn rows(&self) -> &Rows {
         &self.plan.rows
+    }
+
+    /// The name of a row's document.
+    pub fn name(&self, row: usize) -> DocumentName {
+        self.plan.name(row)
     }
 
     /// First stored cell of each row, and behind the last row the number of all.

@@ -377,7 +377,11 @@ impl TallyWork<'_> {
     /// Puts the parts into the queue whose scans are done.
     fn release_scanned(&mut self) {
         let states = &mut self.states;
-        for (first, scans) in self.scans.extract_if(.., |_, scans| scans.ends.iter().all(Option::is_some)) {
+        let is_done = |scans: &Scans| scans.ends.iter().all(Option::is_some);
+        let done: Vec<u32> =
+            self.scans.iter().filter(|(_, scans)| is_done(scans)).map(|(&first, _)| first).collect();
+        for first in done {
+            let Some(scans) = self.scans.remove(&first) else { continue };
             let mut state = 0;
             for (id, ends) in (first as usize + 1..).zip(scans.ends.iter().flatten()) {
                 state = ends.get(state as usize).copied().unwrap_or(UNKNOWN_STATE);

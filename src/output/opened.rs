@@ -7,6 +7,7 @@ use super::reader::OpenOutput;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::settings::name;
 use anyhow::{Context as _, bail};
+use bowline_workers::documents::DocumentName;
 use bowline_workers::lines::{DocumentLine, TermLine};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -69,8 +70,9 @@ pub struct TermValue {
 /// A document and its length in tokens.
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentTokens {
-    /// The document's path.
-    pub path: String,
+    /// The document's name.
+    #[serde(flatten)]
+    pub name: DocumentName,
     /// Its tokens.
     pub tokens: u64,
 }
@@ -78,8 +80,9 @@ pub struct DocumentTokens {
 /// A document and why it failed.
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentFailure {
-    /// The document's path.
-    pub path: String,
+    /// The document's name.
+    #[serde(flatten)]
+    pub name: DocumentName,
     /// Why it failed.
     pub cause: String,
 }
@@ -89,8 +92,9 @@ pub struct DocumentFailure {
 pub struct DocumentView {
     /// Its row.
     pub row: usize,
-    /// The document's path.
-    pub path: String,
+    /// The document's name.
+    #[serde(flatten)]
+    pub name: DocumentName,
     /// `ok`, or how it failed.
     pub status: String,
     /// Why it failed.
@@ -123,8 +127,9 @@ pub struct TermView {
 /// A document and a term's value in it.
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentValue {
-    /// The document's path.
-    pub path: String,
+    /// The document's name.
+    #[serde(flatten)]
+    pub name: DocumentName,
     /// The number.
     pub value: f64,
 }
@@ -172,7 +177,7 @@ impl Output {
         longest.sort_by_key(|document| std::cmp::Reverse(document.tokens));
         let failed = self.documents.iter().filter_map(|document| {
             let cause = document.cause.clone()?;
-            Some(DocumentFailure { path: document.path.to_string(), cause })
+            Some(DocumentFailure { name: document.name(), cause })
         });
         let cells = counts.documents as f64 * counts.columns as f64;
         Overview {
@@ -191,7 +196,7 @@ impl Output {
             longest: longest
                 .iter()
                 .take(top)
-                .map(|document| DocumentTokens { path: document.path.to_string(), tokens: document.tokens })
+                .map(|document| DocumentTokens { name: document.name(), tokens: document.tokens })
                 .collect(),
             failures: failed.collect(),
         }
@@ -232,26 +237,22 @@ impl Output {
         best.map(|(&column, &value)| TermValue { term: self.name(column), value }).collect()
     }
 
-    /// One document, by its path or its row.
+    /// One document. `wanted` is its path, its path with its record or its member (`PATH:5`, `PATH:MEMBER`), `id:` and its
+    /// identifier, its row, or its identifier. The first of these forms that fits a document decides; a number without `id:`
+    /// is never an identifier.
     ///
     /// # Errors
-    /// If there is no such document, or the matrix has a format that is not read.
+    /// If `wanted` names no document or more than one, or the matrix has a format that is not read.
     pub fn document(&self, wanted: &str) -> Result<DocumentView, Fault> {
-        let by_path = self.documents.iter().position(|document| document.path == wanted);
-        let by_row = || wanted.parse::<usize>().ok().filter(|&row| row < self.documents.len());
-        let row = by_path.or_else(by_row).ok_or_else(|| {
-            let last = self.documents.len().saturating_sub(1);
-            Fault::new(
-                ErrorKind::Usage,
-                format!("document {wanted}: no such path, and no row from 0 to {last}"),
-            )
-        })?;
+        let row = self
+            .row(wanted)
+            .map_err(|why| Fault::new(ErrorKind::Usage, format!("document {wanted}: {why}")))?;
         let mut cells = self.matrix()?.row(row);
         cells.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let line = &self.documents[row];
         Ok(DocumentView {
             row,
-            path: line.path.to_string(),
+            name: line.name(),
             status: line.status.to_string(),
             cause: line.cause.clone(),
             bytes: line.bytes,
@@ -261,6 +262,44 @@ impl Output {
                 .map(|(column, value)| TermValue { term: self.name(column), value })
                 .collect(),
         })
+    }
+
+    /// The row of the document that `wanted` names, or why it names none.
+    fn row(&self, wanted: &str) -> Result<usize, String> {
+        let rows = |fits: &dyn Fn(&DocumentLine) -> bool| -> Vec<usize> {
+            (0..self.documents.len()).filter(|&row| fits(&self.documents[row])).collect()
+        };
+        let with_id = |id: &str| rows(&|line| line.id.as_deref() == Some(id));
+        let is_number = wanted.bytes().all(|byte| byte.is_ascii_digit());
+        let forms: [&dyn Fn() -> Vec<usize>; 4] = [
+            &|| rows(&|line| line.path == wanted),
+            &|| rows(&|line| wanted.starts_with(&*line.path) && part(&line.name()) == wanted),
+            &|| wanted.strip_prefix("id:").map(with_id).unwrap_or_default(),
+            &|| match wanted.parse() {
+                Ok(row) if is_number => (row..self.documents.len()).take(1).collect(),
+                _ if is_number => Vec::new(),
+                _ => with_id(wanted),
+            },
+        ];
+        let found = forms.iter().map(|form| form()).find(|rows| !rows.is_empty()).unwrap_or_default();
+        match found[..] {
+            [row] => Ok(row),
+            [] => {
+                let last = self.documents.len().saturating_sub(1);
+                let is_id = is_number && !with_id(wanted).is_empty();
+                let hint = if is_id { format!("; id:{wanted} names an identifier") } else { String::new() };
+                Err(format!("no such path, record, member or id, and no row from 0 to {last}{hint}"))
+            }
+            [first, .., last] => {
+                let shown = |row: usize| format!("{} (row {row})", part(&self.documents[row].name()));
+                Err(format!(
+                    "{} documents, from {} to {}: name one of them",
+                    found.len(),
+                    shown(first),
+                    shown(last)
+                ))
+            }
+        }
     }
 
     /// One term, with the `top` documents that have its highest values.
@@ -277,7 +316,7 @@ impl Output {
         let (matrix, mut documents) = (self.matrix()?, Vec::new());
         for (row, document) in self.documents.iter().enumerate() {
             if let Some((_, value)) = matrix.row(row).into_iter().find(|cell| cell.0 == column as u64) {
-                documents.push(DocumentValue { path: document.path.to_string(), value });
+                documents.push(DocumentValue { name: document.name(), value });
             }
         }
         let sum = documents.iter().map(|document| document.value).sum();
@@ -285,6 +324,16 @@ impl Output {
         documents.truncate(top);
         let TermLine { term, df, idf } = &self.terms[column];
         Ok(TermView { term: term.to_string(), column, df: *df, idf: *idf, sum, documents })
+    }
+}
+
+/// The form of a document's name that [`Output::document`] takes: the path, and the record or the member in it.
+fn part(name: &DocumentName) -> String {
+    let DocumentName { path, record, member, id: _ } = name;
+    match (record, member) {
+        (Some(record), _) => format!("{path}:{record}"),
+        (None, Some(member)) => format!("{path}:{member}"),
+        (None, None) => path.clone(),
     }
 }
 

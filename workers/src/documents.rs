@@ -6,7 +6,7 @@ use crate::split::Compression;
 use nix::sys::stat::{FileStat, SFlag};
 use serde::{Deserialize, Serialize};
 use std::ffi::CStr;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -193,6 +193,32 @@ pub fn display_path(path: &[u8]) -> String {
     text
 }
 
+/// The name of a row's document, in `documents.jsonl` and in messages.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DocumentName {
+    /// The path of its file, escaped as in [`display_path`].
+    pub path: String,
+    /// Its number in its file, from 0, if the file contains many documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
+    /// Its path in an archive, escaped as its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Its identifier, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+impl fmt::Display for DocumentName {
+    /// Writes `corpus.jsonl, record 5, id a7` or `docs.tar, a/b.txt`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path)?;
+        self.record.iter().try_for_each(|record| write!(f, ", record {record}"))?;
+        self.member.iter().try_for_each(|member| write!(f, ", {member}"))?;
+        self.id.iter().try_for_each(|id| write!(f, ", id {id}"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +228,20 @@ mod tests {
         assert_eq!(display_path("a/é.txt".as_bytes()), "a/é.txt");
         assert_eq!(display_path(b"a\\b\xFFc\n"), "a\\\\b\\xFFc\n");
         assert_ne!(display_path(b"\\xFF"), display_path(b"\xFF"));
+    }
+
+    #[test]
+    fn names_of_documents() {
+        let name = |record, member: Option<&str>, id: Option<&str>| DocumentName {
+            path: "a".to_owned(),
+            record,
+            member: member.map(str::to_owned),
+            id: id.map(str::to_owned),
+        };
+        assert_eq!(name(None, None, None).to_string(), "a");
+        assert_eq!(name(Some(5), None, None).to_string(), "a, record 5");
+        assert_eq!(name(Some(5), None, Some("7")).to_string(), "a, record 5, id 7");
+        assert_eq!(name(None, Some("b/c.txt"), None).to_string(), "a, b/c.txt");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Ranges of lines are written in parallel, each at its own offset, so all lines are measured first. Owns the two line
 //! formats.
 
-use crate::documents::display_path;
+use crate::documents::DocumentName;
 use crate::encoding::Encoding;
 use crate::plan::Plan;
 use crate::spelling::Speller;
@@ -41,6 +41,18 @@ pub struct DocumentLine<'a> {
     /// The cause of its failure, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+}
+
+impl DocumentLine<'_> {
+    /// The document's name.
+    pub fn name(&self) -> DocumentName {
+        DocumentName {
+            path: self.path.to_string(),
+            record: self.record,
+            member: self.member.as_ref().map(|member| member.to_string()),
+            id: self.id.as_ref().map(|id| id.to_string()),
+        }
+    }
 }
 
 /// A line of `vocabulary.jsonl`.
@@ -204,16 +216,14 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),
         };
-        let about = record.map(|record| record.about()).unwrap_or_default();
+        let encoding = record.and_then(|record| record.about().encoding).and_then(Encoding::of_number);
+        let DocumentName { path, record: number, member, id } = plan.name(row);
         let line = DocumentLine {
-            path: Cow::Owned(plan.rows.path(row)),
-            record: plan.rows.record(row),
-            member: about.member.map(|member| Cow::Owned(display_path(&member))),
-            id: about.id.map(Cow::Owned),
-            encoding: about
-                .encoding
-                .and_then(Encoding::of_number)
-                .map(|encoding| Cow::Borrowed(encoding.label())),
+            path: Cow::Owned(path),
+            record: number,
+            member: member.map(Cow::Owned),
+            id: id.map(Cow::Owned),
+            encoding: encoding.map(|encoding| Cow::Borrowed(encoding.label())),
             bytes: record.map_or(0, |record| record.text_bytes()),
             tokens: record.map_or(0, |record| record.tokens()),
             status: Cow::Borrowed(if failure.is_some() { "failed" } else { "ok" }),

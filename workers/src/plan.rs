@@ -5,6 +5,7 @@
 //! nothing but BM25's saturation.
 
 use crate::dictionary::{Dictionary, Spellings, Tier};
+use crate::documents::{DocumentName, display_path};
 use crate::failure::Failure;
 use crate::hashing::Buckets;
 use crate::idf::Idf;
@@ -302,6 +303,17 @@ impl Plan {
     pub fn record(&self, row: usize) -> Option<Record<'_>> {
         let (segment, offset) = self.places.get(row)?;
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
+    }
+
+    /// The name of a row's document.
+    pub fn name(&self, row: usize) -> DocumentName {
+        let about = self.record(row).map(|record| record.about()).unwrap_or_default();
+        DocumentName {
+            path: self.rows.path(row),
+            record: self.rows.record(row),
+            member: about.member.map(|member| display_path(&member)),
+            id: about.id,
+        }
     }
 
     /// The words or the terms.

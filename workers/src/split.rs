@@ -324,14 +324,6 @@ impl Rows {
         (!range.format.is_archive()).then(|| row as u64 - self.of_file[key.split as usize])
     }
 
-    /// A row's document in messages.
-    pub fn shown(&self, row: usize) -> String {
-        match self.record(row) {
-            Some(record) => format!("{}, record {record}", self.path(row)),
-            None => self.path(row),
-        }
-    }
-
     /// Whether a row's document is a part of a file.
     pub fn is_part(&self, row: usize) -> bool {
         self.split(self.key(row)).records().is_some()

@@ -418,6 +418,8 @@ impl Tally {
             }
         };
         let counted: Result<(), Failure> = count();
+        // The number of bytes and the guessed encoding are those of all chunks.
+        about.clone_from(open.records.about());
         Some(counted.map(|()| source).map_err(|failure| (source, failure)))
     }
 

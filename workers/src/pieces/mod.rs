@@ -11,7 +11,7 @@ mod arrow;
 mod parquet;
 mod text;
 
-use crate::documents::display_path;
+use crate::documents::DocumentName;
 use crate::emit::{self, Element};
 use crate::plan::{Container, Dtype, Plan};
 use crate::protocol::{PieceSize, Report};
@@ -230,9 +230,8 @@ struct Label {
 
 /// Identifies the document of a row. A member of an archive has its path there as its identifier.
 fn label(plan: &Plan, row: usize) -> Label {
-    let about = plan.record(row).map(|record| record.about()).unwrap_or_default();
-    let id = about.id.or_else(|| about.member.map(|member| display_path(&member)));
-    Label { path: plan.rows.path(row), record: plan.rows.record(row).map(|record| record as i64), id }
+    let DocumentName { path, record, member, id } = plan.name(row);
+    Label { path, record: record.map(|record| record as i64), id: id.or(member) }
 }
 
 impl<T> Rows<'_, T> {

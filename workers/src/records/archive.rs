@@ -105,7 +105,8 @@ impl<M: Members> MemberRecords<M> {
     fn advance(&mut self) -> Option<Result<(), Failure>> {
         let next = self.members.next_member()?;
         let path = self.members.path();
-        self.about.member = (!path.is_empty()).then(|| path.to_vec());
+        let member = (!path.is_empty()).then(|| path.to_vec());
+        self.about = About { member, ..About::default() };
         Some(next)
     }
 

@@ -12,6 +12,8 @@ pub(crate) mod parquet;
 pub(crate) mod source;
 pub(crate) mod tar;
 pub(crate) mod unpack;
+#[doc(hidden)]
+pub mod whole;
 pub(crate) mod zip;
 
 pub(crate) use crate::about::About;
