@@ -40,9 +40,8 @@ pub(crate) fn texts(number: usize, words: usize) -> Vec<String> {
         0 => String::new(),
         kind => {
             let words = words / 2 + random.below(words) + if kind == 1 { 9 * words } else { 0 };
-            (0..=words / 10).fold(String::new(), |text, _| {
-                text + &random.text(10) + random.pick(&marks).expect("a mark")
-            })
+            (0..=words / 10)
+                .fold(String::new(), |text, _| text + &random.text(10) + random.pick(&marks).expect("a mark"))
         }
     };
     (0..number).map(|_| text()).collect()
@@ -54,7 +53,8 @@ fn id(number: usize) -> String {
 }
 
 pub(crate) fn jsonl(texts: &[String]) -> Vec<u8> {
-    let line = |(number, text)| format!("{}\n", json!({"id": id(number), "other": [{}, "text"], "text": text}));
+    let line =
+        |(number, text)| format!("{}\n", json!({"id": id(number), "other": [{}, "text"], "text": text}));
     texts.iter().enumerate().map(line).collect::<String>().into_bytes()
 }
 
@@ -69,7 +69,8 @@ fn parquet(texts: &[String]) -> Vec<u8> {
     let schema = "message records { required binary id (UTF8); required binary text (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).expect("a schema"));
     let mut file = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(WriterProperties::default())).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(&mut file, schema, Arc::new(WriterProperties::default())).unwrap();
     let ids: Vec<_> = (0..texts.len()).map(id).collect();
     for (ids, texts) in ids.chunks(100).zip(texts.chunks(100)) {
         let mut group = writer.next_row_group().unwrap();
@@ -194,7 +195,11 @@ fn every_format_gives_the_rows_of_the_files() {
                 let identifier = (format != "lines" && !is_archive).then(|| id(number));
                 assert_eq!((&line.path, line.bytes), (&name, text.len() as u64));
                 assert_eq!(line.record, (!is_archive).then_some(number as u64), "{name}");
-                assert_eq!((&line.member, &line.id), (&is_archive.then(|| id(number)), &identifier), "{name}");
+                assert_eq!(
+                    (&line.member, &line.id),
+                    (&is_archive.then(|| id(number)), &identifier),
+                    "{name}"
+                );
             }
         }
     }
@@ -246,7 +251,11 @@ fn ranges_give_the_same_bytes_for_any_workers() {
         let numbers = expected.documents().into_iter().map(|line| line.record);
         let is_archive = format == "zip";
         assert!(numbers.eq((0..3200).map(|number| (!is_archive).then_some(number))), "{format}");
-        assert_same_rows(rows.get_or_insert(expected), &dir.output(&format!("{format}-{}", runs[0].join(""))), format);
+        assert_same_rows(
+            rows.get_or_insert(expected),
+            &dir.output(&format!("{format}-{}", runs[0].join(""))),
+            format,
+        );
         let name = format!("other.{other}");
         let bytes = match other.strip_suffix(".zst") {
             Some(format) => compressed(&file(&texts, format), "zst"),
@@ -271,7 +280,9 @@ fn shards_and_plain_files_keep_their_order() {
     let (found, said) = embed(&dir, 0, "found", &["--input-format", "jsonl"], &["shards"]);
     assert!(said.contains("70 documents, 1 entry left out"), "{said}");
     let paths = [("a.jsonl", 20), ("b/c.jsonl.gz", 20), ("d.jsonl", 30)];
-    let paths = paths.iter().flat_map(|&(path, records)| (0..records).map(move |record| (path.to_owned(), Some(record))));
+    let paths = paths
+        .iter()
+        .flat_map(|&(path, records)| (0..records).map(move |record| (path.to_owned(), Some(record))));
     assert!(found.documents().into_iter().map(|line| (line.path, line.record)).eq(paths));
     for workers in ["1", "3", "13"] {
         let files = ["shards/a.jsonl", "shards/b/c.jsonl.gz", "shards/d.jsonl", "plain", "last.csv"];
@@ -280,7 +291,10 @@ fn shards_and_plain_files_keep_their_order() {
         let line = &found.documents()[75];
         assert_eq!((line.path.as_str(), line.record), ("plain/00075.txt", None));
         let line = &found.documents()[85];
-        assert_eq!((line.path.as_str(), line.record, line.id.as_deref()), ("last.csv", Some(5), Some("00005.txt")));
+        assert_eq!(
+            (line.path.as_str(), line.record, line.id.as_deref()),
+            ("last.csv", Some(5), Some("00005.txt"))
+        );
     }
     // Without the option, a shard of a directory is one document, and a notice says so.
     let (found, said) = embed(&dir, 0, "found", &[], &["shards"]);
@@ -290,7 +304,8 @@ fn shards_and_plain_files_keep_their_order() {
 
 #[test]
 fn record_files_in_other_encodings() {
-    let texts = ["plain text", "Le caf\u{e9}, \u{e0} \"Paris\"\nune ville", "", "na\u{ef}ve \u{e9}t\u{e9}"].map(str::to_owned);
+    let texts = ["plain text", "Le caf\u{e9}, \u{e0} \"Paris\"\nune ville", "", "na\u{ef}ve \u{e9}t\u{e9}"]
+        .map(str::to_owned);
     let (dir, expected) = with_files(&texts);
     let utf16 = |bytes: &[u8], mark: &str| {
         let text = mark.to_owned() + std::str::from_utf8(bytes).unwrap();

@@ -646,7 +646,9 @@ impl Work for TallyWork<'_> {
         self.returned(tasks);
         let held = self.heartbeats.position(slot).document;
         let (rest, is_single) = match first {
-            Task::Tally(part) => (self.uncommitted(number, &part), part.end - part.start == 1),
+            Task::Tally(part) => {
+                (self.uncommitted(number, &part), part.end.checked_sub(part.start) == Some(1))
+            }
             task => {
                 self.returned(vec![task]);
                 return self.died_idle(death);

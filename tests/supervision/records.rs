@@ -16,7 +16,8 @@ fn corpus(format: &str) -> (Dir, [&str; 2]) {
     if !matches!(format, "zip" | "parquet") {
         dir.add(format!("c.{format}.zst").as_bytes(), &compressed(&file(&texts(1200, 60), format), "zst"));
     }
-    let format = ["jsonl", "csv", "lines", "parquet", "zip", "tar"].into_iter().find(|known| *known == format);
+    let format =
+        ["jsonl", "csv", "lines", "parquet", "zip", "tar"].into_iter().find(|known| *known == format);
     (dir, ["--input-format", format.expect("a format")])
 }
 
@@ -107,7 +108,9 @@ fn a_stream_that_failed_is_read_on_by_the_next_run() {
     dir.add(b"b.jsonl", &file(&texts(1500, 200), "jsonl"));
     let options = ["--input-format", "jsonl"];
     let reference = clean(&dir, &options);
-    let Some(mut wrapper) = crate::support::wrapper::failing("inject=pread64:error=EIO:when=2+") else { return };
+    let Some(mut wrapper) = crate::support::wrapper::failing("inject=pread64:error=EIO:when=2+") else {
+        return;
+    };
     wrapper.extend(["-f", "-P", "corpus/a.jsonl.gz"]);
     let arguments = ["embed", "--resume", "--no-sync", "--output", "out", "--mode", "inline"];
     // A directory with a file of another kind takes the output's name, so that the checkpoint stays.

@@ -208,7 +208,8 @@ fn round_of_records(seed: u64, deeds: &mut Deeds) {
             let words = random.below(words);
             texts.push(random.text(words));
         }
-        let ending = random.pick(&["", ".gz", ".zst", ".bz2", ".xz"]).filter(|_| !matches!(format, "zip" | "parquet"));
+        let ending =
+            random.pick(&["", ".gz", ".zst", ".bz2", ".xz"]).filter(|_| !matches!(format, "zip" | "parquet"));
         let mut faults = BTreeMap::new();
         for _ in 0..random.below(4) {
             let (what, cause) = random.pick(&FAULTS).expect("a fault");
@@ -226,7 +227,10 @@ fn round_of_records(seed: u64, deeds: &mut Deeds) {
     let add = |name: &str, texts: &[String]| {
         let bytes = records::file(texts, format);
         let ending = name.rsplit('.').next().filter(|ending| records::COMPRESSIONS.contains(ending));
-        dir.add(name.as_bytes(), &ending.map_or_else(|| bytes.clone(), |ending| records::compressed(&bytes, ending)));
+        dir.add(
+            name.as_bytes(),
+            &ending.map_or_else(|| bytes.clone(), |ending| records::compressed(&bytes, ending)),
+        );
     };
     files.iter().for_each(|(name, texts, _)| add(name, texts));
     let way = [random.pick(&WAYS).expect("a way"), &["--input-format", format]].concat();

@@ -329,14 +329,18 @@ mod tests {
             assert_eq!(Failure::decode(kind, detail), Some(failure));
             assert!(!failure.to_string().is_empty());
         }
-        let settings = RecordSettings { text_fields: vec!["title".into(), "body".into()], ..RecordSettings::default() };
+        let settings =
+            RecordSettings { text_fields: vec!["title".into(), "body".into()], ..RecordSettings::default() };
         let shown = |failure: Failure| failure.with_fields(&settings).to_string();
         assert_eq!(shown(Failure::NoField(1)), "no field \"title\"");
         assert_eq!(shown(Failure::NullField(2)), "the field \"body\" is null");
         assert_eq!(shown(Failure::NotText(0)), "the identifier field is not a string");
         assert_eq!(shown(Failure::Binary), "binary");
         let settings = RecordSettings { id_field: Some("key".into()), ..RecordSettings::default() };
-        assert_eq!(Failure::NotText(0).with_fields(&settings).to_string(), "the field \"key\" is not a string");
+        assert_eq!(
+            Failure::NotText(0).with_fields(&settings).to_string(),
+            "the field \"key\" is not a string"
+        );
         assert_eq!(Failure::decode(0, 0), None);
         assert_eq!(Failure::decode(33, 0), None);
         assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");

@@ -500,12 +500,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// As for [`SegmentWriter::commit`].
-    pub(crate) fn end_split(
-        &mut self,
-        end: Key,
-        left_out: u64,
-        may_go_on: bool,
-    ) -> Result<(), AppendError> {
+    pub(crate) fn end_split(&mut self, end: Key, left_out: u64, may_go_on: bool) -> Result<(), AppendError> {
         let outcome = Outcome { unknown: left_out, ..Outcome::nothing(end) };
         self.append(&outcome, END_OF_SPLIT, may_go_on.into())
     }
