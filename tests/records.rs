@@ -133,7 +133,12 @@ pub(crate) fn compressed(bytes: &[u8], ending: &str) -> Vec<u8> {
             writer.write_all(bytes).unwrap();
             writer.finish().unwrap()
         }
-        "zst" => zstd::encode_all(bytes, 3).unwrap(),
+        "zst" => {
+            let mut writer = zstd::Encoder::new(Vec::new(), 3).unwrap();
+            writer.include_checksum(true).unwrap();
+            writer.write_all(bytes).unwrap();
+            writer.finish().unwrap()
+        }
         "bz2" => {
             let mut writer = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
             writer.write_all(bytes).unwrap();

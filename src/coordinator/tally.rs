@@ -649,20 +649,25 @@ impl Work for TallyWork<'_> {
         let first = tasks.remove(0);
         self.returned(tasks);
         let held = self.heartbeats.position(slot).document;
-        let rest = match first {
-            Task::Tally(part) => self.uncommitted(number, &part),
+        let (rest, is_single) = match first {
+            Task::Tally(part) => {
+                (self.uncommitted(number, &part), part.end.checked_sub(part.start) == Some(1))
+            }
             task => {
                 self.returned(vec![task]);
                 return self.died_idle(death);
             }
         };
         match held.filter(|held| held.split == rest.id).map(|held| held.ordinal) {
+            // It is also an ordinal below `TO_THE_END`.
+            Some(OPENING) if !rest.is_empty() => return self.held_before(rest, death),
             Some(held) if (rest.start..rest.end).contains(&held) => {
                 // What lies before it was committed and is spoiled.
                 self.requeue(Part { end: held, ..rest });
+                // After a death on the way to a document, a worker alone has all that is behind it.
+                let death = Death { alone: death.alone && is_single, ..death };
                 return self.held(Part { start: held, ..rest }, death);
             }
-            Some(OPENING) if !rest.is_empty() => return self.held_before(rest, death),
             _ => {}
         }
         match death.alone && !rest.is_empty() {

@@ -18,7 +18,7 @@ pub use dir::Dir;
 pub use invocation::{Finished, Invocation, Refused, Running, repository};
 pub use matrix::{Csr, Npz};
 pub use npy::Array;
-pub use output::{
-    DocumentLine, Output, assert_costs_only_themselves, assert_same_but_causes, assert_same_bytes,
-};
+#[cfg(feature = "faults")]
+pub use output::assert_same_but_causes;
+pub use output::{DocumentLine, Output, assert_costs_only_themselves, assert_same_bytes};
 pub use random::Random;

@@ -267,6 +267,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     }
     let file = || tempfile::tempfile().expect("a file");
     Arc::new(Plan {
+        records: RecordSettings::default(),
         rows: Rows::new(documents.clone(), whole.into(), whole.iter().filter_map(Split::documents)),
         condemned: Default::default(),
         segments,
