@@ -155,6 +155,10 @@ fn many_workers_read_standard_input_and_its_position_stays() {
         found(pipe.args(&["embed", "--no-sync", "--force", "-o", "out", "--report", "report.json"]), workers);
         assert!(dir.report()["scratch_bytes"].as_u64() >= Some(text.len() as u64), "{}", dir.report());
     }
+    // No worker may write to a file of the caller's, so this one is copied.
+    let file = File::options().read(true).write(true).open(dir.path("text")).unwrap();
+    found(embed_from(&dir, file, &["--report", "report.json"]), "2");
+    assert!(dir.report()["scratch_bytes"].as_u64() >= Some(text.len() as u64), "{}", dir.report());
     // A file that the caller has read a part of.
     let mut file = File::open(dir.path("text")).unwrap();
     file.seek(SeekFrom::Start("the 0 cats\n".len() as u64)).unwrap();

@@ -92,9 +92,10 @@ impl InputFormat {
 }
 
 impl Source {
-    /// Whether standard input is a CORPUS.
-    pub fn has_standard_input(&self) -> bool {
-        self.paths.iter().any(|path| is_standard_input(path))
+    /// The first CORPUS, or else the list: stands for all of them in messages.
+    pub fn first(&self) -> &Path {
+        let first = self.paths.first().or(self.list.as_ref().map(|list| &list.path));
+        first.map_or(Path::new(""), |path| path)
     }
 }
 
@@ -334,8 +335,7 @@ pub fn discover(source: &Source, options: &WalkOptions, copied: &mut dyn FnMut(u
         discovery.add_list(list)?;
     }
     discovery.measure();
-    let first = arguments.first().or(source.list.as_ref().map(|list| &list.path));
-    Ok(discovery.finish(first.map_or(Path::new(""), |path| path), has_directories)?)
+    Ok(discovery.finish(source.first(), has_directories)?)
 }
 
 /// What has been found so far.

@@ -7,8 +7,8 @@ use bowline_workers::mapped::shortage;
 use bowline_workers::split::Compression;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
-use std::io::{IsTerminal as _, Seek as _, Write as _, stdin};
-use std::os::fd::AsFd as _;
+use std::io::{self, IsTerminal as _, Seek as _, Write as _, stdin};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
@@ -50,7 +50,7 @@ impl StandardInput {
         if stdin().is_terminal() {
             return Err("is a terminal: pipe the text in, or redirect a file");
         }
-        let closed = |_| "is closed: pipe the text in, or redirect a file";
+        let closed = |_: io::Error| "is closed: pipe the text in, or redirect a file";
         // A descriptor of its own, since that of standard input is replaced in workers.
         let mut file = File::from(stdin().as_fd().try_clone_to_owned().map_err(closed)?);
         let kind = file.metadata().map_err(closed)?.file_type();
@@ -61,11 +61,15 @@ impl StandardInput {
             // The runtime opens /dev/null in place of a closed descriptor.
             return Err("is closed or a device: pipe the text in, or redirect a file");
         }
-        let flags = fcntl(&file, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
-        if flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_WRONLY) {
+        let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|_| closed(io::ErrorKind::Other.into()))?;
+        let access = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
+        if access == OFlag::O_WRONLY {
             return Err("is open for writing only: redirect with `<`");
         }
-        let is_in_place = kind.is_file() && file.stream_position().is_ok_and(|position| position == 0);
+        // No worker gets a descriptor by which it could change a file of the user's.
+        let is_in_place = kind.is_file()
+            && access == OFlag::O_RDONLY
+            && file.stream_position().is_ok_and(|position| position == 0);
         Ok(StandardInput { file, is_in_place })
     }
 
@@ -105,7 +109,9 @@ impl StandardInput {
             let bytes = pipe::read(&self.file, &mut buffer, interrupted);
             let bytes = bytes.context("-: reading standard input")?;
             if bytes == 0 {
-                return Ok((copy, copied));
+                // Workers need not write to it.
+                let read_only = File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+                return Ok((read_only.unwrap_or(copy), copied));
             }
             copy.write_all(&buffer[..bytes])
                 .map_err(|error| shortage(&copy, scratch, copied + bytes as u64, error))
