@@ -7,6 +7,7 @@ pub mod args;
 pub mod bench_program;
 pub mod embed;
 mod estimate;
+mod event_lines;
 pub mod exit;
 mod hints;
 pub mod inspect;

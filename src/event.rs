@@ -22,6 +22,20 @@ pub enum Phase {
     Publish,
 }
 
+impl Phase {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Walk => "walk",
+            Phase::Copy => "copy",
+            Phase::Tally => "tally",
+            Phase::Merge => "merge",
+            Phase::Emit => "emit",
+            Phase::Publish => "publish",
+        }
+    }
+}
+
 /// An event of a run.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]

@@ -454,7 +454,7 @@ impl Phases<'_> {
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
         if tallied.rows.is_empty() {
-            let path = job.source.paths.first().cloned().unwrap_or_default();
+            let path = job.source.first().to_owned();
             return Err(CorpusError::Empty { path, why: None, left_out: totals.left_out > 0 }.into());
         }
         let container = resolved.finish.container;

@@ -1,7 +1,7 @@
 //! Standard input as a CORPUS, and lists of files (`--files-from`).
 
 use crate::support::wrapper::{can_confine, small_disk};
-use crate::support::{Dir, Finished, Invocation, assert_same_bytes, processes};
+use crate::support::{Dir, Finished, Invocation, processes};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pipe};
@@ -121,6 +121,13 @@ fn compressed_standard_input_is_known_by_its_first_bytes() {
             assert_eq!(documents(&dir), expected, "{name} in a file");
         }
     }
+    // The other names of standard input, as a CORPUS and as a list.
+    for name in ["/dev/stdin", "/dev/fd/0"] {
+        embed_redirected(&dir, "the cat", &[name]).run().expect(0);
+        assert_eq!(rows(&dir), [(name.to_owned(), None)]);
+        embed_redirected(&dir, "redirected\n", &["--files-from", name]).run().expect(0);
+        assert_eq!(rows(&dir), [("redirected".to_owned(), None)]);
+    }
     // Text that begins as a file of bzip2 does, almost.
     embed_piped(&dir, "BZh9 is a word\n", &["-"]).run().expect(0);
 }
@@ -148,6 +155,10 @@ fn many_workers_read_standard_input_and_its_position_stays() {
         found(pipe.args(&["embed", "--no-sync", "--force", "-o", "out", "--report", "report.json"]), workers);
         assert!(dir.report()["scratch_bytes"].as_u64() >= Some(text.len() as u64), "{}", dir.report());
     }
+    // No worker may write to a file of the caller's, so this one is copied.
+    let file = File::options().read(true).write(true).open(dir.path("text")).unwrap();
+    found(embed_from(&dir, file, &["--report", "report.json"]), "2");
+    assert!(dir.report()["scratch_bytes"].as_u64() >= Some(text.len() as u64), "{}", dir.report());
     // A file that the caller has read a part of.
     let mut file = File::open(dir.path("text")).unwrap();
     file.seek(SeekFrom::Start("the 0 cats\n".len() as u64)).unwrap();
@@ -437,4 +448,53 @@ fn options_for_records_without_records_get_a_notice() {
             .collect();
         assert_eq!(notices, notice, "{options:?}");
     }
+}
+
+#[test]
+fn events_as_json() {
+    let dir = pets();
+    dir.add(b"d\x1b\xFF", b"\xFF");
+    let lines = |options: &[&str], code: i32| -> Vec<Value> {
+        let finished =
+            embed_piped(&dir, RECORDS, &[options, &["--progress", "json"]].concat()).run().expect(code);
+        assert_eq!(finished.stdout, "");
+        finished.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let found = lines(&["--glob", "*.md", "--glob", "*", "--text-field", "a", "corpus"], 3);
+    let of = |event: &str| found.iter().filter(|line| line["event"] == event).cloned().collect::<Vec<_>>();
+    let phases: Vec<_> =
+        of("phase").iter().map(|line| (line["phase"].clone(), line["total"].clone())).collect();
+    assert_eq!(phases[..2], [(json!("walk"), Value::Null), (json!("tally"), json!(4))]);
+    assert_eq!(
+        phases.iter().map(|(phase, _)| phase).collect::<Vec<_>>(),
+        ["walk", "tally", "merge", "emit", "publish"]
+    );
+    let progress = of("progress");
+    let last = progress.iter().rfind(|line| line["phase"] == "tally").expect("progress");
+    assert_eq!((&last["done"], &last["total"], &last["bytes"]), (&json!(4), &json!(4), &json!(22)));
+    let notices = of("notice");
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices.iter().any(|line| line["hint"] == "--input-format reads any file as one of records"));
+    let failures = of("failure");
+    assert_eq!(
+        (failures.len(), &failures[0]["path"], &failures[0]["cause"]),
+        (1, &json!("d\u{1b}\\xFF"), &json!("invalid UTF-8 at byte 0"))
+    );
+    assert!(failures[0]["hint"].as_str().is_some_and(|hint| hint.contains("--encoding")));
+    let summary = found.last().expect("lines");
+    assert_eq!(
+        (&summary["event"], &summary["documents"], &summary["failed"]),
+        (&json!("summary"), &json!(4), &json!(1))
+    );
+    assert_eq!((&summary["tokens"], &summary["columns"]), (&json!(6), &json!(4)));
+    assert!(summary["seconds"].is_f64() && summary["output"].is_string());
+    // Quiet lines tell how far the run is, and no more.
+    let quiet = lines(&["--quiet", "--input-format", "lines", "-"], 0);
+    assert!(quiet.iter().all(|line| line["event"] == "phase" || line["event"] == "progress"), "{quiet:?}");
+    assert!(quiet.iter().any(|line| line["phase"] == "copy"), "{quiet:?}");
+    assert!(quiet.iter().any(|line| line["total_bytes"] == RECORDS.len()), "{quiet:?}");
+    // An error is the only line that is none.
+    let finished = dir.bowline(&["embed", "-o", "other", "--progress", "json", "nowhere"]).run().expect(1);
+    let last = finished.stderr.lines().last().expect("an error");
+    assert_eq!(last, "bowline: nowhere: No such file or directory");
 }

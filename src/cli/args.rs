@@ -260,7 +260,7 @@ pub struct EmbedArgs {
     #[arg(long, alias = "max-failures", value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
     pub max_crashes: usize,
 
-    /// Choose when to draw the progress bar
+    /// Choose when to draw the progress bar, or write events as JSON
     #[arg(long, value_parser = choice::<Progress>(), default_value = "auto", help_heading = "Running")]
     pub progress: Progress,
 

@@ -3,11 +3,13 @@
 
 use super::args::EmbedArgs;
 use super::estimate::estimate;
+use super::event_lines::EventLines;
 use super::hints;
 use super::messages::say;
 use super::progress::Progress;
 use super::report::{Report, Stopwatch};
 use super::result_file::ResultFile;
+use super::values::Progress as When;
 use crate::cancel::Cancel;
 use crate::corpus::{InputFormat, PathList, RecordOptions, Source, display_path};
 use crate::error::{ErrorKind, Fault};
@@ -47,10 +49,14 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
     }
     let mut stopwatch = Stopwatch::start();
     let mut progress = Progress::new(args.progress);
+    let mut lines = (args.progress == When::Json).then(|| EventLines::new(args.quiet));
     let mut on_event = |event: Event| {
         progress.on_event(&event);
+        if let Some(lines) = &mut lines {
+            lines.on_event(&event);
+        }
         match event {
-            Event::Notice(notice) if !args.quiet => print_notice(&notice),
+            Event::Notice(notice) if !args.quiet && args.progress != When::Json => print_notice(&notice),
             event => stopwatch.on_event(event),
         }
     };
@@ -61,8 +67,10 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
     if let Some(file) = report_file {
         file.write(&serde_json::to_vec_pretty(&report)?)?;
     }
-    if !args.quiet {
-        summarise(&report, &summary);
+    match &lines {
+        Some(lines) => lines.summarise(&report, &summary),
+        None if args.quiet => {}
+        None => summarise(&report, &summary),
     }
     Ok(summary.is_complete())
 }

@@ -37,15 +37,27 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// # Errors
 /// The value's, if it can't be written as JSON.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string_pretty(value)?;
+    Ok(visible(&serde_json::to_string_pretty(value)?))
+}
+
+/// `value` as JSON in one line, with each invisible character as `\uHHHH`.
+///
+/// # Errors
+/// The value's, if it can't be written as JSON.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(visible(&serde_json::to_string(value)?))
+}
+
+/// JSON with each invisible character of a string as `\uHHHH`.
+fn visible(text: &str) -> String {
     // Outside of strings, where there would be no such escape, there are only line breaks.
     let is_unseen = |c| c != '\n' && is_unseen(c);
-    let text = escaped(&text, is_unseen, |c, escaped| {
+    let text = escaped(text, is_unseen, |c, escaped| {
         for unit in c.encode_utf16(&mut [0; 2]) {
             let _ = write!(escaped, "\\u{unit:04x}");
         }
     });
-    Ok(text.into_owned())
+    text.into_owned()
 }
 
 /// `text` with the characters that `is_meant` selects replaced by the output of `escape`.

@@ -23,7 +23,7 @@ impl Progress {
         let drawn = match when {
             When::Auto => std::io::stderr().is_terminal(),
             When::Always => true,
-            When::Never => false,
+            When::Never | When::Json => false,
         };
         let bar = drawn.then(|| {
             let target = match std::io::stderr().is_terminal() {

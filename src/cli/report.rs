@@ -116,17 +116,11 @@ impl Stopwatch {
     /// Takes note of an event.
     pub fn on_event(&mut self, event: Event) {
         match event {
-            Event::PhaseBegan(Phase::Copy, _) => self.lap("copy"),
-            Event::PhaseBegan(Phase::Tally, _) => self.lap("tally"),
-            Event::PhaseBegan(Phase::Merge, _) => self.lap("merge"),
-            Event::PhaseBegan(Phase::Emit, _) => self.lap("emit"),
-            Event::PhaseBegan(Phase::Publish, _) => self.lap("publish"),
+            Event::PhaseBegan(Phase::Walk, _) => {}
+            Event::PhaseBegan(phase, _) => self.lap(phase.name()),
             Event::WorkerLost => self.lost += 1,
             Event::WorkerLeft(usage) => self.usage.push(usage),
-            Event::PhaseBegan(Phase::Walk, _)
-            | Event::TotalBytes(_)
-            | Event::Advanced(..)
-            | Event::Notice(_) => {}
+            Event::TotalBytes(_) | Event::Advanced(..) | Event::Notice(_) => {}
         }
     }
 

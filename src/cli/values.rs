@@ -157,12 +157,15 @@ pub enum Progress {
     Always,
     /// Never.
     Never,
+    /// No bar, but a line of JSON for each event.
+    Json,
 }
 
 choices!(Progress {
     Auto => "If standard error is a terminal",
     Always => "Always",
     Never => "Never",
+    Json => "No bar: a line of JSON on standard error for each event, notice, failure and the summary, for programs",
 });
 
 /// A number of bytes: a plain number, or one with K, M, G or T (powers of 1024), `B` and `iB` allowed.

@@ -6,7 +6,7 @@
 use super::globs::{GlobUse, Globs};
 use super::path_list::PathList;
 use super::records::{self, RecordFile, RecordFiles, format_of_name};
-use super::standard_input::{Settled, StandardInput};
+use super::standard_input::{Settled, StandardInput, is_standard_input};
 use super::walk::{Inode, Walk, add_folders_above};
 use crate::error::ErrorKind;
 use crate::event::{Notice, NoticeKind};
@@ -92,15 +92,11 @@ impl InputFormat {
 }
 
 impl Source {
-    /// Whether standard input is a CORPUS.
-    pub fn has_standard_input(&self) -> bool {
-        self.paths.iter().any(|path| is_standard_input(path))
+    /// The first CORPUS, or else the list: stands for all of them in messages.
+    pub fn first(&self) -> &Path {
+        let first = self.paths.first().or(self.list.as_ref().map(|list| &list.path));
+        first.map_or(Path::new(""), |path| path)
     }
-}
-
-/// Whether a CORPUS is standard input.
-pub fn is_standard_input(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 /// How the documents of record files are found.
@@ -183,7 +179,7 @@ pub enum CorpusError {
     StandardInput(&'static str),
     /// A CORPUS that is neither a directory nor a file.
     #[error(
-        "{}: neither a directory nor a regular file: put its text into a file, or redirect it to standard input and give -",
+        "{}: neither a directory nor a regular file: put its text into a file, or pipe it to standard input and give -",
         shown(path)
     )]
     Special {
@@ -266,10 +262,11 @@ enum Argument {
 impl Argument {
     fn open(path: &Path, options: &WalkOptions) -> Result<Self, CorpusError> {
         if is_standard_input(path) {
-            return match options.scratch {
-                Some(_) => StandardInput::open().map(Argument::StandardInput),
-                None => Err(CorpusError::StandardInput("can be read once only: put its text into a file")),
+            let input = match options.scratch {
+                Some(_) => StandardInput::open(),
+                None => Err("can be read once only: put its text into a file"),
             };
+            return input.map(Argument::StandardInput).map_err(CorpusError::StandardInput);
         }
         let unreadable = |cause| CorpusError::Unreadable { path: path.to_owned(), cause };
         let kind = stat(path).map_err(unreadable)?.st_mode;
@@ -329,7 +326,8 @@ pub fn discover(source: &Source, options: &WalkOptions, copied: &mut dyn FnMut(u
             Argument::File => discovery.add_file(path),
             Argument::StandardInput(input) => {
                 let scratch = options.scratch.as_deref().unwrap_or(Path::new("."));
-                discovery.add_standard_input(input.settle(scratch, copied, &options.interrupted)?);
+                let settled = input.settle(scratch, copied, &options.interrupted)?;
+                discovery.add_standard_input(path, settled);
             }
         }
     }
@@ -337,8 +335,7 @@ pub fn discover(source: &Source, options: &WalkOptions, copied: &mut dyn FnMut(u
         discovery.add_list(list)?;
     }
     discovery.measure();
-    let first = arguments.first().or(source.list.as_ref().map(|list| &list.path));
-    Ok(discovery.finish(first.map_or(Path::new(""), |path| path), has_directories)?)
+    Ok(discovery.finish(source.first(), has_directories)?)
 }
 
 /// What has been found so far.
@@ -422,11 +419,11 @@ impl Discovery<'_> {
     }
 
     /// Adds standard input, which has no name that says its format.
-    fn add_standard_input(&mut self, input: Settled) {
+    fn add_standard_input(&mut self, path: &Path, input: Settled) {
         let Settled { file, compression, copied } = input;
         self.copied += copied;
         self.add_record_file((None, compression));
-        self.documents.add_open(file, b"-", compression);
+        self.documents.add_open(file, path.as_os_str().as_bytes(), compression);
     }
 
     /// Adds the files of a list, each as if it were a CORPUS.

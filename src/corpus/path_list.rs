@@ -1,5 +1,6 @@
 //! Lists of files: a path a line, or paths that each end in a NUL.
 
+use super::standard_input::is_standard_input;
 use crate::error::{ErrorKind, Fault};
 use crate::pipe;
 use anyhow::{Context as _, Result, bail};
@@ -32,7 +33,7 @@ pub struct PathList {
 impl PathList {
     /// Whether standard input contains it.
     pub fn is_standard_input(&self) -> bool {
-        self.path.as_os_str() == "-"
+        is_standard_input(&self.path)
     }
 
     /// Calls `each` with each path, in order. Empty ones are left out. `interrupted` holds the number of a signal that asked

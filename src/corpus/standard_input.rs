@@ -1,21 +1,28 @@
 //! Standard input as a CORPUS. A file is read in place; a pipe is copied into an unnamed scratch file first, so that it can
 //! be cut, read by several workers, and read again after a death.
 
-use super::discovery::CorpusError;
 use crate::pipe;
 use anyhow::{Context as _, Result};
 use bowline_workers::mapped::shortage;
 use bowline_workers::split::Compression;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
-use std::io::{IsTerminal as _, Seek as _, Write as _, stdin};
-use std::os::fd::AsFd as _;
+use std::io::{self, IsTerminal as _, Seek as _, Write as _, stdin};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
 /// Bytes that are copied at a time.
 const CHUNK: usize = 1 << 20;
+
+/// Names of standard input. Behind all but the first, a worker process finds another file than the coordinator.
+const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
+/// Whether a CORPUS or a list is standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    STANDARD_INPUT.iter().any(|name| path.as_os_str() == *name)
+}
 
 /// Standard input, checked and not read yet.
 pub struct StandardInput {
@@ -38,31 +45,31 @@ impl StandardInput {
     /// Checks that standard input can be a CORPUS.
     ///
     /// # Errors
-    /// If it is closed, a terminal, or neither a file nor a pipe.
-    pub fn open() -> Result<Self, CorpusError> {
+    /// Why it can't: it is closed, a terminal, or neither a file nor a pipe.
+    pub fn open() -> Result<Self, &'static str> {
         if stdin().is_terminal() {
-            return Err(CorpusError::StandardInput("is a terminal: pipe the text in, or redirect a file"));
+            return Err("is a terminal: pipe the text in, or redirect a file");
         }
-        let closed = |_| CorpusError::StandardInput("is closed: pipe the text in, or redirect a file");
+        let closed = |_: io::Error| "is closed: pipe the text in, or redirect a file";
         // A descriptor of its own, since that of standard input is replaced in workers.
         let mut file = File::from(stdin().as_fd().try_clone_to_owned().map_err(closed)?);
         let kind = file.metadata().map_err(closed)?.file_type();
         if kind.is_dir() {
-            return Err(CorpusError::StandardInput(
-                "is a directory: give its path as CORPUS, instead of the redirection",
-            ));
+            return Err("is a directory: give its path as CORPUS, instead of the redirection");
         }
         if kind.is_char_device() || kind.is_block_device() {
             // The runtime opens /dev/null in place of a closed descriptor.
-            return Err(CorpusError::StandardInput(
-                "is closed or a device: pipe the text in, or redirect a file",
-            ));
+            return Err("is closed or a device: pipe the text in, or redirect a file");
         }
-        let flags = fcntl(&file, FcntlArg::F_GETFL).map(OFlag::from_bits_truncate);
-        if flags.is_ok_and(|flags| flags & OFlag::O_ACCMODE == OFlag::O_WRONLY) {
-            return Err(CorpusError::StandardInput("is open for writing only: redirect with `<`"));
+        let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|_| closed(io::ErrorKind::Other.into()))?;
+        let access = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
+        if access == OFlag::O_WRONLY {
+            return Err("is open for writing only: redirect with `<`");
         }
-        let is_in_place = kind.is_file() && file.stream_position().is_ok_and(|position| position == 0);
+        // No worker gets a descriptor by which it could change a file of the user's.
+        let is_in_place = kind.is_file()
+            && access == OFlag::O_RDONLY
+            && file.stream_position().is_ok_and(|position| position == 0);
         Ok(StandardInput { file, is_in_place })
     }
 
@@ -102,7 +109,9 @@ impl StandardInput {
             let bytes = pipe::read(&self.file, &mut buffer, interrupted);
             let bytes = bytes.context("-: reading standard input")?;
             if bytes == 0 {
-                return Ok((copy, copied));
+                // Workers need not write to it.
+                let read_only = File::open(format!("/proc/self/fd/{}", copy.as_raw_fd()));
+                return Ok((read_only.unwrap_or(copy), copied));
             }
             copy.write_all(&buffer[..bytes])
                 .map_err(|error| shortage(&copy, scratch, copied + bytes as u64, error))

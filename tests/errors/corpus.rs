@@ -41,7 +41,7 @@ fn corpus_that_is_no_file() {
     for special in ["/dev/null", "pipe"] {
         let line = refused(&dir, dir.bowline(&["embed", "-o", "out", special]), 1);
         let said = format!(
-            "{special}: neither a directory nor a regular file: put its text into a file, or redirect it to standard input and give -"
+            "{special}: neither a directory nor a regular file: put its text into a file, or pipe it to standard input and give -"
         );
         assert_eq!(line, said);
     }
