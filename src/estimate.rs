@@ -264,21 +264,30 @@ impl Measured {
         }
         let mut held: Option<DocumentLine> = None;
         each_line(&directory.join(DOCUMENTS), |line: DocumentLine| {
-            if let Some(last) = held.take()
-                && (last.status == "ok" || last.path == line.path)
-            {
-                measured.add(&last, true);
+            if let Some(last) = held.take() {
+                measured.add_cut_off(&last, last.path != line.path);
             }
             match cut_off.contains(&*line.path) {
                 true => held = Some(line),
                 false => measured.add(&line, false),
             }
         })?;
-        held.filter(|last| last.status == "ok").iter().for_each(|last| measured.add(last, true));
+        held.iter().for_each(|last| measured.add_cut_off(last, true));
         if directory.join(VOCABULARY).exists() {
             each_line(&directory.join(VOCABULARY), |line: TermLine| measured.frequencies.push(line.df))?;
         }
         Ok(measured)
+    }
+
+    /// Adds a document of a file that is cut off.
+    fn add_cut_off(&mut self, line: &DocumentLine, is_last: bool) {
+        if is_last && line.status != "ok" {
+            let counts = &mut self.summary.counts;
+            counts.documents -= 1;
+            counts.failed -= 1;
+        } else {
+            self.add(line, true);
+        }
     }
 
     fn add(&mut self, line: &DocumentLine, is_cut_off: bool) {
