@@ -343,7 +343,7 @@ struct Totals {
 
 /// What the files of one document come to: by the regression of tokens on bytes, whose sum is known.
 fn of_files(measured: &Measured, files: &sample::Files) -> Totals {
-    let (all, number) = (files.all as f64, files.sampled.len() as f64);
+    let (all, number) = (files.fitting as f64, files.sampled.len() as f64);
     let pairs = || files.sampled.iter().zip(&measured.files).map(|(&x, &(_, y))| (x as f64, y as f64));
     let sum = |of: &dyn Fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
     let least = number.max(1.0);
@@ -352,13 +352,25 @@ fn of_files(measured: &Measured, files: &sample::Files) -> Totals {
     let slope = if spread > 0.0 { sum(&|pair| (pair.0 - x) * (pair.1 - y)) / spread } else { 0.0 };
     let residuals = sum(&|pair| (pair.1 - y - slope * (pair.0 - x)).powi(2)) / (number - 2.0).max(1.0);
     let tokens = all * (y + slope * (files.mean_bytes - x)).max(0.0);
-    // The slope is uncertain, too, where the means differ; much more so for files larger than any of the sample.
+    // The slope is uncertain, too, where the means differ.
     let far = (files.mean_bytes - x).abs() / files.mean_bytes.max(1.0);
-    let unknown = if files.too_large > 0.0 { 0.3 } else { 0.1 } * far * tokens;
-    let error = 2.0 * all * (residuals / least * (1.0 - number / all.max(1.0))).sqrt() + unknown;
+    let error = 2.0 * all * (residuals / least * (1.0 - number / all.max(1.0))).sqrt() + 0.1 * far * tokens;
     let tokens = Guess { low: (tokens - error).max(0.0), value: tokens, high: tokens + error };
+    let tokens = tokens.plus(of_large(measured, files));
     let failed = measured.files.iter().filter(|(failed, _)| *failed).count() as f64;
-    Totals { documents: Guess::exact(all), failed: share(failed, number).map(|share| share * all), tokens }
+    Totals {
+        documents: Guess::exact(files.all as f64),
+        failed: share(failed, number).map(|share| share * files.all as f64),
+        tokens,
+    }
+}
+
+/// Tokens of the files that are too large for the sample: as many per byte as in the sample, if they are like it.
+fn of_large(measured: &Measured, files: &sample::Files) -> Guess {
+    let bytes: u64 = files.sampled.iter().sum();
+    let tokens: u64 = measured.files.iter().map(|&(_, tokens)| tokens).sum();
+    let each = tokens as f64 / bytes.max(1) as f64;
+    Guess::about(files.too_large as f64 * each, 0.6)
 }
 
 /// What record files come to, by the bytes of them that were read.
@@ -435,7 +447,7 @@ impl Wanted<'_> {
         let ok = counts.documents.saturating_sub(counts.failed);
         let spread = Guess::about(1.0, 0.01 + 0.3 / (ok.max(1) as f64).sqrt());
         // Long documents repeat their words more often, by an unknown factor.
-        let long = sample.files.too_large * parts[0].tokens.value / tokens.value.max(1.0);
+        let long = of_large(&measured, &sample.files).value / tokens.value.max(1.0);
         let repeated = Guess { low: 1.0 - 0.9 * long, value: 1.0 - 0.5 * long, high: 1.0 };
         let cells = ratio.map(|ratio| ratio * counts.nonzeros as f64).times(spread).times(repeated);
         let corpus = (documents.value - failed.value).max(1.0);
@@ -586,7 +598,7 @@ impl Wanted<'_> {
             map_memory: memory,
             scratch_bytes: whole(scratch, 0.0),
             worker_memory: self.shares.worker,
-            seconds: Interval { low: 0.4 * seconds, value: seconds, high: 2.0 * seconds + slow },
+            seconds: Interval { low: 0.3 * seconds, value: seconds, high: 2.5 * seconds + slow },
             workers: measured.summary.workers as u64,
             sampled_documents: measured.summary.counts.documents,
             sampled_bytes: measured.summary.bytes,

@@ -30,12 +30,13 @@ const BEGINNING: u64 = 256 << 10;
 pub(super) struct Files {
     /// How many there are.
     pub all: u64,
-    /// Their mean size in bytes.
+    /// How many of them are not too large for the sample, and their mean size in bytes.
+    pub fitting: u64,
     pub mean_bytes: f64,
     /// The sizes of those in the sample, in the order of rows.
     pub sampled: Vec<u64>,
-    /// The share of all bytes that is in files too large for the sample.
-    pub too_large: f64,
+    /// Bytes of files too large for the sample.
+    pub too_large: u64,
 }
 
 /// Record files that are sampled in the same way.
@@ -155,9 +156,10 @@ impl Sample {
         }
         self.files = Files {
             all: all.len() as u64,
-            mean_bytes: bytes as f64 / all.len() as f64,
+            fitting: fitting as u64,
+            mean_bytes: fitting_bytes as f64 / fitting as f64,
             sampled: taken.into_iter().map(|(_, bytes)| bytes).collect(),
-            too_large: 1.0 - fitting_bytes as f64 / bytes.max(fitting_bytes).max(1) as f64,
+            too_large: bytes.saturating_sub(fitting_bytes),
         };
     }
 
@@ -259,8 +261,8 @@ mod tests {
         let mut files: Vec<_> = (0..1000).map(|file| (((file * 7919) % 1000) as u64, file)).collect();
         let mut sample = sample();
         sample.take_files(&mut files, 499_500, 50_000, 0.1);
-        let Files { all, mean_bytes, sampled, too_large } = &sample.files;
-        assert_eq!((*all, sampled.len(), *too_large), (1000, 100, 0.0));
+        let Files { all, mean_bytes, sampled, too_large, .. } = &sample.files;
+        assert_eq!((*all, sampled.len(), *too_large), (1000, 100, 0));
         let mean = sampled.iter().sum::<u64>() as f64 / 100.0;
         assert!((mean - mean_bytes).abs() < 6.0, "{mean}");
         let read: u32 = sample.splits.iter().filter_map(Split::documents).sum();

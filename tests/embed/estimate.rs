@@ -174,3 +174,19 @@ fn a_sample_of_records_holds_the_numbers_of_all() {
     assert_holds(&dir, &["records.jsonl"]);
     assert_holds(&dir, &["--features", "hashed", "--n-features", "1024", "records.jsonl.gz"]);
 }
+
+#[test]
+fn a_sample_without_documents_or_with_little_text_is_an_estimate() {
+    let dir = Dir::with_corpus(&[("large.txt", "lorem ipsum dolor sit amet ".repeat(250_000))]);
+    for number in 0..40 {
+        dir.add(format!("{number}.txt").as_bytes(), format!("alpha beta gamma{number} delta").as_bytes());
+    }
+    dir.write("blank.jsonl", "\n".repeat(6 << 20));
+    // The large file is not read, but it has its part of the tokens.
+    let found = estimate(&dir, &["corpus"]);
+    assert_eq!(interval(&found, "documents"), [41; 3]);
+    let [low, _, high] = interval(&found, "tokens");
+    assert!((low..=high).contains(&1_250_160), "{low} to {high}");
+    let found = estimate(&dir, &["blank.jsonl"]);
+    assert_eq!((interval(&found, "documents"), interval(&found, "columns")[1]), ([0; 3], 0));
+}
