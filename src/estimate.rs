@@ -28,6 +28,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
+/// Seconds that the start of a phase takes, about.
+const PHASE_START: f64 = 0.03;
+
 /// A number, and where it lies with about 95 % confidence.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Interval<T> {
@@ -175,6 +178,11 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
         None => measured?,
         Some(_) => measured.context("in a sample of the corpus")?,
     };
+    let has_documents = measured.summary.counts.documents > 0;
+    ensure!(
+        has_documents || sample.is_none(),
+        "no document begins in the sample of the corpus, so nothing can be estimated"
+    );
     timed(Event::PhaseBegan(Phase::Publish, 0));
     let shares = MemoryShares::new(job.options.memory, measured.summary.workers)?;
     let has_fixed_columns = job.model.is_some() || settings.columns.n_features.is_some();
@@ -387,7 +395,8 @@ fn of_records(found: &Documents, stratum: &Stratum, clustering: f64, other: f64)
     // Few documents begin in ranges that are shorter than one.
     let length = (found.bytes as f64 / number / RANGE as f64).min(1.0);
     let bytes = error(deviation(found.bytes as f64, found.squares).max(length));
-    let tokens = error(deviation(found.tokens as f64, found.token_squares)).min(bytes).max(0.02 * rest);
+    let tokens =
+        error(deviation(found.tokens as f64, found.token_squares).max(length)).min(bytes).max(0.02 * rest);
     let documents = Guess::about(found.number as f64 * scale, bytes);
     let failed = share(found.failed as f64, number).map(|share| share * documents.value);
     Totals { documents, failed, tokens: Guess::about(found.tokens as f64 * scale, tokens) }
@@ -584,7 +593,13 @@ impl Wanted<'_> {
         let least = (maps.low - memory as f64).max(0.0);
         let scratch = Guess { low: least, ..maps.map(spilled) };
         let Times { walk, tally, finish } = self.times;
-        let seconds = walk + tally * factors[0] + finish * factors[1] + bytes.value / 1e9;
+        // The start of a phase takes the same time however long it is.
+        let scaled = |seconds: f64, factor: f64| {
+            let fixed = seconds.min(PHASE_START);
+            fixed + (seconds - fixed) * factor
+        };
+        let work = scaled(tally, factors[0]) + scaled(finish, factors[1]);
+        let seconds = walk + work + bytes.value / 1e9;
         let slow = bytes.high / 1e8;
         Estimate {
             is_exact: false,

@@ -178,7 +178,8 @@ impl Sample {
         let takes_all = number * size >= bytes;
         let mut sampled = 0;
         let (mut before, mut next) = (0, 0);
-        let place = |number_of: u64| ((2 * number_of + 1) as f64 / (2 * number) as f64 * bytes as f64) as u64;
+        // The first range begins with the first file, so that it has a document however long documents are.
+        let place = |range: u64| (range as f64 / number as f64 * bytes as f64) as u64;
         for record in files {
             let length = record.source.bytes;
             if takes_all {
@@ -188,7 +189,7 @@ impl Sample {
             }
             let mut taken = 0;
             while next < number && place(next) < before + length {
-                let start = place(next).saturating_sub(before + size / 2).max(taken);
+                let start = place(next).saturating_sub(before).max(taken);
                 let end = (start + size).min(length);
                 if start < end {
                     self.splits.push(range(record, start, end));
@@ -249,10 +250,11 @@ mod tests {
         let mut sample = sample();
         sample.take_ranges(files.iter(), 0.1);
         let ranges: Vec<_> = sample.splits.iter().map(|split| split.records().expect("a range")).collect();
-        assert_eq!(ranges.len(), 64);
+        assert_eq!(ranges.len(), 65);
         assert!(ranges.iter().all(|range| range.end > range.start && range.start < range.source.bytes));
-        assert_eq!(sample.splits.iter().filter(|split| split.file == 0).count(), 16);
-        assert_eq!(sample.ranges.sampled, 64 * RANGE);
+        assert_eq!(ranges[0].start, 0);
+        assert_eq!(sample.splits.iter().filter(|split| split.file == 0).count(), 17);
+        assert!((60 * RANGE..=65 * RANGE).contains(&sample.ranges.sampled));
         assert_eq!(sample.ranges.bytes, (40 << 20) + 100);
     }
 

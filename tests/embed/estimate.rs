@@ -176,7 +176,7 @@ fn a_sample_of_records_holds_the_numbers_of_all() {
 }
 
 #[test]
-fn a_sample_without_documents_or_with_little_text_is_an_estimate() {
+fn samples_of_long_documents_and_of_none() {
     let dir = Dir::with_corpus(&[("large.txt", "lorem ipsum dolor sit amet ".repeat(250_000))]);
     for number in 0..40 {
         dir.add(format!("{number}.txt").as_bytes(), format!("alpha beta gamma{number} delta").as_bytes());
@@ -187,6 +187,11 @@ fn a_sample_without_documents_or_with_little_text_is_an_estimate() {
     assert_eq!(interval(&found, "documents"), [41; 3]);
     let [low, _, high] = interval(&found, "tokens");
     assert!((low..=high).contains(&1_250_160), "{low} to {high}");
-    let found = estimate(&dir, &["blank.jsonl"]);
-    assert_eq!((interval(&found, "documents"), interval(&found, "columns")[1]), ([0; 3], 0));
+    let run = dir.bowline(&["embed", "--estimate", "blank.jsonl"]).run().expect(1);
+    assert!(run.line().contains("no document begins in the sample"), "{}", run.line());
+    // Records that are longer than the ranges of the sample.
+    let record = format!("{{\"text\": \"{}\"}}\n", "lorem ipsum ".repeat(100_000));
+    dir.write("long.jsonl", record.repeat(6));
+    let [low, _, high] = interval(&estimate(&dir, &["long.jsonl"]), "documents");
+    assert!((low..=high).contains(&6), "{low} to {high}");
 }
