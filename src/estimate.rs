@@ -397,9 +397,15 @@ fn of_records(found: &Documents, stratum: &Stratum, clustering: f64, other: f64)
     let bytes = error(deviation(found.bytes as f64, found.squares).max(length));
     let tokens =
         error(deviation(found.tokens as f64, found.token_squares).max(length)).min(bytes).max(0.02 * rest);
-    let documents = Guess::about(found.number as f64 * scale, bytes);
+    // The first document is in each sample, so it stands for itself.
+    let others = found.number.saturating_sub(1) as f64;
+    let total = others * scale + found.number.min(1) as f64;
+    let around =
+        |total: f64, error: f64| Guess { low: (total - error).max(0.0), value: total, high: total + error };
+    let documents = around(total, bytes * number * scale);
     let failed = share(found.failed as f64, number).map(|share| share * documents.value);
-    Totals { documents, failed, tokens: Guess::about(found.tokens as f64 * scale, tokens) }
+    let each = found.tokens as f64 / number;
+    Totals { documents, failed, tokens: around(total * each, tokens * number * scale * each) }
 }
 
 /// A share of a sample, with Wilson's interval.
@@ -445,7 +451,7 @@ impl Wanted<'_> {
         let counts = measured.summary.counts;
         let parts = [
             of_files(&measured, &sample.files),
-            of_records(&measured.ranges, &sample.ranges, 2.0, 0.0),
+            of_records(&measured.ranges, &sample.ranges, 3.0, 0.0),
             of_records(&measured.beginnings, &sample.beginnings, 2.0, 0.2),
         ];
         let sum = |of: fn(&Totals) -> Guess| parts.iter().map(of).fold(Guess::exact(0.0), Guess::plus);
