@@ -28,6 +28,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
+/// Seconds that the start of a phase takes, about.
+const PHASE_START: f64 = 0.03;
+
 /// A number, and where it lies with about 95 % confidence.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Interval<T> {
@@ -177,6 +180,11 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
         None => measured?,
         Some(_) => measured.context("in a sample of the corpus")?,
     };
+    let has_documents = measured.summary.counts.documents > 0;
+    ensure!(
+        has_documents || sample.is_none(),
+        "no document begins in the sample of the corpus, so nothing can be estimated"
+    );
     timed(Event::PhaseBegan(Phase::Publish, 0));
     let shares = MemoryShares::new(job.options.memory, measured.summary.workers)?;
     let has_fixed_columns = job.model.is_some() || settings.columns.n_features.is_some();
@@ -266,21 +274,30 @@ impl Measured {
         }
         let mut held: Option<DocumentLine> = None;
         each_line(&directory.join(DOCUMENTS), |line: DocumentLine| {
-            if let Some(last) = held.take()
-                && (last.status == "ok" || last.path == line.path)
-            {
-                measured.add(&last, true);
+            if let Some(last) = held.take() {
+                measured.add_cut_off(&last, last.path != line.path);
             }
             match cut_off.contains(&*line.path) {
                 true => held = Some(line),
                 false => measured.add(&line, false),
             }
         })?;
-        held.filter(|last| last.status == "ok").iter().for_each(|last| measured.add(last, true));
+        held.iter().for_each(|last| measured.add_cut_off(last, true));
         if directory.join(VOCABULARY).exists() {
             each_line(&directory.join(VOCABULARY), |line: TermLine| measured.frequencies.push(line.df))?;
         }
         Ok(measured)
+    }
+
+    /// Adds a document of a file that is cut off.
+    fn add_cut_off(&mut self, line: &DocumentLine, is_last: bool) {
+        if is_last && line.status != "ok" {
+            let counts = &mut self.summary.counts;
+            counts.documents -= 1;
+            counts.failed -= 1;
+        } else {
+            self.add(line, true);
+        }
     }
 
     fn add(&mut self, line: &DocumentLine, is_cut_off: bool) {
@@ -336,7 +353,7 @@ struct Totals {
 
 /// What the files of one document come to: by the regression of tokens on bytes, whose sum is known.
 fn of_files(measured: &Measured, files: &sample::Files) -> Totals {
-    let (all, number) = (files.all as f64, files.sampled.len() as f64);
+    let (all, number) = (files.fitting as f64, files.sampled.len() as f64);
     let pairs = || files.sampled.iter().zip(&measured.files).map(|(&x, &(_, y))| (x as f64, y as f64));
     let sum = |of: &dyn Fn((f64, f64)) -> f64| pairs().map(of).sum::<f64>();
     let least = number.max(1.0);
@@ -345,13 +362,25 @@ fn of_files(measured: &Measured, files: &sample::Files) -> Totals {
     let slope = if spread > 0.0 { sum(&|pair| (pair.0 - x) * (pair.1 - y)) / spread } else { 0.0 };
     let residuals = sum(&|pair| (pair.1 - y - slope * (pair.0 - x)).powi(2)) / (number - 2.0).max(1.0);
     let tokens = all * (y + slope * (files.mean_bytes - x)).max(0.0);
-    // The slope is uncertain, too, where the means differ; much more so for files larger than any of the sample.
+    // The slope is uncertain, too, where the means differ.
     let far = (files.mean_bytes - x).abs() / files.mean_bytes.max(1.0);
-    let unknown = if files.too_large > 0.0 { 0.3 } else { 0.1 } * far * tokens;
-    let error = 2.0 * all * (residuals / least * (1.0 - number / all.max(1.0))).sqrt() + unknown;
+    let error = 2.0 * all * (residuals / least * (1.0 - number / all.max(1.0))).sqrt() + 0.1 * far * tokens;
     let tokens = Guess { low: (tokens - error).max(0.0), value: tokens, high: tokens + error };
+    let tokens = tokens.plus(of_large(measured, files));
     let failed = measured.files.iter().filter(|(failed, _)| *failed).count() as f64;
-    Totals { documents: Guess::exact(all), failed: share(failed, number).map(|share| share * all), tokens }
+    Totals {
+        documents: Guess::exact(files.all as f64),
+        failed: share(failed, number).map(|share| share * files.all as f64),
+        tokens,
+    }
+}
+
+/// Tokens of the files that are too large for the sample: as many per byte as in the sample, if they are like it.
+fn of_large(measured: &Measured, files: &sample::Files) -> Guess {
+    let bytes: u64 = files.sampled.iter().sum();
+    let tokens: u64 = measured.files.iter().map(|&(_, tokens)| tokens).sum();
+    let each = tokens as f64 / bytes.max(1) as f64;
+    Guess::about(files.too_large as f64 * each, 0.6)
 }
 
 /// What record files come to, by the bytes of them that were read.
@@ -368,10 +397,17 @@ fn of_records(found: &Documents, stratum: &Stratum, clustering: f64, other: f64)
     // Few documents begin in ranges that are shorter than one.
     let length = (found.bytes as f64 / number / RANGE as f64).min(1.0);
     let bytes = error(deviation(found.bytes as f64, found.squares).max(length));
-    let tokens = error(deviation(found.tokens as f64, found.token_squares)).min(bytes).max(0.02 * rest);
-    let documents = Guess::about(found.number as f64 * scale, bytes);
+    let tokens =
+        error(deviation(found.tokens as f64, found.token_squares).max(length)).min(bytes).max(0.02 * rest);
+    // The first document is in each sample, so it stands for itself.
+    let others = found.number.saturating_sub(1) as f64;
+    let total = others * scale + found.number.min(1) as f64;
+    let around =
+        |total: f64, error: f64| Guess { low: (total - error).max(0.0), value: total, high: total + error };
+    let documents = around(total, bytes * number * scale);
     let failed = share(found.failed as f64, number).map(|share| share * documents.value);
-    Totals { documents, failed, tokens: Guess::about(found.tokens as f64 * scale, tokens) }
+    let each = found.tokens as f64 / number;
+    Totals { documents, failed, tokens: around(total * each, tokens * number * scale * each) }
 }
 
 /// A share of a sample, with Wilson's interval.
@@ -417,7 +453,7 @@ impl Wanted<'_> {
         let counts = measured.summary.counts;
         let parts = [
             of_files(&measured, &sample.files),
-            of_records(&measured.ranges, &sample.ranges, 2.0, 0.0),
+            of_records(&measured.ranges, &sample.ranges, 3.0, 0.0),
             of_records(&measured.beginnings, &sample.beginnings, 2.0, 0.2),
         ];
         let sum = |of: fn(&Totals) -> Guess| parts.iter().map(of).fold(Guess::exact(0.0), Guess::plus);
@@ -428,7 +464,7 @@ impl Wanted<'_> {
         let ok = counts.documents.saturating_sub(counts.failed);
         let spread = Guess::about(1.0, 0.01 + 0.3 / (ok.max(1) as f64).sqrt());
         // Long documents repeat their words more often, by an unknown factor.
-        let long = sample.files.too_large * parts[0].tokens.value / tokens.value.max(1.0);
+        let long = of_large(&measured, &sample.files).value / tokens.value.max(1.0);
         let repeated = Guess { low: 1.0 - 0.9 * long, value: 1.0 - 0.5 * long, high: 1.0 };
         let cells = ratio.map(|ratio| ratio * counts.nonzeros as f64).times(spread).times(repeated);
         let corpus = (documents.value - failed.value).max(1.0);
@@ -565,7 +601,13 @@ impl Wanted<'_> {
         let least = (maps.low - memory as f64).max(0.0);
         let scratch = Guess { low: least, ..maps.map(spilled) };
         let Times { walk, tally, finish } = self.times;
-        let seconds = walk + tally * factors[0] + finish * factors[1] + bytes.value / 1e9;
+        // The start of a phase takes the same time however long it is.
+        let scaled = |seconds: f64, factor: f64| {
+            let fixed = seconds.min(PHASE_START);
+            fixed + (seconds - fixed) * factor
+        };
+        let work = scaled(tally, factors[0]) + scaled(finish, factors[1]);
+        let seconds = walk + work + bytes.value / 1e9;
         let slow = bytes.high / 1e8;
         Estimate {
             is_exact: false,
@@ -579,7 +621,7 @@ impl Wanted<'_> {
             map_memory: memory,
             scratch_bytes: whole(scratch, 0.0),
             worker_memory: self.shares.worker,
-            seconds: Interval { low: 0.4 * seconds, value: seconds, high: 2.0 * seconds + slow },
+            seconds: Interval { low: 0.3 * seconds, value: seconds, high: 2.5 * seconds + slow },
             workers: measured.summary.workers as u64,
             sampled_documents: measured.summary.counts.documents,
             sampled_bytes: measured.summary.bytes,

@@ -81,6 +81,9 @@ fn print(out: &mut dyn Write, estimate: &Estimate) -> io::Result<()> {
         let share = if share < 0.1 { "less than 0.1".to_owned() } else { format!("about {share:.1}") };
         write_line(out, &format!("{share} % of documents would fail: {}", failure.cause))?;
     }
+    if estimate.columns.value == 0 && !estimate.is_exact {
+        write_line(out, "perhaps no term is left: then the run ends with an error and writes no output")?;
+    }
     let documents = counted(estimate.sampled_documents, "document", "documents");
     let read = size(estimate.sampled_bytes);
     write_line(

@@ -152,7 +152,8 @@ impl Spectrum {
 
     /// The same, where the sample has too few of them.
     fn grown(&self, df: u64) -> Guess {
-        let [now, half, quarter] = [1, 2, 4].map(|part| self.expected(df, (self.documents / part).max(1)));
+        let [now, half, quarter] =
+            [1, 2, 4].map(|part| self.expected(df, (self.documents / part).max(1).min(self.documents)));
         if now < 1.0 || half <= 0.0 {
             let (terms, _) = self.in_sample(1.0);
             return Guess { low: 0.0, value: now, high: terms / self.share() };

@@ -174,3 +174,24 @@ fn a_sample_of_records_holds_the_numbers_of_all() {
     assert_holds(&dir, &["records.jsonl"]);
     assert_holds(&dir, &["--features", "hashed", "--n-features", "1024", "records.jsonl.gz"]);
 }
+
+#[test]
+fn samples_of_long_documents_and_of_none() {
+    let dir = Dir::with_corpus(&[("large.txt", "lorem ipsum dolor sit amet ".repeat(250_000))]);
+    for number in 0..40 {
+        dir.add(format!("{number}.txt").as_bytes(), format!("alpha beta gamma{number} delta").as_bytes());
+    }
+    dir.write("blank.jsonl", "\n".repeat(6 << 20));
+    // The large file is not read, but it has its part of the tokens.
+    let found = estimate(&dir, &["corpus"]);
+    assert_eq!(interval(&found, "documents"), [41; 3]);
+    let [low, _, high] = interval(&found, "tokens");
+    assert!((low..=high).contains(&1_250_160), "{low} to {high}");
+    let run = dir.bowline(&["embed", "--estimate", "blank.jsonl"]).run().expect(1);
+    assert!(run.line().contains("no document begins in the sample"), "{}", run.line());
+    // Records that are longer than the ranges of the sample.
+    let record = format!("{{\"text\": \"{}\"}}\n", "lorem ipsum ".repeat(100_000));
+    dir.write("long.jsonl", record.repeat(6));
+    let [low, _, high] = interval(&estimate(&dir, &["long.jsonl"]), "documents");
+    assert!((low..=high).contains(&6), "{low} to {high}");
+}
