@@ -156,7 +156,7 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
             match phase {
                 Phase::Tally => times.tally += seconds,
                 Phase::Merge | Phase::Emit => times.finish += seconds,
-                Phase::Walk | Phase::Publish => {}
+                Phase::Walk | Phase::Copy | Phase::Publish => {}
             }
             (phase, since) = (next, Instant::now());
         }

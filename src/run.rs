@@ -308,7 +308,7 @@ fn open_checkpoint(
         corpora.chain(list).collect::<Result<Vec<_>>>()?,
     ))?;
     let checkpoint =
-        Checkpoint::open(directory, identity, &corpus.documents, splits, numbers, store, interrupted);
+        Checkpoint::open(directory, identity, (&corpus.documents, splits), numbers, store, interrupted);
     let shown = || display_path(directory.path().as_os_str().as_bytes());
     let foreign = match job.options.scratch {
         Some(_) => ErrorKind::ScratchForeign,

@@ -7,7 +7,7 @@ use super::messages;
 use super::report::Report;
 use crate::corpus::display_path;
 use crate::event::{Event, Phase};
-use crate::job::Summary;
+use crate::job::{FailedDocument, Summary};
 use serde::Serialize;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
@@ -125,8 +125,8 @@ impl EventLines {
         for (path, cause) in &summary.unreadable {
             write(&Line::Unreadable { path: display_path(path.as_os_str().as_bytes()), cause });
         }
-        for (path, failure) in &summary.failures {
-            write(&Line::Failure { path, cause: failure.to_string(), hint: hints::of_failure(*failure) });
+        for FailedDocument { document, failure, cause } in &summary.failures {
+            write(&Line::Failure { path: document, cause: cause.clone(), hint: hints::of_failure(*failure) });
         }
         write(&Line::Summary {
             output: display_path(summary.output.as_os_str().as_bytes()),

@@ -72,8 +72,7 @@ impl Checkpoint {
     pub fn open(
         directory: &Folder,
         identity: String,
-        documents: &Documents,
-        splits: &[Split],
+        (documents, splits): (&Documents, &[Split]),
         numbers: RowNumbers,
         store: &Store,
         interrupted: &AtomicUsize,

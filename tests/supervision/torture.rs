@@ -146,19 +146,19 @@ fn round(seed: u64, has_disks: bool, deeds: &mut Deeds) {
     deeds.planted += planted.len() as u64;
     let code = if naturally_fails || !planted.is_empty() { 3 } else { 0 };
     let survives = planted.values().all(|&cause| cause == "the analyzer panicked");
-    finish(&dir, way, code, survives, &mut random, deeds, &format!("seed {seed}, {planted:?}"));
+    finish(&dir, way, (code, survives), &mut random, deeds, &format!("seed {seed}, {planted:?}"));
     let found = dir.output("out");
     let failed = rows_of(&found, &planted);
     assert_costs_only_themselves(&clean, &found, &failed, &format!("seed {seed}"));
     assert_eq!(dir.entries(), ["clean", "corpus", "out"], "seed {seed}");
 }
 
-/// Embeds the corpus to `out` by disturbed runs, until one of them has ended with `code`.
+/// Embeds the corpus to `out` by disturbed runs, until one of them has ended with `code`. In modes other than processes only
+/// if the program `survives` all documents.
 fn finish(
     dir: &Dir,
     way: &[&str],
-    code: i32,
-    survives: bool,
+    (code, survives): (i32, bool),
     random: &mut Random,
     deeds: &mut Deeds,
     context: &str,
@@ -245,7 +245,7 @@ fn round_of_records(seed: u64, deeds: &mut Deeds) {
     let survives = failed.iter().all(|(_, cause)| *cause == "the analyzer panicked");
     let names: Vec<_> = files.iter().map(|(name, ..)| name).collect();
     let context = format!("records of seed {seed}, {names:?}, {failed:?}");
-    finish(&dir, &way, code, survives, &mut random, deeds, &context);
+    finish(&dir, &way, (code, survives), &mut random, deeds, &context);
     assert_same_but_causes(&clean, &dir.output("out"), &failed, &context);
     assert_eq!(dir.entries(), ["clean", "corpus", "out"], "{context}");
 }
