@@ -210,7 +210,7 @@ fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
             format!("no term is left: none of the {terms} occurs in {low_documents} or more")
         }
         (Some(terms), false, _) => {
-            format!("no term is left: each of the {terms} occurs in more than {high_documents}")
+            format!("no term is left: of {terms}, each occurs in more than {high_documents}")
         }
         (Some(terms), true, true) => {
             format!("no term is left: none of the {terms} occurs in {low} to {high_documents}")

@@ -166,7 +166,7 @@ fn no_term_is_left_after_pruning() {
     }
     let dir = Dir::with_corpus(&[("a.txt", "cat"), ("b.txt", "cat")]);
     let line = refused(&dir, dir.embed(&["--max-df", "1"]), 1);
-    assert_eq!(line, "no term is left: each of the 1 terms occurs in more than 1 documents (raise --max-df)");
+    assert_eq!(line, "no term is left: of 1 term, each occurs in more than 1 document (raise --max-df)");
 }
 
 #[test]

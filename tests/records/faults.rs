@@ -57,7 +57,7 @@ fn a_bad_line_of_json_costs_only_itself() {
         assert_eq!(output.documents()[11].id.as_deref(), Some("last"));
         for line in [
             format!(
-                "bowline: {name}, record 3: no field \"text\" (--text-field names the field of the text)\n"
+                "bowline: {name}, record 3, id 1: no field \"text\" (--text-field names the field of the text)\n"
             ),
             format!(
                 "bowline: {name}, record 7: no field \"key\" (--id-field names the field of the identifier)\n"
