@@ -1,5 +1,5 @@
-//! Reads documents: a small one at once, a larger one in chunks, so that it need not fit in memory. [`Pieces`] cuts the
-//! bytes of any stream; [`Reader`] opens files of the file system.
+//! Reads documents: a small one at once, a larger one in chunks, so that it need not fit in memory. `Pieces` cuts the
+//! bytes of any stream; `Reader` opens files of the file system.
 //!
 //! Decides which files fail unread, and detects a file that changes during the read. The analyzer determines the chunk
 //! boundaries.

@@ -43,13 +43,13 @@ impl<A: Atomic> Table<A> {
         Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
     }
 
-    /// As [`Map::pass`], for an element.
+    /// As `Map::pass`, for an element.
     #[inline]
     pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
         self.region.map.pass(element * size_of::<A>(), passage);
     }
 
-    /// As [`Map::read_by_passages`].
+    /// As `Map::read_by_passages`.
     pub(crate) fn read_by_passages(&self) {
         self.region.map.read_by_passages();
     }

@@ -1,6 +1,6 @@
 //! The documents of a file that contains many: lines, records of JSONL, CSV and Parquet files, members of archives.
 //!
-//! A split is a part of such a file that one worker reads in one go. A reader of [`Records`] gives its documents one after
+//! A split is a part of such a file that one worker reads in one go. A reader of `Records` gives its documents one after
 //! the other. It opens nothing, and knows neither rows nor other splits.
 
 pub(crate) mod archive;
