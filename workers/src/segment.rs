@@ -56,6 +56,9 @@ struct Header {
 
 const HEADER: usize = size_of::<Header>();
 
+/// Bytes of a segment that a reader passes over before it gives pages back: 32 MiB.
+const PASSED: usize = 32 << 20;
+
 /// Stands in the place of a failure's kind, in the record behind the last document of a split.
 const END_OF_SPLIT: u32 = u32::MAX;
 
@@ -220,6 +223,15 @@ impl Segment {
     /// Takes the pages of a segment in a file out of this process's memory until they are accessed again.
     pub fn give_back(&self) {
         self.0.give_back();
+    }
+
+    /// As [`Segment::give_back`], for a reader that passes over the segment and has come to byte `offset`: once for each 32 MiB.
+    /// `given` is where it was when pages were given back last, 0 at first.
+    pub fn give_back_behind(&self, offset: usize, given: &mut usize) {
+        if offset.saturating_sub(*given) >= PASSED {
+            self.give_back();
+            *given = offset;
+        }
     }
 
     /// Marks the writer as finished.

@@ -33,7 +33,9 @@ pub(crate) fn count(plan: &Plan, number: usize) {
         Some((segment, offset)) if segment == number => Some(offset),
         _ => None,
     });
+    let mut given = 0;
     for record in accepted.filter_map(|offset| Record::at(segment.bytes(), offset)) {
+        segment.give_back_behind(record.offset(), &mut given);
         for (id, count) in row::pairs(record.row()) {
             if let Some(documents) = columns.get(id as usize) {
                 documents.store(documents.load(Relaxed) + 1, Relaxed);
