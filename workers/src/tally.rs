@@ -434,7 +434,7 @@ impl Tally {
                 false => Err(Failure::Changed),
             }
         });
-        // Whoever reads the range finds out why it can't be read.
+        // The worker that reads the range finds out why it can't be read.
         let ends = ends.and_then(Result::ok).unwrap_or([UNKNOWN_STATE; STATES]);
         Report::Scanned { ends }
     }
