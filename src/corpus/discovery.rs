@@ -401,10 +401,8 @@ impl Discovery<'_> {
         }
         self.documents.add_root(Some(directory), if is_single { Vec::new() } else { written });
         for path in &found.paths {
-            if let Some(format) = self.source.format.records() {
-                let compression = format_of_name(path).1;
-                let (file, source) = (self.documents.len(), FileState::default());
-                self.records.push(RecordFile { file, format, compression, source });
+            if self.source.format.records().is_some() {
+                self.add_record_file(format_of_name(path));
             }
             self.documents.add(path);
         }

@@ -370,6 +370,12 @@ impl Tally {
     /// Opens the record file `file` for the documents of a range. `state` is that of a scan of the file at the range's first
     /// byte.
     fn open_records(&mut self, file: usize, range: RecordRange, state: u8) -> Result<OpenRecords, Failure> {
+        let opened = self.open_unchanged(file, range)?;
+        self.records.open(file as u64, opened, range, state)
+    }
+
+    /// Opens the record file `file`, which must be in the state in which it was cut.
+    fn open_unchanged(&mut self, file: usize, range: RecordRange) -> Result<File, Failure> {
         let opened = match self.reader.open(&self.documents, file) {
             Err(failure) if failure.may_pass() => {
                 thread::sleep(SECOND_TRY);
@@ -378,10 +384,7 @@ impl Tally {
             opened => opened?,
         };
         let (opened, source) = opened;
-        if source != range.source {
-            return Err(Failure::Changed);
-        }
-        self.records.open(file as u64, opened, range, state)
+        if source == range.source { Ok(opened) } else { Err(Failure::Changed) }
     }
 
     /// Counts the terms of the next document of a record file; `None` behind the last one.
@@ -399,6 +402,7 @@ impl Tally {
             Err(failure) => return Some(Err((source, failure))),
         };
         source.bytes = text.len() as u64;
+        let has_more = !chunk.is_last;
         let mut count = || {
             if open.are_texts {
                 reader.check_text(text)?;
@@ -418,8 +422,10 @@ impl Tally {
             }
         };
         let counted: Result<(), Failure> = count();
-        // The number of bytes and the guessed encoding are those of all chunks.
-        about.clone_from(open.records.about());
+        if has_more {
+            // The number of bytes and the guessed encoding are those of all chunks.
+            about.clone_from(open.records.about());
+        }
         Some(counted.map(|()| source).map_err(|failure| (source, failure)))
     }
 
@@ -428,11 +434,8 @@ impl Tally {
         let SplitKind::Records(range) = part.split.kind else { return Report::Broken { errno: 0 } };
         self.heartbeat.step();
         let ends = self.caught(|tally| {
-            let (file, source) = tally.reader.open(&tally.documents, part.split.file as usize)?;
-            match source == range.source {
-                true => tally.records.scan(file, range),
-                false => Err(Failure::Changed),
-            }
+            let file = tally.open_unchanged(part.split.file as usize, range)?;
+            tally.records.scan(file, range)
         });
         // The worker that reads the range finds out why it can't be read.
         let ends = ends.and_then(Result::ok).unwrap_or([UNKNOWN_STATE; STATES]);

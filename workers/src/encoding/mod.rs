@@ -94,12 +94,6 @@ impl Encoding {
         matches!(self.kind(), Kind::Utf16(_) | Kind::Utf32(_))
     }
 
-    /// Whether each byte below 0x80 is that ASCII character, whatever is before it. Such a text can be cut at newlines
-    /// before it is decoded.
-    pub fn is_ascii_compatible_per_byte(self) -> bool {
-        matches!(self.kind(), Kind::Utf8 | Kind::Utf8Sig | Kind::Table(_))
-    }
-
     /// The failure of a document that begins with the byte-order mark of another encoding.
     pub(crate) fn wrong_mark(self, beginning: &[u8]) -> Option<Failure> {
         let failure = byte_order_mark(beginning)?;

@@ -570,11 +570,8 @@ mod tests {
     fn settings(text_fields: &[&str]) -> RecordSettings {
         RecordSettings {
             text_fields: text_fields.iter().map(|&name| name.to_owned()).collect(),
-            id_field: None,
-            delimiter: None,
-            hidden: false,
-            has_header: true,
             max_bytes: 1000,
+            ..RecordSettings::default()
         }
     }
 

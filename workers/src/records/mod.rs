@@ -119,8 +119,6 @@ pub(crate) struct RecordReader {
     chunk_boundary: ChunkBoundary,
     /// The treatment of bytes that are not UTF-8.
     decode_error: DecodeError,
-    /// Bytes of memory that a decompressor may take.
-    memory: u64,
     limit: Arc<ReadLimit>,
     parquet: ParquetFiles,
     /// The number of the CSV file that was read last, and its header.
@@ -144,9 +142,8 @@ impl RecordReader {
         decode_error: DecodeError,
         limit: Arc<ReadLimit>,
     ) -> Self {
-        let memory = reading.unpacking_memory;
         let (parquet, header) = (ParquetFiles::default(), None);
-        RecordReader { settings, reading, chunk_boundary, decode_error, memory, limit, parquet, header }
+        RecordReader { settings, reading, chunk_boundary, decode_error, limit, parquet, header }
     }
 
     /// Opens file number `number` for the documents of `range`. `state` is that of a scan at the range's first byte.
@@ -167,11 +164,8 @@ impl RecordReader {
         let mut reached = None;
         let records: Box<dyn Records> = match format {
             RecordFormat::Lines | RecordFormat::Jsonl => {
-                if start > 0
-                    && let Some(failure) = other_encoding(file.clone())
-                {
-                    // The range that begins with the file has this failure.
-                    let _ = failure;
+                if start > 0 && other_encoding(file.clone()).is_some() {
+                    // The range that begins with the file has the failure.
                     return Ok(OpenRecords::new(Box::new(Nothing), file, range, None));
                 }
                 let (stream, place) = self.stream(&file, range, LineReader::first_byte(start));
@@ -200,16 +194,20 @@ impl RecordReader {
                 self.members(Tar::new(stream, in_file, self.settings.hidden))
             }
             RecordFormat::Zip if range.compression.is_some() => return Err(Failure::OtherFormat),
-            RecordFormat::Zip => {
-                self.members(Zip::new(file.clone(), source.bytes, whole, self.memory, self.settings.hidden))
-            }
+            RecordFormat::Zip => self.members(Zip::new(
+                file.clone(),
+                source.bytes,
+                whole,
+                self.reading.unpacking_memory,
+                self.settings.hidden,
+            )),
         };
         Ok(OpenRecords::new(records, file, range, reached))
     }
 
     /// The members of an archive as documents.
     fn members(&self, members: impl Members + 'static) -> Box<dyn Records> {
-        let members = UnpackedMembers::new(members, self.memory);
+        let members = UnpackedMembers::new(members, self.reading.unpacking_memory);
         Box::new(MemberRecords::new(members, self.reading, self.chunk_boundary))
     }
 
@@ -229,7 +227,8 @@ impl RecordReader {
         match range.compression {
             None => (Box::new(bytes), reached),
             Some(compression) => {
-                let stream = Unpacked::new(Box::new(bytes), compression.into(), start, self.memory);
+                let stream =
+                    Unpacked::new(Box::new(bytes), compression.into(), start, self.reading.unpacking_memory);
                 let reached = stream.reached();
                 (Box::new(stream), reached)
             }
