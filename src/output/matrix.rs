@@ -8,7 +8,7 @@ use super::npz::{Places, find};
 use super::reader::OpenOutput;
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
-use bowline_workers::plan::Dtype;
+use bowline_workers::matrix_plan::Dtype;
 use memmap2::Mmap;
 use std::ops::Range;
 

@@ -20,7 +20,7 @@ use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::TermFilter;
-use bowline_workers::plan::{Bm25Tf, ValueSettings, Weight};
+use bowline_workers::matrix_plan::{Bm25Tf, ValueSettings, Weight};
 use bowline_workers::reader::{Decoding, ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
