@@ -77,7 +77,13 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
     let settings = TallySettings {
         reading: ReadSettings::default(),
         records: RecordSettings::default(),
-        text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
+        text: TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        },
         term_filter: TermFilter::default(),
         features: Features::Vocabulary,
         lexicon_bytes: usize::MAX,

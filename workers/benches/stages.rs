@@ -124,7 +124,13 @@ fn scan(bencher: Bencher, kernel: Kernel) {
 }
 
 fn settings(grams: Grams) -> TextSettings {
-    TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+    TextSettings {
+        lowercase: true,
+        decode_error: DecodeError::Strict,
+        strip_accents: None,
+        grams,
+        unicode: Default::default(),
+    }
 }
 
 fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
