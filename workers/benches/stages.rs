@@ -118,7 +118,7 @@ impl TermSink for Seen {
 
 #[divan::bench(args = Kernel::available())]
 fn scan(bencher: Bencher, kernel: Kernel) {
-    let (mut words, mut seen) = (Words::new(kernel, true), Seen(0));
+    let (mut words, mut seen) = (Words::new(kernel, true, Default::default()), Seen(0));
     over(bencher, |text| words.scan(text, &mut seen));
     black_box(seen.0);
 }
