@@ -80,6 +80,8 @@ bench-stages:
 parity: build $(VENV)/.complete
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
 	$(VENV)/bin/python tests/parity/formats.py --bowline $(BOWLINE) $(CORPUS)
+	cargo build --release --example characters -p bowline-workers
+	$(VENV)/bin/python tests/parity/characters.py target/release/examples/characters
 
 same-bytes: build
 	tests/same-bytes $(CORPUS)

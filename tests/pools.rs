@@ -84,6 +84,7 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
                 decode_error: DecodeError::Strict,
                 strip_accents: None,
                 grams,
+                unicode: Default::default(),
             },
             term_filter: TermFilter::default(),
             features: Features::Vocabulary,

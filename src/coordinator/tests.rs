@@ -164,8 +164,13 @@ impl Play {
 
     fn settings(&self) -> TallySettings {
         let grams = Grams::Words { tokenizer: self.tokenizer.clone(), sizes: self.sizes.clone() };
-        let text =
-            TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
+        let text = TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        };
         TallySettings {
             reading: ReadSettings::default(),
             records: RecordSettings::default(),

@@ -16,6 +16,7 @@ pub use pruning::{Df, Pruning};
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stems::Stemmer;
 use bowline_workers::analyzer::stop_words::StopWords;
+use bowline_workers::analyzer::unicode::UnicodeVersion;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
@@ -165,6 +166,7 @@ impl Text {
                 AnalyzerKind::Char => Grams::Chars { sizes },
                 AnalyzerKind::CharWb => Grams::WordChars { sizes },
             },
+            unicode: UnicodeVersion::Newest,
         })
     }
 

@@ -120,13 +120,19 @@ impl TermSink for Seen {
 
 #[divan::bench(args = Kernel::available())]
 fn scan(bencher: Bencher, kernel: Kernel) {
-    let (mut words, mut seen) = (Words::new(kernel, true), Seen(0));
+    let (mut words, mut seen) = (Words::new(kernel, true, Default::default()), Seen(0));
     over(bencher, |text| words.scan(text, &mut seen));
     black_box(seen.0);
 }
 
 fn settings(grams: Grams) -> TextSettings {
-    TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+    TextSettings {
+        lowercase: true,
+        decode_error: DecodeError::Strict,
+        strip_accents: None,
+        grams,
+        unicode: Default::default(),
+    }
 }
 
 fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {

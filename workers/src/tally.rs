@@ -447,7 +447,13 @@ mod tests {
 
     fn words(sizes: std::ops::RangeInclusive<usize>, tokenizer: Tokenizer) -> TextSettings {
         let grams = Grams::Words { tokenizer, sizes };
-        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+        TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        }
     }
 
     /// The contents of a record: terms are spelled out, or given as columns if they have no local ids.
@@ -607,6 +613,7 @@ mod tests {
                 decode_error,
                 strip_accents,
                 grams,
+                unicode: Default::default(),
             },
         )
     }

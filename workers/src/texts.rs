@@ -1008,7 +1008,7 @@ mod tests {
 
     fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
         let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes };
-        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams, unicode: Default::default() }
     }
 
     fn values(weight: Weight, norm: Norm) -> Values<'static> {
