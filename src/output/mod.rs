@@ -16,6 +16,7 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
+pub use matrix::{ArrayPlace, Matrix};
 pub use matrix_file::{MatrixFile, refuse_too_wide};
 pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};
 pub use npy::{read_idf, reserve, write_idf};
