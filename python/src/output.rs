@@ -159,12 +159,14 @@ impl Table {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let _ = requested_schema;
         let batches = RecordBatchIterator::new([Ok(self.0.clone())], self.0.schema());
-        PyCapsule::new(py, FFI_ArrowArrayStream::new(Box::new(batches)), Some(c"arrow_array_stream".into()))
+        PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(Box::new(batches)), c"arrow_array_stream")
     }
 }
 
+/// A table of columns that may all have nulls, so that each output has the same schema.
 fn table(columns: impl IntoIterator<Item = (&'static str, ArrayRef)>) -> Result<Table> {
-    Ok(Table(RecordBatch::try_from_iter(columns)?))
+    let columns = columns.into_iter().map(|(name, array)| (name, array, true));
+    Ok(Table(RecordBatch::try_from_iter_with_nullable(columns)?))
 }
 
 fn strings<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {

@@ -82,7 +82,7 @@ def test_errors(sample: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").touch()
     options: Any
     for options, code, message in [
-        ({}, 1, "out: exists already"),
+        ({}, 1, "out: exists and contains mine"),
         ({"format": "xls"}, 2, "invalid value 'xls' for '--format <FORMAT>' [possible values: npz, npy"),
         ({"ngrams": (2, 1)}, 2, "ngrams"),
         ({"dense": True, "format": "npy"}, 2, "cannot be used with"),
@@ -231,6 +231,7 @@ def test_cancellation_ends_the_program(sample: Path, tmp_path: Path, ignores: bo
 def test_the_program_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-m", "bowline", "--version"], check=True, capture_output=True, text=True)
     assert found.stdout == f"bowline {bowline.__version__}\n"
+    monkeypatch.delenv("BOWLINE_BIN", raising=False)
     assert Path(find_bowline_bin()).name == "bowline"
     monkeypatch.setenv("BOWLINE_BIN", str(tmp_path / "missing"))
     with pytest.raises(FileNotFoundError, match="BOWLINE_BIN names no program"):

@@ -21,7 +21,7 @@ FORMATS: dict[str, dict[str, Any]] = {
     "counts": {},
     "doubles": {"weight": "tfidf", "dtype": "f64"},
     "longs": {"dtype": "i64"},
-    "hashed": {"features": "hashed", "n_features": 64, "weight": "bm25"},
+    "hashed": {"features": "hashed", "n_features": 64, "weight": "bm25", "no_alternate_sign": True},
 }
 
 
@@ -106,13 +106,11 @@ def test_hashed_features_have_no_terms(sample: Path, tmp_path: Path) -> None:
             getattr(output, name)
 
 
-def test_an_empty_corpus(tmp_path: Path) -> None:
-    (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "empty").touch()
-    output = bowline.embed(tmp_path / "corpus", tmp_path / "out")
-    assert output.matrix.shape == (1, 0) and output.terms == [] and output.vocabulary.num_rows == 0
-    dense = bowline.embed(tmp_path / "corpus", tmp_path / "dense", dense=True)
-    assert dense.matrix.shape == (1, 0)
+def test_a_matrix_without_cells(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    output = bowline.embed(tmp_path / "empty", tmp_path / "out", features="hashed")
+    assert output.matrix.shape == (1, 2**20) and output.matrix.nnz == 0
+    assert output.documents["tokens"].to_pylist() == [0]
 
 
 def test_an_output_that_is_replaced_meanwhile(out: Path) -> None:
@@ -219,9 +217,11 @@ def _file(data: bytes) -> Any:
 
 
 def test_descriptors_are_given_back(out: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(20):
+    before = 0
+    for turn in range(20):
         output = bowline.load(out)
         _ = output.matrix, output.vocabulary
         del output
+        # The first turn imports packages, which keep some.
+        before = before if turn else len(os.listdir("/proc/self/fd"))
     assert len(os.listdir("/proc/self/fd")) <= before
