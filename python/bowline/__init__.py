@@ -1,0 +1,46 @@
+"""Bag-of-words document embeddings: scikit-learn's answers, many times faster.
+
+`embed` turns a corpus of files into an output directory by the program `bowline`, in worker processes. `load` reads such a
+directory.
+
+Each name is imported when it is first used, so that `import bowline` costs nothing, and a package that only some names need
+(scikit-learn, pyarrow, tqdm) is imported only by them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from bowline._native import __version__ as __version__
+
+if TYPE_CHECKING:
+    from bowline._embed import EmbedError as EmbedError
+    from bowline._embed import EmbedWarning as EmbedWarning
+    from bowline._embed import aembed as aembed
+    from bowline._embed import embed as embed
+    from bowline._output import Output as Output
+    from bowline._output import load as load
+
+# The module of each public name.
+_MODULES = {
+    "EmbedError": "bowline._embed",
+    "EmbedWarning": "bowline._embed",
+    "Output": "bowline._output",
+    "aembed": "bowline._embed",
+    "embed": "bowline._embed",
+    "load": "bowline._output",
+}
+
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a public name."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'bowline' has no attribute {name!r}")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
