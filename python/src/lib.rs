@@ -3,7 +3,10 @@
 //! Each concept has a file of its own, and its classes and functions are listed here. What Python can do as well is Python: see
 //! python/bowline. Nothing here installs a signal handler, starts a process, or keeps a thread after a call.
 
+mod arrow;
+mod counts;
 mod output;
+mod texts;
 
 use pyo3::prelude::*;
 
@@ -14,6 +17,12 @@ mod _native {
 
     #[pymodule_export]
     use super::output::{OutputFiles, Table};
+
+    #[pymodule_export]
+    use super::counts::{Analysis, Counts, Transformer};
+
+    #[pymodule_export]
+    use super::texts::{TextError, Unsupported, available_threads};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

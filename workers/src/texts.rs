@@ -437,6 +437,14 @@ impl Counts {
         self.batches.extend_from_slice(&other.batches);
     }
 
+    /// Counts of the same texts. Both go on apart.
+    pub fn snapshot(&mut self) -> Counts {
+        self.freeze();
+        let (settings, segments, batches) =
+            (self.settings.clone(), self.segments.clone(), self.batches.clone());
+        Counts { settings, counters: Vec::new(), segments, batches, merged: None }
+    }
+
     /// The settings of the counts.
     pub fn settings(&self) -> &CountSettings {
         &self.settings
@@ -1008,7 +1016,13 @@ mod tests {
 
     fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
         let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes };
-        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams, unicode: Default::default() }
+        TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        }
     }
 
     fn values(weight: Weight, norm: Norm) -> Values<'static> {
