@@ -13,7 +13,7 @@ VENV_PYTHON = target/venv-python
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
 
-.PHONY: demo build build-all test test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python install clean
+.PHONY: demo build build-all test test-rust test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -26,11 +26,14 @@ build:
 build-all:
 	cargo build --release --locked --workspace
 
+# All tests that this machine can run.
+test: test-rust
+	@if $(HAS_PYTHON); then $(MAKE) --no-print-directory test-python; else echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; fi
+
 # The second line runs the library's examples without the command line.
-test:
+test-rust:
 	cargo test --workspace --locked --no-fail-fast --features faults
 	cargo test --package bowline --locked --no-default-features --doc
-	@$(HAS_PYTHON) && $(MAKE) --no-print-directory test-python || { ! $(HAS_PYTHON) && echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; }
 
 # The same tests on the release build, which has no documents that crash on purpose.
 test-release: build
@@ -111,7 +114,7 @@ wheel: $(VENV_PYTHON)/.complete-wheel
 # The tests of the package, from a wheel with the dev profile, which `make test` has compiled already for the most part. Then the
 # examples of README.md in an environment with nothing but the wheel and what it depends on.
 test-python: $(VENV_PYTHON)/.complete-test
-	cargo build --locked --package bowline --features faults
+	cargo build --locked --workspace --features faults --bin bowline
 	mkdir -p $(dir $(PROGRAM_OF_WHEEL)) && strip -o $(PROGRAM_OF_WHEEL) target/debug/bowline
 	rm -rf target/wheels-dev && $(MATURIN) --profile dev --compatibility linux --out target/wheels-dev
 	$(VENV_PYTHON)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from bowline._native import OutputFiles, Table
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow
-    from scipy.sparse import csr_matrix
 
 _T = TypeVar("_T")
 
@@ -53,7 +51,7 @@ class Output:
         return cast(dict[str, Any], json.loads(self._files.manifest()))
 
     @cached_property
-    def matrix(self) -> "csr_matrix | np.ndarray[Any, Any]":
+    def matrix(self) -> Any:
         """The matrix, a row a document: a `scipy.sparse.csr_matrix` (npz), or an array (npy).
 
         It is a map of the file, which is read where it is used, and read-only: `output.matrix.copy()` is a copy in memory. All of

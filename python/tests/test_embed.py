@@ -154,7 +154,7 @@ def test_an_interrupt_ends_the_program_and_loses_nothing(sample: Path, tmp_path:
     out = tmp_path / "out"
     # As a terminal does it: the signal goes to the whole group.
     python = subprocess.Popen(
-        [sys.executable, "-c", script, sample, out], stdout=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, "-P", "-c", script, sample, out], stdout=subprocess.PIPE, text=True, process_group=0
     )
     partial = tmp_path / "out.partial"
     wait_for(lambda: any(path.stat().st_size for path in partial.rglob("*") if path.is_file()))
@@ -229,7 +229,7 @@ def test_cancellation_ends_the_program(sample: Path, tmp_path: Path, ignores: bo
 
 
 def test_the_program_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = subprocess.run([sys.executable, "-m", "bowline", "--version"], check=True, capture_output=True, text=True)
+    found = subprocess.run([sys.executable, "-P", "-m", "bowline", "--version"], check=True, capture_output=True, text=True)
     assert found.stdout == f"bowline {bowline.__version__}\n"
     monkeypatch.delenv("BOWLINE_BIN", raising=False)
     assert Path(find_bowline_bin()).name == "bowline"
