@@ -27,6 +27,8 @@ mod table;
 pub use disk::{free, is_full, is_in_memory, room, shortage};
 pub(crate) use log::{Log, LogWriter};
 pub use map::input;
+#[cfg(feature = "faults")]
+pub(crate) use map::name;
 pub(crate) use map::{LostMap, Passage};
 pub use store::{Reservation, Store};
 pub use table::{Atomic, Table};

@@ -8,6 +8,7 @@ use super::log::FILE_CAPACITY;
 use super::map::{Losses, Map, Region, kind, reserve};
 use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,11 +131,11 @@ impl Store {
         Some(Share { store: self.clone(), bytes: AtomicU64::new(bytes) })
     }
 
-    /// Creates the map of a table: in memory, or in a file whose disk is reserved at once.
-    pub(super) fn region(&self, bytes: usize) -> io::Result<Region> {
+    /// Creates the map of a table: in memory under `name`, or in a file whose disk is reserved at once.
+    pub(super) fn region(&self, bytes: usize, name: &CStr) -> io::Result<Region> {
         let bytes = bytes.max(1);
         if let Some(share) = self.take(bytes as u64) {
-            return Region::in_memory(bytes, share);
+            return Region::in_memory(bytes, share, name);
         }
         let file = self.scratch_file()?;
         reserve(&file, bytes).map_err(|error| match self.scratch() {

@@ -1,6 +1,6 @@
 //! Tables of atomics in shared memory.
 
-use super::map::{Passage, Region};
+use super::map::{Passage, Region, name};
 use super::store::Store;
 use std::io;
 use std::marker::PhantomData;
@@ -40,7 +40,7 @@ impl<A: Atomic> Table<A> {
     /// The system's error, if memory, disk or descriptors for the map run out.
     pub fn new(length: usize, store: &Store) -> io::Result<Self> {
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
+        Ok(Table { region: Arc::new(store.region(bytes, name::TABLE)?), length, element: PhantomData })
     }
 
     /// As `Map::pass`, for an element.
