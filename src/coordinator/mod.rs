@@ -65,6 +65,9 @@ pub enum RunError {
     /// A worker crashed, in a mode in which that ends the run.
     #[error("{}", last_words(*.0))]
     Crashed(Crash, Option<Key>),
+    /// A worker can't write its part of the output.
+    #[error("writing the output")]
+    Unwritten(#[source] std::io::Error),
     /// A task failed, and a retry would fail again.
     #[error("a worker could not go on: {0}")]
     Broken(String),
@@ -160,7 +163,9 @@ impl RunError {
             }
             RunError::NotFinite { .. } => ErrorKind::NotFinite,
             RunError::System { source, .. } if is_full(source) => ErrorKind::ScratchPlace,
+            RunError::Unwritten(source) if is_full(source) => ErrorKind::OutputPlace,
             RunError::System { .. }
+            | RunError::Unwritten(_)
             | RunError::LostMap(_)
             | RunError::KilledAgain(_)
             | RunError::Broken(_) => ErrorKind::Other,

@@ -24,7 +24,7 @@ mod map;
 mod store;
 mod table;
 
-pub use disk::{free, is_full, is_in_memory, room, shortage};
+pub use disk::{free, is_full, is_in_memory, no_file, room, shortage, unnamed_file};
 pub(crate) use log::{Log, LogWriter};
 pub use map::input;
 #[cfg(feature = "faults")]

@@ -3,7 +3,7 @@
 //! Owns the bytes that are left of memory and of address space, and the losses of its maps. How a map is made is the
 //! matter of `map`.
 
-use super::disk::shortage;
+use super::disk::{shortage, unnamed_file};
 use super::log::FILE_CAPACITY;
 use super::map::{Losses, Map, Region, kind, reserve};
 use memmap2::{MmapOptions, MmapRaw};
@@ -165,7 +165,7 @@ impl Store {
     /// Creates a file without a name in the scratch directory.
     pub(super) fn scratch_file(&self) -> io::Result<File> {
         let directory = self.0.scratch.as_deref().ok_or(io::ErrorKind::OutOfMemory)?;
-        tempfile::tempfile_in(directory)
+        unnamed_file(directory)
     }
 }
 
