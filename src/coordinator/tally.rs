@@ -184,7 +184,7 @@ pub fn tally(
         idle_deaths: 0,
         is_spoiled: false,
     };
-    for end in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
+    for (end, _) in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
         work.ends[end.split as usize] = Some(end.ordinal);
     }
     work.requeue_uncounted();
@@ -524,7 +524,8 @@ impl TallyWork<'_> {
         for (number, earlier) in self.earlier.iter().enumerate() {
             earlier.records().for_each(|(key, record)| accept(number, key, record));
         }
-        let mut left_out = BTreeMap::new();
+        let ends = self.earlier.iter().flat_map(|earlier| &earlier.ends);
+        let mut left_out: BTreeMap<u32, u64> = ends.map(|&(end, left_out)| (end.split, left_out)).collect();
         for (number, segment) in self.segments.iter().enumerate() {
             let (mut tallied, mut given) = (TalliedSegment::new(segment.clone()), 0);
             for record in segment.records() {
