@@ -32,7 +32,7 @@ use line_reader::{LineReader, other_encoding};
 use lines::Lines;
 use nix::sys::stat::fstat;
 use parquet::ParquetFiles;
-use source::FileBytes;
+use source::{FileBytes, Stepping};
 use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,8 +195,7 @@ impl RecordReader {
             }
             RecordFormat::Zip if range.compression.is_some() => return Err(Failure::OtherFormat),
             RecordFormat::Zip => self.members(Zip::new(
-                file.clone(),
-                source.bytes,
+                FileBytes::new(file.clone(), 0, source.bytes).limited(&self.limit),
                 whole,
                 self.reading.unpacking_memory,
                 self.settings.hidden,
@@ -221,7 +220,8 @@ impl RecordReader {
 
     /// The bytes of a file from `start` on, decompressed; and the place up to which they were read.
     fn unpacked(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
-        let end = if self.cuts_off(range) { range.end } else { u64::MAX };
+        // Never beyond the size that the file had: it may grow faster than it is read.
+        let end = if self.cuts_off(range) { range.end } else { u64::MAX }.min(range.source.bytes);
         let bytes = FileBytes::new(file.clone(), start, end).limited(&self.limit);
         let reached = bytes.reached();
         match range.compression {
@@ -230,7 +230,7 @@ impl RecordReader {
                 let stream =
                     Unpacked::new(Box::new(bytes), compression.into(), start, self.reading.unpacking_memory);
                 let reached = stream.reached();
-                (Box::new(stream), reached)
+                (Box::new(Stepping::new(stream, &self.limit)), reached)
             }
         }
     }
