@@ -43,6 +43,8 @@ pub enum ErrorKind {
     ScratchForeign,
     /// A dense matrix is too large.
     TooDense,
+    /// A list is named `-`, and no file has that name.
+    ListNamedDash,
     /// A matrix has more columns than its format can have.
     TooWide,
     /// The system has no process, thread or descriptor for another worker.
