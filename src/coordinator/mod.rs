@@ -203,13 +203,13 @@ fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
     let terms = terms.map(|terms| counted(terms, "term", "terms"));
     match (terms, asks, allows) {
         (_, true, false) if low > documents as f64 => {
-            format!("min_df asks for {low_documents} or more, but the corpus has {corpus}")
+            format!("a term must occur in {low_documents} or more, but the corpus has {corpus}")
         }
         (None, true, true) => {
-            format!("max_df allows {high_documents} at most, but min_df asks for {low} or more")
+            format!("a term may occur in {high_documents} at most, but must occur in {low} or more")
         }
         (None, ..) => {
-            format!("max_df allows {high_documents} at most, so no term can be kept")
+            format!("a term may occur in {high_documents} at most, so no term can be kept")
         }
         (Some(terms), true, false) => {
             format!("no term is left: none of the {terms} occurs in {low_documents} or more")
