@@ -55,12 +55,14 @@ lint:
 	cargo clippy --package bowline --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
-# Runs the fuzz targets one after the other. Copy an input that fails to fuzz/seeds/TARGET.
+# Runs the fuzz targets one after the other. Copy an input that fails to fuzz/seeds/TARGET. libFuzzer needs unstable options
+# of the compiler. Without nightly Rust, RUSTC_BOOTSTRAP makes the stable compiler accept them, for the fuzz targets only.
 fuzz:
-	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "this needs nightly Rust and cargo-fuzz: rustup toolchain install nightly, cargo install cargo-fuzz"; exit 1; }
-	@for target in $(FUZZ_TARGETS); do \
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "this needs cargo-fuzz: cargo install cargo-fuzz"; exit 1; }
+	@if cargo +nightly --version >/dev/null 2>&1; then fuzz="cargo +nightly fuzz"; else fuzz="env RUSTC_BOOTSTRAP=1 cargo fuzz"; fi; \
+	for target in $(FUZZ_TARGETS); do \
 		mkdir -p fuzz/corpus/$$target && \
-		TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+		TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) $$fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 

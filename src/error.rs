@@ -2,7 +2,6 @@
 //! (`cli/hints.rs` for the command line).
 
 use crate::settings::SettingsError;
-use bowline_workers::mapped::is_full;
 use std::fmt;
 use std::io;
 
@@ -44,6 +43,8 @@ pub enum ErrorKind {
     ScratchForeign,
     /// A dense matrix is too large.
     TooDense,
+    /// A list is named `-`, and no file has that name.
+    ListNamedDash,
     /// A matrix has more columns than its format can have.
     TooWide,
     /// The system has no process, thread or descriptor for another worker.
@@ -120,6 +121,10 @@ impl Error {
         Error { kind, cause }
     }
 
+    pub(crate) fn into_cause(self) -> anyhow::Error {
+        self.cause
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
@@ -135,17 +140,12 @@ impl From<anyhow::Error> for Error {
     /// An error of the kind of its cause.
     fn from(cause: anyhow::Error) -> Self {
         let is_broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        let comes_from =
-            |is: &dyn Fn(&io::Error) -> bool| cause.chain().any(|cause| cause.downcast_ref().is_some_and(is));
         let kind = if let Some(fault) = cause.downcast_ref::<Fault>() {
             fault.kind.clone()
         } else if let Some(error) = cause.downcast_ref::<SettingsError>() {
             ErrorKind::Settings(error.clone())
-        } else if comes_from(&is_broken_pipe) {
+        } else if cause.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken_pipe)) {
             ErrorKind::BrokenPipe
-        } else if comes_from(&is_full) {
-            // Where the output's disk is full, a fault says so.
-            ErrorKind::ScratchPlace
         } else {
             ErrorKind::Other
         };

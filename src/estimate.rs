@@ -15,7 +15,7 @@ use crate::event::{Event, Phase};
 use crate::job::{Job, Summary};
 use crate::memory::MemoryShares;
 use crate::output::{DOCUMENTS, DocumentLine, Format, HASH_TERMS, IDF, MANIFEST, TermLine, VOCABULARY};
-use crate::run::{CutCorpus, classified, identity, run_unpublished};
+use crate::run::{CutCorpus, identity, of_run, run_unpublished};
 use crate::settings::{AnalyzerKind, Df, Settings};
 use anyhow::{Context as _, Result, ensure};
 use growth::{Guess, Spectrum};
@@ -95,7 +95,7 @@ pub struct Estimate {
 /// # Errors
 /// The reason why the run could not begin, or why the sample can't be read.
 pub fn estimate(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Estimate, Error> {
-    attempt(job, events, cancel).map_err(classified)
+    attempt(job, events, cancel).map_err(of_run)
 }
 
 /// The times of the phases of a run, in seconds.

@@ -8,6 +8,7 @@
 use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, bail};
 use bowline_workers::documents::display_path;
+use bowline_workers::mapped::no_file;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -181,7 +182,7 @@ impl Folder {
     pub fn make(&self, name: &OsStr, mode: Mode) -> Result<Option<(Self, bool)>> {
         match mkdirat(&self.file, name, mode) {
             Err(Errno::EEXIST) => return Ok(self.own(name)?.map(|folder| (folder, false))),
-            made => made.map_err(io::Error::from)?,
+            made => made.map_err(|errno| no_file(&self.path, errno.into()))?,
         }
         let folder = self.beneath(name)?;
         let user = folder.file.metadata()?.uid();
@@ -196,7 +197,8 @@ impl Folder {
     /// The system's, also if the name is taken.
     pub fn create(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        Ok(openat(&self.file, name, flags, Mode::from_bits_truncate(0o666))?.into())
+        let made = openat(&self.file, name, flags, Mode::from_bits_truncate(0o666));
+        Ok(made.map_err(|errno| no_file(&self.path, errno.into()))?.into())
     }
 
     /// What bears a name in this directory, if something does.

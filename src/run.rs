@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result};
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::counted::counted;
 use bowline_workers::heartbeat::Heartbeats;
-use bowline_workers::mapped::{Store, is_in_memory};
+use bowline_workers::mapped::{Store, is_full, is_in_memory};
 use bowline_workers::pieces::{PieceFormat, Shape};
 use bowline_workers::plan::{Container, Files};
 use bowline_workers::read_limit::ReadLimits;
@@ -53,7 +53,18 @@ const NAMED_FAILURES: usize = 10;
 /// # Errors
 /// The reason why the run could not finish. It then writes no output, and an earlier output stays.
 pub fn run(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary, Error> {
-    embed(job, events, cancel.flag()).map_err(classified)
+    embed(job, events, cancel.flag()).map_err(of_run)
+}
+
+/// An error of a run, with its kind. If a disk is full and the error has no other kind, this is the disk of the scratch
+/// files.
+pub(crate) fn of_run(error: anyhow::Error) -> Error {
+    let is_disk_full = error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full));
+    let error = classified(error);
+    match error.kind() {
+        ErrorKind::Other if is_disk_full => Error::new(ErrorKind::ScratchPlace, error.into_cause()),
+        _ => error,
+    }
 }
 
 /// An error with its kind.

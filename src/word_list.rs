@@ -19,6 +19,9 @@ const MAX_BYTES: usize = 4 << 30;
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
+/// What other options call standard input. Here it is the name of a file.
+const STANDARD_INPUT: &str = "-";
+
 /// The byte-order mark.
 const MARK: char = '\u{FEFF}';
 
@@ -42,6 +45,9 @@ pub fn read(path: &Path, trims: bool, interrupted: &AtomicUsize) -> Result<WordL
 
 /// All bytes of a file or pipe; up to the first chunk with a NUL, since no list has one.
 fn read_bytes(path: &Path, interrupted: &AtomicUsize) -> Result<Vec<u8>> {
+    if path == Path::new(STANDARD_INPUT) && !path.exists() {
+        return Err(Fault::new(ErrorKind::ListNamedDash, "no such file").into());
+    }
     let file = pipe::open_list(path)?;
     let mut bytes = Vec::new();
     loop {
@@ -65,7 +71,7 @@ pub fn stop_words(argument: &str, trims: bool, interrupted: &AtomicUsize) -> Res
     if stop_words::list_of(argument).is_some() {
         return Ok(StopWordList::Language(argument.to_owned()));
     }
-    if !Path::new(argument).exists() && !argument.contains(['/', '.']) {
+    if argument != STANDARD_INPUT && !Path::new(argument).exists() && !argument.contains(['/', '.']) {
         let error = stop_words::UnknownLanguage(argument.to_owned());
         return Err(Fault::new(ErrorKind::Usage, format!("no such file, and {error}")).into());
     }

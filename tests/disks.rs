@@ -1,7 +1,7 @@
 //! Disks that are too small, of every size. A run succeeds or fails with one line that names the full disk. It never
 //! ends by a signal, blames no document, and leaves only files that a later run needs.
 
-use crate::support::wrapper::{NO_DISK, ext4, failing, has_ext4};
+use crate::support::wrapper::{NO_DISK, ext4, failing, has_ext4, small_disk};
 use crate::support::{Dir, Finished, Output, assert_same_bytes};
 use std::fs;
 
@@ -126,6 +126,41 @@ fn a_full_disk_is_an_error_and_never_a_signal() {
             }
             assert!((1..6).contains(&done), "{place:?}: {done} of 6 sizes are enough");
         }
+    }
+}
+
+/// A disk that has bytes left, and no place for another file. The error says so, names the directory and the option that
+/// moves these files.
+#[test]
+fn a_disk_without_room_for_a_file_is_an_error() {
+    let dir = corpus(150);
+    let options = &WAYS[2];
+    let reference = reference(&dir, options);
+    for (place, option) in
+        [(OUTPUT, "(--output "), (RESUME, "(--"), (SCRATCH, "(--scratch "), (LITTLE, "(--scratch ")]
+    {
+        let (mut failed, mut done) = (0, false);
+        for files in 2..60 {
+            let size = format!("20m,nr_inodes={files}");
+            let Some(wrapper) = small_disk(&size) else { return };
+            let mode = ["processes", "threads", "inline"][files % 3];
+            let _ = ["copied", "disk/out"].map(|out| fs::remove_dir_all(dir.path(out)));
+            let arguments = [&["embed", "--no-sync", "--workers", "2", "--mode", mode], place, options];
+            let finished = dir.through(&wrapper).args(&arguments.concat()).args(&["corpus"]).run();
+            let context = format!("{place:?}, {files} files, {mode}");
+            if is_done(&finished, 0, place.contains(&"--resume"), &context) {
+                if dir.path("copied").exists() {
+                    assert_same_bytes(&reference, &dir.output("copied"), &context);
+                }
+                done = true;
+                break;
+            }
+            failed += 1;
+            let line = &finished.stderr;
+            assert!(line.contains("disk") && line.contains(" files are free: "), "{context}: {line}");
+            assert!(line.contains(option), "{context}: {line}");
+        }
+        assert!(done && failed > 1, "{place:?}: {failed} numbers of files are too few");
     }
 }
 

@@ -63,6 +63,18 @@ fn a_pipe_without_its_other_end_can_be_interrupted() {
     }
 }
 
+/// Other options read standard input from `-`.
+#[test]
+fn a_list_of_standard_input_has_a_hint_that_works() {
+    for option in ["--stop-words", "--vocabulary"] {
+        let dir = pets();
+        let said = format!("{option} -: no such file (/dev/stdin names standard input)");
+        assert_eq!(dir.embed(&[option, "-"]).run().expect(1).line(), said);
+        dir.write("-", "cat\n");
+        dir.embed(&[option, "-"]).run().expect(0);
+    }
+}
+
 #[test]
 fn a_pipe_is_waited_for() {
     for (option, terms) in [("--stop-words", vec!["cat", "dog", "ran"]), ("--vocabulary", vec!["the", "and"])]

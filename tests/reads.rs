@@ -1,8 +1,9 @@
 //! `--max-reads` and `--read-latency`: the limit of concurrent reads holds for all workers together, also when a worker
 //! dies, and the output does not change.
 
+use crate::records::{compressed, tar};
 use crate::support::wrapper::can_confine;
-use crate::support::{Dir, assert_same_bytes};
+use crate::support::{Dir, Random, assert_same_bytes};
 use nix::sys::signal::{Signal, kill};
 use std::time::Duration;
 
@@ -77,4 +78,25 @@ fn waiting_for_a_permit_is_no_documents_fault() {
             ["--max-reads", "1", "--read-latency", "300", "--workers", "8", "--document-timeout", "1.5"];
         dir.embed(&limits).args(&["--force", "--mode", mode]).run().expect(0);
     }
+}
+
+/// A worker may read a large part of a file before its next document: a member that is left out, a line that is too long.
+/// Each read takes a twentieth of the time limit, and the part several limits.
+#[test]
+fn a_worker_that_passes_over_a_large_part_of_a_file_does_not_time_out() {
+    let dir = Dir::new();
+    let mut random = Random::new(1);
+    let large: String = (0..6 << 20).map(|_| char::from(b'a' + random.below(26) as u8)).collect();
+    let members = tar(&[(".hidden", large.as_bytes()), ("a", b"the cat")]);
+    let lines = format!("{{\"text\": \"{large}\"}}\n{{\"text\": \"the cat\"}}\n");
+    let files = ["a.tar", "b.tar.gz", "c.jsonl.gz", "d.jsonl"];
+    let gzip = |bytes: &[u8]| compressed(bytes, "gz");
+    let contents = [members.clone(), gzip(&members), gzip(lines.as_bytes()), lines.clone().into_bytes()];
+    files.iter().zip(contents).for_each(|(name, bytes)| dir.write(name, bytes));
+    let limits = ["--read-latency", "75", "--document-timeout", "1.5", "--max-document-bytes", "1M"];
+    let arguments = [&["embed", "--no-sync", "--workers", "4", "--output", "out"], &limits[..]].concat();
+    dir.bowline(&arguments).args(&files).run().expect(3);
+    let failed = dir.output("out").failures();
+    assert_eq!(failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [2, 4], "{failed:?}");
+    assert!(failed.iter().all(|(_, cause)| cause.starts_with("too large")), "{failed:?}");
 }

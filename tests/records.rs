@@ -86,7 +86,7 @@ fn parquet(texts: &[String]) -> Vec<u8> {
     file
 }
 
-fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in members {
         let mut header = tar::Header::new_gnu();
@@ -334,6 +334,9 @@ fn record_files_in_other_encodings() {
                 let options = ["--input-format", format, "--encoding", encoding];
                 let found = embed(&dir, 0, "found", &options, &[&name]).0;
                 assert_same_rows(&expected, &found, &format!("{name} in {encoding}"));
+                let guessed = (encoding == "auto").then_some("utf-16");
+                let documents = found.documents();
+                assert!(documents.iter().all(|line| line.encoding.as_deref() == guessed), "{name}");
                 let (found, said) = embed(&dir, 3, "found", &["--input-format", format], &[&name]);
                 assert!(said.contains("--encoding"), "{name} in {encoding}: {said}");
                 if encoding == "utf-16le" && format != "lines" {

@@ -1,7 +1,11 @@
 //! Manual pages and completions: they name every command and option, and shells accept them.
 
 use crate::support::Dir;
+use nix::libc::O_NONBLOCK;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 /// The long options that `--help` of a command lists.
@@ -29,6 +33,19 @@ fn manual_pages_name_every_option() {
     assert!(dir.path("man/bowline.1").exists());
     let line = dir.bowline(&["man", "nowhere"]).run().expect(1).line().to_owned();
     assert!(line.starts_with("nowhere: No such file or directory"), "{line}");
+}
+
+/// A pipe that no program reads is not waited for, and one that a program reads is not written to.
+#[test]
+fn a_manual_page_is_not_written_to_a_pipe() {
+    let dir = Dir::new();
+    fs::create_dir(dir.path("man")).unwrap();
+    mkfifo(&dir.path("man/bowline.1"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let man = || dir.bowline(&["man", "man"]).run().expect(1).line().to_owned();
+    assert!(man().starts_with("man: No such device or address"), "{}", man());
+    let _reader =
+        fs::File::options().read(true).custom_flags(O_NONBLOCK).open(dir.path("man/bowline.1")).unwrap();
+    assert_eq!(man(), "man: man/bowline.1 is not a file");
 }
 
 #[test]

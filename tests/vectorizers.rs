@@ -260,7 +260,7 @@ fn values_that_make_no_sense() {
     for (options, code, said) in [
         ("--ngrams 3:1", 2, "--ngrams"),
         ("--max-df 0.1 --min-df 0.5", 2, "--min-df is above --max-df"),
-        ("--max-df 1 --min-df 0.9", 1, "max_df allows 1 document at most"),
+        ("--max-df 1 --min-df 0.9", 1, "a term may occur in 1 document at most"),
         ("--min-df 0", 2, "--min-df"),
         ("--min-df 3", 1, "no term is left: none of"),
         ("--weight bm25 --delta 1", 2, "--delta needs --bm25 bm25+ or bm25l"),

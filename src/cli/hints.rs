@@ -47,6 +47,7 @@ pub fn of_error(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::OutputForeign => "remove it, or --output names another place",
         ErrorKind::ScratchPlace => "--scratch names another directory",
         ErrorKind::ScratchForeign => "remove it, or --scratch names another place",
+        ErrorKind::ListNamedDash => "/dev/stdin names standard input",
         ErrorKind::TooDense => "--format npz is sparse",
         ErrorKind::TooWide => "--format npz has no such limit",
         ErrorKind::NoWorker => "--workers asks for fewer",

@@ -2,11 +2,15 @@
 
 use super::{CompletionsArgs, ManArgs};
 use crate::corpus::display_path;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Command;
 use clap_mangen::Man;
+use nix::libc;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 /// Writes the completions of `command` for a shell to `out`.
 ///
@@ -31,7 +35,18 @@ pub fn manual(args: &ManArgs, mut command: Command, names: &[&str]) -> Result<()
     command.build();
     let all = std::iter::once(&command).chain(command.get_subcommands());
     for page in all.filter(|page| names.contains(&page.get_name())) {
-        Man::new(page.clone()).generate_to(&args.directory).with_context(shown)?;
+        let (page, mut text) = (Man::new(page.clone()), Vec::new());
+        page.render(&mut text)?;
+        write_page(&args.directory.join(page.get_filename()), &text).with_context(shown)?;
     }
     Ok(())
+}
+
+/// Writes a file. Fails if something else has its name: a pipe would be waited for.
+fn write_page(path: &Path, text: &[u8]) -> Result<()> {
+    let mut file =
+        File::options().write(true).create(true).truncate(false).custom_flags(libc::O_NONBLOCK).open(path)?;
+    ensure!(file.metadata()?.is_file(), "{} is not a file", display_path(path.as_os_str().as_bytes()));
+    file.set_len(0)?;
+    Ok(file.write_all(text)?)
 }

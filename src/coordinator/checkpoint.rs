@@ -41,8 +41,17 @@ pub struct Earlier {
     pub segment: Segment,
     /// The documents that they are of now, each with its record's offset. No document is in two of them.
     pub rows: Vec<(Key, usize)>,
-    /// Behind the last document of each split whose end it has.
-    pub ends: Vec<Key>,
+    /// The splits whose end it has.
+    pub ends: Vec<SplitEnd>,
+}
+
+/// The end of a split.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitEnd {
+    /// Behind its last document.
+    pub key: Key,
+    /// Number of members of its archive that are no documents.
+    pub left_out: u64,
 }
 
 impl Earlier {
@@ -220,7 +229,7 @@ impl Found<'_> {
         segment: &Segment,
         plan: &Plan,
         files: &[Option<usize>],
-    ) -> (Vec<(Key, usize)>, Vec<Key>) {
+    ) -> (Vec<(Key, usize)>, Vec<SplitEnd>) {
         let (mut found, mut ends) = (Vec::new(), Vec::new());
         let records = segment.records().filter(|record| record.failure().is_none() && !record.may_go_on());
         for record in records {
@@ -228,7 +237,7 @@ impl Found<'_> {
             let Some(&split) = plan.splits.get(split as usize) else { continue };
             let Some(key) = self.key_now(split, ordinal, files, record) else { continue };
             if record.ends_split() {
-                ends.push(key);
+                ends.push(SplitEnd { key, left_out: record.left_out() });
             } else if self.taken.insert(key) {
                 found.push((key, record.offset()));
             }

@@ -589,7 +589,7 @@ fn start(task: &Task) -> u64 {
 fn broken(task: Task, report: Report) -> RunError {
     match report {
         Report::Broken { errno } if errno != 0 => {
-            RunError::System { what: "writing the output", source: std::io::Error::from_raw_os_error(errno) }
+            RunError::Unwritten(std::io::Error::from_raw_os_error(errno))
         }
         report => RunError::Broken(format!("{report:?} to {task:?}")),
     }

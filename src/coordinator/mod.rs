@@ -64,6 +64,9 @@ pub enum RunError {
     /// A worker crashed, in a mode in which that ends the run.
     #[error("{}", last_words(*.0))]
     Crashed(Crash, Option<Key>),
+    /// A worker can't write its part of the output.
+    #[error("writing the output")]
+    Unwritten(#[source] std::io::Error),
     /// A task failed, and a retry would fail again.
     #[error("a worker could not go on: {0}")]
     Broken(String),
@@ -159,7 +162,9 @@ impl RunError {
             }
             RunError::NotFinite { .. } => ErrorKind::NotFinite,
             RunError::System { source, .. } if is_full(source) => ErrorKind::ScratchPlace,
+            RunError::Unwritten(source) if is_full(source) => ErrorKind::OutputPlace,
             RunError::System { .. }
+            | RunError::Unwritten(_)
             | RunError::LostMap(_)
             | RunError::KilledAgain(_)
             | RunError::Broken(_) => ErrorKind::Other,
@@ -197,13 +202,13 @@ fn pruned(terms: Option<u64>, low: f64, high: f64, documents: u64) -> String {
     let terms = terms.map(|terms| counted(terms, "term", "terms"));
     match (terms, asks, allows) {
         (_, true, false) if low > documents as f64 => {
-            format!("min_df asks for {low_documents} or more, but the corpus has {corpus}")
+            format!("a term must occur in {low_documents} or more, but the corpus has {corpus}")
         }
         (None, true, true) => {
-            format!("max_df allows {high_documents} at most, but min_df asks for {low} or more")
+            format!("a term may occur in {high_documents} at most, but must occur in {low} or more")
         }
         (None, ..) => {
-            format!("max_df allows {high_documents} at most, so no term can be kept")
+            format!("a term may occur in {high_documents} at most, so no term can be kept")
         }
         (Some(terms), true, false) => {
             format!("no term is left: none of the {terms} occurs in {low_documents} or more")

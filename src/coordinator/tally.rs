@@ -4,7 +4,7 @@
 //! alone, while the rest of the batch goes to other workers. Only a second death, alone, condemns the document, so the set
 //! of failed documents does not depend on the number of workers. A SIGKILL from outside does not condemn a document.
 
-use super::checkpoint::{Checkpoint, Earlier};
+use super::checkpoint::{Checkpoint, Earlier, SplitEnd};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::{RunError, system};
 use crate::event::{Event, Phase};
@@ -123,8 +123,8 @@ pub fn tally(
         idle_deaths: 0,
         is_spoiled: false,
     };
-    for end in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
-        work.ends[end.split as usize] = Some(end.ordinal);
+    for SplitEnd { key, .. } in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
+        work.ends[key.split as usize] = Some(key.ordinal);
     }
     work.requeue_uncounted();
     let mut supervisor = Supervisor::new(supervision);
@@ -464,7 +464,8 @@ impl TallyWork<'_> {
         for (number, earlier) in self.earlier.iter().enumerate() {
             earlier.records().for_each(|(key, record)| accept(number, key, record));
         }
-        let mut left_out = BTreeMap::new();
+        let ends = self.earlier.iter().flat_map(|earlier| &earlier.ends);
+        let mut left_out: BTreeMap<u32, u64> = ends.map(|end| (end.key.split, end.left_out)).collect();
         for (number, segment) in self.segments.iter().enumerate() {
             let (mut tallied, mut given) = (TalliedSegment::new(segment.clone()), 0);
             for record in segment.records() {

@@ -3,7 +3,7 @@
 
 use crate::pipe;
 use anyhow::{Context as _, Result};
-use bowline_workers::mapped::shortage;
+use bowline_workers::mapped::{shortage, unnamed_file};
 use bowline_workers::split::Compression;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::File;
@@ -101,7 +101,7 @@ impl StandardInput {
         progress: &mut dyn FnMut(u64),
         interrupted: &AtomicUsize,
     ) -> Result<(File, u64)> {
-        let mut copy = tempfile::tempfile_in(scratch).context("-: making a scratch file for a copy")?;
+        let mut copy = unnamed_file(scratch).context("-: making a scratch file for a copy")?;
         let mut buffer = vec![0; CHUNK];
         let mut copied = 0;
         progress(copied);

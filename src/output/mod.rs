@@ -31,7 +31,7 @@ use crate::error::{ErrorKind, Fault};
 use crate::event::{Notice, NoticeKind};
 use crate::folder::{Contents, Folder, Made, Refusal, kind};
 use anyhow::{Context as _, Result, anyhow, bail};
-use bowline_workers::mapped::{is_full, room};
+use bowline_workers::mapped::{is_full, room, unnamed_file};
 use checkpoint::CHECKPOINT;
 use names::FILES;
 use nix::errno::Errno;
@@ -257,7 +257,7 @@ impl OutputDirectory {
     /// # Errors
     /// The system's, with the file's path.
     pub fn create(&self, name: &str) -> Result<File> {
-        self.partial.create(OsStr::new(name)).with_context(|| shown(&self.partial().join(name)))
+        self.partial.create(OsStr::new(name)).map_err(|error| of_output(error, &self.partial().join(name)))
     }
 
     /// Creates a file of the output and fills it by `fill`.
@@ -291,13 +291,13 @@ impl OutputDirectory {
     /// The system's, or that of `may_go_on`; nothing stands under the final name then but what was there before. What was
     /// counted is there until nothing is left to do but the renaming.
     pub fn publish(mut self, may_go_on: impl Fn() -> Result<()>) -> Result<()> {
-        let target = shown(&self.target);
+        let target = self.target.clone();
         if self.options.sync {
             for name in self.partial.names().with_context(|| shown(self.partial()))? {
                 if let Some(Made::File) = (OUTPUT.0)(name.as_bytes()) {
                     may_go_on()?;
                     let synced = self.partial.input(&name).and_then(|file| Ok(file.sync_all()?));
-                    synced.with_context(|| shown(&self.partial().join(&name)))?;
+                    synced.map_err(|error| of_output(error, &self.partial().join(&name)))?;
                 }
             }
         }
@@ -306,15 +306,15 @@ impl OutputDirectory {
         // After the renaming, a kill would leave it where no later run looks for it.
         self.remove_checkpoint()?;
         if self.options.sync {
-            self.partial.sync().with_context(|| shown(self.partial()))?;
+            self.partial.sync().map_err(|error| of_output(error, self.partial()))?;
         }
         if !self.parent.leads_to(&self.partial_name(), &self.partial) {
             bail!("{}: another program has moved it, so the output was not written", shown(self.partial()));
         }
-        let replaced = self.give_name().with_context(|| target.clone())?;
+        let replaced = self.give_name().map_err(|error| of_output(error, &target))?;
         self.published = true;
         if self.options.sync {
-            self.parent.sync().with_context(|| target)?;
+            self.parent.sync().map_err(|error| of_output(error, &target))?;
         }
         match &replaced {
             Some(Replaced { name, folder, .. }) => self.parent.remove_opened(name, folder, OUTPUT),
@@ -420,6 +420,15 @@ fn cannot_be_written(partial: &Path) -> Fault {
     Fault::new(ErrorKind::OutputPlace, format!("{}: cannot be written", shown(partial)))
 }
 
+/// An error about the output's file or directory at `path`, with the path, and with its kind if the disk is full.
+fn of_output(error: impl Into<anyhow::Error>, path: &Path) -> anyhow::Error {
+    let error = error.into();
+    match error.chain().any(|cause| cause.downcast_ref().is_some_and(is_full)) {
+        true => error.context(Fault::new(ErrorKind::OutputPlace, shown(path))),
+        false => error.context(shown(path)),
+    }
+}
+
 fn no_scratch(directory: &Path) -> Fault {
     Fault::new(ErrorKind::ScratchPlace, format!("{}: cannot hold scratch files", shown(directory)))
 }
@@ -429,7 +438,7 @@ fn no_scratch(directory: &Path) -> Fault {
 /// # Errors
 /// If they can't.
 pub fn check_scratch(directory: &Path) -> Result<()> {
-    tempfile::tempfile_in(directory).map(drop).with_context(|| no_scratch(directory))
+    unnamed_file(directory).map(drop).with_context(|| no_scratch(directory))
 }
 
 fn shown(path: &Path) -> String {

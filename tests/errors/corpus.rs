@@ -147,7 +147,7 @@ fn no_term_is_left_after_pruning() {
     for (options, said) in [
         (
             &["--min-df", "5"][..],
-            "min_df asks for 5 documents or more, but the corpus has 2 documents (lower --min-df)",
+            "a term must occur in 5 documents or more, but the corpus has 2 documents (lower --min-df)",
         ),
         (
             &["--min-df", "2"],
@@ -155,11 +155,11 @@ fn no_term_is_left_after_pruning() {
         ),
         (
             &["--max-df", "0.2"],
-            "max_df allows 0.4 documents at most, so no term can be kept (raise --max-df)",
+            "a term may occur in 0.4 documents at most, so no term can be kept (raise --max-df)",
         ),
         (
             &["--min-df", "2", "--max-df", "0.5"],
-            "max_df allows 1 document at most, but min_df asks for 2 or more (lower --min-df or raise --max-df)",
+            "a term may occur in 1 document at most, but must occur in 2 or more (lower --min-df or raise --max-df)",
         ),
     ] {
         assert_eq!(refused(&dir, dir.embed(options), 1), said);

@@ -117,7 +117,7 @@ fn a_document_that_crashes_once_is_done_again_alone() {
 }
 
 /// A document that overwrites its worker's earlier records and crashes costs these records, which are counted again. It
-/// can't reach the records of other workers.
+/// can't reach the records of other workers. Records in files, of a checkpoint or beyond the memory, can't be overwritten.
 #[test]
 fn a_document_that_writes_wildly_costs_only_itself() {
     let dir = plain();
@@ -125,10 +125,17 @@ fn a_document_that_writes_wildly_costs_only_itself() {
     for row in [0, 30, 180] {
         let path = format!("{row:03}.a");
         dir.add(path.as_bytes(), fault("scribble").as_bytes());
-        for workers in ["1", "2", "5"] {
-            let options = ["--norm", "l2", "--workers", workers, "--force"];
+        for (workers, place) in [
+            ("1", &[][..]),
+            ("2", &[]),
+            ("5", &[]),
+            ("2", &["--resume"]),
+            ("2", &["--memory", "100K", "--worker-memory", "64M"]),
+            ("2", &["--memory", "1M", "--worker-memory", "64M"]),
+        ] {
+            let options = [&["--norm", "l2", "--workers", workers, "--force"], place].concat();
             dir.embed_to("faulty", &options).run().expect(3);
-            let context = format!("row {row} with {workers} workers");
+            let context = format!("row {row} with {workers} workers, {place:?}");
             let cause = "its worker was killed by SIGABRT";
             assert_costs_only_themselves(&clean, &dir.output("faulty"), &[(row, cause)], &context);
         }

@@ -29,8 +29,9 @@ use std::time::{Duration, Instant};
 /// The time limit of a run.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a worker may make no progress, in seconds: more than a busy machine takes for an innocent document.
-const TIMEOUT: &str = "2";
+/// How long a worker may make no progress, in seconds: more than a busy machine takes for an innocent document, or for a
+/// document that fills its memory.
+const TIMEOUT: &str = "5";
 
 /// The most workers that are killed in one run. A document may be held by twenty killed workers.
 const MAX_KILLS: u64 = 15;

@@ -45,18 +45,20 @@ pub fn another_user() -> Option<Vec<&'static str>> {
     user
 }
 
-/// A command under which `disk`, a directory of the test, is a disk of this size. It prints the files left there.
-pub fn small_disk(size: &'static str) -> Option<Vec<&'static str>> {
+/// A command under which `disk`, a directory of the test, is a disk of this size. `,nr_inodes=N` behind the size limits its
+/// files. It prints the files left there.
+pub fn small_disk(size: &str) -> Option<Vec<&str>> {
     let probe = [&UNSHARE[1..], &["mount -t tmpfs tmpfs /mnt"]].concat();
     let wrapper = [&UNSHARE[..], &[ON_SMALL_DISK, size]].concat();
     works(UNSHARE[0], &probe, "a full disk: no tmpfs can be mounted").then_some(wrapper)
 }
 
 /// Mounts the file system in `image` on `disk`, runs the arguments, copies `disk/out` to `copied` and lists the
-/// files left on the disk. The file system is ext4. It is made, or grows, to the size `$0`, with blocks of `$1` bytes.
+/// files left on the disk. The file system is ext4. It is made, or grows, to the size `$0`, with blocks of `$1` bytes. By
+/// default, a small one has room for a dozen files, however large it grows.
 const ON_EXT4: &str = r#"
 block=$1; shift; PATH=$PATH:/usr/sbin:/sbin
-if [ -e image ]; then truncate -s $0 image && resize2fs -f image; else truncate -s $0 image && mkfs.ext4 -q -F -b $block -m 0 image; fi >/dev/null 2>&1 &&
+if [ -e image ]; then truncate -s $0 image && resize2fs -f image; else truncate -s $0 image && mkfs.ext4 -q -F -b $block -m 0 -N 256 image; fi >/dev/null 2>&1 &&
 mount -o loop image disk || exit 77
 "$@"; code=$?
 [ ! -d disk/out ] || cp -r disk/out copied

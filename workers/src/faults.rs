@@ -3,9 +3,11 @@
 //! A document whose text begins with `bowline-fault: WHAT` does WHAT to its worker. A document that tries the operations
 //! that the sandbox forbids gets other words as its text: `not_refused_` and the name of each operation that was allowed.
 
+use crate::mapped::name;
 use nix::errno::Errno;
 use nix::libc;
 use std::cell::Cell;
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io;
@@ -75,30 +77,27 @@ pub(crate) fn act(text: &mut Vec<u8>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Overwrites the committed records of all segments that this process can reach.
+/// Overwrites the committed records of all segments in memory that this process can reach. Segments in files can't be
+/// written through a map.
 #[expect(unsafe_code, reason = "a wild write on purpose; never in a release build")]
 fn scribble() {
     // The strict sandbox does not allow access to the list of maps. This code parses it itself, as below: the crate
     // does not take `procfs` only for tests.
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
-    let (mut segments, mut pages) = (0, 0);
+    let mut segments = 0;
     for line in maps.lines().filter(|line| line.contains(" rw-s ")) {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
-        let [start, end] = [range.0, range.1].map(|end| usize::from_str_radix(end, 16).expect("an address"));
-        // The heartbeats take a page, and a segment takes more, unless memory is extremely small.
-        if end - start == 1 << 12 {
-            pages += 1;
-        } else {
-            segments += 1;
+        let is = |name: &CStr| line.contains(&format!("/memfd:{} ", name.to_string_lossy()));
+        segments += i32::from(is(name::LOG) || is(name::MARK));
+        if is(name::LOG) {
+            let start = line.split('-').next().expect("an address");
+            let start = usize::from_str_radix(start, 16).expect("an address");
             // The mark of the committed bytes stays as it is.
             // SAFETY: none for the program; the range is mapped and writable.
             unsafe { std::ptr::write_bytes((start + 64) as *mut u8, 0xA5, 1 << 10) };
         }
     }
-    // A segment in a file is mapped for its first record.
-    let has_its_own = segments == 1 || segments == 0 && pages <= 2;
-    if !has_its_own {
-        // A worker has no segment but its own: the exit code shows how many it had.
+    if segments != 1 {
+        // A worker has its own segment and no other: the exit code shows how many it had.
         std::process::exit(40 + segments);
     }
 }

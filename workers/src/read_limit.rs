@@ -42,7 +42,7 @@ impl ReadLimits {
         Ok(ReadLimits { permits, latency })
     }
 
-    /// Creates the read limit of the worker at `slot`. It updates `heartbeat` while it waits.
+    /// Creates the read limit of the worker at `slot`. It updates `heartbeat` while it waits, and for steps of readers.
     ///
     /// # Errors
     /// The system's error, if descriptors run out.
@@ -53,16 +53,11 @@ impl ReadLimits {
                 // processes.
                 let path = format!("/proc/self/fd/{}", file.as_raw_fd());
                 let file = File::options().read(true).write(true).open(path)?;
-                Some(Permits {
-                    number: *permits,
-                    first: slot as u32 % permits,
-                    file,
-                    heartbeat: heartbeat.clone(),
-                })
+                Some(Permits { number: *permits, first: slot as u32 % permits, file })
             }
             None => None,
         };
-        Ok(ReadLimit { permits, latency: self.latency })
+        Ok(ReadLimit { permits, latency: self.latency, heartbeat: Some(heartbeat.clone()) })
     }
 }
 
@@ -71,6 +66,7 @@ impl ReadLimits {
 pub struct ReadLimit {
     permits: Option<Permits>,
     latency: Duration,
+    heartbeat: Option<Heartbeat>,
 }
 
 #[derive(Debug)]
@@ -79,7 +75,6 @@ struct Permits {
     /// The permit to try first. Where there are enough permits, each worker has its own.
     first: u32,
     file: File,
-    heartbeat: Heartbeat,
 }
 
 /// The permission to read, until it is dropped.
@@ -94,13 +89,19 @@ impl ReadLimit {
     /// The system's error, if it has no room for the lock.
     pub fn enter(&self) -> Result<Permit<'_>, Errno> {
         let permit = match &self.permits {
-            Some(permits) => Some((permits, permits.take()?)),
+            Some(permits) => Some((permits, permits.take(self.heartbeat.as_ref())?)),
             None => None,
         };
         if !self.latency.is_zero() {
             thread::sleep(self.latency);
         }
         Ok(Permit(permit))
+    }
+
+    /// Counts a step of the worker. Readers of record files count one for each read, because a worker may read a large part
+    /// of a file before it finds its next document.
+    pub(crate) fn step(&self) {
+        self.heartbeat.iter().for_each(Heartbeat::step);
     }
 
     /// Whether reads are limited. Then no worker may read ahead.
@@ -115,8 +116,8 @@ impl ReadLimit {
 }
 
 impl Permits {
-    /// Takes any permit and returns its number.
-    fn take(&self) -> Result<u32, Errno> {
+    /// Takes any permit and returns its number. `heartbeat` has no current document while it waits.
+    fn take(&self, heartbeat: Option<&Heartbeat>) -> Result<u32, Errno> {
         for permit in (0..self.number).map(|step| (self.first + step) % self.number) {
             match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&byte(permit, libc::F_WRLCK))) {
                 Ok(_) => return Ok(permit),
@@ -124,7 +125,7 @@ impl Permits {
                 Err(errno) => return Err(errno),
             }
         }
-        let _pause = self.heartbeat.pause();
+        let _pause = heartbeat.map(Heartbeat::pause);
         loop {
             match fcntl(&self.file, FcntlArg::F_OFD_SETLKW(&byte(self.first, libc::F_WRLCK))) {
                 Ok(_) => return Ok(self.first),

@@ -286,7 +286,7 @@ impl Tally {
     ) -> Option<Result<Source, (Source, Failure)>> {
         let Tally { reader, counter, text, heartbeat, is_whole, about, .. } = self;
         let read = open.records.next(text)?;
-        about.clone_from(open.records.about());
+        open.about(about);
         let mut source = Source { bytes: 0, modified: file.modified };
         let mut chunk = match read {
             Ok(chunk) => chunk,
@@ -315,7 +315,7 @@ impl Tally {
         let counted: Result<(), Failure> = count();
         if has_more {
             // The number of bytes and the guessed encoding are those of all chunks.
-            about.clone_from(open.records.about());
+            open.about(about);
         }
         Some(counted.map(|()| source).map_err(|failure| (source, failure)))
     }

@@ -3,6 +3,7 @@
 use super::{Decoder, Encoding};
 use crate::analyzer::decode::DecodeError;
 use std::io::{self, Read};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes that are read at once: 64 KiB.
 const AT_ONCE: usize = 64 << 10;
@@ -21,6 +22,7 @@ pub struct Transcoded<R> {
     has_ended: bool,
     /// The error behind the text.
     error: Option<crate::failure::Failure>,
+    guessed: Arc<OnceLock<u8>>,
 }
 
 impl<R: Read> Transcoded<R> {
@@ -34,12 +36,13 @@ impl<R: Read> Transcoded<R> {
             given: 0,
             has_ended: false,
             error: None,
+            guessed: Arc::default(),
         }
     }
 
-    /// The number of the encoding that was guessed, if it was and is not UTF-8. Known from the first read on.
-    pub fn guessed(&self) -> Option<u8> {
-        self.decoder.guessed()
+    /// The number of the encoding that was guessed, if it was and is not UTF-8. Set by the first read that returns text.
+    pub(crate) fn guessed(&self) -> Arc<OnceLock<u8>> {
+        self.guessed.clone()
     }
 }
 
@@ -61,6 +64,9 @@ impl<R: Read> Read for Transcoded<R> {
             self.text.clear();
             let decoded = self.decoder.decode(&self.bytes[..read], self.has_ended, &mut self.text);
             self.error = decoded.err();
+            if let Some(guessed) = self.decoder.guessed() {
+                self.guessed.get_or_init(|| guessed);
+            }
         }
         let left = &self.text[self.given..];
         let bytes = left.len().min(into.len());

@@ -25,6 +25,28 @@ pub fn shortage(file: &File, directory: &Path, bytes: u64, error: io::Error) -> 
     io::Error::new(error.kind(), format!("{needed}: {error}"))
 }
 
+/// Creates a file without a name in `directory`.
+///
+/// # Errors
+/// As for [`no_file`].
+pub fn unnamed_file(directory: &Path) -> io::Result<File> {
+    tempfile::tempfile_in(directory).map_err(|error| no_file(directory, error))
+}
+
+/// Returns `error`, the reason why a file or a directory can't be made in `directory`. If it means that the disk is full,
+/// adds how much room there is: a disk may have bytes left, and no place for another file (inode).
+pub fn no_file(directory: &Path, error: io::Error) -> io::Error {
+    if !is_full(&error) {
+        return error;
+    }
+    let (shown, bytes) = (directory.display(), free(directory));
+    let files = statvfs(directory).map_or(0, |disk| disk.files_available());
+    io::Error::new(
+        error.kind(),
+        format!("no room for another file in {shown}, {bytes} bytes and {files} files are free: {error}"),
+    )
+}
+
 /// Bytes of disk available to `file`: those it has plus those that are free. A failed reservation may keep the blocks
 /// that it found.
 pub fn room(file: &File) -> u64 {

@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "bytes below the mark are read, and above it written, in one shared map")]
 
-use super::map::{Map, Passage, Region, kind};
+use super::map::{Map, Passage, Region, kind, name};
 use super::store::Store;
 use memmap2::{Advice, MmapOptions};
 use nix::errno::Errno;
@@ -79,7 +79,7 @@ impl Log {
         if store.is_private() {
             return Ok(Log::at(Place::Private(OnceLock::new()), PRIVATE_CAPACITY));
         }
-        store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
+        store.region(LOG_HEAD + capacity, name::LOG).map(|region| Log::over(region, None, capacity))
     }
 
     /// Creates an empty log and returns its writer. The log takes up to `wanted` bytes of `store`'s memory. If there is
@@ -145,7 +145,7 @@ impl Log {
     /// The log in a file of `capacity` bytes. A map of 0 bytes is not possible.
     fn in_file(file: &File, capacity: usize, store: &Store) -> io::Result<Self> {
         let bytes = MmapOptions::new().len(capacity.max(1)).map_raw_read_only(file)?;
-        let head = Region::in_memory(LOG_HEAD, store.no_memory())?;
+        let head = Region::in_memory(LOG_HEAD, store.no_memory(), name::MARK)?;
         Ok(Log::over(head, Some(store.guarded(bytes, kind::LOG)?), capacity))
     }
 

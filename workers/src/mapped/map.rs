@@ -12,6 +12,7 @@ use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
 use rustix::fs::{MemfdFlags, memfd_create};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -36,7 +37,7 @@ pub(super) struct Losses(MmapRaw);
 impl Losses {
     /// Creates the word. Its page exists from now on, so that a signal handler can write it.
     pub(super) fn new() -> io::Result<Self> {
-        let file = memory_file()?;
+        let file = memory_file(name::LOSSES)?;
         file.write_all_at(&[0; size_of::<AtomicU32>()], 0)?;
         MmapOptions::new().len(size_of::<AtomicU32>()).map_raw(&file).map(Losses)
     }
@@ -164,13 +165,27 @@ impl LostMap {
     }
 }
 
-/// Creates a file in memory, without a name.
-fn memory_file() -> io::Result<File> {
+/// Names of files in memory. They are in `/proc/PID/maps` and lead to no file.
+pub(crate) mod name {
+    use std::ffi::CStr;
+
+    /// A log in memory.
+    pub const LOG: &CStr = c"bowline log";
+    /// The mark of a log in a file.
+    pub const MARK: &CStr = c"bowline mark";
+    /// A table.
+    pub const TABLE: &CStr = c"bowline table";
+    /// The kinds of the lost maps.
+    pub const LOSSES: &CStr = c"bowline losses";
+}
+
+/// Creates a file in memory, of which only maps show the name.
+fn memory_file(name: &CStr) -> io::Result<File> {
     let refused = |errno: rustix::io::Errno| match Errno::from_raw(errno.raw_os_error()) {
         errno @ (Errno::ENOSYS | Errno::EPERM) => io::Error::other(format!("memfd_create: {}", errno.desc())),
         _ => errno.into(),
     };
-    Ok(File::from(memfd_create(c"bowline", MemfdFlags::CLOEXEC).map_err(refused)?))
+    Ok(File::from(memfd_create(name, MemfdFlags::CLOEXEC).map_err(refused)?))
 }
 
 /// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk only after a write.
@@ -181,8 +196,8 @@ pub(super) struct Region {
 }
 
 impl Region {
-    pub(super) fn in_memory(bytes: usize, share: Share) -> io::Result<Self> {
-        let file = memory_file()?;
+    pub(super) fn in_memory(bytes: usize, share: Share, name: &CStr) -> io::Result<Self> {
+        let file = memory_file(name)?;
         file.set_len(bytes as u64)?;
         let map = MmapOptions::new().len(bytes).map_raw(&file)?;
         Ok(Region { map: share.store.guarded(map, kind::MEMORY)?, share })

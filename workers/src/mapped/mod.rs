@@ -24,9 +24,11 @@ mod map;
 mod store;
 mod table;
 
-pub use disk::{free, is_full, is_in_memory, room, shortage};
+pub use disk::{free, is_full, is_in_memory, no_file, room, shortage, unnamed_file};
 pub(crate) use log::{Log, LogWriter};
 pub use map::input;
+#[cfg(feature = "faults")]
+pub(crate) use map::name;
 pub(crate) use map::{LostMap, Passage};
 pub use store::{Reservation, Store};
 pub use table::{Atomic, Table};

@@ -3,11 +3,12 @@
 //! Owns the bytes that are left of memory and of address space, and the losses of its maps. How a map is made is the
 //! matter of `map`.
 
-use super::disk::shortage;
+use super::disk::{shortage, unnamed_file};
 use super::log::FILE_CAPACITY;
 use super::map::{Losses, Map, Region, kind, reserve};
 use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -147,11 +148,11 @@ impl Store {
         Some(Share { store: self.clone(), bytes: AtomicU64::new(bytes) })
     }
 
-    /// Creates the map of a table: in memory, or in a file whose disk is reserved at once.
-    pub(super) fn region(&self, bytes: usize) -> io::Result<Region> {
+    /// Creates the map of a table: in memory under `name`, or in a file whose disk is reserved at once.
+    pub(super) fn region(&self, bytes: usize, name: &CStr) -> io::Result<Region> {
         let bytes = bytes.max(1);
         if let Some(share) = self.take(bytes as u64) {
-            return Region::in_memory(bytes, share);
+            return Region::in_memory(bytes, share, name);
         }
         let file = self.scratch_file()?;
         reserve(&file, bytes).map_err(|error| match self.scratch() {
@@ -181,7 +182,7 @@ impl Store {
     /// Creates a file without a name in the scratch directory.
     pub(super) fn scratch_file(&self) -> io::Result<File> {
         let directory = self.0.scratch.as_deref().ok_or(io::ErrorKind::OutOfMemory)?;
-        tempfile::tempfile_in(directory)
+        unnamed_file(directory)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tables of atomics, in shared memory or in that of this process.
 
-use super::map::{Passage, Region};
+use super::map::{Passage, Region, name};
 use super::store::Store;
 use std::io;
 use std::ops::Deref;
@@ -52,7 +52,7 @@ impl<A: Atomic> Table<A> {
             return Ok(Table(Elements::Private((0..length).map(|_| A::default()).collect())));
         }
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Table(Elements::Shared { region: Arc::new(store.region(bytes)?), length }))
+        Ok(Table(Elements::Shared { region: Arc::new(store.region(bytes, name::TABLE)?), length }))
     }
 
     fn region(&self) -> Option<&Region> {

@@ -32,11 +32,11 @@ use line_reader::{LineReader, other_encoding};
 use lines::Lines;
 use nix::sys::stat::fstat;
 use parquet::ParquetFiles;
-use source::FileBytes;
+use source::{FileBytes, Stepping};
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use tar::Tar;
 use unpack::Unpacked;
 use zip::Zip;
@@ -161,15 +161,15 @@ impl RecordReader {
         let RecordRange { format, start, source, .. } = range;
         // The reader of a file that is cut off stops where its bytes end.
         let whole = start..if self.cuts_off(range) { u64::MAX } else { range.end };
-        let mut reached = None;
+        let mut observed = Observed::default();
         let records: Box<dyn Records> = match format {
             RecordFormat::Lines | RecordFormat::Jsonl => {
                 if start > 0 && other_encoding(file.clone()).is_some() {
                     // The range that begins with the file has the failure.
-                    return Ok(OpenRecords::new(Box::new(Nothing), file, range, None));
+                    return Ok(OpenRecords::new(Box::new(Nothing), file, range, observed));
                 }
-                let (stream, place) = self.stream(&file, range, LineReader::first_byte(start));
-                reached = Some(place);
+                let (stream, of_stream) = self.stream(&file, range, LineReader::first_byte(start));
+                observed = of_stream;
                 let lines = LineReader::new(stream, whole);
                 match format {
                     RecordFormat::Lines => Box::new(Lines::new(lines, self.settings.max_bytes)),
@@ -180,8 +180,8 @@ impl RecordReader {
                 let state = *State::ALL.get(usize::from(state)).ok_or(Failure::Changed)?;
                 let settings = self.table_settings(format);
                 let header = self.header(number, &file, range, &settings)?;
-                let (stream, place) = self.stream(&file, range, start);
-                reached = Some(place);
+                let (stream, of_stream) = self.stream(&file, range, start);
+                observed = of_stream;
                 Box::new(CsvRecords::new(stream, whole, state, header, &settings, self.decode_error))
             }
             RecordFormat::Parquet => {
@@ -190,19 +190,18 @@ impl RecordReader {
             RecordFormat::Tar => {
                 let (stream, place) = self.unpacked(&file, range, 0);
                 let in_file = range.compression.map(|_| place.clone());
-                reached = Some(place);
+                observed.reached = Some(place);
                 self.members(Tar::new(stream, in_file, self.settings.hidden))
             }
             RecordFormat::Zip if range.compression.is_some() => return Err(Failure::OtherFormat),
             RecordFormat::Zip => self.members(Zip::new(
-                file.clone(),
-                source.bytes,
+                FileBytes::new(file.clone(), 0, source.bytes).limited(&self.limit),
                 whole,
                 self.reading.unpacking_memory,
                 self.settings.hidden,
             )),
         };
-        Ok(OpenRecords::new(records, file, range, reached))
+        Ok(OpenRecords::new(records, file, range, observed))
     }
 
     /// The members of an archive as documents.
@@ -221,7 +220,8 @@ impl RecordReader {
 
     /// The bytes of a file from `start` on, decompressed; and the place up to which they were read.
     fn unpacked(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
-        let end = if self.cuts_off(range) { range.end } else { u64::MAX };
+        // Never beyond the size that the file had: it may grow faster than it is read.
+        let end = if self.cuts_off(range) { range.end } else { u64::MAX }.min(range.source.bytes);
         let bytes = FileBytes::new(file.clone(), start, end).limited(&self.limit);
         let reached = bytes.reached();
         match range.compression {
@@ -230,18 +230,21 @@ impl RecordReader {
                 let stream =
                     Unpacked::new(Box::new(bytes), compression.into(), start, self.reading.unpacking_memory);
                 let reached = stream.reached();
-                (Box::new(stream), reached)
+                (Box::new(Stepping::new(stream, &self.limit)), reached)
             }
         }
     }
 
     /// The text of a file from `start` on: decompressed, in UTF-8. A text in another encoding is read from its beginning.
-    fn stream(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Arc<AtomicU64>) {
+    fn stream(&self, file: &Arc<File>, range: RecordRange, start: u64) -> (Stream, Observed) {
         let (stream, reached) = self.unpacked(file, range, start);
+        let reached = Some(reached);
         match self.reading.decoding {
-            None => (stream, reached),
+            None => (stream, Observed { reached, guessed: None }),
             Some(Decoding { encoding, decode_error }) => {
-                (Box::new(Transcoded::new(stream, encoding, decode_error)), reached)
+                let text = Transcoded::new(stream, encoding, decode_error);
+                let guessed = Some(text.guessed());
+                (Box::new(text), Observed { reached, guessed })
             }
         }
     }
@@ -286,6 +289,15 @@ impl RecordReader {
 /// The bytes of a file.
 type Stream = Box<dyn Read + Send>;
 
+/// What a stream shows while it is read.
+#[derive(Default)]
+struct Observed {
+    /// The place in the file up to which bytes were read.
+    reached: Option<Arc<AtomicU64>>,
+    /// The number of the encoding that was guessed for the file, if it was and is not UTF-8.
+    guessed: Option<Arc<OnceLock<u8>>>,
+}
+
 /// A range without documents.
 struct Nothing;
 
@@ -307,26 +319,27 @@ pub(crate) struct OpenRecords {
     pub(crate) are_texts: bool,
     file: Arc<File>,
     range: RecordRange,
-    /// The place in the file up to which bytes were read, if the reader knows it.
-    reached: Option<Arc<AtomicU64>>,
+    observed: Observed,
     /// The place up to which progress was shown.
     shown: u64,
 }
 
 impl OpenRecords {
-    fn new(
-        records: Box<dyn Records>,
-        file: Arc<File>,
-        range: RecordRange,
-        reached: Option<Arc<AtomicU64>>,
-    ) -> Self {
+    fn new(records: Box<dyn Records>, file: Arc<File>, range: RecordRange, observed: Observed) -> Self {
         let are_texts = !range.format.is_archive();
-        OpenRecords { records, are_texts, file, range, reached, shown: range.start }
+        OpenRecords { records, are_texts, file, range, observed, shown: range.start }
+    }
+
+    /// Sets what is known of the current document, even if it has failed.
+    pub(crate) fn about(&self, about: &mut About) {
+        about.clone_from(self.records.about());
+        let of_file = || self.observed.guessed.as_ref()?.get().copied();
+        about.encoding = about.encoding.or_else(of_file);
     }
 
     /// Bytes of the range that were read since the last call.
     pub(crate) fn advance(&mut self) -> u64 {
-        let reached = self.reached.as_ref().map_or(0, |reached| reached.load(Ordering::Relaxed));
+        let reached = self.observed.reached.as_ref().map_or(0, |reached| reached.load(Ordering::Relaxed));
         self.advance_to(reached)
     }
 

@@ -1,4 +1,5 @@
-//! The bytes of a file, read in order from any place. A read whose failure may be temporary is tried twice.
+//! The bytes of a file, read in order from any place. A read whose failure may be temporary is tried twice. Each read is a
+//! step of its worker, so that a worker that passes over a large part of a file does not time out.
 
 use crate::failure::Failure;
 use crate::read_limit::ReadLimit;
@@ -29,9 +30,24 @@ impl FileBytes {
         FileBytes { file, at: start, end, reached: Arc::new(AtomicU64::new(start)), limit: None }
     }
 
-    /// The same bytes, each read of which waits for a permit of `limit`.
+    /// The same bytes, each read of which waits for a permit of `limit` and is a step of its worker.
     pub(crate) fn limited(self, limit: &Arc<ReadLimit>) -> Self {
         FileBytes { limit: Some(limit.clone()), ..self }
+    }
+
+    /// Other bytes of the same file, from `start` up to, but not including, `end`, as limited as these.
+    pub(crate) fn part(&self, start: u64, end: u64) -> Self {
+        FileBytes { limit: self.limit.clone(), ..FileBytes::new(self.file.clone(), start, end) }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The end of these bytes in the file.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     /// The place in the file up to which bytes were read.
@@ -54,6 +70,33 @@ impl Read for FileBytes {
         };
         self.at += bytes as u64;
         self.reached.store(self.at, Ordering::Relaxed);
+        if bytes > 0 {
+            self.limit.iter().for_each(|limit| limit.step());
+        }
+        Ok(bytes)
+    }
+}
+
+/// A decompressed stream. Each read that returns bytes is a step of its worker: a few bytes may expand to a stream that
+/// takes longer than the time limit of a document.
+pub(crate) struct Stepping<R> {
+    stream: R,
+    limit: Arc<ReadLimit>,
+}
+
+impl<R: Read> Stepping<R> {
+    /// Reads `stream`. `limit` counts the steps.
+    pub(crate) fn new(stream: R, limit: &Arc<ReadLimit>) -> Self {
+        Stepping { stream, limit: limit.clone() }
+    }
+}
+
+impl<R: Read> Read for Stepping<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.stream.read(into)?;
+        if bytes > 0 {
+            self.limit.step();
+        }
         Ok(bytes)
     }
 }

@@ -16,7 +16,6 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 /// Bytes of the directory that are read at a time: 64 KiB.
 const INPUT: usize = 64 << 10;
@@ -47,7 +46,8 @@ const UNIX: [u8; 2] = [3, 19];
 
 /// Reads the members of a zip archive whose own headers begin in a part of the file.
 pub(crate) struct Zip {
-    file: Arc<File>,
+    /// The whole file.
+    bytes: FileBytes,
     memory: u64,
     with_hidden: bool,
     left_out: u64,
@@ -99,12 +99,12 @@ struct Member {
 }
 
 impl Zip {
-    /// Reads the members of `file`, which has `size` bytes, whose own headers begin in `part`. Parts that cover the file
-    /// give each member once. A failure of the archive as a whole belongs to the part that begins at 0. A decoder uses
+    /// Reads the members of the file `bytes` whose own headers begin in `part`. Parts that cover the file give each member
+    /// once. A failure of the archive as a whole belongs to the part that begins at 0. A decoder uses
     /// `memory` bytes at most, and 4 MiB more. Hidden members are left out unless `with_hidden`.
-    pub(crate) fn new(file: Arc<File>, size: u64, part: Range<u64>, memory: u64, with_hidden: bool) -> Self {
+    pub(crate) fn new(bytes: FileBytes, part: Range<u64>, memory: u64, with_hidden: bool) -> Self {
         let mut zip = Zip {
-            file,
+            bytes,
             memory,
             with_hidden,
             left_out: 0,
@@ -115,7 +115,7 @@ impl Zip {
             path: Vec::new(),
             member: None,
         };
-        if let Err(failure) = zip.find_members(size, &part) {
+        if let Err(failure) = zip.find_members(&part) {
             zip.places = Vec::new().into_iter();
             zip.failure = (part.start == 0).then_some(failure);
         }
@@ -123,12 +123,10 @@ impl Zip {
     }
 
     /// Finds where the members are.
-    fn find_members(&mut self, size: u64, part: &Range<u64>) -> Result<(), Failure> {
-        let (directory, count) = Directory::find(&self.file, size)?;
-        let mut reader = BufReader::with_capacity(
-            INPUT,
-            FileBytes::new(self.file.clone(), directory.place.start, directory.place.end),
-        );
+    fn find_members(&mut self, part: &Range<u64>) -> Result<(), Failure> {
+        let (directory, count) = Directory::find(self.bytes.file(), self.bytes.end())?;
+        let directory_bytes = self.bytes.part(directory.place.start, directory.place.end);
+        let mut reader = BufReader::with_capacity(INPUT, directory_bytes);
         let mut places = Vec::new();
         let (mut at, mut entries, mut end) = (directory.place.start, 0u64, directory.place.start);
         while at < directory.place.end {
@@ -159,10 +157,7 @@ impl Zip {
     /// Begins the member whose entry is at `at`. Returns false if it is no document.
     fn begin(&mut self, at: u64) -> Result<bool, Failure> {
         self.path.clear();
-        let mut source = BufReader::with_capacity(
-            ENTRY + 256,
-            FileBytes::new(self.file.clone(), at, self.directory.place.end),
-        );
+        let mut source = BufReader::with_capacity(ENTRY + 256, self.bytes.part(at, self.directory.place.end));
         let entry = Entry::read(&mut source, &self.directory)
             .map_err(|failure| failure.unwrap_or(Failure::Corrupt(at)))?;
         self.path = entry.path;
@@ -189,7 +184,7 @@ impl Zip {
         };
         let corrupt = Failure::Corrupt(entry.place);
         let mut header = [0; LOCAL];
-        read_at(&self.file, &mut header, entry.place).map_err(|failure| failure.unwrap_or(corrupt))?;
+        read_at(self.bytes.file(), &mut header, entry.place).map_err(|failure| failure.unwrap_or(corrupt))?;
         if !header.starts_with(b"PK\x03\x04") {
             return Err(corrupt);
         }
@@ -198,7 +193,7 @@ impl Zip {
         let next = self.places.as_slice().first().map_or(self.end, |&(place, _)| place);
         let end = start.checked_add(entry.packed).filter(|&end| end <= next).ok_or(corrupt)?;
         self.member = Some(Member {
-            source: FileBytes::new(self.file.clone(), start, end),
+            source: self.bytes.part(start, end),
             unpacker: compression.map(|compression| Unpacker::new(compression, start, self.memory)),
             place: entry.place,
             crc: entry.crc,
@@ -470,20 +465,21 @@ mod tests {
     use crate::records::archive::tests::{Found, read_all};
     use proptest::prelude::*;
     use std::io::{Cursor, Write as _};
+    use std::sync::Arc;
     use zip::write::SimpleFileOptions;
     use zip::{CompressionMethod, ZipWriter};
 
     /// Memory of a decoder in tests: 64 MiB.
     const MEMORY: u64 = 64 << 20;
 
-    fn file(bytes: &[u8]) -> Arc<File> {
+    fn file(bytes: &[u8]) -> FileBytes {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Arc::new(file)
+        FileBytes::new(Arc::new(file), 0, bytes.len() as u64)
     }
 
     fn open(bytes: &[u8]) -> Zip {
-        Zip::new(file(bytes), bytes.len() as u64, 0..u64::MAX, MEMORY, false)
+        Zip::new(file(bytes), 0..u64::MAX, MEMORY, false)
     }
 
     fn read(bytes: &[u8]) -> (Vec<Found>, u64) {
@@ -540,7 +536,7 @@ mod tests {
         let (found, left_out) = read(&archive);
         let names: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!((names, left_out), (vec!["../up.txt", "/abs.txt", "./b.txt"], 2));
-        let mut with_hidden = Zip::new(file(&archive), archive.len() as u64, 0..u64::MAX, MEMORY, true);
+        let mut with_hidden = Zip::new(file(&archive), 0..u64::MAX, MEMORY, true);
         assert_eq!(read_all(&mut with_hidden).1, 1);
     }
 
@@ -552,7 +548,7 @@ mod tests {
             let mut found = Vec::new();
             for part in 0..parts {
                 let range = size * part / parts..size * (part + 1) / parts;
-                found.extend(read_all(&mut Zip::new(file(&bytes), size, range, MEMORY, false)).0);
+                found.extend(read_all(&mut Zip::new(file(&bytes), range, MEMORY, false)).0);
             }
             assert_eq!(found, expected(30));
         }
@@ -566,8 +562,7 @@ mod tests {
             (&sample(5)[..200], Failure::Truncated(200)),
         ] {
             assert_eq!(read(bytes), (vec![(String::new(), vec![], Some(failure))], 0));
-            let size = bytes.len() as u64;
-            assert!(Zip::new(file(bytes), size, 1..u64::MAX, MEMORY, false).next_member().is_none());
+            assert!(Zip::new(file(bytes), 1..u64::MAX, MEMORY, false).next_member().is_none());
         }
         let two = [sample(3), sample(2)].concat();
         let failure = Some(Failure::Corrupt(sample(3).len() as u64));
