@@ -464,7 +464,7 @@ class TfidfVectorizer(CountVectorizer, _text.TfidfVectorizer):
     >>> vectorizer.idf_.round(3)
     array([1.693, 1.693, 1.693, 1.693, 1.288, 1.288])
     >>> (vectorizer.transform(["the cat"]) @ X.T).toarray().round(3)
-    array([[0.848, 0.272, 0.   ]])
+    array([[0.855, 0.259, 0.   ]])
     """
 
     _parameter_constraints: dict[str, Any] = {

@@ -1,12 +1,16 @@
-"""Uses the stand-in where the native module is not built yet."""
+"""Fixtures for the tests of the Python package."""
 
-import importlib.util
-import sys
+import pytest
+import served as served_calls
 
-if importlib.util.find_spec("bowline._native") is None:
-    import stand_in
+from bowline import _engine, _native
 
-    sys.modules["bowline._native"] = stand_in
-    import bowline
 
-    bowline._native = stand_in
+@pytest.fixture
+def served(monkeypatch):
+    """The calls that the engine served during the test."""
+    calls = served_calls.Calls()
+    served_calls.install(_native, calls, monkeypatch.setattr)
+    _engine.hashing_transformer.cache_clear()
+    yield calls
+    _engine.hashing_transformer.cache_clear()

@@ -5,8 +5,9 @@
 Replaces the names in each test module that imports them, and reports how many cases the engine served.
 """
 
-import conftest  # noqa: F401
 import pytest
+import served as served_calls
+import sklearn
 import sklearn.feature_extraction.text as text
 
 import bowline
@@ -15,36 +16,14 @@ from bowline import _native
 NAMES = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
 SCIKIT_LEARNS = {name: getattr(text, name) for name in NAMES}
 
-calls = 0
+calls = served_calls.Calls()
 served: set[str] = set()
 cases = 0
 patched: set[str] = set()
 
 
-def _counted(kind, name):
-    """Returns a stand-in of a native class that counts the calls of one method that succeed."""
-
-    class Counted:
-        def __init__(self, *args, **kwargs):
-            self._native = kind(*args, **kwargs)
-
-        def __getattr__(self, attribute):
-            return getattr(self._native, attribute)
-
-    def call(self, *args, **kwargs):
-        global calls
-        result = getattr(self._native, name)(*args, **kwargs)
-        calls += 1
-        return result
-
-    setattr(Counted, name, call)
-    return Counted
-
-
 def pytest_configure(config):
-    for kind, name in (("Counts", "add"), ("Transformer", "transform")):
-        # Neither class is used by name elsewhere than through the module.
-        setattr(_native, kind, _counted(getattr(_native, kind), name))
+    served_calls.install(_native, calls)
 
 
 def pytest_collection_modifyitems(items):
@@ -75,17 +54,17 @@ def _ours(value):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     global cases
-    before = calls
+    before = calls.count
     try:
         return (yield)
     finally:
         cases += 1
-        if calls > before:
+        if calls.count > before:
             served.add(item.nodeid)
 
 
 def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line(
-        f"scikit-learn {__import__('sklearn').__version__}: the engine served {len(served)} of {cases} cases; "
+        f"scikit-learn {sklearn.__version__}: the engine served {len(served)} of {cases} cases; "
         f"classes replaced in {', '.join(sorted(patched)) or 'no module'}"
     )

@@ -123,8 +123,10 @@ class Counts:
 
     def matrix(self, *, columns=None, n_columns=None, dtype="int64", weight="count", sublinear=False, idf=None,
                norm=None, bm25=None, n_threads=1):
-        order = range(self.n_features) if self.n_features is not None else self.terms()
-        new = {term: (i if columns is None else int(columns[i])) for i, term in enumerate(order)}
+        if self.n_features is not None:
+            new = range(self.n_features)
+        else:
+            new = {term: (i if columns is None else int(columns[i])) for i, term in enumerate(self.terms())}
         data, indices, indptr = [], [], [0]
         for row, length in zip(self.rows, self._lengths):
             cells = sorted((new[term], count) for term, count in row.items() if new[term] >= 0)
