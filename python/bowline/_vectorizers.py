@@ -619,6 +619,8 @@ class TfidfVectorizer(CountVectorizer, _text.TfidfVectorizer):
             arrays = terms.transformer(analysis).transform(texts, n_threads=self._thread_count(texts), **values)
         except (_native.TextError, _native.Unsupported):
             return super().transform(raw_documents)
+        if len(arrays[2]) == 1:
+            return super().transform([])  # raises
         return _engine.csr(arrays, len(terms), _container())
 
     def _weights(self, n_columns: int, native_dtype: str) -> dict[str, Any] | None:
