@@ -7,11 +7,13 @@ ROUND ?= 0
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
 VENV = target/venv
+PYTHON ?= python3
+VENV_PYTHON = target/venv-python
 # Seconds that `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
 
-.PHONY: demo build build-all test test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes install clean
+.PHONY: demo build build-all test test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python test-sklearn test-sklearn-versions install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -28,6 +30,7 @@ build-all:
 test:
 	cargo test --workspace --locked --no-fail-fast --features faults
 	cargo test --package bowline --locked --no-default-features --doc
+	@$(HAS_PYTHON) && $(MAKE) --no-print-directory test-python || { ! $(HAS_PYTHON) && echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; }
 
 # The same tests on the release build, which has no documents that crash on purpose.
 test-release: build
@@ -80,10 +83,62 @@ bench-stages:
 parity: build $(VENV)/.complete
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
 	$(VENV)/bin/python tests/parity/formats.py --bowline $(BOWLINE) $(CORPUS)
+	cargo build --release --example characters -p bowline-workers
+	$(VENV)/bin/python tests/parity/characters.py target/release/examples/characters
 
 same-bytes: build
 	tests/same-bytes $(CORPUS)
 	for format in mtx svmlight parquet arrow; do tests/same-bytes $(CORPUS) --format $$format --norm l2 || exit 1; done
+
+# The Python package. Everything of it is built in target/venv-python.
+NEEDS_PYTHON = they need Python 3.11 or later with its venv module (PYTHON=... names another one)
+HAS_PYTHON = $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+MATURIN = $(VENV_PYTHON)/bin/maturin build --locked --strip --manifest-path python/Cargo.toml
+PROGRAM_OF_WHEEL = python/bowline.data/scripts/bowline
+
+# A wheel for CPython 3.11 and later on each Linux with glibc 2.17 or later, in target/wheels. The program in it is linked as the
+# native module is, by zig's linker.
+GLIBC = 2.17
+TARGET = $(shell uname -m)-unknown-linux-gnu
+wheel: $(VENV_PYTHON)/.complete-wheel
+	rm -rf target/wheels && mkdir -p target/wheels
+	PATH="$(abspath $(VENV_PYTHON))/bin:$$PATH" cargo-zigbuild zigbuild --release --locked --package bowline --bin bowline --target $(TARGET).$(GLIBC)
+	install -D target/$(TARGET)/release/bowline $(PROGRAM_OF_WHEEL) && strip $(PROGRAM_OF_WHEEL)
+	PATH="$(abspath $(VENV_PYTHON))/bin:$$PATH" $(MATURIN) --release --zig --target $(TARGET) --compatibility manylinux2014 --out target/wheels
+	$(VENV_PYTHON)/bin/auditwheel show target/wheels/*.whl
+	$(VENV_PYTHON)/bin/python python/tests/check_glibc.py $(GLIBC) target/wheels/*.whl
+
+# The tests of the package, from a wheel with the dev profile, which `make test` has compiled already for the most part. Then the
+# examples of README.md in an environment with nothing but the wheel and what it depends on.
+test-python: $(VENV_PYTHON)/.complete-test
+	cargo build --locked --package bowline --features faults
+	mkdir -p $(dir $(PROGRAM_OF_WHEEL)) && strip -o $(PROGRAM_OF_WHEEL) target/debug/bowline
+	rm -rf target/wheels-dev && $(MATURIN) --profile dev --compatibility linux --out target/wheels-dev
+	$(VENV_PYTHON)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
+	cd python && ../$(VENV_PYTHON)/bin/mypy
+	cd python && ../$(VENV_PYTHON)/bin/pytest
+	rm -rf target/venv-fresh && $(PYTHON) -m venv target/venv-fresh
+	target/venv-fresh/bin/pip install --quiet --disable-pip-version-check target/wheels-dev/*.whl
+	target/venv-fresh/bin/python python/tests/run_examples.py README.md
+
+# scikit-learn's own tests, with the classes of the package in place of its own; `test-sklearn-versions` for each version that is
+# supported, in an environment of its own. Both need the wheel of `test-python`.
+SKLEARN_VERSIONS = 1.7.2 1.8.0 1.9.1
+SKLEARN_TEXT = sklearn.feature_extraction.tests.test_text
+SKLEARN_USERS = sklearn.tests.test_pipeline sklearn.compose.tests.test_column_transformer sklearn.model_selection.tests.test_search
+SKLEARN_PYTEST = -m pytest -q -p sklearn_suite -p no:cacheprovider --rootdir target -c /dev/null --pyargs
+test-sklearn:
+	PYTHONPATH=python/tests $(VENV_PYTHON)/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) $(SKLEARN_USERS)
+test-sklearn-versions:
+	for version in $(SKLEARN_VERSIONS); do \
+	  environment=target/venv-sklearn-$$version && $(PYTHON) -m venv $$environment && \
+	  $$environment/bin/pip install --quiet --disable-pip-version-check pytest pandas pyarrow "scikit-learn==$$version" && \
+	  $$environment/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl && \
+	  PYTHONPATH=python/tests $$environment/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) || exit 1; done
+
+$(VENV_PYTHON)/.complete-%: python/requirements-%.txt python/requirements-test.txt
+	@$(HAS_PYTHON) || { echo "Not possible here: $(NEEDS_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(VENV_PYTHON) && $(VENV_PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
 
 # The programs, their manual pages, and completions of bash, zsh and fish.
 SHARE = $(DESTDIR)$(PREFIX)/share

@@ -24,6 +24,7 @@ use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, Wor
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
+use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::counted::counted;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_in_memory};
@@ -33,7 +34,7 @@ use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::unpacking_memory;
 use bowline_workers::split::{OPENING, Split};
-use bowline_workers::tally::{Features, TallySettings};
+use bowline_workers::tally::TallySettings;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
@@ -127,13 +128,17 @@ impl<'a> Resolved<'a> {
                 ..settings.text.reading()
             },
             records,
-            text: settings.text.analysis()?,
-            term_filter: settings.text.term_filter()?,
-            features,
-            lexicon_bytes: memory.lexicon as usize,
+            counting: CountSettings {
+                text: settings.text.analysis()?,
+                term_filter: settings.text.term_filter()?,
+                features,
+                lexicon_bytes: memory.lexicon as usize,
+            },
             worker_memory: memory.worker,
         };
-        term_notices::never_equal(settings, model, &tally.term_filter)?.into_iter().for_each(&mut *notices);
+        term_notices::never_equal(settings, model, &tally.counting.term_filter)?
+            .into_iter()
+            .for_each(&mut *notices);
         if options.workers.is_none() && workers < cores {
             let text = format!("memory limits the run to {workers} of {cores} workers");
             notices(Notice::new(NoticeKind::FewerForMemory, text));
@@ -283,7 +288,7 @@ fn open_checkpoint(
     store: &Store,
     interrupted: &AtomicUsize,
 ) -> Result<Checkpoint> {
-    let numbers = resolved.tally.row_numbers();
+    let numbers = resolved.tally.counting.row_numbers();
     let terms = job.model.as_ref().and_then(|model| model.vocabulary.as_ref());
     let mut checksum = crc32fast::Hasher::new();
     for term in terms.iter().flat_map(|vocabulary| vocabulary.terms()) {

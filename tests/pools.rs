@@ -6,6 +6,7 @@ use bowline::pool::{
 };
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
+use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
@@ -17,7 +18,7 @@ use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::split::{Part, Split, SplitKind};
-use bowline_workers::tally::{Features, Tally, TallySettings};
+use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use nix::sys::wait::waitpid;
 use std::io::Write as _;
@@ -77,10 +78,18 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
     let settings = TallySettings {
         reading: ReadSettings::default(),
         records: RecordSettings::default(),
-        text: TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams },
-        term_filter: TermFilter::default(),
-        features: Features::Vocabulary,
-        lexicon_bytes: usize::MAX,
+        counting: CountSettings {
+            text: TextSettings {
+                lowercase: true,
+                decode_error: DecodeError::Strict,
+                strip_accents: None,
+                grams,
+                unicode: Default::default(),
+            },
+            term_filter: TermFilter::default(),
+            features: Features::Vocabulary,
+            lexicon_bytes: usize::MAX,
+        },
         worker_memory: u64::MAX,
     };
     let mut documents = Documents::new();

@@ -1,10 +1,14 @@
 //! Writes the table of character properties that the word analyzer looks up: one `i32` for each code point, in two
-//! stages. Sources: general categories from `unicode-general-category`, case mappings from the standard library.
+//! stages. Sources: general categories from `unicode-general-category`, case mappings from the standard library, ages from
+//! `analyzer/unicode/ages.rs`.
 //! `analyzer/characters.rs` explains the layout and checks it against both sources in its tests.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use unicode_general_category::{GeneralCategory as G, get_general_category};
+
+#[path = "src/analyzer/unicode/ages.rs"]
+mod ages;
 
 /// Code points of a block of the second stage.
 const BLOCK: usize = 128;
@@ -31,6 +35,12 @@ fn ends_final(text: String) -> bool {
     text.to_lowercase().ends_with('ς')
 }
 
+/// The number of the first Unicode version that assigns the character.
+fn age(code: u32) -> u8 {
+    let next = ages::AGES.partition_point(|&(first, _, _)| first <= code);
+    ages::AGES[..next].last().filter(|&&(_, last, _)| code <= last).map_or(0, |&(_, _, age)| age)
+}
+
 fn entry(code: u32) -> i32 {
     let Some(c) = char::from_u32(code) else { return 0 };
     let cased = ends_final(format!("{c}Σ"));
@@ -40,11 +50,12 @@ fn entry(code: u32) -> i32 {
     let delta = lower as i32 - code as i32;
     // The standard library may know capitals of a newer Unicode version than the source of categories, as U+A7D2.
     let is_word = is_word(c) || is_word(lower);
-    delta << 3 | (ignorable as i32) << 2 | (cased as i32) << 1 | is_word as i32
+    delta << 6 | (age(code) as i32) << 3 | (ignorable as i32) << 2 | (cased as i32) << 1 | is_word as i32
 }
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/analyzer/unicode/ages.rs");
     let mut blocks: Vec<Vec<i32>> = Vec::new();
     let mut known: HashMap<Vec<i32>, usize> = HashMap::new();
     let mut stage: Vec<usize> = Vec::new();

@@ -10,6 +10,7 @@ use bowline_workers::analyzer::chars::is_space;
 use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
+use bowline_workers::analyzer::unicode::UnicodeVersion;
 use bowline_workers::analyzer::{Analyzer, Grams, PADDING, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::failure::Failure;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
@@ -62,6 +63,7 @@ fn settings([decoding, accents, what, size]: [u8; 4]) -> TextSettings {
             6 => Grams::Chars { sizes: sizes.clone() },
             _ => Grams::WordChars { sizes: sizes.clone() },
         },
+        unicode: UnicodeVersion::Newest,
     }
 }
 
@@ -76,7 +78,7 @@ fn text(bytes: &[u8], settings: &TextSettings) -> Result<String, Failure> {
     let text = if settings.lowercase { text.to_lowercase() } else { text };
     let Some(mode) = settings.strip_accents else { return Ok(text) };
     let mut stripped = String::new();
-    accents::strip(&text, mode, &mut stripped);
+    accents::strip(&text, mode, settings.unicode, &mut stripped);
     Ok(stripped)
 }
 
@@ -84,7 +86,7 @@ fn text(bytes: &[u8], settings: &TextSettings) -> Result<String, Failure> {
 fn expected(text: &str, grams: &Grams) -> Option<Vec<String>> {
     Some(match grams {
         Grams::Words { tokenizer: Tokenizer::Words, .. } => text
-            .split(|c| !Properties::of(c as u32).is_word())
+            .split(|c| !Properties::of(c as u32, UnicodeVersion::Newest).is_word())
             .filter(|word| word.chars().nth(1).is_some())
             .map(str::to_owned)
             .collect(),

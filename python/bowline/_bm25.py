@@ -178,7 +178,7 @@ class BM25Vectorizer(CountVectorizer):
             raise ValueError(f"dtype must be numpy.float32 or numpy.float64, got {self.dtype!r}")
         X = super(CountVectorizer, self).fit_transform(raw_documents)
         if isinstance(X, _Counted):
-            lengths = X.counts.lengths()
+            lengths: Any = X.counts.lengths()
             frequencies = X.document_frequencies
         else:
             lengths = getattr(X, "lengths", None)

@@ -74,7 +74,7 @@ class Counts:
         alternate_sign: bool = True,
         n_jobs: int | None = None,
     ) -> None:
-        words: Collection[str] | None
+        words: frozenset[str] | tuple[str, ...] | None
         if isinstance(stop_words, str):
             if stop_words != "english":
                 raise ValueError(f"not a built-in stop list: {stop_words}")

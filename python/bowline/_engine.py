@@ -161,8 +161,8 @@ def _is_arrow_text(pyarrow: Any, kind: Any) -> bool:
 
 def python_texts(texts: Any) -> Any:
     """Returns `texts` as scikit-learn's own code takes them: elements of Arrow arrays become Python objects."""
-    pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None and isinstance(texts, (pyarrow.Array, pyarrow.ChunkedArray)):
+    loaded = sys.modules.get("pyarrow")
+    if loaded is not None and isinstance(texts, (loaded.Array, loaded.ChunkedArray)):
         return texts.to_pylist()
     if hasattr(texts, "__arrow_c_stream__") and not hasattr(texts, "__iter__"):
         import pyarrow
@@ -226,7 +226,9 @@ def csr(arrays: tuple[np.ndarray, np.ndarray, np.ndarray], n_columns: int, conta
     """
     data, indices, indptr = arrays
     if container is None:
-        from scipy.sparse import csr_matrix as container
+        from scipy import sparse
+
+        container = sparse.csr_matrix
     template = _template(container)
     shape = (len(indptr) - 1, n_columns)
     if template is None:

@@ -149,7 +149,8 @@ class EngineMixin:
 
     def __getstate__(self) -> dict[str, Any]:
         # As scikit-learn's own, so that a pickle holds nothing that another version of this package may not know.
-        state = dict(super().__getstate__())  # type: ignore[misc]
+        inherited: Any = super().__getstate__()
+        state: dict[str, Any] = dict(inherited)
         terms = state.pop("_terms", None)
         if terms is not None:
             state.setdefault("vocabulary_", dict(zip(terms.terms, range(len(terms.terms)), strict=True)))
@@ -302,7 +303,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
     def _count_vocab(self, raw_documents: Any, fixed_vocab: bool) -> tuple[Any, Any]:
         analysis = self._engine_analysis()
         dtype = self._engine_dtype()
-        scikit_learns = super()._count_vocab  # type: ignore[misc]
+        scikit_learns = super()._count_vocab
         if analysis is None or dtype is None:
             return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         terms: Any = None
@@ -310,7 +311,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
             terms = self._engine_terms()
             if terms is None:
                 return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
-        elif dtype[1] is not None and self.max_features is not None:  # type: ignore[attr-defined]
+        elif dtype[1] is not None and self.max_features is not None:
             # Sums of small integers wrap around.
             return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         self._check_analyzer()
@@ -338,13 +339,13 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         else:
             if counts.n_columns == 0:
                 return scikit_learns([], False)  # raises
-            return Terms(counts), _Counted(counts, self, dtype)  # type: ignore[arg-type]
+            return Terms(counts), _Counted(counts, self, dtype)
         self._refuse(raw_documents, refused)
         return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
 
     def _limit_features(self, X: Any, vocabulary: Any, high: Any = None, low: Any = None, limit: Any = None) -> Any:
         if not isinstance(X, _Counted):
-            return super()._limit_features(X, vocabulary, high, low, limit)  # type: ignore[misc]
+            return super()._limit_features(X, vocabulary, high, low, limit)
         kept = X.limit(high, low, limit)
         if kept is not None and not kept.any():
             raise ValueError("After pruning, no terms remain. Try a lower min_df or a higher max_df.")
@@ -354,17 +355,17 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
     def _sort_features(self, X: Any, vocabulary: Any) -> Any:
         if isinstance(X, _Counted):
             return X  # terms are sorted
-        return super()._sort_features(X, vocabulary)  # type: ignore[misc]
+        return super()._sort_features(X, vocabulary)
 
     def _validate_vocabulary(self) -> None:
-        super()._validate_vocabulary()  # type: ignore[misc]
+        super()._validate_vocabulary()
         attributes = _attributes(self)
         if attributes["fixed_vocabulary_"] and type(attributes.get("vocabulary_")) is dict:
             attributes["vocabulary_"] = Vocabulary(attributes["vocabulary_"])
 
     def _check_vocabulary(self) -> None:
         if "_terms" not in _attributes(self):
-            super()._check_vocabulary()  # type: ignore[misc]
+            super()._check_vocabulary()
 
     def _engine_terms(self) -> Terms | Vocabulary | None:
         """Returns the fitted terms, or None if only scikit-learn's own code can use them.
@@ -396,7 +397,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         if type(self).fit_transform is not CountVectorizer.fit_transform:
             self.fit_transform(raw_documents)
         else:
-            super().fit_transform(raw_documents)  # type: ignore[misc]
+            super().fit_transform(raw_documents)
         return self
 
     def fit_transform(self, raw_documents: Any, y: Any = None) -> Any:
@@ -415,7 +416,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         X : sparse matrix of shape (n_samples, n_features)
             Document-term matrix.
         """
-        X = super().fit_transform(raw_documents, y)  # type: ignore[misc]
+        X = super().fit_transform(raw_documents, y)
         return X.matrix(self._thread_count(None)) if isinstance(X, _Counted) else X
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -433,7 +434,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         """
         terms = _attributes(self).get("_terms")
         if terms is None:
-            names: np.ndarray = super().get_feature_names_out(input_features)  # type: ignore[misc]
+            names: np.ndarray = super().get_feature_names_out(input_features)
             return names
         return np.array(terms.terms, dtype=object)
 
@@ -665,7 +666,7 @@ def _fit_idf(tfidf: Any, document_frequencies: np.ndarray, n_samples: int, dtype
     tfidf.idf_ = idf
 
 
-class HashingVectorizer(EngineMixin, _text.HashingVectorizer, auto_wrap_output_keys=None):
+class HashingVectorizer(EngineMixin, _text.HashingVectorizer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Convert texts to a matrix of hashed token counts: scikit-learn's `HashingVectorizer`, many times as fast.
 
     All parameters and results are scikit-learn's, to the same bits.

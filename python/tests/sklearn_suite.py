@@ -1,6 +1,6 @@
 """A pytest plugin that runs scikit-learn's own tests with the classes of bowline in place of scikit-learn's.
 
-    python -m pytest -p sklearn_suite --pyargs sklearn.feature_extraction.tests.test_text
+    PYTHONPATH=python/tests python -m pytest -p sklearn_suite --pyargs sklearn.feature_extraction.tests.test_text
 
 Replaces the names in each test module that imports them, and reports how many cases the engine served.
 """

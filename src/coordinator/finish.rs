@@ -1,24 +1,26 @@
 //! The second half of a run: a new generation of workers inherits every segment, sorts the terms and writes the rows.
 //! Every task may be done twice without harm, so the tasks of a dead worker are done again.
 
-use super::merge::Vocabulary;
 use super::named_buckets::TermsOfBuckets;
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
-use super::tables::{IdfSource, dictionaries, idf_table, mean_length, packing};
-use super::tally::{Tallied, TalliedSegment};
+use super::tables::{IdfSource, idf_table, mean_length};
+use super::tally::Tallied;
 use super::{RunError, system};
 use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
+use bowline_workers::columns::Vocabulary;
 use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::DocumentName;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table};
+use bowline_workers::matrix_plan::{MatrixPlan, Numbering, ValueSettings};
 use bowline_workers::pieces::{Piece, cut};
-use bowline_workers::plan::{Container, Files, Numbering, Plan, ValueSettings};
+use bowline_workers::plan::{Container, Files, Plan};
 use bowline_workers::protocol::{Layout, PieceSize, Report, Task};
 use bowline_workers::records::RecordSettings;
+use bowline_workers::runs::{TalliedSegment, dictionaries, packing};
 use bowline_workers::spelling;
 use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
@@ -140,7 +142,8 @@ impl Finish {
         };
         // What is accessed at random comes first: it gets the memory that is left.
         let (idf, formula) = idf_table(&job.idf, columns, store).map_err(&mapping)?;
-        let packing = ngram_size.map(|size| packing(&segments, size)).transpose()?;
+        let too_many = || RunError::Broken("more than 4,294,967,294 words".into());
+        let packing = ngram_size.map(|size| packing(&segments, size).ok_or_else(too_many)).transpose()?;
         let (segments, spellings, words, terms) =
             dictionaries(segments, packing, counts_occurrences, store).map_err(&mapping)?;
         let kept = match pruning {
@@ -152,10 +155,7 @@ impl Finish {
             return Err(RunError::AllPruned { terms: None, low, high, documents: embedded });
         }
         let mean_length = mean_length(&job.idf, totals.tokens, embedded);
-        let plan = Plan {
-            rows,
-            records: job.records.clone(),
-            condemned,
+        let matrix = MatrixPlan {
             segments,
             words,
             spellings,
@@ -172,6 +172,12 @@ impl Finish {
             mean_length,
             values: job.values,
             counts_occurrences,
+        };
+        let plan = Plan {
+            matrix,
+            rows,
+            records: job.records.clone(),
+            condemned,
             files,
             container: job.container,
             worker_memory: job.worker_memory,
@@ -188,7 +194,7 @@ impl Finish {
     /// # Errors
     /// An error that ends the run as a whole.
     pub fn merge(&mut self, supervision: &mut Supervision) -> Result<Merged, RunError> {
-        let segments = self.plan.segments.len() as u64;
+        let segments = self.plan.matrix.segments.len() as u64;
         (supervision.events)(Event::PhaseBegan(Phase::Merge, segments));
         let columns = match self.job.columns {
             Columns::Given(columns) => columns,
@@ -199,10 +205,11 @@ impl Finish {
             Columns::Terms(pruning) => {
                 let found = self.merge_terms(supervision)?;
                 if let Some(most) = pruning.max_features {
-                    let kept = self.vocabulary.keep_most_frequent(most as u64, &self.plan, &self.store);
+                    let kept =
+                        self.vocabulary.keep_most_frequent(most as u64, &self.plan.matrix, &self.store);
                     kept.map_err(system("mapping the ranks of terms"))?;
                 }
-                if self.vocabulary.is_empty() && self.plan.embedded > 0 {
+                if self.vocabulary.is_empty() && self.plan.matrix.embedded > 0 {
                     self.refuse_no_columns(found)?;
                 }
                 self.vocabulary.len()
@@ -210,7 +217,7 @@ impl Finish {
         };
         self.number(columns, supervision)?;
         let nonzeros = self.lay_out_rows(supervision)?;
-        if !self.plan.frequencies.is_empty() {
+        if !self.plan.matrix.frequencies.is_empty() {
             // A worker has a number for each column of a task, in half of its memory.
             let most = self.job.worker_memory / 2 / size_of::<u32>() as u64;
             let share = columns.div_ceil(supervision.workers as u64).clamp(1, most.max(1));
@@ -227,7 +234,7 @@ impl Finish {
     /// # Errors
     /// Why no term is a column.
     fn refuse_no_columns(&self, terms: u64) -> Result<(), RunError> {
-        let plan = &self.plan;
+        let plan = &self.plan.matrix;
         if terms > 0 {
             let (low, high) = (*plan.kept.start(), *plan.kept.end());
             return Err(RunError::AllPruned { terms: Some(terms), low, high, documents: plan.embedded });
@@ -237,7 +244,7 @@ impl Finish {
         for record in records.filter(|record| record.failure().is_none()) {
             *documents.entry(Absence::decode(record.absence())).or_default() += 1;
         }
-        let some_failed = plan.embedded < plan.rows.len() as u64;
+        let some_failed = plan.embedded < self.plan.rows.len() as u64;
         match some_failed && documents.keys().all(|&absence| absence == Some(Absence::Empty)) {
             true => Ok(()),
             false => Err(RunError::EmptyVocabulary(documents)),
@@ -247,15 +254,15 @@ impl Finish {
     /// Sorts and merges the terms of all segments; returns the number of terms. The words of n-grams are sorted, merged and
     /// numbered first.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
-        let count = (0..self.plan.segments.len() as u32).map(|segment| Task::Count { segment });
-        self.perform(count.chain(sort_tasks(&self.plan, Tier::Words)).collect(), supervision)?;
-        if self.plan.packing.is_some() {
+        let count = (0..self.plan.matrix.segments.len() as u32).map(|segment| Task::Count { segment });
+        self.perform(count.chain(sort_tasks(&self.plan.matrix, Tier::Words)).collect(), supervision)?;
+        if self.plan.matrix.packing.is_some() {
             let (words, _) = self.merge_tier(Tier::Words, supervision)?;
             // A rank is the word's place among the merged words, which has gaps.
             let number = number_tasks(&words, Tier::Words, words.parts().iter().map(|part| part.first));
             self.perform(number.collect(), supervision)?;
         }
-        self.perform(sort_tasks(&self.plan, Tier::Terms).collect(), supervision)?;
+        self.perform(sort_tasks(&self.plan.matrix, Tier::Terms).collect(), supervision)?;
         let (vocabulary, found) = self.merge_tier(Tier::Terms, supervision)?;
         self.vocabulary = vocabulary;
         Ok(found)
@@ -267,7 +274,7 @@ impl Finish {
         tier: Tier,
         supervision: &mut Supervision,
     ) -> Result<(Vocabulary, u64), RunError> {
-        let mut vocabulary = Vocabulary::cut(self.plan.dictionary(tier), PARTS * supervision.workers);
+        let mut vocabulary = Vocabulary::cut(self.plan.matrix.dictionary(tier), PARTS * supervision.workers);
         let tasks = vocabulary.parts().iter().map(|part| Task::Merge {
             tier,
             low: part.prefixes.start,
@@ -320,7 +327,7 @@ impl Finish {
             column,
             offset,
         });
-        let rows = self.plan.places.len();
+        let rows = self.plan.matrix.places.len();
         let documents = (0..rows).step_by(ROWS).zip(documents).map(|(first, offset)| Task::Documents {
             first: first as u64,
             last: (first + ROWS).min(rows) as u64,
@@ -331,7 +338,7 @@ impl Finish {
 
     /// Fills the offsets of all rows, and returns the number of stored cells.
     fn lay_out_rows(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
-        let rows = self.plan.places.len();
+        let rows = self.plan.matrix.places.len();
         // Unless cells are dropped or added up on the way out, records know their lengths.
         let is_pruned = match self.job.columns {
             Columns::Terms(pruning) => !pruning.is_none(),
@@ -345,7 +352,7 @@ impl Finish {
             self.perform(tasks.collect(), supervision)?;
         }
         let mut nonzeros = 0;
-        for offset in self.plan.indptr.iter() {
+        for offset in self.plan.matrix.indptr.iter() {
             let length = offset.load(Ordering::Relaxed);
             offset.store(nonzeros, Ordering::Relaxed);
             nonzeros += length;
@@ -359,8 +366,11 @@ impl Finish {
     /// An error that ends the run as a whole.
     pub fn measure_pieces(&mut self, supervision: &mut Supervision) -> Result<&[Piece], RunError> {
         if let Container::Pieces(_) = self.plan.container {
-            let tasks =
-                cut(&self.plan).map(|rows| Task::Piece { first: rows.start, last: rows.end, offset: None });
+            let tasks = cut(&self.plan.matrix).map(|rows| Task::Piece {
+                first: rows.start,
+                last: rows.end,
+                offset: None,
+            });
             for (task, report) in self.perform(tasks.collect(), supervision)? {
                 match (task, report) {
                     (Task::Piece { first, last, .. }, Report::Piece(size)) => {
@@ -393,7 +403,7 @@ impl Finish {
     /// # Errors
     /// An error that ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
-        (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.places.len() as u64));
+        (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.matrix.places.len() as u64));
         let mut tasks: VecDeque<Task> = match self.plan.container {
             Container::Sparse | Container::Dense => self.emit_tasks(layout).collect(),
             Container::Pieces(_) => self.piece_tasks(layout.data).collect(),
@@ -422,11 +432,14 @@ impl Finish {
                 }
                 (task, report) => return Err(broken(task, report)),
             };
-            let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
+            let offset = |row: u64| self.plan.matrix.indptr[row as usize].load(Ordering::Relaxed);
             // Zeroes in the place of a lost table are not in order.
             let cells = offset(last).saturating_sub(offset(first));
             indices.combine(&Hasher::new_with_initial_len(index_sum, cells * index_size));
-            data.combine(&Hasher::new_with_initial_len(data_sum, cells * self.plan.values.dtype.size()));
+            data.combine(&Hasher::new_with_initial_len(
+                data_sum,
+                cells * self.plan.matrix.values.dtype.size(),
+            ));
         }
         Ok(Emitted { indices: indices.finalize(), data: data.finalize() })
     }
@@ -448,29 +461,29 @@ impl Finish {
 
     /// First stored cell of each row, and behind the last row the number of all.
     pub fn indptr(&self) -> impl ExactSizeIterator<Item = u64> {
-        self.plan.indptr.iter().map(|offset| offset.load(Ordering::Relaxed))
+        self.plan.matrix.indptr.iter().map(|offset| offset.load(Ordering::Relaxed))
     }
 
     /// In how many documents each column is stored, where that was counted.
     pub fn frequencies(&self) -> impl Iterator<Item = u64> {
-        self.plan.frequencies.iter().map(|documents| documents.load(Ordering::Relaxed) as u64)
+        self.plan.matrix.frequencies.iter().map(|documents| documents.load(Ordering::Relaxed) as u64)
     }
 
     /// The idf of each column; of more than there are, and none if the weight has none.
     pub fn idf(&self) -> impl Iterator<Item = f64> {
-        self.plan.idf.iter().map(|idf| f64::from_bits(idf.load(Ordering::Relaxed)))
+        self.plan.matrix.idf.iter().map(|idf| f64::from_bits(idf.load(Ordering::Relaxed)))
     }
 
     /// Mean number of terms per document.
     pub fn mean_length(&self) -> f64 {
-        self.plan.mean_length
+        self.plan.matrix.mean_length
     }
 
     /// The term of a column; nothing if columns are buckets or terms that were given.
     pub fn term(&self, column: u32) -> Option<Cow<'_, [u8]>> {
         let is_found = matches!(self.job.columns, Columns::Terms(_));
-        let term = self.vocabulary.terms(&self.plan).nth(column as usize).filter(|_| is_found)?;
-        Some(spelling::spelled(&self.plan, &term))
+        let term = self.vocabulary.terms(&self.plan.matrix).nth(column as usize).filter(|_| is_found)?;
+        Some(spelling::spelled(&self.plan.matrix, &term))
     }
 
     /// The terms of each bucket, sorted in tables of the run's store.
@@ -478,15 +491,15 @@ impl Finish {
     /// # Errors
     /// The system's, if there is no room for the tables.
     pub fn terms_of_buckets(&self, buckets: Buckets) -> io::Result<TermsOfBuckets<'_>> {
-        TermsOfBuckets::sort(&self.plan, &self.vocabulary, buckets, &self.store)
+        TermsOfBuckets::sort(&self.plan.matrix, &self.vocabulary, buckets, &self.store)
     }
 
     /// Rows cut so that each task writes about as many cells.
     fn emit_tasks(&self, layout: Layout) -> impl Iterator<Item = Task> {
-        let rows = self.plan.places.len() as u64;
+        let rows = self.plan.matrix.places.len() as u64;
         let cells = move |first: u64, last: u64| match self.plan.container {
             Container::Sparse => {
-                let offset = |row: u64| self.plan.indptr[row as usize].load(Ordering::Relaxed);
+                let offset = |row: u64| self.plan.matrix.indptr[row as usize].load(Ordering::Relaxed);
                 offset(last).saturating_sub(offset(first))
             }
             Container::Dense | Container::Pieces(_) => (last - first) * layout.columns,
@@ -521,7 +534,7 @@ impl Finish {
         };
         // What was made of a lost table is of no use to workers, and what they die of is not their doing.
         self.store.check().map_err(RunError::LostMap)?;
-        self.plan.give_back();
+        self.plan.matrix.give_back();
         let done = self.supervisor.run(supervision, &mut work);
         self.store.check().map_err(RunError::LostMap)?;
         done?;
@@ -538,7 +551,7 @@ impl Finish {
 }
 
 /// The tasks that sort all runs.
-fn sort_tasks(plan: &Plan, tier: Tier) -> impl Iterator<Item = Task> {
+fn sort_tasks(plan: &MatrixPlan, tier: Tier) -> impl Iterator<Item = Task> {
     (0..plan.dictionary(tier).runs.len() as u32).map(move |run| Task::Sort { tier, run })
 }
 

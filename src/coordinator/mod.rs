@@ -5,7 +5,6 @@
 
 mod checkpoint;
 mod finish;
-mod merge;
 mod named_buckets;
 mod splits;
 mod supervisor;

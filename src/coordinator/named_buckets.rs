@@ -1,10 +1,10 @@
 //! The terms of named buckets: hashed features whose terms are listed (`hash_terms`).
 
-use super::merge::Vocabulary;
+use bowline_workers::columns::Vocabulary;
 use bowline_workers::dictionary::MergedTerm;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::Plan;
+use bowline_workers::matrix_plan::MatrixPlan;
 use bowline_workers::spelling::{Speller, spelled};
 use std::borrow::Cow;
 use std::io;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Named buckets' terms, sorted by their buckets.
 pub struct TermsOfBuckets<'a> {
-    plan: &'a Plan,
+    plan: &'a MatrixPlan,
     buckets: Buckets,
     /// Where the terms of each bucket end.
     ends: Table<AtomicU64>,
@@ -27,7 +27,7 @@ impl<'a> TermsOfBuckets<'a> {
     /// # Errors
     /// The system's, if there is no room for the tables.
     pub fn sort(
-        plan: &'a Plan,
+        plan: &'a MatrixPlan,
         vocabulary: &Vocabulary,
         buckets: Buckets,
         store: &Store,

@@ -8,15 +8,15 @@ use super::checkpoint::{Checkpoint, Earlier};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::{RunError, system};
 use crate::event::{Event, Phase};
-use bowline_workers::dictionary::RunRange;
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
-use bowline_workers::plan::Places;
+use bowline_workers::matrix_plan::Places;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
-use bowline_workers::segment::{Record, RowNumbers, Segment, SegmentWriter};
+use bowline_workers::runs::TalliedSegment;
+use bowline_workers::segment::{Record, Segment, SegmentWriter};
 use bowline_workers::split::{Key, OPENING, Part, Rows, STATES, Split, TO_THE_END, UNKNOWN_STATE};
 use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
@@ -49,67 +49,6 @@ pub struct TallyJob {
     pub max_crashes: usize,
     /// Bytes of memory that sorting terms may take in a worker.
     pub run_bytes: usize,
-}
-
-/// Adds `ids` terms of a record at `start` with `bytes` bytes to the last run, or to a new one if that would cost more than
-/// `most` bytes.
-fn add_to_runs(runs: &mut Vec<RunRange>, start: usize, ids: u32, bytes: usize, most: usize) {
-    let ids = ids as usize;
-    if ids == 0 {
-        return;
-    }
-    let of_record = |first: usize| RunRange { start, ids: first..first + ids, bytes };
-    match runs.last_mut() {
-        Some(run) if run.cost() + of_record(run.ids.end).cost() <= most => {
-            run.ids.end += ids;
-            run.bytes += bytes;
-        }
-        Some(run) => {
-            let next = of_record(run.ids.end);
-            runs.push(next);
-        }
-        None => runs.push(of_record(0)),
-    }
-}
-
-/// A segment, and the runs that it is sorted in.
-#[derive(Debug)]
-pub struct TalliedSegment {
-    /// The records.
-    pub segment: Segment,
-    /// The runs of words of n-grams.
-    pub words: Vec<RunRange>,
-    /// The runs of terms.
-    pub terms: Vec<RunRange>,
-}
-
-impl TalliedSegment {
-    fn new(segment: Segment) -> Self {
-        TalliedSegment { segment, words: Vec::new(), terms: Vec::new() }
-    }
-
-    /// The number of local ids of terms.
-    pub fn ids(&self) -> usize {
-        self.terms.last().map_or(0, |run| run.ids.end)
-    }
-
-    /// The number of local ids of words of n-grams.
-    pub fn word_ids(&self) -> usize {
-        self.words.last().map_or(0, |run| run.ids.end)
-    }
-
-    /// Adds the new terms of a record to the runs, each of which may cost `most` bytes.
-    fn add(&mut self, record: &Record, numbers: RowNumbers, most: usize) {
-        let start = record.offset();
-        let spelled = match numbers {
-            RowNumbers::Columns(_) | RowNumbers::Terms => &mut self.terms,
-            RowNumbers::Ngrams => {
-                add_to_runs(&mut self.terms, start, record.new_ngrams(), record.ngram_bytes(), most);
-                &mut self.words
-            }
-        };
-        add_to_runs(spelled, start, record.new_terms(), record.term_bytes(), most);
-    }
 }
 
 /// All documents' records.
@@ -503,7 +442,8 @@ impl TallyWork<'_> {
         let places = Places::new(rows, &self.job.store).map_err(system("mapping the places of rows"))?;
         let lengths: Table<AtomicU64> =
             Table::new(rows + 1, &self.job.store).map_err(system("mapping the lengths of rows"))?;
-        let (numbers, ngram_size) = (self.job.settings.row_numbers(), self.job.settings.ngram_size());
+        let (numbers, ngram_size) =
+            (self.job.settings.counting.row_numbers(), self.job.settings.counting.ngram_size());
         let mut condemned: BTreeMap<usize, Failure> = BTreeMap::new();
         condemned.extend(self.condemned.iter().filter_map(|(&key, &failure)| Some((all.row(key)?, failure))));
         let mut totals = Totals::default();

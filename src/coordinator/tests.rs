@@ -3,7 +3,7 @@
 
 use super::splits::cut;
 use super::supervisor::Supervision;
-use super::tally::{Tallied, TalliedSegment, TallyJob, tally};
+use super::tally::{Tallied, TallyJob, tally};
 use super::{Columns, Finish, FinishJob, IdfSource, RunError};
 use crate::event::Event;
 use crate::pool::End;
@@ -12,20 +12,23 @@ use crate::settings::{Df, Pruning};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
+use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::{Crash, Heartbeats};
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
-use bowline_workers::plan::{Container, Dtype, Files, Norm, ValueSettings, Weight};
+use bowline_workers::matrix_plan::{Dtype, Norm, ValueSettings, Weight};
+use bowline_workers::plan::{Container, Files};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::row;
+use bowline_workers::runs::TalliedSegment;
 use bowline_workers::segment::term_at;
 use bowline_workers::split::Key;
-use bowline_workers::tally::{Features, TallySettings};
+use bowline_workers::tally::TallySettings;
 use nix::errno::Errno;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -161,15 +164,22 @@ impl Play {
 
     fn settings(&self) -> TallySettings {
         let grams = Grams::Words { tokenizer: self.tokenizer.clone(), sizes: self.sizes.clone() };
-        let text =
-            TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams };
+        let text = TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        };
         TallySettings {
             reading: ReadSettings::default(),
             records: RecordSettings::default(),
-            text,
-            term_filter: TermFilter::default(),
-            features: Features::Vocabulary,
-            lexicon_bytes: self.lexicon_bytes,
+            counting: CountSettings {
+                text,
+                term_filter: TermFilter::default(),
+                features: Features::Vocabulary,
+                lexicon_bytes: self.lexicon_bytes,
+            },
             worker_memory: u64::MAX,
         }
     }

@@ -3,12 +3,12 @@
 
 use super::manifest::ManifestFile;
 use super::names::FILES;
-use super::npy::elements;
+use super::npy::{descr, elements};
 use super::npz::{Places, find};
 use super::reader::OpenOutput;
 use anyhow::{Context as _, Result, bail, ensure};
 use bowline_workers::mapped::input;
-use bowline_workers::plan::Dtype;
+use bowline_workers::matrix_plan::Dtype;
 use memmap2::Mmap;
 use std::ops::Range;
 
@@ -18,6 +18,17 @@ pub struct Matrix {
     map: Mmap,
     dtype: Dtype,
     form: Form,
+}
+
+/// An array in the file of a matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayPlace {
+    /// Where its elements lie.
+    pub bytes: Range<usize>,
+    /// The number of elements.
+    pub elements: usize,
+    /// Their type, as NumPy writes it.
+    pub dtype: &'static str,
 }
 
 enum Form {
@@ -62,15 +73,43 @@ impl Matrix {
         Ok(matrix)
     }
 
-    /// Whether each row is a part of the cells, behind the row before it, and each cell in a column.
+    /// Whether each row is a part of the cells, behind the row before it, and each cell in a column behind the cell before it.
     fn is_sound(&self, columns: u64) -> bool {
         let Form::Sparse(Places { indptr, indices, wide, .. }) = &self.form else { return true };
         let numbers = |array: &Range<usize>| self.map[array.clone()].chunks_exact(width(*wide)).map(integer);
-        let (mut starts, mut cells) = (numbers(indptr), numbers(indices));
-        starts.clone().next() == Some(0)
+        let (starts, mut cells) = (numbers(indptr), numbers(indices));
+        let are_rows = starts.clone().next() == Some(0)
             && starts.clone().is_sorted()
-            && starts.next_back() == Some(cells.len() as u64)
-            && cells.all(|column| column < columns)
+            && starts.clone().next_back() == Some(cells.len() as u64);
+        let mut lengths = starts.clone().zip(starts.skip(1)).map(|(start, end)| end - start);
+        are_rows
+            && lengths.all(|length| {
+                let mut next = 0;
+                cells.by_ref().take(length as usize).all(|column| {
+                    let is_sound = next <= column && column < columns;
+                    next = column.saturating_add(1);
+                    is_sound
+                })
+            })
+    }
+
+    /// The arrays in the file: the values, the columns of the cells, and the first cell of each row; of a dense matrix, all cells.
+    pub fn arrays(&self) -> Vec<ArrayPlace> {
+        let place = |bytes: Range<usize>, width: usize, dtype| ArrayPlace {
+            elements: bytes.len() / width,
+            bytes,
+            dtype,
+        };
+        let value = |bytes| place(bytes, self.dtype.size() as usize, descr(self.dtype));
+        match &self.form {
+            Form::Sparse(Places { indptr, indices, data, wide }) => {
+                let number = |bytes: &Range<usize>| {
+                    place(bytes.clone(), width(*wide), descr(if *wide { Dtype::I64 } else { Dtype::I32 }))
+                };
+                vec![value(data.clone()), number(indices), number(indptr)]
+            }
+            Form::Dense(start, _) => vec![value(*start..self.map.len())],
+        }
     }
 
     /// The cells of a row that are stored, or of a dense one those that are not 0: column and value.

@@ -16,6 +16,7 @@ mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
 pub use manifest::{Counts, ManifestFile};
+pub use matrix::{ArrayPlace, Matrix};
 pub use matrix_file::{MatrixFile, refuse_too_wide};
 pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};
 pub use npy::{read_idf, reserve, write_idf};
@@ -34,10 +35,11 @@ use bowline_workers::mapped::{is_full, room};
 use checkpoint::CHECKPOINT;
 use names::FILES;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, RenameFlags, renameat, renameat2};
+use nix::fcntl::{AtFlags, Flock, FlockArg, renameat};
 use nix::sys::stat::{FileStat, Mode};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, geteuid, unlinkat};
 use procfs::LockType;
+use rustix::fs::{RenameFlags, renameat_with};
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -328,12 +330,14 @@ impl OutputDirectory {
             false => None,
         };
         let flags = match &replaced {
-            Some(_) => RenameFlags::RENAME_EXCHANGE,
-            None => RenameFlags::RENAME_NOREPLACE,
+            Some(_) => RenameFlags::EXCHANGE,
+            None => RenameFlags::NOREPLACE,
         };
         // It is about to bear the partial name, under which another run would take it for what was left by one.
         let lock = replaced.as_ref().and_then(|folder| lock(folder).ok());
-        match (renameat2(parent, &*partial, parent, name, flags), replaced) {
+        // A system call of its own: glibc has a function for it only since 2.28.
+        let renamed = renameat_with(parent, &*partial, parent, name, flags);
+        match (renamed.map_err(|errno| Errno::from_raw(errno.raw_os_error())), replaced) {
             (Ok(()), replaced) => Ok(replaced.map(|folder| Replaced { name: partial, folder, _lock: lock })),
             // Not every file system knows these ways to rename; a network's does not.
             (Err(Errno::EINVAL | Errno::ENOSYS), Some(folder)) => {

@@ -5,7 +5,7 @@ use super::reader::OpenOutput;
 use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, ensure};
 use bowline_workers::mapped::room;
-use bowline_workers::plan::Dtype;
+use bowline_workers::matrix_plan::Dtype;
 use bowline_workers::protocol::Layout;
 use nix::fcntl::posix_fallocate;
 use std::fs::File;

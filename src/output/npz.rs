@@ -8,7 +8,7 @@
 
 use super::npy::{self, ALIGNMENT, header};
 use anyhow::{Context as _, Result};
-use bowline_workers::plan::Dtype;
+use bowline_workers::matrix_plan::Dtype;
 use bowline_workers::protocol::Layout;
 use std::fs::File;
 use std::ops::Range;

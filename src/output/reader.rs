@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow};
 use nix::errno::Errno;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ impl OpenOutput {
         self.files.iter().any(|(file, _)| *file == name)
     }
 
-    /// One of its files, to be read once.
+    /// One of its files. All readers share its position.
     ///
     /// # Errors
     /// If it is not there, no regular file, or may not be read.
@@ -68,8 +68,9 @@ impl OpenOutput {
     /// # Errors
     /// As for [`OpenOutput::file`]; the system's, also if there is no memory for them.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.file(name)?.read_to_end(&mut bytes)?;
+        let (mut file, mut bytes) = (self.file(name)?, Vec::new());
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -105,7 +106,9 @@ mod tests {
         fs::create_dir(dir.path().join("idf.npy")).unwrap();
         let output = OpenOutput::open(dir.path()).unwrap();
         fs::remove_dir_all(dir.path()).unwrap();
-        assert_eq!(output.read("manifest.json").unwrap(), b"{}");
+        for _ in 0..2 {
+            assert_eq!(output.read("manifest.json").unwrap(), b"{}");
+        }
         assert!(output.has("idf.npy") && !output.has("documents.jsonl"));
         assert_eq!(output.file("idf.npy").unwrap_err().to_string(), "not a file");
         assert!(is_missing(&output.file("documents.jsonl").unwrap_err()));

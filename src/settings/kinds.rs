@@ -6,7 +6,7 @@
 pub use bowline_workers::analyzer::accents::StripAccents;
 pub use bowline_workers::analyzer::decode::DecodeError;
 pub use bowline_workers::encoding::Encoding;
-pub use bowline_workers::plan::{Dtype, Norm};
+pub use bowline_workers::matrix_plan::{Dtype, Norm};
 
 use serde::{Deserialize, Serialize};
 

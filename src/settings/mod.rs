@@ -16,11 +16,12 @@ pub use pruning::{Df, Pruning};
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stems::Stemmer;
 use bowline_workers::analyzer::stop_words::StopWords;
+use bowline_workers::analyzer::unicode::UnicodeVersion;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::TermFilter;
-use bowline_workers::plan::{Bm25Tf, ValueSettings, Weight};
+use bowline_workers::matrix_plan::{Bm25Tf, ValueSettings, Weight};
 use bowline_workers::reader::{Decoding, ReadSettings, WINDOW};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -165,6 +166,7 @@ impl Text {
                 AnalyzerKind::Char => Grams::Chars { sizes },
                 AnalyzerKind::CharWb => Grams::WordChars { sizes },
             },
+            unicode: UnicodeVersion::Newest,
         })
     }
 

@@ -8,22 +8,24 @@ use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
+use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::dictionary::{Dictionary, Run, RunRange, Spellings, Tier};
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::{Buckets, murmur3};
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::lexicon::{Counter, LocalIds, Ngrams, Numbers, TermFilter, Terms, WordChars};
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{
-    Container, Dtype, Files, NO_COLUMN, Norm, Numbering, Places, Plan, SegmentPlan, ValueSettings, Weight,
+use bowline_workers::matrix_plan::{
+    Dtype, MatrixPlan, NO_COLUMN, Norm, Numbering, Places, SegmentPlan, ValueSettings, Weight,
 };
+use bowline_workers::plan::{Container, Files, Plan};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::reader::ReadSettings;
 use bowline_workers::records::RecordSettings;
 use bowline_workers::segment::{Segment, SegmentWriter};
 use bowline_workers::split::{Part, Rows, Split, SplitKind};
-use bowline_workers::tally::{Features, Tally, TallySettings};
+use bowline_workers::tally::{Tally, TallySettings};
 use bowline_workers::worker::Worker;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -118,13 +120,19 @@ impl TermSink for Seen {
 
 #[divan::bench(args = Kernel::available())]
 fn scan(bencher: Bencher, kernel: Kernel) {
-    let (mut words, mut seen) = (Words::new(kernel, true), Seen(0));
+    let (mut words, mut seen) = (Words::new(kernel, true, Default::default()), Seen(0));
     over(bencher, |text| words.scan(text, &mut seen));
     black_box(seen.0);
 }
 
 fn settings(grams: Grams) -> TextSettings {
-    TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+    TextSettings {
+        lowercase: true,
+        decode_error: DecodeError::Strict,
+        strip_accents: None,
+        grams,
+        unicode: Default::default(),
+    }
 }
 
 fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
@@ -209,10 +217,12 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let settings = TallySettings {
             reading: ReadSettings { embed_binary: true, ..ReadSettings::default() },
             records: RecordSettings::default(),
-            text: words(1..=1),
-            term_filter: TermFilter::default(),
-            features: Features::Vocabulary,
-            lexicon_bytes: usize::MAX,
+            counting: CountSettings {
+                text: words(1..=1),
+                term_filter: TermFilter::default(),
+                features: Features::Vocabulary,
+                lexicon_bytes: usize::MAX,
+            },
             worker_memory: u64::MAX,
         };
         let heartbeats = Heartbeats::new(SEGMENTS).expect("a heartbeats");
@@ -266,10 +276,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         offset.store(nonzeros, Ordering::Relaxed);
     }
     let file = || tempfile::tempfile().expect("a file");
-    Arc::new(Plan {
-        records: RecordSettings::default(),
-        rows: Rows::new(documents.clone(), whole.into(), whole.iter().filter_map(Split::documents)),
-        condemned: Default::default(),
+    let matrix = MatrixPlan {
         segments,
         words: Dictionary::new(Vec::new(), false, &Store::unlimited()).expect("a table"),
         terms: Dictionary::new(runs, false, &Store::unlimited()).expect("a table"),
@@ -286,6 +293,12 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         mean_length: 0.0,
         values: ValueSettings { weight, norm, dtype },
         counts_occurrences: false,
+    };
+    Arc::new(Plan {
+        matrix,
+        records: RecordSettings::default(),
+        rows: Rows::new(documents.clone(), whole.into(), whole.iter().filter_map(Split::documents)),
+        condemned: Default::default(),
         files: Files { matrix: file(), documents: file(), terms: Some(file()) },
         container: Container::Sparse,
         worker_memory: u64::MAX,
@@ -318,7 +331,7 @@ fn merge_all(worker: &mut Worker) -> u64 {
 }
 
 fn local_terms() -> ItemsCount {
-    ItemsCount::new(counts().segments.iter().map(|segment| segment.columns.len()).sum::<usize>())
+    ItemsCount::new(counts().matrix.segments.iter().map(|segment| segment.columns.len()).sum::<usize>())
 }
 
 /// Sorts the local terms of two segments.
@@ -351,9 +364,9 @@ fn emit(bencher: Bencher, plan: &Arc<Plan>) {
     sort_all(&mut worker);
     let columns = merge_all(&mut worker);
     worker.perform(Task::Number { tier: Tier::Terms, low: 0, high: u64::MAX, base: 0 });
-    assert!(plan.segments[0].columns.iter().all(|column| column.load(Ordering::Relaxed) < NO_COLUMN));
-    let rows = plan.places.len() as u64;
-    let nonzeros = plan.indptr[rows as usize].load(Ordering::Relaxed);
+    assert!(plan.matrix.segments[0].columns.iter().all(|column| column.load(Ordering::Relaxed) < NO_COLUMN));
+    let rows = plan.matrix.places.len() as u64;
+    let nonzeros = plan.matrix.indptr[rows as usize].load(Ordering::Relaxed);
     let layout = Layout { indices: 0, data: nonzeros * 4, columns, wide: false };
     bencher.counter(ItemsCount::new(nonzeros)).bench_local(|| {
         for first in (0..rows).step_by(256) {

@@ -99,6 +99,7 @@ mod tests {
             decode_error: DecodeError::Strict,
             strip_accents: None,
             grams,
+            unicode: Default::default(),
         };
         let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
         let term_filter =

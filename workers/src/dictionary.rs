@@ -183,7 +183,7 @@ pub struct Run {
     pub(crate) texts: Option<Arc<Log>>,
     /// The prefix of each term whose rank is a multiple of [`INDEXED`]: in memory as long as there is some.
     index: Table<AtomicU64>,
-    /// For each sorted term its place in its part of the merged ones, or `plan::NO_COLUMN`; its bucket, where it has one.
+    /// For each sorted term its place in its part of the merged ones, or `matrix_plan::NO_COLUMN`; its bucket, where it has one.
     pub merged: Table<AtomicU32>,
 }
 

@@ -5,6 +5,7 @@
 
 use crate::documents::DocumentName;
 use crate::encoding::Encoding;
+use crate::matrix_plan::MatrixPlan;
 use crate::plan::Plan;
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ fn plain_length(term: &[u8], df: u64, idf: Option<f64>) -> Option<usize> {
 const AHEAD: usize = 8;
 
 /// The idf of a column, if the weight has one.
-fn idf(plan: &Plan, column: u64) -> Option<f64> {
+fn idf(plan: &MatrixPlan, column: u64) -> Option<f64> {
     plan.idf.get(column as usize).map(|bits| f64::from_bits(bits.load(Ordering::Relaxed)))
 }
 
@@ -156,7 +157,7 @@ fn idf(plan: &Plan, column: u64) -> Option<f64> {
 ///
 /// # Errors
 /// If a term is not UTF-8.
-pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
+pub(crate) fn measure_terms(plan: &MatrixPlan, terms: Range<u64>, column: u64) -> io::Result<u64> {
     let (mut bytes, mut line, mut speller) = (0, Vec::new(), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);
@@ -183,12 +184,13 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
 /// # Errors
 /// The system's error. If a term is not UTF-8, which no analyzer produces.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
-    let (mut lines, mut speller) = (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(plan));
+    let (mut lines, mut speller) =
+        (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(&plan.matrix));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);
-        let term = plan.terms.merged.get(index);
+        let term = plan.matrix.terms.merged.get(index);
         let (spelled, df) = (speller.spell(&term), term.documents as u64);
-        lines.push(|out| push_term_line(out, spelled, df, idf(plan, column)))?;
+        lines.push(|out| push_term_line(out, spelled, df, idf(&plan.matrix, column)))?;
     }
     lines.flush()
 }
@@ -211,7 +213,7 @@ pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io:
 
 fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
     for row in rows.start as usize..rows.end as usize {
-        let record = plan.record(row);
+        let record = plan.matrix.record(row);
         let failure = match record {
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),

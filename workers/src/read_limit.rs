@@ -10,7 +10,7 @@ use crate::heartbeat::Heartbeat;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -35,7 +35,7 @@ impl ReadLimits {
     pub fn new(max_reads: Option<u32>, latency: Duration) -> io::Result<Self> {
         let permits = match max_reads {
             Some(permits) => {
-                Some((permits, Arc::new(memfd_create(c"bowline permits", MFdFlags::MFD_CLOEXEC)?.into())))
+                Some((permits, Arc::new(memfd_create(c"bowline permits", MemfdFlags::CLOEXEC)?.into())))
             }
             None => None,
         };

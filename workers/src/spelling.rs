@@ -1,11 +1,11 @@
 //! The spelling of terms: their bytes, or the words of an n-gram with a space between them.
 
 use crate::dictionary::{Key, MergedTerm, Passages};
-use crate::plan::Plan;
+use crate::matrix_plan::MatrixPlan;
 use std::borrow::Cow;
 
 /// The bytes of a merged term.
-pub fn spelled<'a>(plan: &'a Plan, term: &MergedTerm) -> Cow<'a, [u8]> {
+pub fn spelled<'a>(plan: &'a MatrixPlan, term: &MergedTerm) -> Cow<'a, [u8]> {
     match plan.terms.key(term) {
         Key::Spelled(term) => Cow::Borrowed(term),
         Key::Packed(_) => Cow::Owned(Speller::new(plan).spell(term).to_vec()),
@@ -15,7 +15,7 @@ pub fn spelled<'a>(plan: &'a Plan, term: &MergedTerm) -> Cow<'a, [u8]> {
 /// Spells the terms of a plan one after the other, in their order. Of an n-gram, it spells the words that differ from those
 /// of the one before it: in order, most n-grams begin like the one before.
 pub struct Speller<'a> {
-    plan: &'a Plan,
+    plan: &'a MatrixPlan,
     /// The rank of each word of the n-gram, and where it ends.
     words: Vec<(u32, usize)>,
     text: Vec<u8>,
@@ -24,7 +24,7 @@ pub struct Speller<'a> {
 
 impl<'a> Speller<'a> {
     /// Begins with any term of `plan`.
-    pub fn new(plan: &'a Plan) -> Self {
+    pub fn new(plan: &'a MatrixPlan) -> Self {
         Speller { plan, words: Vec::new(), text: Vec::new(), passages: plan.terms.passages() }
     }
 
@@ -32,7 +32,7 @@ impl<'a> Speller<'a> {
     /// are often those of the term before it.
     #[inline]
     pub(crate) fn expect(&self, index: usize) {
-        let Plan { terms, spellings, packing: Some(packing), .. } = self.plan else { return };
+        let MatrixPlan { terms, spellings, packing: Some(packing), .. } = self.plan else { return };
         if index < terms.merged.len()
             && let Key::Packed(key) = terms.key(&terms.merged.get(index))
             && let Some(last) = packing.unpack(key).last()

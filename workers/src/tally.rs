@@ -5,25 +5,18 @@
 //! and then retires.
 
 use crate::about::About;
-use crate::absence::Absence;
 use crate::analyzer::chunks::Chunk;
-use crate::analyzer::{Analyzer, Grams, TextSettings};
+use crate::count::{CountSettings, Counted, DocumentCounter};
 use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
 use crate::faults;
-use crate::hashing::Buckets;
 use crate::heartbeat::Heartbeat;
-use crate::lexicon::{
-    Counter, FixedVocabulary, LocalIds, Ngrams, Numbers, Posting, TermFilter, Terms, WordChars,
-};
 use crate::protocol::Report;
-use crate::radix::sort_by_column;
 use crate::read_limit::ReadLimit;
 use crate::reader::{ReadSettings, Reader};
 use crate::records::{OpenRecords, RecordReader, RecordSettings};
-use crate::row;
-use crate::segment::{AppendError, Outcome, RowNumbers, SegmentWriter};
+use crate::segment::{AppendError, Outcome, SegmentWriter};
 use crate::split::{Key, Part, RecordRange, STATES, SplitKind, UNKNOWN_STATE};
 use std::cell::Cell;
 use std::fs::File;
@@ -32,17 +25,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// The numbers that a worker gives to terms.
-#[derive(Clone, Debug)]
-pub enum Features {
-    /// Local ids, merged into one vocabulary later.
-    Vocabulary,
-    /// Buckets that terms are hashed to.
-    Hashed(Buckets),
-    /// Columns of a given vocabulary.
-    Fixed(Arc<FixedVocabulary>),
-}
-
 /// The settings of the tally.
 #[derive(Clone)]
 pub struct TallySettings {
@@ -50,56 +32,20 @@ pub struct TallySettings {
     pub reading: ReadSettings,
     /// How to find the documents of record files.
     pub records: RecordSettings,
-    /// The conversion from text to terms.
-    pub text: TextSettings,
-    /// The conversion from words to terms: stop words and stems.
-    pub term_filter: TermFilter,
-    /// The numbers of terms.
-    pub features: Features,
-    /// Bytes that a worker's lexicon may take. Beyond that, the worker retires, or empties a lexicon that is only a
-    /// cache.
-    pub lexicon_bytes: usize,
+    /// The step from texts to rows. A worker retires when its lexicon is full.
+    pub counting: CountSettings,
     /// Bytes of private memory that a worker process may take.
     pub worker_memory: u64,
-}
-
-impl TallySettings {
-    /// What the numbers in rows are.
-    pub fn row_numbers(&self) -> RowNumbers {
-        match (&self.features, &self.text.grams) {
-            (Features::Hashed(buckets), _) => RowNumbers::Columns(buckets.n_features as u64),
-            (Features::Fixed(vocabulary), _) => RowNumbers::Columns(vocabulary.terms().len() as u64),
-            (Features::Vocabulary, grams) if grams.are_word_tuples() => RowNumbers::Ngrams,
-            (Features::Vocabulary, _) => RowNumbers::Terms,
-        }
-    }
-
-    /// Words of the longest n-gram, if that is what the numbers in rows are of.
-    pub fn ngram_size(&self) -> Option<usize> {
-        match &self.text.grams {
-            Grams::Words { sizes, .. } if self.row_numbers() == RowNumbers::Ngrams => Some(*sizes.end()),
-            _ => None,
-        }
-    }
 }
 
 /// The wait before a worker reads a document again: 10 ms, in which other processes may release a resource.
 pub(crate) const SECOND_TRY: Duration = Duration::from_millis(10);
 
-/// Bytes that a lexicon may take if it is only a cache: 192 MiB, a few million terms.
-const CACHE_BYTES: usize = 192 << 20;
-
 /// The state of a worker in the first phase.
 pub struct Tally {
     documents: Arc<Documents>,
     reader: Reader,
-    analyzer: Analyzer,
-    term_filter: TermFilter,
-    counter: AnyCounter,
-    /// Whether the lexicon is only a cache of numbers that are defined elsewhere: a forgotten term gets the same number
-    /// again.
-    is_cache: bool,
-    lexicon_bytes: usize,
+    counter: DocumentCounter,
     worker_memory: u64,
     segment: SegmentWriter,
     heartbeat: Heartbeat,
@@ -110,53 +56,6 @@ pub struct Tally {
     /// What else is known of the current document, and its form in a record.
     about: About,
     about_bytes: Vec<u8>,
-    words: Vec<u32>,
-    /// Buffers of a row that is sorted.
-    pairs: [Vec<u64>; 2],
-}
-
-/// The counters, by the kind of terms.
-enum AnyCounter {
-    Terms(Terms),
-    Ngrams(Ngrams),
-    WordChars(WordChars),
-}
-
-impl AnyCounter {
-    fn new(settings: &TallySettings) -> Self {
-        let numbers = match &settings.features {
-            Features::Vocabulary => Numbers::Local(LocalIds::default()),
-            Features::Hashed(buckets) => Numbers::Buckets(*buckets),
-            Features::Fixed(vocabulary) => Numbers::Fixed(vocabulary.clone()),
-        };
-        let term_filter = settings.term_filter.clone();
-        match &settings.text.grams {
-            grams @ Grams::Words { sizes, .. } if *sizes != (1..=1) => {
-                let are_tuples = grams.are_word_tuples();
-                AnyCounter::Ngrams(Ngrams::new(sizes.clone(), are_tuples, term_filter, numbers))
-            }
-            Grams::Words { .. } => AnyCounter::Terms(Terms::new(term_filter, numbers)),
-            Grams::Chars { .. } => AnyCounter::Terms(Terms::new(TermFilter::default(), numbers)),
-            Grams::WordChars { sizes } => AnyCounter::WordChars(WordChars::new(sizes.clone(), numbers)),
-        }
-    }
-
-    /// Counts the terms of a document's next chunk.
-    fn count(&mut self, analyzer: &mut Analyzer, text: &mut Vec<u8>, chunk: Chunk) -> Result<(), Failure> {
-        match self {
-            AnyCounter::Terms(counter) => analyzer.analyze(text, chunk, counter),
-            AnyCounter::Ngrams(counter) => analyzer.analyze(text, chunk, counter),
-            AnyCounter::WordChars(counter) => analyzer.analyze(text, chunk, counter),
-        }
-    }
-
-    fn get(&mut self) -> &mut dyn Counter {
-        match self {
-            AnyCounter::Terms(counter) => counter,
-            AnyCounter::Ngrams(counter) => counter,
-            AnyCounter::WordChars(counter) => counter,
-        }
-    }
 }
 
 /// The report of a record that was not appended.
@@ -187,25 +86,19 @@ impl Tally {
         segment: SegmentWriter,
         heartbeat: Heartbeat,
     ) -> Self {
-        let is_cache = !matches!(settings.features, Features::Vocabulary);
-        let most = if is_cache { CACHE_BYTES } else { usize::MAX };
-        let analyzer = Analyzer::new(&settings.text);
-        let reader = Reader::new(settings.reading, analyzer.chunk_boundary(), read_limit);
+        let counter = DocumentCounter::new(&settings.counting);
+        let reader = Reader::new(settings.reading, counter.chunk_boundary(), read_limit);
         let records = RecordReader::new(
             settings.records.clone(),
             settings.reading,
-            analyzer.chunk_boundary(),
-            settings.text.decode_error,
+            counter.chunk_boundary(),
+            settings.counting.text.decode_error,
             reader.read_limit().clone(),
         );
         Tally {
             documents,
             reader,
-            analyzer,
-            term_filter: settings.term_filter.clone(),
-            counter: AnyCounter::new(settings),
-            is_cache,
-            lexicon_bytes: settings.lexicon_bytes.min(most),
+            counter,
             worker_memory: settings.worker_memory,
             segment,
             heartbeat,
@@ -214,8 +107,6 @@ impl Tally {
             records,
             about: About::default(),
             about_bytes: Vec::new(),
-            words: Vec::new(),
-            pairs: Default::default(),
         }
     }
 
@@ -342,7 +233,7 @@ impl Tally {
             return Some(not_appended(key, error));
         }
         self.heartbeat.end(bytes);
-        (panicked || !self.has_memory()).then_some(Report::Retired { next: key.ordinal + 1 })
+        (panicked || !self.counter.has_memory()).then_some(Report::Retired { next: key.ordinal + 1 })
     }
 
     /// Commits that a split has no document from this one on, and how many members of its archive are none. `may_go_on` as
@@ -393,7 +284,7 @@ impl Tally {
         open: &mut OpenRecords,
         file: Source,
     ) -> Option<Result<Source, (Source, Failure)>> {
-        let Tally { reader, analyzer, counter, text, heartbeat, is_whole, about, .. } = self;
+        let Tally { reader, counter, text, heartbeat, is_whole, about, .. } = self;
         let read = open.records.next(text)?;
         about.clone_from(open.records.about());
         let mut source = Source { bytes: 0, modified: file.modified };
@@ -409,9 +300,9 @@ impl Tally {
             }
             #[cfg(feature = "faults")]
             faults::act(text)?;
-            counter.get().begin_document();
+            counter.begin();
             loop {
-                counter.count(analyzer, text, chunk)?;
+                counter.count(text, chunk)?;
                 if chunk.is_last {
                     *is_whole = chunk == Chunk::WHOLE;
                     return Ok(());
@@ -457,14 +348,14 @@ impl Tally {
 
     /// Counts the terms of document `row`, from its first chunk on. Discards earlier counts of it.
     fn count_chunks(&mut self, row: usize) -> Result<Source, (Source, Failure)> {
-        let Tally { reader, documents, analyzer, counter, text, heartbeat, is_whole, about, .. } = self;
+        let Tally { reader, documents, counter, text, heartbeat, is_whole, about, .. } = self;
         about.clear();
         let mut reading = reader.begin(documents, row, text)?;
         #[cfg(feature = "faults")]
         faults::act(text).map_err(|errno| (reading.source, errno.into()))?;
-        counter.get().begin_document();
+        counter.begin();
         loop {
-            counter.count(analyzer, text, reading.chunk).map_err(|failure| (reading.source, failure))?;
+            counter.count(text, reading.chunk).map_err(|failure| (reading.source, failure))?;
             if reading.chunk.is_last {
                 *is_whole = reading.chunk == Chunk::WHOLE;
                 about.encoding = reading.guessed();
@@ -480,43 +371,25 @@ impl Tally {
     }
 
     fn commit_row(&mut self, key: Key, source: Source) -> Result<(), AppendError> {
-        let counter = self.counter.get();
-        let may_repeat = counter.may_repeat();
-        let (row, numbers) = counter.finish_document();
-        let absence = match row.tokens {
-            // `text` contains the last chunk.
-            0 if self.is_whole => Absence::of(&mut self.text, &mut self.analyzer, &self.term_filter).encode(),
-            _ => 0,
-        };
-        self.words.clear();
-        let nonzeros = match &*numbers {
-            Numbers::Local(_) if !may_repeat => {
-                row.postings().for_each(|p| row::push(&mut self.words, p.number, p.value()));
-                row.postings().len()
-            }
-            numbers => sum_up(row.postings(), numbers, &mut self.pairs, &mut self.words),
-        };
-        let (terms, ngrams) = match numbers {
-            Numbers::Local(ids) => (ids.new_terms(), ids.new_ngrams()),
-            Numbers::Buckets(_) | Numbers::Fixed(_) => Default::default(),
-        };
-        self.about.encode(&mut self.about_bytes);
-        self.segment.commit(&Outcome {
+        let Tally { counter, segment, text, is_whole, about, about_bytes, .. } = self;
+        // `text` contains the last chunk.
+        let counted = counter.finish(is_whole.then_some(text));
+        about.encode(about_bytes);
+        let Counted { tokens, unknown, row, nonzeros, terms, ngrams, absence } = counted;
+        segment.commit(&Outcome {
             key,
             source,
             failure: None,
-            tokens: row.tokens,
+            tokens,
             absence,
-            unknown: row.unknown,
-            row: &self.words,
-            nonzeros: nonzeros as u32,
+            unknown,
+            row,
+            nonzeros,
             terms,
             ngrams,
-            about: &self.about_bytes,
+            about: about_bytes,
         })?;
-        if let Numbers::Local(ids) = numbers {
-            ids.recorded();
-        }
+        counter.recorded();
         Ok(())
     }
 
@@ -525,61 +398,25 @@ impl Tally {
         let nothing = Outcome::nothing(key);
         self.segment.commit(&Outcome { source, failure: Some(failure), about: &self.about_bytes, ..nothing })
     }
-
-    /// Whether the worker has memory for another document. Empties a lexicon that is only a cache.
-    fn has_memory(&mut self) -> bool {
-        let counter = self.counter.get();
-        if counter.memory() <= self.lexicon_bytes && !counter.is_full() {
-            return true;
-        }
-        if self.is_cache {
-            counter.forget();
-        }
-        self.is_cache
-    }
-}
-
-/// Packs a row sorted by number, adds up the values of equal numbers, and returns the number of pairs. A pair of
-/// hashed features whose sum is 0 stays, as a stored 0. Sums saturate at `i32::MAX` and `-i32::MAX`.
-fn sum_up(
-    postings: impl Iterator<Item = Posting>,
-    numbers: &Numbers,
-    [pairs, spare]: &mut [Vec<u64>; 2],
-    words: &mut Vec<u32>,
-) -> usize {
-    pairs.clear();
-    pairs.extend(postings.map(|posting| {
-        let count = posting.value();
-        let (number, value) = match numbers {
-            Numbers::Buckets(_) if posting.number & 1 == 1 => (posting.number >> 1, -count),
-            Numbers::Buckets(_) => (posting.number >> 1, count),
-            Numbers::Local(_) | Numbers::Fixed(_) => (posting.number, count),
-        };
-        (number as u64) << 32 | value as u32 as u64
-    }));
-    sort_by_column(pairs, spare);
-    let mut nonzeros = 0;
-    for same in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
-        let sum: i64 = same.iter().map(|&pair| pair as u32 as i32 as i64).sum();
-        let most = i32::MAX as i64;
-        row::push(words, (same[0] >> 32) as u32, sum.clamp(-most, most) as i32);
-        nonzeros += 1;
-    }
-    nonzeros
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyzer::Tokenizer;
     use crate::analyzer::accents::StripAccents;
     use crate::analyzer::decode::DecodeError;
     use crate::analyzer::pattern::TokenPattern;
     use crate::analyzer::stems::Stemmer;
     use crate::analyzer::stop_words::StopWords;
+    use crate::analyzer::{Grams, TextSettings, Tokenizer};
+    use crate::count::Features;
+    use crate::hashing::Buckets;
     use crate::heartbeat::Heartbeats;
+    use crate::lexicon::TermFilter;
     use crate::mapped::Store;
     use crate::ngram;
+    use crate::row;
+    use crate::segment::RowNumbers;
     use crate::segment::term_at;
     use crate::split::Split;
     use proptest::prelude::*;
@@ -587,35 +424,6 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     use tempfile::NamedTempFile;
-
-    #[test]
-    fn buckets_add_up_and_may_cancel() {
-        let posting =
-            |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
-        let postings =
-            vec![posting(9, false, 2), posting(3, true, 1), posting(9, true, 2), posting(3, true, 4)];
-        let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
-        let mut words = Vec::new();
-        assert_eq!(sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words), 2);
-        assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(3, -5), (9, 0)]);
-    }
-
-    #[test]
-    fn counts_end_at_the_largest_value() {
-        let posting =
-            |column: u32, negative: bool, count| Posting { number: column << 1 | negative as u32, count };
-        let most = u32::MAX;
-        let postings =
-            [posting(1, false, most), posting(1, false, most), posting(2, true, most), posting(2, true, 1)];
-        let numbers = Numbers::Buckets(Buckets { n_features: 10, alternate_sign: true });
-        let mut words = Vec::new();
-        sum_up(postings.into_iter(), &numbers, &mut Default::default(), &mut words);
-        assert_eq!(row::pairs(&words).collect::<Vec<_>>(), [(1, i32::MAX), (2, -i32::MAX)]);
-        assert_eq!(
-            [0, 1, 1 << 31, most].map(|count| Posting { number: 0, count }.value()),
-            [0, 1, i32::MAX, i32::MAX]
-        );
-    }
 
     fn file(content: &[u8]) -> NamedTempFile {
         let mut file = NamedTempFile::new().expect("a file");
@@ -627,17 +435,25 @@ mod tests {
         TallySettings {
             reading: ReadSettings { embed_binary: true, window, ..ReadSettings::default() },
             records: RecordSettings::default(),
-            text,
-            term_filter: TermFilter::default(),
-            features: Features::Vocabulary,
-            lexicon_bytes: usize::MAX,
+            counting: CountSettings {
+                text,
+                term_filter: TermFilter::default(),
+                features: Features::Vocabulary,
+                lexicon_bytes: usize::MAX,
+            },
             worker_memory: u64::MAX,
         }
     }
 
     fn words(sizes: std::ops::RangeInclusive<usize>, tokenizer: Tokenizer) -> TextSettings {
         let grams = Grams::Words { tokenizer, sizes };
-        TextSettings { lowercase: true, decode_error: DecodeError::Strict, strip_accents: None, grams }
+        TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: Default::default(),
+        }
     }
 
     /// The contents of a record: terms are spelled out, or given as columns if they have no local ids.
@@ -679,7 +495,7 @@ mod tests {
             terms.extend(new.map(|term| String::from_utf8(term.to_vec()).expect("a term is UTF-8")));
             let spell = |ngram| ngram::word_ids(ngram).map(|word| terms[word as usize].as_str());
             ngrams.extend(record.ngrams().map(|ngram| spell(ngram).collect::<Vec<_>>().join(" ")));
-            let spelled = |number: u32| match settings.row_numbers() {
+            let spelled = |number: u32| match settings.counting.row_numbers() {
                 RowNumbers::Terms => terms[number as usize].clone(),
                 RowNumbers::Ngrams => ngrams[number as usize].clone(),
                 RowNumbers::Columns(_) => number.to_string(),
@@ -797,6 +613,7 @@ mod tests {
                 decode_error,
                 strip_accents,
                 grams,
+                unicode: Default::default(),
             },
         )
     }
@@ -810,11 +627,11 @@ mod tests {
         ) {
             let mut streamed = settings(text, window);
             if hashed {
-                streamed.features = Features::Hashed(Buckets { n_features: 50, alternate_sign: true });
+                streamed.counting.features = Features::Hashed(Buckets { n_features: 50, alternate_sign: true });
             }
             if sifted {
-                streamed.term_filter.stop_words = Some(Arc::new(["the", "42"].into_iter().collect::<StopWords>()));
-                streamed.term_filter.stemmer = Stemmer::new("english").ok().map(Arc::new);
+                streamed.counting.term_filter.stop_words = Some(Arc::new(["the", "42"].into_iter().collect::<StopWords>()));
+                streamed.counting.term_filter.stemmer = Stemmer::new("english").ok().map(Arc::new);
             }
             let mut whole = streamed.clone();
             whole.reading.window = usize::MAX;
@@ -855,11 +672,11 @@ mod tests {
             let settings = settings(text, 50);
             let clean = tallied(&[&large], &settings, &heartbeats);
             let stop = |tally: &mut Tally| {
-                let Tally { reader, documents, analyzer, counter, text, .. } = tally;
+                let Tally { reader, documents, counter, text, .. } = tally;
                 let reading = reader.begin(documents, 0, text).expect("a first chunk");
                 assert!(!reading.chunk.is_last);
-                counter.get().begin_document();
-                counter.count(analyzer, text, reading.chunk).expect("it is UTF-8");
+                counter.begin();
+                counter.count(text, reading.chunk).expect("it is UTF-8");
             };
             assert_eq!(tallied_after(stop, &[&large], &settings, &heartbeats), clean);
         }

@@ -9,8 +9,8 @@
 use crate::dictionary::{Dictionary, Key, MergedTerm, Passages, Run, RunPassages, SortedTerm, Tier, prefix};
 use crate::lexicon::prefetch;
 use crate::mapped::Log;
+use crate::matrix_plan::{MatrixPlan, NO_COLUMN, Numbering, SegmentPlan, Weight};
 use crate::ngram::{self, Packing};
-use crate::plan::{NO_COLUMN, Numbering, Plan, SegmentPlan, Weight};
 use crate::row;
 use crate::segment::{Record, push_term, term_at, term_size};
 use crate::spelling::Speller;
@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Counts the documents of each local id of segment `number`, and where the plan asks for it how often it occurs. Only this
 /// task writes to the segment's tables, so it may be done again.
-pub(crate) fn count(plan: &Plan, number: usize) {
+pub(crate) fn count(plan: &MatrixPlan, number: usize) {
     let SegmentPlan { segment, columns, occurrences, .. } = &plan.segments[number];
     columns.iter().for_each(|documents| documents.store(0, Relaxed));
     occurrences.iter().for_each(|count| count.store(0, Relaxed));
@@ -53,7 +53,7 @@ pub(crate) fn count(plan: &Plan, number: usize) {
 ///
 /// # Errors
 /// If another worker of this process has begun this run and not finished, or if the disk is full.
-pub(crate) fn sort(plan: &Plan, tier: Tier, number: usize) -> io::Result<()> {
+pub(crate) fn sort(plan: &MatrixPlan, tier: Tier, number: usize) -> io::Result<()> {
     let run = &plan.dictionary(tier).runs[number];
     let segment = &plan.segments[run.segment];
     match (&run.texts, plan.packing) {
@@ -238,7 +238,7 @@ impl Eq for Head<'_> {}
 /// from `first` on. Returns how many there were, and how many of them were kept. A heap holds the first term of each run
 /// that is not merged yet (Knuth, The Art of Computer Programming, 5.4.1), so the memory depends on the number of runs
 /// only.
-pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize) -> (u64, u64) {
+pub(crate) fn merge(plan: &MatrixPlan, tier: Tier, prefixes: Range<u64>, first: usize) -> (u64, u64) {
     let dictionary = plan.dictionary(tier);
     let Dictionary { runs, merged: all } = dictionary;
     let mut passages = dictionary.passages();
@@ -287,7 +287,7 @@ pub(crate) fn merge(plan: &Plan, tier: Tier, prefixes: Range<u64>, first: usize)
 
 /// Sets the ranks and spellings of the words, or the columns of the local ids of the terms, with these prefixes: `base` plus the place in
 /// the part.
-pub(crate) fn number(plan: &Plan, tier: Tier, prefixes: Range<u64>, base: u32) {
+pub(crate) fn number(plan: &MatrixPlan, tier: Tier, prefixes: Range<u64>, base: u32) {
     for run in &plan.dictionary(tier).runs {
         let numbers = plan.segments[run.segment].numbers(tier);
         let mut passages = RunPassages::default();

@@ -3,6 +3,7 @@
 //! A worker knows its own state: the documents and its segment, or the plan of the second phase. It does not know the
 //! mode, the other workers or the remaining tasks. It never prints, forks or retries.
 
+use crate::cells;
 use crate::crash::Noting;
 use crate::dictionary::Tier;
 use crate::emit;
@@ -98,7 +99,7 @@ impl Worker {
             (task, Desk::Finish(plan, heartbeat)) => {
                 heartbeat.step();
                 let report = finish(plan, task);
-                plan.give_back();
+                plan.matrix.give_back();
                 report
             }
             (_, Desk::Tally(_)) => Report::Broken { errno: 0 },
@@ -108,34 +109,35 @@ impl Worker {
 
 /// Performs a task of the second phase.
 fn finish(plan: &Plan, task: Task) -> Report {
-    let has = |tier: Tier, run: u32| (run as usize) < plan.dictionary(tier).runs.len();
+    let matrix = &plan.matrix;
+    let has = |tier: Tier, run: u32| (run as usize) < matrix.dictionary(tier).runs.len();
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
-        Task::Count { segment } if (segment as usize) < plan.segments.len() => {
-            vocabulary::count(plan, segment as usize);
+        Task::Count { segment } if (segment as usize) < matrix.segments.len() => {
+            vocabulary::count(matrix, segment as usize);
             Ok(Report::Done)
         }
         Task::Sort { tier, run } if has(tier, run) => {
-            vocabulary::sort(plan, tier, run as usize).map(|()| Report::Done)
+            vocabulary::sort(matrix, tier, run as usize).map(|()| Report::Done)
         }
         Task::Merge { tier, low, high, first } => {
-            let (found, kept) = vocabulary::merge(plan, tier, low..high, first as usize);
+            let (found, kept) = vocabulary::merge(matrix, tier, low..high, first as usize);
             Ok(Report::Merged { found, kept })
         }
         Task::Number { tier, low, high, base } => {
-            vocabulary::number(plan, tier, low..high, base);
+            vocabulary::number(matrix, tier, low..high, base);
             Ok(Report::Done)
         }
         Task::CountColumns { first, last } => {
-            emit::count_columns(plan, first..last);
+            cells::count_columns(matrix, first..last);
             Ok(Report::Done)
         }
         Task::Measure { first, last } => {
-            emit::measure(plan, first..last);
+            cells::measure(matrix, first..last);
             Ok(Report::Done)
         }
         Task::Terms { first, last, column, offset: None } => {
-            lines(lines::measure_terms(plan, first..last, column))
+            lines(lines::measure_terms(matrix, first..last, column))
         }
         Task::Terms { first, last, column, offset: Some(offset) } => {
             lines(lines::write_terms(plan, first..last, column, offset))

@@ -5,6 +5,8 @@
 //! characters include every character that the canonical order of NFKD could move, so each character is mapped by
 //! itself.
 
+use super::characters::Properties;
+use super::unicode::UnicodeVersion;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};
 
@@ -27,8 +29,8 @@ impl StripAccents {
     }
 }
 
-/// Replaces `out` with `text` without accents. ASCII text is unchanged.
-pub fn strip(text: &str, mode: StripAccents, out: &mut String) {
+/// Replaces `out` with `text` without accents, by a version of Unicode. ASCII text is unchanged.
+pub fn strip(text: &str, mode: StripAccents, version: UnicodeVersion, out: &mut String) {
     out.clear();
     out.reserve(text.len());
     let mut rest = text;
@@ -38,6 +40,13 @@ pub fn strip(text: &str, mode: StripAccents, out: &mut String) {
         let end = beyond.bytes().position(|byte| byte.is_ascii()).unwrap_or(beyond.len());
         let (beyond, after) = beyond.split_at(end);
         for c in beyond.chars() {
+            if !Properties::is_assigned(c, version) {
+                // It neither decomposes nor combines.
+                if mode == StripAccents::Unicode {
+                    out.push(c);
+                }
+                continue;
+            }
             decompose_compatible(c, |part| {
                 if mode.keeps(part) {
                     out.push(part);
@@ -57,7 +66,7 @@ mod tests {
 
     fn stripped(text: &str, mode: StripAccents) -> String {
         let mut out = String::from("what was there before");
-        strip(text, mode, &mut out);
+        strip(text, mode, UnicodeVersion::Newest, &mut out);
         out
     }
 
@@ -79,6 +88,23 @@ mod tests {
         for (text, unicode, ascii) in cases {
             assert_eq!(stripped(text, StripAccents::Unicode), unicode, "{text:?}");
             assert_eq!(stripped(text, StripAccents::Ascii), ascii, "{text:?}");
+        }
+    }
+
+    /// U+1E4EE is a mark and U+1E030 a letter that decomposes, both of Unicode 15.0; U+105C9 is of 16.0 and decomposes.
+    #[test]
+    fn a_later_character_stays() {
+        let text = "é\u{1E4EE}\u{1E030}\u{105C9}";
+        for (version, unicode, ascii) in [
+            (UnicodeVersion::V14_0, "e\u{1E4EE}\u{1E030}\u{105C9}", "e"),
+            (UnicodeVersion::V15_1, "eа\u{105C9}", "e"),
+            (UnicodeVersion::V16_0, "eа\u{105D2}", "e"),
+        ] {
+            for (mode, expected) in [(StripAccents::Unicode, unicode), (StripAccents::Ascii, ascii)] {
+                let mut out = String::new();
+                strip(text, mode, version, &mut out);
+                assert_eq!(out, expected, "{version:?}");
+            }
         }
     }
 

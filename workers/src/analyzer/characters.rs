@@ -3,7 +3,10 @@
 //!
 //! Owns the two-stage table that `build.rs` writes. A word character is a character that Python's `\w` matches: general
 //! category L* or N*, or `_` (CPython, `Modules/_sre` and `Objects/unicodectype.c`). Cased and case-ignorable are
-//! defined in the Unicode Standard, section 3.13, D135 and D136, and used as the standard library applies them.
+//! defined in the Unicode Standard, section 3.13, D135 and D136, and used as the standard library applies them. Under a
+//! version of Unicode, the characters of later versions have no properties.
+
+use super::unicode::UnicodeVersion;
 
 include!(concat!(env!("OUT_DIR"), "/characters.rs"));
 
@@ -12,13 +15,29 @@ include!(concat!(env!("OUT_DIR"), "/characters.rs"));
 pub struct Properties(i32);
 
 impl Properties {
-    /// The properties of code point `code`. A number that is not a code point has none.
+    /// The properties of code point `code` in a version of Unicode. A code point that it does not assign, or a number that
+    /// is not a code point, has none.
     #[inline]
-    pub fn of(code: u32) -> Self {
+    pub fn of(code: u32, version: UnicodeVersion) -> Self {
         match STAGE.get((code / 128) as usize) {
-            Some(&block) => Properties(BLOCKS[block as usize][(code % 128) as usize]),
+            Some(&block) => {
+                let properties = Properties(BLOCKS[block as usize][(code % 128) as usize]);
+                if properties.age() <= version as i32 { properties } else { Properties(0) }
+            }
             None => Properties(0),
         }
+    }
+
+    /// Whether a version of Unicode assigns the character. The newest one is taken to assign all.
+    #[inline]
+    pub(crate) fn is_assigned(c: char, version: UnicodeVersion) -> bool {
+        Properties::of(c as u32, UnicodeVersion::Newest).age() <= version as i32
+    }
+
+    /// The number of the first version of Unicode that assigns the character.
+    #[inline]
+    fn age(self) -> i32 {
+        self.0 >> 3 & 7
     }
 
     /// A word character: general category L* or N*, or `_`.
@@ -43,7 +62,7 @@ impl Properties {
     /// difference leads to the first, `i`. The second is U+0307, which is not a word character.
     #[inline]
     pub(crate) fn to_lower(self) -> i32 {
-        self.0 >> 3
+        self.0 >> 6
     }
 }
 
@@ -72,11 +91,11 @@ pub(crate) fn decode_before(text: &[u8], end: usize) -> Option<(u32, usize)> {
 
 /// Whether a capital sigma at `text[at]` is final: a cased character precedes it and none follows it,
 /// with any number of case-ignorable ones between. Unicode Standard, table 3-17, `Final_Sigma`.
-pub(crate) fn is_final_sigma(text: &[u8], at: usize) -> bool {
+pub(crate) fn is_final_sigma(text: &[u8], at: usize, version: UnicodeVersion) -> bool {
     let mut end = at;
     let before = loop {
         let Some((code, start)) = decode_before(text, end) else { return false };
-        let properties = Properties::of(code);
+        let properties = near_sigma(code, version);
         if !properties.is_case_ignorable() {
             break properties;
         }
@@ -88,7 +107,7 @@ pub(crate) fn is_final_sigma(text: &[u8], at: usize) -> bool {
     let mut next = at + 2;
     while next < text.len() {
         let (code, length) = decode(text, next);
-        let properties = Properties::of(code);
+        let properties = near_sigma(code, version);
         if !properties.is_case_ignorable() {
             return !properties.is_cased();
         }
@@ -97,9 +116,20 @@ pub(crate) fn is_final_sigma(text: &[u8], at: usize) -> bool {
     true
 }
 
-/// Replaces `out` with `text` in lower case: the results of `str::to_lowercase`, but faster on texts of which some
-/// characters are not ASCII.
-pub(crate) fn lower(text: &str, out: &mut String) {
+/// The properties of a character next to a sigma. Those of two characters have changed between versions of Unicode.
+fn near_sigma(code: u32, version: UnicodeVersion) -> Properties {
+    match code {
+        // General category Ll up to 16.0, then Lo: cased, and a word character.
+        0x295 if version <= UnicodeVersion::V16_0 => Properties(0b011),
+        // General category Mn up to 15.1, then Mc: case-ignorable.
+        0x1171E if version <= UnicodeVersion::V15_1 => Properties(0b100),
+        _ => Properties::of(code, version),
+    }
+}
+
+/// Replaces `out` with `text` in lower case: the results of `str::to_lowercase` with the tables of a version, but faster on
+/// texts of which some characters are not ASCII.
+pub(crate) fn lower(text: &str, version: UnicodeVersion, out: &mut String) {
     out.clear();
     out.reserve(text.len());
     let bytes = text.as_bytes();
@@ -115,10 +145,10 @@ pub(crate) fn lower(text: &str, out: &mut String) {
             continue;
         }
         let (code, length) = decode(bytes, at);
-        if code >= 0x80 && Properties::of(code).to_lower() != 0 {
+        if code >= 0x80 && Properties::of(code, version).to_lower() != 0 {
             copy(out, &text[copied..at]);
             match text[at..].chars().next() {
-                Some('Σ') if is_final_sigma(bytes, at) => out.push('ς'),
+                Some('Σ') if is_final_sigma(bytes, at, version) => out.push('ς'),
                 changed => out.extend(changed.into_iter().flat_map(char::to_lowercase)),
             }
             copied = at + length;
@@ -133,6 +163,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const NEWEST: UnicodeVersion = UnicodeVersion::Newest;
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
@@ -142,7 +174,7 @@ mod tests {
         ) {
             let text = parts.concat();
             let mut lowered = String::from("before");
-            lower(&text, &mut lowered);
+            lower(&text, NEWEST, &mut lowered);
             prop_assert_eq!(lowered, text.to_lowercase());
         }
     }
@@ -152,15 +184,57 @@ mod tests {
     fn capitals_are_in_words_as_their_small_letters_are() {
         for c in '\0'..=char::MAX {
             let lower = c.to_lowercase().next().expect("a lower case form is never empty");
-            let (of_capital, of_lower) = (Properties::of(c as u32), Properties::of(lower as u32));
+            let (of_capital, of_lower) =
+                (Properties::of(c as u32, NEWEST), Properties::of(lower as u32, NEWEST));
             assert_eq!(of_capital.is_word(), of_lower.is_word(), "{c:?} {lower:?}");
         }
+    }
+
+    /// U+1E4D0 to U+1E4EA are letters of Unicode 15.0, U+1E4EC to U+1E4EF its marks; U+1C89 and U+1C8A are of 16.0.
+    #[test]
+    fn a_later_character_has_no_properties() {
+        let of = Properties::of;
+        for (code, before, since) in [
+            (0x1E4D0, UnicodeVersion::V14_0, UnicodeVersion::V15_0),
+            (0x1E4EC, UnicodeVersion::V14_0, UnicodeVersion::V15_0),
+            (0x2EBF0, UnicodeVersion::V15_0, UnicodeVersion::V15_1),
+            (0x1C89, UnicodeVersion::V15_1, UnicodeVersion::V16_0),
+            (0xA7CB, UnicodeVersion::V15_1, UnicodeVersion::V16_0),
+        ] {
+            let later = of(code, before);
+            assert!(!later.is_word() && !later.is_cased() && !later.is_case_ignorable(), "{code:X}");
+            assert_eq!(later.to_lower(), 0, "{code:X}");
+            assert_eq!(of(code, since), of(code, NEWEST), "{code:X}");
+            assert!(of(code, since).is_word() || of(code, since).is_case_ignorable(), "{code:X}");
+        }
+        for code in (0..0x80).chain("éΣσſK中한İ\u{345}".chars().map(u32::from)) {
+            assert_eq!(of(code, UnicodeVersion::V14_0), of(code, NEWEST));
+        }
+    }
+
+    /// Also the rule of the final sigma, which passes over U+1E4EC and ends at U+1C8A if they are assigned.
+    #[test]
+    fn lowers_by_a_version() {
+        let lowered = |text, version| {
+            let mut out = String::new();
+            lower(text, version, &mut out);
+            out
+        };
+        let text = "A\u{1E4EC}Σ \u{1C8A}Σ AΣ\u{1E4EC}B AΣ\u{1C8A} \u{1C89} É";
+        let old = "a\u{1E4EC}σ \u{1C8A}σ aς\u{1E4EC}b aς\u{1C8A} \u{1C89} é";
+        assert_eq!(lowered(text, UnicodeVersion::V14_0), old);
+        assert_eq!(lowered(text, NEWEST), text.to_lowercase());
+        let changed = "A\u{295}Σ \u{295}Σ A\u{1171E}Σ AΣ\u{1171E}B";
+        assert_eq!(lowered(changed, UnicodeVersion::V15_1), "a\u{295}ς \u{295}ς a\u{1171E}ς aσ\u{1171E}b");
+        assert_eq!(lowered(changed, UnicodeVersion::V16_0), "a\u{295}ς \u{295}ς a\u{1171E}σ aς\u{1171E}b");
+        assert_eq!(lowered(changed, NEWEST), changed.to_lowercase());
+        assert_eq!(text.to_lowercase(), "a\u{1E4EC}ς \u{1C8A}ς aσ\u{1E4EC}b aσ\u{1C8A} \u{1C8A} é");
     }
 
     #[test]
     fn lower_is_the_standard_librarys() {
         for c in '\0'..=char::MAX {
-            let lower = (c as i32 + Properties::of(c as u32).to_lower()) as u32;
+            let lower = (c as i32 + Properties::of(c as u32, NEWEST).to_lower()) as u32;
             assert_eq!(char::from_u32(lower), c.to_lowercase().next(), "{c:?}");
             let second = c.to_lowercase().nth(1);
             assert_eq!(second.is_some(), c == '\u{130}', "{c:?}");
@@ -172,10 +246,10 @@ mod tests {
         let words = "aZ_09éßñΩяאبतไ中ひ한ÅⅧ½²٣५𝔸ʰªº";
         let others = " -.'’\u{300}\u{301}\u{200D}\u{AD}‿⁀Ⓐ€😀\u{903}\u{E31}\u{FEFF}\u{FFFD}\0";
         for c in words.chars() {
-            assert!(Properties::of(c as u32).is_word(), "{c:?}");
+            assert!(Properties::of(c as u32, NEWEST).is_word(), "{c:?}");
         }
         for c in others.chars() {
-            assert!(!Properties::of(c as u32).is_word(), "{c:?}");
+            assert!(!Properties::of(c as u32, NEWEST).is_word(), "{c:?}");
         }
     }
 
@@ -186,7 +260,7 @@ mod tests {
             let ours: String = text
                 .char_indices()
                 .map(|(at, c)| match c {
-                    'Σ' if is_final_sigma(text.as_bytes(), at) => 'ς',
+                    'Σ' if is_final_sigma(text.as_bytes(), at, NEWEST) => 'ς',
                     c => c.to_lowercase().next().unwrap(),
                 })
                 .collect();

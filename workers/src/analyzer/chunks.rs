@@ -5,6 +5,7 @@
 //! conditions depend on the tokenizer.
 
 use super::characters::Properties;
+use super::unicode::UnicodeVersion;
 
 /// Maximum bytes of a chunk, before and after it is decoded and normalised: 2 GiB. Offsets in a chunk fit in 32 bits,
 /// even after a word of it is lowered, which may turn two bytes into three.
@@ -53,7 +54,8 @@ impl ChunkBoundary {
         match self {
             ChunkBoundary::Nowhere => false,
             ChunkBoundary::BehindSeparators => {
-                let properties = Properties::of(before as u32);
+                // ASCII is the same in all versions.
+                let properties = Properties::of(before as u32, UnicodeVersion::Newest);
                 before.is_ascii() && !properties.is_word() && !properties.is_case_ignorable()
             }
             ChunkBoundary::BehindSpaces => is_space,

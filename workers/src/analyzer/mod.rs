@@ -15,6 +15,7 @@ pub(crate) mod segmenter;
 mod sink;
 pub mod stems;
 pub mod stop_words;
+pub mod unicode;
 pub mod words;
 
 pub use sink::{PADDING, Span, TermSink};
@@ -31,6 +32,7 @@ use segmenter::UnicodeWords;
 use sink::Grouped;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
+use unicode::UnicodeVersion;
 use words::Words;
 
 /// Returns an error if a text is longer than a chunk may be.
@@ -49,6 +51,9 @@ pub struct TextSettings {
     pub strip_accents: Option<StripAccents>,
     /// The kind of terms.
     pub grams: Grams,
+    /// The version of Unicode that determines words, lower case and accents. A token pattern must have been made for the
+    /// same one.
+    pub unicode: UnicodeVersion,
 }
 
 impl TextSettings {
@@ -123,12 +128,15 @@ impl From<TooManySteps> for Failure {
 impl Analyzer {
     /// Creates an analyzer for these settings, with the best vector kernel of this machine.
     pub fn new(settings: &TextSettings) -> Self {
+        if let Grams::Words { tokenizer: Tokenizer::Pattern(pattern), .. } = &settings.grams {
+            debug_assert_eq!(pattern.unicode(), settings.unicode, "one version of Unicode");
+        }
         let is_segmented = matches!(settings.grams, Grams::Words { tokenizer: Tokenizer::Unicode, .. });
         // The word scanner lowers by itself, unless accents must be stripped after the lowering.
         let lowers = settings.lowercase && settings.strip_accents.is_none();
         Analyzer {
-            words: Words::new(Kernel::best(), lowers),
-            segmenter: is_segmented.then(UnicodeWords::new),
+            words: Words::new(Kernel::best(), lowers, settings.unicode),
+            segmenter: is_segmented.then(|| UnicodeWords::new(settings.unicode)),
             overlap: Overlap::default(),
             settings: settings.clone(),
             spare: Vec::new(),
@@ -237,16 +245,16 @@ fn normalise(settings: &TextSettings, bytes: &[u8], lowered: &mut String, out: &
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let Some(mode) = settings.strip_accents else {
         match settings.lowercase {
-            true => lower(text, out),
+            true => lower(text, settings.unicode, out),
             false => text.clone_into(out),
         }
         return;
     };
     out.clear();
     if settings.lowercase {
-        lower(text, lowered);
-        accents::strip(lowered, mode, out);
+        lower(text, settings.unicode, lowered);
+        accents::strip(lowered, mode, settings.unicode, out);
     } else {
-        accents::strip(text, mode, out);
+        accents::strip(text, mode, settings.unicode, out);
     }
 }

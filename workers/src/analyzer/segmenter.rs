@@ -7,11 +7,15 @@
 //! rounding. Whether a segment is a word is determined here, not by ICU4X, which answers no for a segment that ends in a
 //! combining mark and is followed by text (icu4x issue 8321). That would lose words of Hindi, Tamil or Arabic.
 //!
+//! Segments have ICU4X's version of Unicode. Under an older version, a letter or number of a later one does not make a
+//! segment a word.
+//!
 //! In ASCII, the rules are few and are applied here, since most of many texts is ASCII. ICU4X gets the parts with other
 //! characters.
 
 use super::characters::Properties;
 use super::chunks::ChunkBoundary;
+use super::unicode::UnicodeVersion;
 use icu_segmenter::options::WordBreakInvariantOptions;
 use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed};
 use std::ops::Range;
@@ -20,12 +24,14 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnicodeWords {
     segmenter: WordSegmenterBorrowed<'static>,
+    version: UnicodeVersion,
 }
 
 impl UnicodeWords {
     /// Creates a segmenter over the compiled data, at no cost.
-    pub(crate) fn new() -> Self {
-        UnicodeWords { segmenter: WordSegmenter::new_dictionary(WordBreakInvariantOptions::default()) }
+    pub(crate) fn new(version: UnicodeVersion) -> Self {
+        let segmenter = WordSegmenter::new_dictionary(WordBreakInvariantOptions::default());
+        UnicodeWords { segmenter, version }
     }
 
     /// Calls `found` with each word of `text` in order, as a range of its bytes. A segment is a word if it contains a
@@ -50,7 +56,7 @@ impl UnicodeWords {
         let mut start = part.start;
         for end in self.segmenter.segment_str(&text[part.clone()]) {
             let end = part.start + end;
-            if is_word(&text[start..end]) {
+            if is_word(&text[start..end], self.version) {
                 found(start..end);
             }
             start = end;
@@ -140,13 +146,13 @@ fn find_in_ascii(text: &[u8], part: Range<usize>, found: &mut impl FnMut(Range<u
 }
 
 #[inline]
-fn is_word(segment: &str) -> bool {
-    segment.chars().any(|c| c != '_' && Properties::of(c as u32).is_word())
+fn is_word(segment: &str, version: UnicodeVersion) -> bool {
+    segment.chars().any(|c| c != '_' && Properties::of(c as u32, version).is_word())
 }
 
 impl Default for UnicodeWords {
     fn default() -> Self {
-        Self::new()
+        Self::new(UnicodeVersion::Newest)
     }
 }
 
@@ -157,7 +163,7 @@ mod tests {
 
     fn words(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        UnicodeWords::new().find(text, &mut |range| found.push(&text[range]));
+        UnicodeWords::default().find(text, &mut |range| found.push(&text[range]));
         found
     }
 
@@ -184,6 +190,17 @@ mod tests {
     }
 
     #[test]
+    fn a_later_letter_makes_no_word() {
+        let words = |version| {
+            let (text, mut found) = ("x \u{1E4D0}", Vec::new());
+            UnicodeWords::new(version).find(text, &mut |range| found.push(&text[range]));
+            found
+        };
+        assert_eq!(words(UnicodeVersion::V14_0), ["x"]);
+        assert_eq!(words(UnicodeVersion::V15_0), ["x", "\u{1E4D0}"]);
+    }
+
+    #[test]
     fn scripts_without_spaces() {
         assert_eq!(words("今天天气很好。"), ["今天", "天气", "很好"]);
         assert_eq!(words("これは日本語の文章です。"), ["これ", "は", "日本語", "の", "文章", "です"]);
@@ -196,7 +213,7 @@ mod tests {
     /// The words of a text by ICU4X alone.
     fn words_by_icu(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        UnicodeWords::new().find_in_any(text, 0..text.len(), &mut |range| found.push(&text[range]));
+        UnicodeWords::default().find_in_any(text, 0..text.len(), &mut |range| found.push(&text[range]));
         found
     }
 
@@ -235,7 +252,7 @@ mod tests {
         #[test]
         fn words_are_in_order_and_part_no_character(text in any::<String>()) {
             let mut last = 0;
-            UnicodeWords::new().find(&text, &mut |range| {
+            UnicodeWords::default().find(&text, &mut |range| {
                 assert!(last <= range.start && range.start < range.end, "{text:?} {range:?}");
                 assert!(text.is_char_boundary(range.start) && text.is_char_boundary(range.end));
                 last = range.end;

@@ -9,6 +9,7 @@ use super::characters::{Properties, decode, is_final_sigma};
 use super::classes::{Kernel, Masks};
 use super::edges::{BLOCK, Edges};
 use super::sink::{PADDING, TermSink, offset};
+use super::unicode::UnicodeVersion;
 use std::ops::Range;
 
 /// The only character that lowers to two. The second is not a word character, so it ends its word.
@@ -19,6 +20,7 @@ const DOTTED_CAPITAL_I: u32 = 0x130;
 pub struct Words {
     kernel: Kernel,
     lowercase: bool,
+    version: UnicodeVersion,
     masks: Masks,
     /// First bytes of the characters beyond ASCII whose lower case has another length; empty if there are none.
     capitals: Vec<u64>,
@@ -27,10 +29,10 @@ pub struct Words {
 }
 
 impl Words {
-    /// Creates a scanner. It lowers its words if `lowercase`.
-    pub fn new(kernel: Kernel, lowercase: bool) -> Self {
+    /// Creates a scanner by a version of Unicode. It lowers its words if `lowercase`.
+    pub fn new(kernel: Kernel, lowercase: bool, version: UnicodeVersion) -> Self {
         let (masks, capitals, lowered) = (Masks::default(), Vec::new(), Vec::new());
-        Words { kernel, lowercase, masks, capitals, lowered, edges: Edges::new() }
+        Words { kernel, lowercase, version, masks, capitals, lowered, edges: Edges::new() }
     }
 
     /// Passes every word of `text`, which is UTF-8, to `sink` in order. Leaves `text` padded and partly lowered.
@@ -42,7 +44,7 @@ impl Words {
         self.capitals.clear();
         self.mark_long_characters(&mut text[..length]);
 
-        let Words { kernel, masks, capitals, lowered, edges, .. } = self;
+        let Words { kernel, version, masks, capitals, lowered, edges, .. } = self;
         edges.begin();
         while let Some((base, spans)) = edges.next(&masks.word, |edges, mask| kernel.find_edges(edges, mask))
         {
@@ -53,7 +55,7 @@ impl Words {
             for span in spans {
                 let word = base + span[0] as usize..base + span[1] as usize;
                 if any_bit(capitals, word.clone()) {
-                    lower(&text[..length], word, lowered);
+                    lower(&text[..length], word, *version, lowered);
                     let size = lowered.len();
                     lowered.resize(size + PADDING, 0);
                     sink.terms(lowered, &[[0, offset(size)]]);
@@ -68,6 +70,7 @@ impl Words {
     /// lowers them in place. Notes those whose lower case has another length.
     fn mark_long_characters(&mut self, text: &mut [u8]) {
         let Masks { word, high } = &mut self.masks;
+        let version = self.version;
         let mut next = 0;
         for (index, &bytes) in high.iter().enumerate() {
             let base = index * BLOCK;
@@ -75,16 +78,16 @@ impl Words {
             while bytes != 0 {
                 let at = base + bytes.trailing_zeros() as usize;
                 let (code, length) = decode(text, at);
-                let properties = Properties::of(code);
+                let properties = Properties::of(code, version);
                 next = at + length;
                 bytes = from(bytes, next, base);
-                if !properties.is_word() || is_alone(text, word, at, next) {
+                if !properties.is_word() || is_alone(text, word, at, next, version) {
                     continue;
                 }
                 let splits = self.lowercase && code == DOTTED_CAPITAL_I;
                 set_bits(word, at, if splits { 1 } else { length });
                 if self.lowercase && properties.to_lower() != 0 {
-                    let lower = lower_character(text, at, code, properties.to_lower());
+                    let lower = lower_character(text, at, code, properties.to_lower(), version);
                     if lower.len_utf8() == length {
                         lower.encode_utf8(&mut text[at..]);
                     } else {
@@ -100,13 +103,13 @@ impl Words {
 /// Whether the character from `at` to `next` has no adjacent word character. The mask contains the characters before it,
 /// and the ASCII characters behind it.
 #[inline]
-fn is_alone(text: &[u8], word: &[u64], at: usize, next: usize) -> bool {
+fn is_alone(text: &[u8], word: &[u64], at: usize, next: usize, version: UnicodeVersion) -> bool {
     let is_set = |at: usize| word[at / BLOCK] >> (at % BLOCK) & 1 == 1;
     if at > 0 && is_set(at - 1) {
         return false;
     }
     match text.get(next) {
-        Some(0x80..) => !Properties::of(decode(text, next).0).is_word(),
+        Some(0x80..) => !Properties::of(decode(text, next).0, version).is_word(),
         _ => !is_set(next),
     }
 }
@@ -142,16 +145,16 @@ fn any_bit(mask: &[u64], range: Range<usize>) -> bool {
 
 /// Replaces `lowered` with the word at `word` of `text` in lower case.
 #[cold]
-fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
+fn lower(text: &[u8], word: Range<usize>, version: UnicodeVersion, lowered: &mut Vec<u8>) {
     lowered.clear();
     let mut at = word.start;
     while at < word.end {
         let (code, length) = decode(text, at);
-        let change = Properties::of(code).to_lower();
+        let change = Properties::of(code, version).to_lower();
         if change == 0 {
             lowered.extend_from_slice(&text[at..at + length]);
         } else {
-            let lower = lower_character(text, at, code, change);
+            let lower = lower_character(text, at, code, change, version);
             lowered.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
         }
         at += length;
@@ -159,9 +162,9 @@ fn lower(text: &[u8], word: Range<usize>, lowered: &mut Vec<u8>) {
 }
 
 /// The lower case of the character `code` at `text[at]`; `change` is its difference.
-fn lower_character(text: &[u8], at: usize, code: u32, change: i32) -> char {
+fn lower_character(text: &[u8], at: usize, code: u32, change: i32, version: UnicodeVersion) -> char {
     match code {
-        0x3A3 if is_final_sigma(text, at) => 'ς',
+        0x3A3 if is_final_sigma(text, at, version) => 'ς',
         _ => char::from_u32(code.wrapping_add_signed(change)).unwrap_or(char::REPLACEMENT_CHARACTER),
     }
 }
@@ -188,7 +191,7 @@ mod tests {
     /// The definition, literally: lower the whole text, then take the runs of word characters.
     fn naive(text: &str, lowercase: bool) -> Vec<String> {
         let text = if lowercase { text.to_lowercase() } else { text.to_owned() };
-        text.split(|c: char| !Properties::of(c as u32).is_word())
+        text.split(|c: char| !Properties::of(c as u32, UnicodeVersion::Newest).is_word())
             .filter(|word| word.chars().count() >= 2)
             .map(str::to_owned)
             .collect()
@@ -196,7 +199,7 @@ mod tests {
 
     fn scanned(kernel: Kernel, text: &str, lowercase: bool) -> Vec<String> {
         let mut found = Collected::default();
-        Words::new(kernel, lowercase).scan(&mut text.as_bytes().to_vec(), &mut found);
+        Words::new(kernel, lowercase, UnicodeVersion::Newest).scan(&mut text.as_bytes().to_vec(), &mut found);
         found.0
     }
 
@@ -233,6 +236,24 @@ mod tests {
         assert_eq!(found("\u{A7D2}a"), ["\u{A7D3}a"]);
         assert_eq!(found(""), [""; 0]);
         assert_eq!(scanned(Kernel::best(), "The aİb", false), ["The", "aİb"]);
+    }
+
+    /// U+1E4D0 is a letter of Unicode 15.0, U+A7CB a capital of 16.0.
+    #[test]
+    fn a_later_character_ends_a_word() {
+        for kernel in Kernel::available() {
+            for (version, words) in [
+                (UnicodeVersion::V14_0, &["ab", "cd", "ef", "gh"][..]),
+                (UnicodeVersion::V15_0, &["ab\u{1E4D0}cd", "\u{1E4D0}\u{1E4D0}", "ef", "gh"]),
+                (UnicodeVersion::Newest, &["ab\u{1E4D0}cd", "\u{1E4D0}\u{1E4D0}", "ef\u{264}gh", "\u{264}x"]),
+            ] {
+                let mut found = Collected::default();
+                let mut text =
+                    "ab\u{1E4D0}cd \u{1E4D0}\u{1E4D0} ef\u{A7CB}gh \u{A7CB}x".to_owned().into_bytes();
+                Words::new(kernel, true, version).scan(&mut text, &mut found);
+                assert_eq!(found.0, words, "{kernel:?} {version:?}");
+            }
+        }
     }
 
     /// Characters that the rules depend on, and any others.

@@ -359,7 +359,7 @@ mod tests {
             let sizes = min..=min + more;
             let grams = Grams::WordChars { sizes: sizes.clone() };
             let settings =
-                TextSettings { lowercase: false, decode_error: DecodeError::Strict, strip_accents: None, grams };
+                TextSettings { lowercase: false, decode_error: DecodeError::Strict, strip_accents: None, grams, unicode: Default::default() };
             let mut analyzer = Analyzer::new(&settings);
             let mut counter = WordChars::new(sizes, Numbers::Local(LocalIds::default()));
             for (text, fails) in &documents {

@@ -12,26 +12,59 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Bytes before the first byte of a log in memory. They hold the mark, on a cache line of its own.
 const LOG_HEAD: usize = 64;
 
 /// An append-only log of bytes, with one writer and any number of readers. In memory, the log is a map that the writer
 /// stores to. In a file, the log begins at the file's first byte: the writer calls `pwrite`, readers have a read-only
-/// map, and only the mark is in memory.
+/// map, and only the mark is in memory. A private log is an allocation, which readers get when its writer is dropped.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// The mark, and the bytes of a log in memory.
-    region: Region,
-    /// The bytes of a log in a file.
-    file: Option<Map>,
+    place: Place,
     /// Bytes that readers may access at most.
     capacity: usize,
     has_writer: AtomicBool,
     is_closed: AtomicBool,
 }
+
+/// Where the bytes of a log are.
+#[derive(Debug)]
+enum Place {
+    Shared {
+        /// The mark, and the bytes of a log in memory.
+        region: Region,
+        /// The bytes of a log in a file.
+        file: Option<Map>,
+    },
+    /// The committed bytes, once there is no writer.
+    Private(OnceLock<PrivateBytes>),
+}
+
+/// Bytes that begin at a multiple of 8.
+#[derive(Debug, Default)]
+struct PrivateBytes {
+    words: Vec<u64>,
+    length: usize,
+}
+
+impl PrivateBytes {
+    fn get(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.words)[..self.length]
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        self.words.resize(end.div_ceil(size_of::<u64>()), 0);
+        bytemuck::cast_slice_mut(&mut self.words)[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+}
+
+/// Bytes that a private log may have: as many as a place in a run can refer to.
+const PRIVATE_CAPACITY: usize = 1 << 43;
 
 /// Capacity in bytes of a log in a file where address space has no limit: 64 GiB. It exceeds any record, and two thousand
 /// such logs fit in the address space of a process (2^47 bytes).
@@ -43,6 +76,9 @@ impl Log {
     /// # Errors
     /// The system's error, if memory, disk, address space or descriptors for the map run out.
     pub(crate) fn new(capacity: usize, store: &Store) -> io::Result<Self> {
+        if store.is_private() {
+            return Ok(Log::at(Place::Private(OnceLock::new()), PRIVATE_CAPACITY));
+        }
         store.region(LOG_HEAD + capacity).map(|region| Log::over(region, None, capacity))
     }
 
@@ -53,6 +89,9 @@ impl Log {
     /// # Errors
     /// As for [`Log::new`].
     pub(crate) fn growing(wanted: usize, store: &Store) -> io::Result<LogWriter> {
+        if store.is_private() {
+            return Log::new(wanted, store).map(|log| LogWriter::new(Arc::new(log), None));
+        }
         let capacity = wanted.min(store.memory_left().saturating_sub(LOG_HEAD as u64) as usize);
         if capacity >= (wanted / 4).max(1) || store.scratch().is_none() {
             return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
@@ -94,10 +133,10 @@ impl Log {
     ) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(FILE_CAPACITY);
         let mut log = Log::in_file(file, length, store)?;
-        log.mark().store(length as u64, Ordering::Relaxed);
+        log.set_mark(length);
         log.capacity = find_end(log.committed()).min(length);
         store.check()?;
-        log.mark().store(log.capacity as u64, Ordering::Relaxed);
+        log.set_mark(log.capacity);
         log.has_writer.store(true, Ordering::Relaxed);
         file.set_len(log.capacity as u64)?;
         Ok(log)
@@ -111,8 +150,12 @@ impl Log {
     }
 
     fn over(region: Region, file: Option<Map>, capacity: usize) -> Self {
+        Log::at(Place::Shared { region, file }, capacity)
+    }
+
+    fn at(place: Place, capacity: usize) -> Self {
         let (has_writer, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Log { region, file, capacity, has_writer, is_closed }
+        Log { place, capacity, has_writer, is_closed }
     }
 
     /// The log's writer. Only the first call returns it.
@@ -123,8 +166,9 @@ impl Log {
 
     /// Sets whether processes that are forked from now on inherit the log. A hint, where the system supports it.
     pub(crate) fn inherit(&self, is_inherited: bool) {
+        let Place::Shared { region, file } = &self.place else { return };
         let advice = if is_inherited { Advice::DoFork } else { Advice::DontFork };
-        for map in self.file.iter().chain([&self.region.map]) {
+        for map in file.iter().chain([&region.map]) {
             let _ = map.advise(advice);
         }
     }
@@ -135,55 +179,77 @@ impl Log {
             return;
         }
         let used = self.committed().len() as u64;
-        let share = &self.region.share;
-        match self.file {
-            None => share.shrink(LOG_HEAD as u64 + used),
-            Some(_) => share.store.add_on_disk(used),
+        match &self.place {
+            Place::Shared { region, file: None } => region.share.shrink(LOG_HEAD as u64 + used),
+            Place::Shared { region, file: Some(_) } => region.share.store.add_on_disk(used),
+            Place::Private(_) => {}
         }
     }
 
     /// Whether the log is in a file.
     pub(crate) fn is_in_file(&self) -> bool {
-        self.file.is_some()
+        matches!(&self.place, Place::Shared { file: Some(_), .. })
+    }
+
+    /// The map that the bytes are in.
+    fn map(&self) -> Option<&Map> {
+        match &self.place {
+            Place::Shared { region, file } => Some(file.as_ref().unwrap_or(&region.map)),
+            Place::Private(_) => None,
+        }
     }
 
     /// As [`Map::pass`], for a byte of the log.
     #[inline]
     pub(crate) fn pass(&self, at: usize, passage: &mut Passage) {
-        match &self.file {
-            Some(bytes) => bytes.pass(at, passage),
-            None => self.region.map.pass(LOG_HEAD + at, passage),
+        match &self.place {
+            Place::Shared { file: Some(bytes), .. } => bytes.pass(at, passage),
+            Place::Shared { region, file: None } => region.map.pass(LOG_HEAD + at, passage),
+            Place::Private(_) => {}
         }
     }
 
     /// As [`Map::read_by_passages`].
     pub(crate) fn read_by_passages(&self) {
-        self.file.as_ref().unwrap_or(&self.region.map).read_by_passages();
+        self.map().iter().for_each(|map| map.read_by_passages());
     }
 
     /// Takes the pages of a file out of this process's memory until they are accessed again.
     pub(crate) fn give_back(&self) {
-        self.file.as_ref().unwrap_or(&self.region.map).give_back();
+        self.map().iter().for_each(|map| map.give_back());
     }
 
-    fn mark(&self) -> &AtomicU64 {
-        &self.region.atomics(1)[0]
+    /// The mark of a shared log.
+    fn mark(&self) -> Option<&AtomicU64> {
+        match &self.place {
+            Place::Shared { region, .. } => Some(&region.atomics(1)[0]),
+            Place::Private(_) => None,
+        }
     }
 
-    /// Moves the mark back to `end` if it is beyond. The writer must be dead.
+    fn set_mark(&self, end: usize) {
+        self.mark().iter().for_each(|mark| mark.store(end as u64, Ordering::Release));
+    }
+
+    /// Moves the mark of a shared log back to `end` if it is beyond. The writer must be dead.
     pub(crate) fn truncate(&self, end: usize) {
-        self.mark().fetch_min(end as u64, Ordering::Release);
+        self.mark().iter().for_each(|mark| _ = mark.fetch_min(end as u64, Ordering::Release));
     }
 
     /// The committed bytes. The writer may continue to append behind them.
     pub(crate) fn committed(&self) -> &[u8] {
-        let length = (self.mark().load(Ordering::Acquire) as usize).min(self.capacity);
+        let (region, file) = match &self.place {
+            Place::Shared { region, file } => (region, file),
+            Place::Private(bytes) => return bytes.get().map_or(&[], PrivateBytes::get),
+        };
+        let mark: &AtomicU64 = &region.atomics(1)[0];
+        let length = (mark.load(Ordering::Acquire) as usize).min(self.capacity);
         // SAFETY: the range is within the map, and of a file within the file. The only writer has published the mark
         // after it wrote these bytes, and never writes below it again: they are constant from now on.
         unsafe {
-            let start = match &self.file {
+            let start = match file {
                 Some(bytes) => bytes.as_ptr(),
-                None => self.region.map.as_ptr().add(LOG_HEAD),
+                None => region.map.as_ptr().add(LOG_HEAD),
             };
             std::slice::from_raw_parts(start, length)
         }
@@ -208,6 +274,8 @@ pub(crate) struct LogWriter {
     log: Arc<Log>,
     /// The file of the log, if it is in one, and the bytes that were appended and not yet written to it.
     file: Option<(File, Vec<u8>)>,
+    /// The bytes of a private log.
+    private: Option<PrivateWriter>,
     /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
     limit: usize,
     end: usize,
@@ -216,11 +284,32 @@ pub(crate) struct LogWriter {
     prepared: usize,
 }
 
+/// The bytes of a private log, which gets those that are committed when this is dropped.
+#[derive(Debug)]
+struct PrivateWriter {
+    log: Arc<Log>,
+    bytes: PrivateBytes,
+    committed: usize,
+}
+
+impl Drop for PrivateWriter {
+    fn drop(&mut self) {
+        self.bytes.length = self.committed;
+        if let Place::Private(place) = &self.log.place {
+            // There is one writer, so the place is free.
+            let _ = place.set(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
 impl LogWriter {
     fn new(log: Arc<Log>, file: Option<File>) -> Self {
         log.has_writer.store(true, Ordering::Relaxed);
+        let private = matches!(log.place, Place::Private(_));
+        let private =
+            private.then(|| PrivateWriter { log: log.clone(), bytes: PrivateBytes::default(), committed: 0 });
         let limit = log.capacity;
-        LogWriter { log, file: file.map(|file| (file, Vec::new())), limit, end: 0, prepared: 0 }
+        LogWriter { log, file: file.map(|file| (file, Vec::new())), private, limit, end: 0, prepared: 0 }
     }
 
     /// The log that this writer appends to.
@@ -254,27 +343,29 @@ impl LogWriter {
     /// If the bytes do not fit. The caller checks [`LogWriter::room`] first.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
-        match &mut self.file {
-            Some((file, pending)) => {
+        match (&mut self.file, &mut self.private) {
+            (_, Some(private)) => private.bytes.append(bytes),
+            (Some((file, pending)), None) => {
                 let written = append_to(file, pending, self.end, self.log.capacity, bytes);
                 written.or_else(|error| self.forget(error))?;
             }
-            None => self.store(bytes),
+            (None, None) => self.store(bytes),
         }
         self.end += bytes.len();
         Ok(())
     }
 
     fn store(&mut self, bytes: &[u8]) {
+        let Place::Shared { region, .. } = &self.log.place else { return };
         if self.end + bytes.len() > self.prepared {
             let ahead = POPULATED.max(bytes.len());
-            self.log.region.populate(LOG_HEAD + self.prepared, ahead);
+            region.populate(LOG_HEAD + self.prepared, ahead);
             self.prepared += ahead;
         }
         // SAFETY: the range is within the map (checked) and above the mark, where only this writer, the only one,
         // accesses bytes. The range is memory, or reserved disk.
         unsafe {
-            let end = self.log.region.map.as_mut_ptr().add(LOG_HEAD + self.end);
+            let end = region.map.as_mut_ptr().add(LOG_HEAD + self.end);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), end, bytes.len());
         }
     }
@@ -288,7 +379,10 @@ impl LogWriter {
             flush(file, pending, self.end).or_else(|error| self.forget(error))?;
             self.write_back();
         }
-        self.log.mark().store(self.end as u64, Ordering::Release);
+        match &mut self.private {
+            Some(private) => private.committed = self.end,
+            None => self.log.set_mark(self.end),
+        }
         Ok(())
     }
 
@@ -307,7 +401,7 @@ impl LogWriter {
     /// Returns to the last commit after an error.
     #[cold]
     fn forget(&mut self, error: io::Error) -> io::Result<()> {
-        self.end = self.log.mark().load(Ordering::Relaxed) as usize;
+        self.end = self.log.mark().map_or(0, |mark| mark.load(Ordering::Relaxed)) as usize;
         if let Some((_, pending)) = &mut self.file {
             pending.clear();
         }
@@ -361,6 +455,21 @@ mod tests {
     }
 
     #[test]
+    fn a_private_log_shows_what_was_committed_when_its_writer_is_gone() {
+        let log = Arc::new(Log::new(3, &Store::private()).unwrap());
+        let mut writer = log.writer().expect("the first writer");
+        for part in [&b"one"[..], b"", b"-and-a-half"] {
+            writer.append(part).unwrap();
+        }
+        writer.commit().unwrap();
+        writer.append(b"two").unwrap();
+        assert_eq!((log.committed(), log.writer().is_none(), writer.len()), (&b""[..], true, 17));
+        drop(writer);
+        assert_eq!(log.committed(), b"one-and-a-half");
+        assert_eq!(log.committed().as_ptr().addr() % 8, 0);
+    }
+
+    #[test]
     fn a_log_grows_on_disk_where_memory_is_short() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(10_000, Some(dir.path().to_owned()));
@@ -395,7 +504,7 @@ mod tests {
             let log = Arc::new(Log::recover(&path.reopen().unwrap(), &store, |_| found).unwrap());
             assert_eq!((log.committed(), log.writer().is_none()), (&b"committed"[..recovered], true));
             assert_eq!(path.as_file().metadata().unwrap().len(), recovered as u64);
-            log.mark().store(u64::MAX, Ordering::Relaxed);
+            log.set_mark(usize::MAX);
             assert_eq!(log.committed().len(), recovered, "never more than the file holds");
             path.as_file().set_len(recovered.min(9) as u64).unwrap();
         }
@@ -425,7 +534,7 @@ mod tests {
     #[test]
     fn a_mark_beyond_the_end_shows_no_more_than_there_is() {
         let log = Log::new(10, &Store::unlimited()).unwrap();
-        log.mark().store(u64::MAX, Ordering::Release);
+        log.set_mark(usize::MAX);
         assert_eq!(log.committed().len(), 10);
     }
 }

@@ -11,7 +11,7 @@ use crate::ranges::{self, MapRange, Registration};
 use memmap2::{Advice, Mmap, MmapOptions, MmapRaw, UncheckedAdvice};
 use nix::errno::Errno;
 use nix::fcntl::posix_fallocate;
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
@@ -166,11 +166,11 @@ impl LostMap {
 
 /// Creates a file in memory, without a name.
 fn memory_file() -> io::Result<File> {
-    let refused = |errno: Errno| match errno {
-        Errno::ENOSYS | Errno::EPERM => io::Error::other(format!("memfd_create: {}", errno.desc())),
-        errno => errno.into(),
+    let refused = |errno: rustix::io::Errno| match Errno::from_raw(errno.raw_os_error()) {
+        errno @ (Errno::ENOSYS | Errno::EPERM) => io::Error::other(format!("memfd_create: {}", errno.desc())),
+        _ => errno.into(),
     };
-    Ok(File::from(memfd_create(c"bowline", MFdFlags::MFD_CLOEXEC).map_err(refused)?))
+    Ok(File::from(memfd_create(c"bowline", MemfdFlags::CLOEXEC).map_err(refused)?))
 }
 
 /// A shared map of zeroes, inherited by forked children. Sparse: a page takes memory or disk only after a write.

@@ -30,6 +30,8 @@ struct Budget {
     on_disk: AtomicU64,
     /// A word that all processes share: the kinds of the lost maps.
     losses: OnceLock<Losses>,
+    /// Whether tables and logs are ordinary allocations.
+    is_private: bool,
 }
 
 impl Store {
@@ -40,8 +42,23 @@ impl Store {
 
     /// As [`Store::new`], with logs in files limited to `addresses` bytes of this process's address space (`ulimit -v`).
     pub fn bounded(memory: u64, scratch: Option<PathBuf>, addresses: u64) -> Self {
+        Store::made(memory, scratch, addresses, false)
+    }
+
+    /// A store of ordinary allocations: no other process sees them, and nothing limits them.
+    pub fn private() -> Self {
+        Store::made(u64::MAX, None, u64::MAX, true)
+    }
+
+    fn made(memory: u64, scratch: Option<PathBuf>, addresses: u64, is_private: bool) -> Self {
         let [memory, addresses, on_disk] = [memory, addresses, 0].map(AtomicU64::new);
-        Store(Arc::new(Budget { memory, addresses, scratch, on_disk, losses: OnceLock::new() }))
+        let losses = OnceLock::new();
+        Store(Arc::new(Budget { memory, addresses, scratch, on_disk, losses, is_private }))
+    }
+
+    /// Whether tables and logs are ordinary allocations.
+    pub(super) fn is_private(&self) -> bool {
+        self.0.is_private
     }
 
     /// Returns an error if a map of this store was lost. Then no value that was read from its maps may be used.

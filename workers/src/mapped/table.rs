@@ -1,15 +1,14 @@
-//! Tables of atomics in shared memory.
+//! Tables of atomics, in shared memory or in that of this process.
 
 use super::map::{Passage, Region};
 use super::store::Store;
 use std::io;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The element types of a [`Table`]: atomics without padding, for which all zeroes are a value.
-pub trait Atomic: sealed::Sealed + Sync {}
+pub trait Atomic: sealed::Sealed + Sync + Default {}
 impl Atomic for AtomicU32 {}
 impl Atomic for AtomicU64 {}
 
@@ -19,17 +18,27 @@ mod sealed {
     impl Sealed for super::AtomicU64 {}
 }
 
-/// A fixed number of atomics in shared memory, zero at first. Clones share it.
+/// A fixed number of atomics, zero at first. Clones share it.
 #[derive(Debug)]
-pub struct Table<A> {
-    region: Arc<Region>,
-    length: usize,
-    element: PhantomData<A>,
+pub struct Table<A>(Elements<A>);
+
+/// Where the elements of a table are.
+#[derive(Debug)]
+enum Elements<A> {
+    /// The first `length` of a map that processes share.
+    Shared { region: Arc<Region>, length: usize },
+    /// In an allocation.
+    Private(Arc<[A]>),
 }
 
 impl<A> Clone for Table<A> {
     fn clone(&self) -> Self {
-        Table { region: self.region.clone(), length: self.length, element: PhantomData }
+        Table(match &self.0 {
+            Elements::Shared { region, length } => {
+                Elements::Shared { region: region.clone(), length: *length }
+            }
+            Elements::Private(elements) => Elements::Private(elements.clone()),
+        })
     }
 }
 
@@ -39,37 +48,54 @@ impl<A: Atomic> Table<A> {
     /// # Errors
     /// The system's error, if memory, disk or descriptors for the map run out.
     pub fn new(length: usize, store: &Store) -> io::Result<Self> {
+        if store.is_private() {
+            return Ok(Table(Elements::Private((0..length).map(|_| A::default()).collect())));
+        }
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Table { region: Arc::new(store.region(bytes)?), length, element: PhantomData })
+        Ok(Table(Elements::Shared { region: Arc::new(store.region(bytes)?), length }))
+    }
+
+    fn region(&self) -> Option<&Region> {
+        match &self.0 {
+            Elements::Shared { region, .. } => Some(region),
+            Elements::Private(_) => None,
+        }
     }
 
     /// As `Map::pass`, for an element.
     #[inline]
     pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
-        self.region.map.pass(element * size_of::<A>(), passage);
+        match self.region() {
+            Some(region) => region.map.pass(element * size_of::<A>(), passage),
+            None => {}
+        }
     }
 
     /// As `Map::read_by_passages`.
     pub(crate) fn read_by_passages(&self) {
-        self.region.map.read_by_passages();
+        self.region().iter().for_each(|region| region.map.read_by_passages());
     }
 
     /// Takes the pages of a scratch file out of this process's memory until they are accessed again.
     pub(crate) fn give_back(&self) {
-        self.region.map.give_back();
+        self.region().iter().for_each(|region| region.map.give_back());
     }
 
     /// Announces that the first `length` elements will be written soon.
     pub(crate) fn expect(&self, length: usize) {
-        self.region.populate(0, length.min(self.length) * size_of::<A>());
+        self.region().iter().for_each(|region| region.populate(0, length.min(self.len()) * size_of::<A>()));
     }
 }
 
 impl<A: Atomic> Deref for Table<A> {
     type Target = [A];
 
+    #[inline]
     fn deref(&self) -> &[A] {
-        self.region.atomics(self.length)
+        match &self.0 {
+            Elements::Shared { region, length } => region.atomics(*length),
+            Elements::Private(elements) => elements,
+        }
     }
 }
 
@@ -80,9 +106,11 @@ mod tests {
 
     #[test]
     fn clones_of_a_table_share_it() {
-        let table: Table<AtomicU32> = Table::new(5, &Store::unlimited()).unwrap();
-        table.clone()[3].store(7, Ordering::Relaxed);
-        assert_eq!(table.iter().map(|n| n.load(Ordering::Relaxed)).collect::<Vec<_>>(), [0, 0, 0, 7, 0]);
-        assert!(Table::<AtomicU64>::new(0, &Store::unlimited()).unwrap().is_empty());
+        for store in [Store::unlimited(), Store::private()] {
+            let table: Table<AtomicU32> = Table::new(5, &store).unwrap();
+            table.clone()[3].store(7, Ordering::Relaxed);
+            assert_eq!(table.iter().map(|n| n.load(Ordering::Relaxed)).collect::<Vec<_>>(), [0, 0, 0, 7, 0]);
+            assert!(Table::<AtomicU64>::new(0, &store).unwrap().is_empty());
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! FlatBuffers, built here slot by slot as `Schema.fbs`, `Message.fbs` and `File.fbs` number them.
 
 use super::{Piece, Rows, Shape, Value};
-use crate::plan::Dtype;
+use crate::matrix_plan::Dtype;
 use flatbuffers::{FlatBufferBuilder, TableFinishedWIPOffset, TableUnfinishedWIPOffset, VOffsetT, WIPOffset};
 use std::io;
 

@@ -11,9 +11,10 @@ mod arrow;
 mod parquet;
 mod text;
 
+use crate::cells::{Element, cells};
 use crate::documents::DocumentName;
-use crate::emit::{self, Element};
-use crate::plan::{Container, Dtype, Plan};
+use crate::matrix_plan::{Dtype, MatrixPlan};
+use crate::plan::{Container, Plan};
 use crate::protocol::{PieceSize, Report};
 use ::parquet::data_type::{DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use serde::Serialize;
@@ -115,7 +116,7 @@ impl PieceFormat {
 }
 
 /// Cuts the plan's rows into pieces.
-pub fn cut(plan: &Plan) -> impl Iterator<Item = Range<u64>> {
+pub fn cut(plan: &MatrixPlan) -> impl Iterator<Item = Range<u64>> {
     let rows = plan.places.len() as u64;
     let offset = |row: u64| plan.indptr[row as usize].load(Ordering::Relaxed);
     let mut first = 0;
@@ -140,7 +141,7 @@ pub fn cut(plan: &Plan) -> impl Iterator<Item = Range<u64>> {
 pub(crate) fn encode(plan: &Plan, rows: Range<u64>, offset: Option<u64>) -> io::Result<Report> {
     let Container::Pieces(format) = plan.container else { return Ok(Report::Broken { errno: 0 }) };
     let rows = rows.start as usize..rows.end as usize;
-    match plan.values.dtype {
+    match plan.matrix.values.dtype {
         Dtype::I32 => encode_as::<i32>(plan, format, rows, offset),
         Dtype::I64 => encode_as::<i64>(plan, format, rows, offset),
         Dtype::F32 => encode_as::<f32>(plan, format, rows, offset),
@@ -154,12 +155,12 @@ fn encode_as<T: Value>(
     rows: Range<usize>,
     offset: Option<u64>,
 ) -> io::Result<Report> {
-    let first = plan.indptr[rows.start].load(Ordering::Relaxed);
-    let starts = plan.indptr.iter().skip(rows.start).take(rows.len() + 1);
+    let first = plan.matrix.indptr[rows.start].load(Ordering::Relaxed);
+    let starts = plan.matrix.indptr.iter().skip(rows.start).take(rows.len() + 1);
     let starts = starts.map(|start| start.load(Ordering::Relaxed).wrapping_sub(first) as usize).collect();
-    let (columns, values) = match emit::cells::<u32, T>(plan, rows.clone()) {
+    let (columns, values) = match cells::<u32, T>(&plan.matrix, rows.clone()) {
         Ok(cells) => cells,
-        Err(report) => return Ok(*report),
+        Err(error) => return Ok(error.into()),
     };
     let rows = Rows { plan, rows, starts, columns, values };
     if !rows.is_sound() {

@@ -4,7 +4,7 @@
 //! coordinator writes the footer from the sizes of the column chunks. Statistics and page indexes are left out.
 
 use super::{Piece, Rows, Shape, Value};
-use crate::plan::Dtype;
+use crate::matrix_plan::Dtype;
 use crate::protocol::{CHUNKS, ChunkSize, PieceSize};
 use parquet::basic::{Compression, EncodingMask, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
@@ -52,7 +52,7 @@ fn compression() -> Result<Compression> {
 
 /// Encodes a row group, and measures its column chunks.
 pub(super) fn row_group<T: Value>(rows: &Rows<T>) -> Result<(Vec<u8>, PieceSize)> {
-    let is_integer = matches!(rows.plan.values.dtype, Dtype::I32 | Dtype::I64);
+    let is_integer = matches!(rows.plan.matrix.values.dtype, Dtype::I32 | Dtype::I64);
     let properties = WriterProperties::builder()
         .set_compression(compression()?)
         .set_statistics_enabled(EnabledStatistics::None)
@@ -60,7 +60,7 @@ pub(super) fn row_group<T: Value>(rows: &Rows<T>) -> Result<(Vec<u8>, PieceSize)
         .set_dictionary_enabled(false)
         // Counts are few and small.
         .set_column_dictionary_enabled(ColumnPath::from("values.list.element"), is_integer);
-    let schema = schema(rows.plan.values.dtype)?;
+    let schema = schema(rows.plan.matrix.values.dtype)?;
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))?;
     let mut group = writer.next_row_group()?;
     let labels = || rows.labels();

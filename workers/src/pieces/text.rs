@@ -5,7 +5,7 @@
 
 use super::{Rows, Shape, Value};
 use crate::lines::push_digits;
-use crate::plan::Dtype;
+use crate::matrix_plan::Dtype;
 use std::io;
 
 /// The lines before the cells of a Matrix Market file (Boisvert, Pozo and Remington, The Matrix Market Exchange Formats,

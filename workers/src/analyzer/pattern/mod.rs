@@ -10,6 +10,7 @@ mod python;
 mod runs;
 
 use super::characters::Properties;
+use super::unicode::UnicodeVersion;
 use fancy_regex::{CompileError, RegexBuilder};
 use python::Translation;
 use regex::CaptureLocations;
@@ -38,6 +39,7 @@ pub struct TokenPattern {
     not_empty: Option<fancy_regex::Regex>,
     has_group: bool,
     looks_around: bool,
+    version: UnicodeVersion,
 }
 
 /// A pattern for the linear engine.
@@ -61,7 +63,15 @@ impl TokenPattern {
     /// [`PatternError`] if it does not compile, has more than one capture group, or has a meaning that the engines do not
     /// support.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
-        let Translation { linear, exact, groups, has_borders } = python::translate(pattern)?;
+        Self::of_version(pattern, UnicodeVersion::Newest)
+    }
+
+    /// Compiles a pattern whose classes and cases of letters are those of a version of Unicode.
+    ///
+    /// # Errors
+    /// As [`TokenPattern::new`].
+    pub fn of_version(pattern: &str, version: UnicodeVersion) -> Result<Self, PatternError> {
+        let Translation { linear, exact, groups, has_borders } = python::translate(pattern, version)?;
         if groups > 1 {
             return Err(PatternError::Groups(groups));
         }
@@ -82,7 +92,8 @@ impl TokenPattern {
         let looks_around = groups == 1 || linear.is_none() || pattern.contains(r"\B");
         Ok(TokenPattern {
             looks_around,
-            runs: linear.as_deref().filter(|_| groups == 0).and_then(Runs::of),
+            version,
+            runs: linear.as_deref().filter(|_| groups == 0).and_then(|pattern| Runs::of(pattern, version)),
             linear: linear.and_then(|pattern| Linear::new(&pattern, has_borders)),
             exact,
             not_empty,
@@ -96,6 +107,11 @@ impl TokenPattern {
         let pattern = pattern.strip_prefix("(?u)").unwrap_or(pattern);
         let inner = pattern.strip_prefix(r"\b").and_then(|pattern| pattern.strip_suffix(r"\b"));
         matches!(inner.unwrap_or(pattern), r"\w\w+" | r"\w{2,}")
+    }
+
+    /// The version of Unicode that it was compiled for.
+    pub fn unicode(&self) -> UnicodeVersion {
+        self.version
     }
 
     /// Whether the text around a token may determine if it is a token. True if the pattern looks ahead or behind, or
@@ -112,7 +128,7 @@ impl TokenPattern {
     pub fn find(&self, text: &str, found: &mut impl FnMut(Range<usize>)) -> Result<(), TooManySteps> {
         match (&self.runs, &self.linear) {
             (Some(runs), _) => runs.find(text, found),
-            (_, Some(linear)) if !linear.has_borders || notions_agree(text) => {
+            (_, Some(linear)) if !linear.has_borders || notions_agree(text, self.version) => {
                 linear.find(text, self.has_group, found);
             }
             _ => return self.find_exactly(text, found),
@@ -186,12 +202,12 @@ impl Linear {
 }
 
 /// Whether each character of `text` is a word character for both Python and the engines, or for neither.
-fn notions_agree(text: &str) -> bool {
+fn notions_agree(text: &str, version: UnicodeVersion) -> bool {
     // The engines' `\w` adds marks, connectors and joiners to Python's; Python's adds numbers such as ½.
     text.is_ascii()
-        || text
-            .chars()
-            .all(|c| c.is_ascii() || Properties::of(c as u32).is_word() == regex_syntax::is_word_character(c))
+        || text.chars().all(|c| {
+            c.is_ascii() || Properties::of(c as u32, version).is_word() == regex_syntax::is_word_character(c)
+        })
 }
 
 /// The reason why the backtracking engine rejects a pattern.
@@ -260,6 +276,36 @@ mod tests {
                 assert_eq!(tokens(pattern, text), expected, "{pattern} on {text:?}");
             }
         }
+    }
+
+    /// The results of Python 3.11. In Unicode 15.0, U+1E4D0 is a letter and U+1E4F0 a digit. U+A7CB is U+0264's capital in 16.0.
+    #[test]
+    fn as_an_older_python_finds() {
+        let text = "ab\u{1E4D0}c1\u{1E4F0} \u{264}\u{A7CB} İi";
+        for (pattern, expected) in [
+            (r"\w+", &["ab", "c1", "\u{264}", "İi"][..]),
+            (r"\b\w+\b", &["ab", "c1", "\u{264}", "İi"]),
+            (r"\b\w", &["a", "c", "\u{264}", "İ"]),
+            (r"\B\w", &["b", "1", "i"]),
+            (r"\d+", &["1"]),
+            (r"[^\W\d]+", &["ab", "c", "\u{264}", "İi"]),
+            (r"\W+", &["\u{1E4D0}", "\u{1E4F0} ", "\u{A7CB} "]),
+            (r"[^\s\w]", &["\u{1E4D0}", "\u{1E4F0}", "\u{A7CB}"]),
+            ("(?i)[\u{1E4D0}A]", &["a", "\u{1E4D0}"]),
+            ("(?i)\u{264}", &["\u{264}"]),
+            ("(?i)\u{A7CB}", &["\u{A7CB}"]),
+            ("(?i)[^\u{A7CB}\\s\u{1E4D0}-\u{1E4F9}]+", &["ab", "c1", "\u{264}", "İi"]),
+            (r"(?i)[\Wc]+", &["\u{1E4D0}c", "\u{1E4F0} ", "\u{A7CB} "]),
+            (r"(?i)i", &["İ", "i"]),
+            (r"(?a)\w+", &["ab", "c1", "i"]),
+        ] {
+            let compiled = TokenPattern::of_version(pattern, UnicodeVersion::V14_0).unwrap();
+            let mut found = Vec::new();
+            compiled.find(text, &mut |range| found.push(&text[range])).unwrap();
+            assert_eq!(found, expected, "{pattern}");
+        }
+        assert_eq!(tokens(r"\w+", text), ["ab\u{1E4D0}c1\u{1E4F0}", "\u{264}\u{A7CB}", "İi"]);
+        assert!(TokenPattern::of_version("(?P<\u{1E4D0}>a)", UnicodeVersion::V14_0).is_err());
     }
 
     /// Patterns, texts and the results of Python 3.11's `re.findall`. Many were found by a random search.

@@ -2,10 +2,14 @@
 //!
 //! Both engines choose matches as Python does: the first alternative that leads to a match. Differences are written
 //! out: classes by Python's definition of a word, a digit, a space; `\b`, `$`, `\Z`; quantifiers and classes by Python's
-//! rules for special characters. A pattern that cannot be expressed is rejected.
+//! rules for special characters. A pattern that cannot be expressed is rejected. Under a version of Unicode older than the
+//! engines', the characters of later versions are taken out of categories, and have no other case.
 
 mod classes;
 
+use crate::analyzer::characters::Properties;
+use crate::analyzer::unicode::UnicodeVersion;
+use classes::Later;
 use std::fmt::Write as _;
 use std::iter::Peekable;
 use std::ops::Range;
@@ -42,12 +46,14 @@ pub(crate) struct Translation {
 const WORD: &str = r"\p{L}\p{N}_";
 const ASCII_WORD: &str = "a-zA-Z0-9_";
 
-/// Translates a pattern.
+/// Translates a pattern for a version of Unicode.
 ///
 /// # Errors
 /// [`PatternError`].
-pub(crate) fn translate(pattern: &str) -> Result<Translation, PatternError> {
+pub(crate) fn translate(pattern: &str, version: UnicodeVersion) -> Result<Translation, PatternError> {
     let mut translator = Translator {
+        later: Later::than(version),
+        version,
         chars: pattern.chars().peekable(),
         linear: String::new(),
         exact: String::new(),
@@ -100,6 +106,9 @@ impl Flags {
 }
 
 struct Translator<'a> {
+    version: UnicodeVersion,
+    /// The characters that the version does not assign.
+    later: Later,
     chars: Peekable<Chars<'a>>,
     linear: String,
     exact: String,
@@ -360,25 +369,25 @@ impl Translator<'_> {
     fn name(&mut self, end: char) -> Result<String, PatternError> {
         let name: String = self.chars.by_ref().take_while(|&c| c != end).collect();
         let is_name = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+            && name
+                .chars()
+                .all(|c| c == '_' || c.is_alphanumeric() && Properties::is_assigned(c, self.version));
         if is_name { Ok(name) } else { Err(syntax(format!("bad character in group name {name:?}"))) }
-    }
-
-    fn word(&self) -> &'static str {
-        if self.flags.ascii { ASCII_WORD } else { WORD }
     }
 
     /// The meaning of a letter for a class of characters, inside brackets.
     fn category(&self, letter: char) -> Option<String> {
-        let (inner, negated) = match (letter, self.flags.ascii) {
-            ('w' | 'W', _) => (self.word(), letter == 'W'),
-            ('d' | 'D', true) => ("0-9", letter == 'D'),
-            ('d' | 'D', false) => (r"\p{Nd}", letter == 'D'),
-            ('s' | 'S', true) => (r"\t\n\r\x0B\x0C\x20", letter == 'S'),
-            ('s' | 'S', false) => (r"\s\x1C-\x1F", letter == 'S'),
+        let later = &self.later.subtraction;
+        let inner = match (letter, self.flags.ascii) {
+            ('w' | 'W', true) => ASCII_WORD.to_owned(),
+            ('w' | 'W', false) => format!("{WORD}{later}"),
+            ('d' | 'D', true) => "0-9".to_owned(),
+            ('d' | 'D', false) => format!(r"\p{{Nd}}{later}"),
+            ('s' | 'S', true) => r"\t\n\r\x0B\x0C\x20".to_owned(),
+            ('s' | 'S', false) => r"\s\x1C-\x1F".to_owned(),
             _ => return None,
         };
-        Some(format!("[{}{inner}]", if negated { "^" } else { "" }))
+        Some(format!("[{}{inner}]", if letter.is_ascii_uppercase() { "^" } else { "" }))
     }
 
     fn escape(&mut self) -> Result<Last, PatternError> {
@@ -404,13 +413,11 @@ impl Translator<'_> {
 
     /// A word boundary, or its negation. The linear engine has another definition of it, see `TokenPattern::find`.
     fn border(&mut self, is_border: bool) {
-        let word = self.word();
+        let word = self.category('w').unwrap_or_default();
         let (here, there) = if is_border { ("!", "=") } else { ("=", "!") };
-        let (ahead, behind) = (format!("[{word}]"), format!("[{word}]"));
         // Python's `\B`, up to 3.13, does not match an empty text.
         let not_empty = if is_border { "" } else { r"(?!\A\z)" };
-        let _ =
-            write!(self.exact, "(?:(?<={behind})(?{here}{ahead})|(?<!{behind})(?{there}{ahead}){not_empty})");
+        let _ = write!(self.exact, "(?:(?<={word})(?{here}{word})|(?<!{word})(?{there}{word}){not_empty})");
         if self.flags.ascii || !is_border {
             self.is_linear = false;
         } else {

@@ -6,6 +6,7 @@
 //! word characters.
 
 use crate::analyzer::characters::{Properties, decode, decode_before};
+use crate::analyzer::unicode::UnicodeVersion;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 use std::ops::Range;
 use std::slice;
@@ -22,11 +23,13 @@ pub(super) struct Runs {
     least: usize,
     /// Whether no word character may be next to a run.
     has_borders: bool,
+    /// The version of Unicode that determines word characters.
+    version: UnicodeVersion,
 }
 
 impl Runs {
     /// The runs that `pattern` matches. It is in the syntax of the linear engine. `None` if it has another form.
-    pub(super) fn of(pattern: &str) -> Option<Self> {
+    pub(super) fn of(pattern: &str, version: UnicodeVersion) -> Option<Self> {
         let hir = regex_syntax::parse(pattern).ok()?;
         let parts = match hir.kind() {
             HirKind::Concat(parts) => parts.as_slice(),
@@ -48,12 +51,12 @@ impl Runs {
         }
         let mut class = vec![0; (char::MAX as u32 / BITS + 1) as usize].into_boxed_slice();
         for c in characters.iter().flat_map(|range| range.start()..=range.end()) {
-            if has_borders && !Properties::of(c as u32).is_word() {
+            if has_borders && !Properties::of(c as u32, version).is_word() {
                 return None;
             }
             class[(c as u32 / BITS) as usize] |= 1 << (c as u32 % BITS);
         }
-        Some(Runs { class, least, has_borders })
+        Some(Runs { class, least, has_borders, version })
     }
 
     /// Calls `found` with each match in `text`.
@@ -76,7 +79,7 @@ impl Runs {
                 at += length;
                 characters += 1;
             }
-            if characters >= self.least && !(self.has_borders && has_word_neighbour(text, start..at)) {
+            if characters >= self.least && !(self.has_borders && self.has_word_neighbour(text, start..at)) {
                 found(start..at);
             }
         }
@@ -87,11 +90,11 @@ impl Runs {
     fn contains(&self, code: u32) -> bool {
         self.class.get((code / BITS) as usize).is_some_and(|bits| bits >> (code % BITS) & 1 == 1)
     }
-}
 
-/// Whether a word character is before or behind `run`.
-fn has_word_neighbour(text: &[u8], run: Range<usize>) -> bool {
-    let before = decode_before(text, run.start).map(|(code, _)| code);
-    let behind = (run.end < text.len()).then(|| decode(text, run.end).0);
-    [before, behind].into_iter().flatten().any(|code| Properties::of(code).is_word())
+    /// Whether a word character is before or behind `run`.
+    fn has_word_neighbour(&self, text: &[u8], run: Range<usize>) -> bool {
+        let before = decode_before(text, run.start).map(|(code, _)| code);
+        let behind = (run.end < text.len()).then(|| decode(text, run.end).0);
+        [before, behind].into_iter().flatten().any(|code| Properties::of(code, self.version).is_word())
+    }
 }

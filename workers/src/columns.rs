@@ -1,11 +1,11 @@
-//! The vocabulary as the coordinator knows it: which chunks of a dictionary's merged terms are the columns, in order.
+//! The vocabulary as a whole: which chunks of a dictionary's merged terms are the columns, in order.
 //!
 //! Pruning follows scikit-learn's `CountVectorizer`: first by document frequency, which the merging workers do, then the
 //! most frequent ones of the rest; between equals the lesser term stays (scikit-learn leaves that to its sorting).
 
-use bowline_workers::dictionary::{Dictionary, MergedTerm, Run};
-use bowline_workers::mapped::{Store, Table};
-use bowline_workers::plan::{NO_COLUMN, Plan};
+use crate::dictionary::{Dictionary, MergedTerm, Run};
+use crate::mapped::{Store, Table};
+use crate::matrix_plan::{MatrixPlan, NO_COLUMN};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -98,7 +98,7 @@ impl Vocabulary {
     }
 
     /// The terms, in column order.
-    pub fn terms<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = MergedTerm> + 'a {
+    pub fn terms<'a>(&'a self, plan: &'a MatrixPlan) -> impl Iterator<Item = MergedTerm> + 'a {
         self.places().map(|place| plan.terms.merged.get(place))
     }
 
@@ -117,7 +117,7 @@ impl Vocabulary {
     ///
     /// # Errors
     /// The system's, if there is no room for the table.
-    pub fn keep_most_frequent(&mut self, most: u64, plan: &Plan, store: &Store) -> io::Result<()> {
+    pub fn keep_most_frequent(&mut self, most: u64, plan: &MatrixPlan, store: &Store) -> io::Result<()> {
         if self.len() <= most {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl Vocabulary {
     /// How often the last of the `most` most frequent terms occurs, and how many terms that occur as often are among them.
     /// Finds the number 16 bits at a time, from the highest: a pass over all terms counts those with each value of the next
     /// 16 bits.
-    fn least_of_most_frequent(&self, most: u64, plan: &Plan) -> (u64, u64) {
+    fn least_of_most_frequent(&self, most: u64, plan: &MatrixPlan) -> (u64, u64) {
         let (mut found, mut wanted) = (0, most);
         for shift in [48, 32, 16, 0] {
             let mut terms = vec![0; 1 << 16];
