@@ -132,6 +132,17 @@ class EngineMixin:
                 f"document {error.index} is of type {type(item).__name__}: an iterator may yield str and bytes only"
             )
 
+    def _readable_twice(self, texts: Iterator[Any]) -> Any:
+        """Returns an iterator's texts, as a list if the engine may refuse one of them in the middle.
+
+        It refuses lone surrogates, and texts on which a pattern takes too many steps. The words of the default pattern
+        are found in every text, so that any number of texts streams through.
+        """
+        settings = _attributes(self)
+        if settings["analyzer"] == "word" and settings["token_pattern"] == _engine.DEFAULT_TOKEN_PATTERN:
+            return texts
+        return list(texts)
+
     def _thread_count(self, texts: Any) -> int:
         return _engine.thread_count(_attributes(self).get("n_jobs"), texts)
 
@@ -161,6 +172,12 @@ class EngineMixin:
         attributes = _attributes(self)
         if type(attributes.get("vocabulary_")) is dict:
             attributes["vocabulary_"] = Vocabulary(attributes["vocabulary_"])
+
+
+def _refuse_iterator(texts: Any) -> None:
+    """Raises an error for an iterator that was read in part, so that rows are never lost in silence."""
+    if _engine.is_iterator(texts):
+        raise RuntimeError("the engine refused a text of an iterator: give a list")
 
 
 class _Counted:
@@ -315,18 +332,20 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
             # Sums of small integers wrap around.
             return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         self._check_analyzer()
+        try:
+            transformer = None if terms is None else terms.transformer(analysis)
+        except _native.Unsupported:
+            return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         if _engine.is_iterator(raw_documents):
             is_text, raw_documents = _engine.peek(raw_documents)
             if not is_text:
                 return scikit_learns(raw_documents, fixed_vocab)
-            if _attributes(self)["analyzer"] != "word":
-                # Character n-grams of lone surrogates are scikit-learn's.
-                raw_documents = list(raw_documents)
+            raw_documents = self._readable_twice(raw_documents)
         try:
             texts = _engine.native_texts(raw_documents)
             n_threads = self._thread_count(texts)
-            if terms is not None:
-                arrays = terms.transformer(analysis).transform(texts, dtype=dtype[0], n_threads=n_threads)
+            if transformer is not None:
+                arrays = transformer.transform(texts, dtype=dtype[0], n_threads=n_threads)
                 if dtype[1] is not None:
                     arrays = (arrays[0].astype(dtype[1]), *arrays[1:])
                 return None, _engine.csr(arrays, len(terms), _container())
@@ -335,6 +354,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         except _native.TextError as error:
             refused = error
         except _native.Unsupported:
+            _refuse_iterator(raw_documents)
             return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         else:
             if counts.n_columns == 0:
@@ -767,11 +787,10 @@ class HashingVectorizer(EngineMixin, _text.HashingVectorizer, auto_wrap_output_k
             is_text, X = _engine.peek(X)
             if not is_text:
                 return super().transform(X)
-            if settings["analyzer"] != "word":
-                X = list(X)
+            X = self._readable_twice(X)
+        transformer = _engine.hashing_transformer(analysis, n_features, bool(settings["alternate_sign"]))
         try:
             texts = _engine.native_texts(X)
-            transformer = _engine.hashing_transformer(analysis, n_features, bool(settings["alternate_sign"]))
             arrays = transformer.transform(
                 texts,
                 # scikit-learn's `normalize` converts integers.
@@ -783,6 +802,7 @@ class HashingVectorizer(EngineMixin, _text.HashingVectorizer, auto_wrap_output_k
         except _native.TextError as error:
             refused = error
         except _native.Unsupported:
+            _refuse_iterator(X)
             return super().transform(_engine.python_texts(X))
         else:
             if len(arrays[2]) == 1:

@@ -351,8 +351,12 @@ def test_lone_surrogates_are_scikit_learns():
             assert_same(ours.fit_transform(wrap(documents)), theirs.fit_transform(wrap(documents)))
             assert ours.vocabulary_ == theirs.vocabulary_
             assert_same(ours.transform(wrap(documents)), theirs.transform(wrap(documents)))
-    ours, theirs = both("CountVectorizer")
-    assert_same(ours.fit_transform(documents), theirs.fit_transform(documents))
+    for pattern in (r"(?u)\b\w\w+\b", r"\w+", r"[^ ]+"):
+        for wrap in (list, iter):
+            ours, theirs = both("CountVectorizer", token_pattern=pattern)
+            assert_same(ours.fit_transform(wrap(documents)), theirs.fit_transform(wrap(documents)))
+            assert ours.vocabulary_ == theirs.vocabulary_
+            assert_same(ours.transform(wrap(documents)), theirs.transform(wrap(documents)))
 
 
 # What must be left to scikit-learn
