@@ -783,12 +783,15 @@ class HashingVectorizer(EngineMixin, _text.HashingVectorizer, auto_wrap_output_k
         ):
             return super().transform(_engine.python_texts(X))
         self._check_analyzer()
+        try:
+            transformer = _engine.hashing_transformer(analysis, n_features, bool(settings["alternate_sign"]))
+        except (_native.Unsupported, ValueError):  # more columns than the engine has
+            return super().transform(_engine.python_texts(X))
         if _engine.is_iterator(X):
             is_text, X = _engine.peek(X)
             if not is_text:
                 return super().transform(X)
             X = self._readable_twice(X)
-        transformer = _engine.hashing_transformer(analysis, n_features, bool(settings["alternate_sign"]))
         try:
             texts = _engine.native_texts(X)
             arrays = transformer.transform(
