@@ -13,7 +13,7 @@ VENV_PYTHON = target/venv-python
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
 
-.PHONY: demo build build-all test test-rust test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python install clean
+.PHONY: demo build build-all test test-rust test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python test-sklearn test-sklearn-versions install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -125,6 +125,21 @@ test-python: $(VENV_PYTHON)/.complete-test
 	rm -rf target/venv-fresh && $(PYTHON) -m venv target/venv-fresh
 	target/venv-fresh/bin/pip install --quiet --disable-pip-version-check target/wheels-dev/*.whl
 	target/venv-fresh/bin/python python/tests/run_examples.py README.md
+
+# scikit-learn's own tests, with the classes of the package in place of its own; `test-sklearn-versions` for each version that is
+# supported, in an environment of its own. Both need the wheel of `test-python`.
+SKLEARN_VERSIONS = 1.7.2 1.8.0 1.9.1
+SKLEARN_TEXT = sklearn.feature_extraction.tests.test_text
+SKLEARN_USERS = sklearn.tests.test_pipeline sklearn.compose.tests.test_column_transformer sklearn.model_selection.tests.test_search
+SKLEARN_PYTEST = -m pytest -q -p sklearn_suite -p no:cacheprovider --rootdir target -c /dev/null --pyargs
+test-sklearn:
+	PYTHONPATH=python/tests $(VENV_PYTHON)/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) $(SKLEARN_USERS)
+test-sklearn-versions:
+	for version in $(SKLEARN_VERSIONS); do \
+	  environment=target/venv-sklearn-$$version && $(PYTHON) -m venv $$environment && \
+	  $$environment/bin/pip install --quiet --disable-pip-version-check pytest pandas pyarrow "scikit-learn==$$version" && \
+	  $$environment/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl && \
+	  PYTHONPATH=python/tests $$environment/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) || exit 1; done
 
 $(VENV_PYTHON)/.complete-%: python/requirements-%.txt python/requirements-test.txt
 	@$(HAS_PYTHON) || { echo "Not possible here: $(NEEDS_PYTHON)"; exit 1; }

@@ -1,6 +1,7 @@
 """Bag-of-words document embeddings: scikit-learn's answers, many times faster.
 
-`embed` turns a corpus of files into an output directory by the program `bowline`, in worker processes. `load` reads such a
+`CountVectorizer`, `TfidfVectorizer` and `HashingVectorizer` are scikit-learn's classes by a fast engine; `BM25Vectorizer` and
+`Counts` are their relatives. `embed` turns a corpus of files into an output directory by the program `bowline`, in worker processes. `load` reads such a
 directory.
 
 Each name is imported when it is first used, so that `import bowline` costs nothing, and a package that only some names need
@@ -13,18 +14,28 @@ from typing import TYPE_CHECKING
 from bowline._native import __version__ as __version__
 
 if TYPE_CHECKING:
+    from bowline._bm25 import BM25Vectorizer as BM25Vectorizer
+    from bowline._counts import Counts as Counts
     from bowline._embed import EmbedError as EmbedError
     from bowline._embed import EmbedWarning as EmbedWarning
     from bowline._embed import aembed as aembed
     from bowline._embed import embed as embed
     from bowline._output import Output as Output
     from bowline._output import load as load
+    from bowline._vectorizers import CountVectorizer as CountVectorizer
+    from bowline._vectorizers import HashingVectorizer as HashingVectorizer
+    from bowline._vectorizers import TfidfVectorizer as TfidfVectorizer
 
 # The module of each public name.
 _MODULES = {
+    "BM25Vectorizer": "bowline._bm25",
+    "CountVectorizer": "bowline._vectorizers",
+    "Counts": "bowline._counts",
     "EmbedError": "bowline._embed",
     "EmbedWarning": "bowline._embed",
+    "HashingVectorizer": "bowline._vectorizers",
     "Output": "bowline._output",
+    "TfidfVectorizer": "bowline._vectorizers",
     "aembed": "bowline._embed",
     "embed": "bowline._embed",
     "load": "bowline._output",
