@@ -16,6 +16,7 @@ use crate::records::RecordSettings;
 use crate::segment::{Record, Segment};
 use crate::split::Rows;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -308,11 +309,12 @@ impl Plan {
     /// The name of a row's document.
     pub fn name(&self, row: usize) -> DocumentName {
         let about = self.record(row).map(|record| record.about()).unwrap_or_default();
+        let (file, record) = self.rows.place(row);
         DocumentName {
-            path: self.rows.path(row),
-            record: self.rows.record(row),
-            member: about.member.map(|member| display_path(&member)),
-            id: about.id,
+            path: self.rows.files().shown(file),
+            record,
+            member: about.member.map(display_path),
+            id: about.id_text().map(Cow::into_owned),
         }
     }
 
