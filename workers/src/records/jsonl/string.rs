@@ -168,3 +168,76 @@ fn code_point(string: &[u8]) -> Option<(char, usize)> {
         (code, _) => Some((char::from_u32(code)?, 6)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Decodes the string at the beginning of a line, behind a text.
+    fn decoded(line: &[u8]) -> Result<(usize, Vec<u8>), Failure> {
+        let mut text = b"text".to_vec();
+        let behind = decode(line, 0, &mut text).inspect_err(|_| assert_eq!(text, b"text"))?;
+        assert_eq!(&text[..4], b"text");
+        Ok((behind, text.split_off(4)))
+    }
+
+    #[test]
+    fn escapes_at_all_places_of_a_block() {
+        for before in 0..3 * BLOCK {
+            for after in [0, 1, BLOCK, WINDOW, 3 * BLOCK] {
+                let string =
+                    |escape: &str| format!("\"{}{escape}{}\"", "a".repeat(before), "b".repeat(after));
+                for (escape, character) in [
+                    ("\\n", "\n"),
+                    ("\\\"\\\\", "\"\\"),
+                    ("\\u00e9", "é"),
+                    ("\\ud83d\\uDE00", "😀"),
+                    ("\\u0000é", "\0é"),
+                ] {
+                    let line = string(escape);
+                    let expected = string(character);
+                    let expected = &expected.as_bytes()[1..expected.len() - 1];
+                    assert_eq!(decoded(line.as_bytes()), Ok((line.len(), expected.to_vec())), "{line}");
+                    assert_eq!(decoded((line.clone() + ",\"").as_bytes()), decoded(line.as_bytes()));
+                    assert!(plain(line.as_bytes(), 0).is_none());
+                    let is_simple = !line.contains("\\u");
+                    assert_eq!(end(line.as_bytes(), 0), is_simple.then_some(line.len()));
+                }
+                for wrong in ["\\ud800", "\\udc00\\ud800", "\\x", "\\u+123", "\u{1F}", "\n", "\0"] {
+                    let expected = Err(Failure::InvalidJson(1 + before as u64));
+                    assert_eq!(decoded(string(wrong).as_bytes()), expected, "{before} {after} {wrong:?}");
+                }
+                let line = string("");
+                assert_eq!(plain(line.as_bytes(), 0), Some(1..line.len() - 1));
+                let cut = &line.as_bytes()[..line.len() - 1];
+                assert_eq!(decoded(cut), Err(Failure::InvalidJson(cut.len() as u64)));
+                assert_eq!((plain(cut, 0), end(cut, 0)), (None, None));
+            }
+        }
+        for no_string in ["", "1", "a\"b\""] {
+            assert_eq!(decoded(no_string.as_bytes()), Err(Failure::InvalidJson(0)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_serde_json_decodes(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec!["\\n", "\\\"", "\\\\", "\\/", "\\u0041", "\\ud83d\\ude00", "é", "\\ud800", "\\x"])
+                        .prop_map(str::to_owned),
+                    "[a-z]{0,20}",
+                    (0usize..200).prop_map(|length| "a".repeat(length)),
+                ],
+                0..40,
+            ),
+            tail in ",{0,200}",
+        ) {
+            let string = format!("\"{}\"", parts.concat());
+            let line = format!("{string}{tail}");
+            let expected = serde_json::from_str::<String>(&string).ok();
+            prop_assert_eq!(decoded(line.as_bytes()).ok(), expected.map(|text| (string.len(), text.into_bytes())));
+        }
+    }
+}
