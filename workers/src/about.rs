@@ -3,14 +3,15 @@
 //! It travels in the document's record, behind the terms. Most documents have nothing of it.
 
 use crate::segment::{push_term, term_at, term_size};
+use std::borrow::Cow;
 
-/// What is known of a document besides its file and its terms.
+/// What is known of a document besides its file and its terms. It owns its texts, or borrows their bytes from a record.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct About {
+pub struct About<Text = String, Bytes = Vec<u8>> {
     /// Its identifier, if it has one.
-    pub id: Option<String>,
+    pub id: Option<Text>,
     /// Its path in an archive.
-    pub member: Option<Vec<u8>>,
+    pub member: Option<Bytes>,
     /// The number of the encoding that it was found to be in.
     pub encoding: Option<u8>,
     /// Bytes of its text, if they are not those of its file.
@@ -47,9 +48,11 @@ impl About {
         out.extend(self.encoding);
         self.bytes.iter().for_each(|bytes| out.extend_from_slice(&bytes.to_le_bytes()));
     }
+}
 
+impl<'r> About<&'r [u8], &'r [u8]> {
     /// What `encode` has written. What does not follow from these bytes is not known.
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
+    pub(crate) fn decode(bytes: &'r [u8]) -> Self {
         let mut about = About::default();
         let Some(&bits) = bytes.first() else { return about };
         let mut at = 1;
@@ -58,8 +61,8 @@ impl About {
             at += term_size(term.len());
             Some(term)
         };
-        about.id = next(ID).map(|id| String::from_utf8_lossy(id).into_owned());
-        about.member = next(MEMBER).map(<[u8]>::to_vec);
+        about.id = next(ID);
+        about.member = next(MEMBER);
         if bits & ENCODING != 0 {
             about.encoding = bytes.get(at).copied();
             at += 1;
@@ -69,6 +72,12 @@ impl About {
             about.bytes = number.map(|number| u64::from_le_bytes(*number));
         }
         about
+    }
+
+    /// Its identifier, if it has one. It is UTF-8 unless the record is damaged.
+    pub(crate) fn id_text(&self) -> Option<Cow<'r, str>> {
+        let text = |id| std::str::from_utf8(id).map_or_else(|_| String::from_utf8_lossy(id), Cow::Borrowed);
+        self.id.map(text)
     }
 }
 
@@ -88,9 +97,11 @@ mod tests {
             };
             about.encode(&mut out);
             assert_eq!(out.is_empty(), bits == 0);
-            assert_eq!(About::decode(&out), about);
+            let About { id, member, encoding, bytes } = About::decode(&out);
+            assert_eq!(id, about.id.as_deref().map(str::as_bytes));
+            assert_eq!((member, encoding, bytes), (about.member.as_deref(), about.encoding, about.bytes));
             // Bytes that are cut off never cause a panic.
-            (0..out.len()).for_each(|end| drop(About::decode(&out[..end])));
+            (0..out.len()).for_each(|end| assert_ne!(About::decode(&out[..end]).bytes, Some(0)));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::matrix_plan::MatrixPlan;
 use crate::pieces::PieceFormat;
 use crate::records::RecordSettings;
 use crate::split::Rows;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 
@@ -56,11 +57,12 @@ impl Plan {
     /// The name of a row's document.
     pub fn name(&self, row: usize) -> DocumentName {
         let about = self.matrix.record(row).map(|record| record.about()).unwrap_or_default();
+        let (file, record) = self.rows.place(row);
         DocumentName {
-            path: self.rows.path(row),
-            record: self.rows.record(row),
-            member: about.member.map(|member| display_path(&member)),
-            id: about.id,
+            path: self.rows.files().shown(file),
+            record,
+            member: about.member.map(display_path),
+            id: about.id_text().map(Cow::into_owned),
         }
     }
 }

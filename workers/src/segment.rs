@@ -326,13 +326,14 @@ impl<'a> Record<'a> {
     }
 
     /// What else is known of the document.
-    pub fn about(&self) -> About {
+    pub fn about(&self) -> About<&'a [u8], &'a [u8]> {
         let start = self.offset
             + HEADER
             + self.header.row_words as usize * 4
             + self.ngram_bytes()
             + self.term_bytes();
-        About::decode(&self.bytes[start..start + self.header.about_bytes as usize])
+        let bytes: &'a [u8] = self.bytes;
+        About::decode(&bytes[start..start + self.header.about_bytes as usize])
     }
 
     /// Bytes of its text.

@@ -311,17 +311,17 @@ impl Rows {
         &self.splits[(key.split as usize).min(self.splits.len() - 1)]
     }
 
-    /// The path of a row's file, as output shows it.
-    pub fn path(&self, row: usize) -> String {
-        let key = self.key(row);
-        self.files.shown(self.split(key).file_of(key.ordinal))
+    /// The files of all rows.
+    pub(crate) fn files(&self) -> &Documents {
+        &self.files
     }
 
-    /// The number of a row's record in its file, from 0; `None` if its document is a file.
-    pub fn record(&self, row: usize) -> Option<u64> {
+    /// The number of a row's file; and the number of its record there, from 0, unless its document is a file.
+    pub(crate) fn place(&self, row: usize) -> (usize, Option<u64>) {
         let key = self.key(row);
-        let range = self.split(key).records()?;
-        (!range.format.is_archive()).then(|| row as u64 - self.of_file[key.split as usize])
+        let split = self.split(key);
+        let is_record = split.records().is_some_and(|range| !range.format.is_archive());
+        (split.file_of(key.ordinal), is_record.then(|| row as u64 - self.of_file[key.split as usize]))
     }
 
     /// Whether a row's document is a part of a file.
@@ -356,7 +356,8 @@ mod tests {
             Split { file: 3, kind: SplitKind::Files(1) },
         ];
         let rows = Rows::new(Arc::new(files), splits.into(), [2, 3, 0, 1, 1].into_iter());
-        let shown: Vec<_> = (0..rows.len()).map(|row| (rows.path(row), rows.record(row))).collect();
+        let shown = |(file, record)| (rows.files().shown(file), record);
+        let shown: Vec<_> = (0..rows.len()).map(|row| shown(rows.place(row))).collect();
         let c = |record| ("c.jsonl".to_owned(), Some(record));
         let file = |path: &str| (path.to_owned(), None);
         assert_eq!(shown, [file("a"), file("b"), c(0), c(1), c(2), c(3), file("d")]);

@@ -1,9 +1,11 @@
-//! Classes of bytes, 64 at a time: which bytes are ASCII word bytes, and which are part of a longer character.
+//! Classes of bytes, 64 at a time: which bytes are ASCII word bytes, which are part of a longer character, and which do not
+//! stand for themselves in a string of JSON.
 //!
 //! Owns the vector kernels, one for each instruction set, all with the same results. They also lower ASCII letters, since
 //! the bytes are in a register. Knows neither characters beyond ASCII nor tokens.
 
-use super::edges::{self, BLOCK, Edges};
+pub(crate) use super::edges::BLOCK;
+use super::edges::{self, Edges};
 
 /// The bit masks of a text's blocks; bit `i` of element `b` stands for byte `64 * b + i`.
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -107,6 +109,23 @@ fn portable(text: &mut [u8], lowercase: bool, masks: &mut Masks) {
     }
 }
 
+/// The bytes of a block that do not stand for themselves in a string of JSON: quotes, backslashes and control characters.
+#[inline]
+pub(crate) fn json_marks(block: &[u8; BLOCK]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    return x86::json_marks(block);
+    #[cfg(not(target_arch = "x86_64"))]
+    portable_json_marks(block)
+}
+
+/// The reference for `json_marks`.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+fn portable_json_marks(block: &[u8; BLOCK]) -> u64 {
+    let is_mark = |byte| matches!(byte, 0..0x20 | b'"' | b'\\') as u8;
+    let words = block.as_chunks::<8>().0.iter().enumerate();
+    words.fold(0, |marks, (index, word)| marks | gather(word.map(is_mark)) << (8 * index))
+}
+
 /// Eight bytes of 0 or 1 to eight bits: the product moves the bit of byte `i` to bit `56 + i`.
 fn gather(flags: [u8; 8]) -> u64 {
     u64::from_le_bytes(flags).wrapping_mul(0x0102_0408_1020_4080) >> 56
@@ -128,6 +147,28 @@ mod x86 {
         debug_assert!(has_avx2());
         // SAFETY: `Kernel::classify` checked that the processor has these features.
         unsafe { avx2_blocks(text, lowercase, masks) }
+    }
+
+    #[inline]
+    pub(super) fn json_marks(block: &[u8; BLOCK]) -> u64 {
+        // SAFETY: SSE2 belongs to every x86-64 processor.
+        unsafe { sse2_json_marks(block) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn sse2_json_marks(block: &[u8; BLOCK]) -> u64 {
+        let (quote, backslash) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'\\' as i8));
+        let control = _mm_set1_epi8(0x1F);
+        let quarters = block.as_chunks::<16>().0.iter().enumerate();
+        quarters.fold(0, |marks, (index, quarter)| {
+            // SAFETY: the quarter is 16 bytes long, and the load needs no alignment.
+            let bytes = unsafe { _mm_loadu_si128(quarter.as_ptr().cast()) };
+            let found = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash));
+            // The greater of a control character and the last of them is the last.
+            let found = _mm_or_si128(found, _mm_cmpeq_epi8(_mm_max_epu8(bytes, control), control));
+            marks | (_mm_movemask_epi8(found) as u16 as u64) << (16 * index)
+        })
     }
 
     #[target_feature(enable = "avx512f,avx512bw")]
@@ -261,6 +302,16 @@ mod tests {
             assert_eq!(bit(&masks.word), byte.is_ascii_alphanumeric() || byte == b'_', "{byte}");
             assert_eq!(bit(&masks.high), !byte.is_ascii(), "{byte}");
             assert_eq!(text[byte as usize], byte.to_ascii_lowercase());
+        }
+    }
+
+    #[test]
+    fn marks_of_json_are_those_of_every_byte() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for (number, block) in bytes.as_chunks().0.iter().enumerate() {
+            let expected = [u32::MAX as u64 | 1 << b'"', 1 << (b'\\' - 64), 0, 0][number];
+            assert_eq!(portable_json_marks(block), expected);
+            assert_eq!(json_marks(block), expected);
         }
     }
 

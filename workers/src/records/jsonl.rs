@@ -3,9 +3,10 @@
 //! `serde_json` decides what is valid. Against Python's `json`: NaN and infinities are invalid, and so is a lone surrogate
 //! (`"\ud800"`) in a key or a wanted field; other values are not decoded, so there it passes. Of equal keys the last counts.
 
+mod string;
+
 use super::line_reader::{Line, LineReader, append, clear, is_blank};
 use super::{About, RecordSettings, Records};
-use crate::analyzer::PADDING;
 use crate::analyzer::chunks::{Chunk, LONGEST};
 use crate::analyzer::decode::{DecodeError, InvalidUtf8, decode, with_nul};
 use crate::failure::Failure;
@@ -184,7 +185,7 @@ impl Parser {
         let (mut has_text, mut id): (bool, Option<(usize, String)>) = (false, None);
         loop {
             at = spaces(line, at + 1);
-            let key = plain_string(line, at)?;
+            let key = string::plain(line, at)?;
             at = spaces(line, key.end + 1);
             if line.get(at) != Some(&b':') {
                 return None;
@@ -198,12 +199,12 @@ impl Parser {
                     return None;
                 }
                 has_text = true;
-                at = decoded_string(line, at, text)?;
+                at = string::decode(line, at, text).ok()?;
             } else if line.get(at) == Some(&b'"') && choice.is_none() {
-                at = past_string(line, at)?;
+                at = string::end(line, at)?;
             } else {
                 let value = match line.get(at)? {
-                    b'"' => plain_string(line, at)?,
+                    b'"' => string::plain(line, at)?,
                     _ => at..integer(line, at)?,
                 };
                 at = if line[at] == b'"' { value.end + 1 } else { value.end };
@@ -239,7 +240,7 @@ impl Parser {
             cause = match Value::of(line, value.clone()) {
                 Value::Text => {
                     let mut id = Vec::new();
-                    unescape(line, value, &mut id)?;
+                    string::decode(&line.as_bytes()[..value.end], value.start, &mut id)?;
                     return Ok(String::from_utf8(id).ok());
                 }
                 Value::Number => return Ok(Some(line[value].to_owned())),
@@ -258,7 +259,9 @@ impl Parser {
             }
             let value = self.values[name].clone().ok_or(Failure::NoField(number))?;
             match Value::of(line, value.clone()) {
-                Value::Text => unescape(line, value, text)?,
+                Value::Text => {
+                    string::decode(&line.as_bytes()[..value.end], value.start, text)?;
+                }
                 Value::Null => return Err(Failure::NullField(number)),
                 Value::Number | Value::Other => return Err(Failure::NotText(number)),
             }
@@ -277,13 +280,6 @@ fn spaces(line: &[u8], at: usize) -> usize {
     at + spaces.take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count()
 }
 
-/// The characters of the string at `at`, if it has no escapes.
-fn plain_string(line: &[u8], at: usize) -> Option<Range<usize>> {
-    let start = at + 1;
-    let end = (line.get(at) == Some(&b'"')).then(|| start + before_special(line, start))?;
-    (line.get(end) == Some(&b'"')).then_some(start..end)
-}
-
 /// The end of the integer at `at`, if a value ends there. JSON allows no zero before another digit.
 fn integer(line: &[u8], at: usize) -> Option<usize> {
     let start = at + usize::from(line.get(at) == Some(&b'-'));
@@ -291,95 +287,6 @@ fn integer(line: &[u8], at: usize) -> Option<usize> {
     let is_valid = digits == 1 || digits > 1 && line[start] != b'0';
     let end = start + digits;
     (is_valid && matches!(line.get(end)?, b',' | b'}' | b' ' | b'\t')).then_some(end)
-}
-
-/// The place behind the string at `at`, if all its escapes are of one letter.
-fn past_string(line: &[u8], at: usize) -> Option<usize> {
-    let mut at = at + 1;
-    loop {
-        at += before_special(line, at);
-        match line.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' if ESCAPED[usize::from(*line.get(at + 1)?)] > 0 => at += 2,
-            _ => return None,
-        }
-    }
-}
-
-/// Appends the characters of the string at `at`, and returns the place behind it. `None` if it is none, or has an escape of a
-/// surrogate.
-fn decoded_string(line: &[u8], at: usize, into: &mut Vec<u8>) -> Option<usize> {
-    if line.get(at) != Some(&b'"') {
-        return None;
-    }
-    let mut at = at + 1;
-    // No escape is shorter than its character.
-    into.try_reserve(line.len() - at + PADDING).ok()?;
-    let mut to = into.len();
-    into.resize(to + line.len() - at, 0);
-    loop {
-        if let (Some(word), Some(copy)) =
-            (line.get(at..)?.first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
-        {
-            *copy = *word;
-            let run = before_special_of(*word);
-            at += run;
-            to += run;
-            if run == 8 {
-                continue;
-            }
-        }
-        let byte = *line.get(at)?;
-        match byte {
-            b'"' => break,
-            0..0x20 => return None,
-            b'\\' => {
-                let simple = ESCAPED[usize::from(*line.get(at + 1)?)];
-                if simple > 0 {
-                    into[to] = simple;
-                    at += 2;
-                    to += 1;
-                } else {
-                    let (character, size @ 6) = code_point(&line[at..])? else { return None };
-                    at += size;
-                    to += character.encode_utf8(&mut into[to..]).len();
-                }
-            }
-            _ => {
-                into[to] = byte;
-                at += 1;
-                to += 1;
-            }
-        }
-    }
-    into.truncate(to);
-    Some(at + 1)
-}
-
-/// The number of bytes of `line` from `at` on before the first quote, backslash or control character.
-fn before_special(line: &[u8], at: usize) -> usize {
-    let rest = line.get(at..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        match before_special_of(*word) {
-            8 => {}
-            run => return 8 * number + run,
-        }
-    }
-    let special = |byte: &u8| matches!(byte, 0..0x20 | b'"' | b'\\');
-    rest.len() - tail.len() + tail.iter().position(special).unwrap_or(tail.len())
-}
-
-/// The number of bytes before the first quote, backslash or control character.
-fn before_special_of(word: [u8; 8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    let word = u64::from_le_bytes(word);
-    // A byte that is 0, or less than a limit, borrows from its highest bit; the lowest such byte is exact.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    let special = zeros(word ^ (ONES * b'"' as u64))
-        | zeros(word ^ (ONES * b'\\' as u64))
-        | (word.wrapping_sub(ONES * 0x20) & !word);
-    (special & (ONES << 7)).trailing_zeros() as usize / 8
 }
 
 /// What a value in JSON is.
@@ -418,87 +325,6 @@ fn perhaps_encoded(line: &[u8]) -> Failure {
     let start = usize::from(line.len() % 2 == 1 && line.starts_with(b"\0"));
     let beginning = &line[start..line.len().min(start + BEGINNING)];
     if memchr(0, beginning).is_some() { with_nul(beginning) } else { Failure::Binary }
-}
-
-/// Appends the characters of the string at `place`, which is in quotes and has valid escapes.
-///
-/// # Errors
-/// [`Failure::InvalidJson`] for a surrogate without its partner.
-fn unescape(line: &str, place: Range<usize>, into: &mut Vec<u8>) -> Result<(), Failure> {
-    let string = &line.as_bytes()[place.start + 1..place.end - 1];
-    let Some(mut at) = memchr(b'\\', string) else { return append(into, string) };
-    // No escape is shorter than its character.
-    into.try_reserve(string.len() + PADDING).map_err(|_| Failure::OutOfMemory)?;
-    into.extend_from_slice(&string[..at]);
-    let mut to = into.len();
-    into.resize(to + string.len() - at, 0);
-    while at < string.len() {
-        // Escapes are frequent in texts of short lines, so each run is copied without a call.
-        if let (Some(word), Some(copy)) = (string[at..].first_chunk::<8>(), into[to..].first_chunk_mut::<8>())
-        {
-            *copy = *word;
-            let run = before_escape(*word);
-            at += run;
-            to += run;
-            if run == 8 {
-                continue;
-            }
-        } else if string[at] != b'\\' {
-            into[to] = string[at];
-            at += 1;
-            to += 1;
-            continue;
-        }
-        let simple = string.get(at + 1).map_or(0, |&letter| ESCAPED[usize::from(letter)]);
-        if simple > 0 {
-            into[to] = simple;
-            at += 2;
-            to += 1;
-            continue;
-        }
-        let (character, size) =
-            code_point(&string[at..]).ok_or(Failure::InvalidJson((place.start + 1 + at) as u64))?;
-        at += size;
-        to += character.encode_utf8(&mut into[to..]).len();
-    }
-    into.truncate(to);
-    Ok(())
-}
-
-/// The number of bytes before the first backslash.
-fn before_escape(word: [u8; 8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    // A byte that is 0 borrows from its highest bit; the lowest such byte is exact.
-    let word = u64::from_le_bytes(word) ^ (ONES * b'\\' as u64);
-    let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
-    zeros.trailing_zeros() as usize / 8
-}
-
-/// The character of each escape of a backslash and a letter; 0 for others.
-const ESCAPED: [u8; 256] = {
-    let mut escaped = [0; 256];
-    let pairs = *b"\"\"\\\\//b\x08f\x0Cn\nr\rt\t";
-    let mut at = 0;
-    while at < pairs.len() {
-        escaped[pairs[at] as usize] = pairs[at + 1];
-        at += 2;
-    }
-    escaped
-};
-
-/// The character of the escape `\u0000` at the beginning of `string`, and the bytes of the escape, which may be a pair of
-/// surrogates. `None` for one without its partner.
-fn code_point(string: &[u8]) -> Option<(char, usize)> {
-    let unit = |at: usize| {
-        let digits = string.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
-    };
-    match (unit(0)?, unit(6)) {
-        (high @ 0xD800..0xDC00, Some(low @ 0xDC00..0xE000)) => {
-            Some((char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))?, 12))
-        }
-        (code, _) => Some((char::from_u32(code)?, 6)),
-    }
 }
 
 /// The places of the wanted values of an object.

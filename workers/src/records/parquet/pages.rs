@@ -5,6 +5,7 @@
 
 use super::thrift::{Flaw, PageSizes, check_deltas};
 use crate::failure::Failure;
+use crate::records::line_reader::KEPT_BUFFER;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use parquet::basic::{Compression, Encoding};
@@ -29,6 +30,9 @@ const PAGE_OVERHEAD: u64 = 1 << 20;
 const MAX_HEADER_BYTES: usize = 16 << 20;
 /// Bytes of a page header in the first attempt to read it.
 const HEADER_BYTES: usize = 1 << 10;
+/// Buffers that are kept for further pages: two for the texts, since a page is read before the values of the one before are
+/// dropped, and two for the identifiers.
+const KEPT_BUFFERS: usize = 4;
 
 /// The bytes of a Parquet file.
 #[derive(Clone, Debug)]
@@ -44,6 +48,68 @@ struct Shared {
     /// The place of the page that was read last.
     at: AtomicU64,
     fault: Mutex<Option<Failure>>,
+    /// Buffers of pages that were dropped. The kernel would clear the memory of a new one.
+    spare: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Shared {
+    /// A buffer of at least `bytes` bytes: the least spare one that is large enough, or a new one.
+    fn buffer(&self, bytes: usize) -> Vec<u8> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = spare.iter().enumerate().filter(|(_, buffer)| buffer.len() >= bytes);
+        match large.min_by_key(|(_, buffer)| buffer.len()) {
+            Some((found, _)) => spare.swap_remove(found),
+            None => vec![0; bytes],
+        }
+    }
+
+    /// Keeps a buffer for another page, in the place of the least one if there are enough of them.
+    fn keep(&self, buffer: Vec<u8>) {
+        if buffer.len() > KEPT_BUFFER {
+            return;
+        }
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(buffer);
+        if spare.len() > KEPT_BUFFERS
+            && let Some((least, _)) = spare.iter().enumerate().min_by_key(|(_, buffer)| buffer.len())
+        {
+            spare.swap_remove(least);
+        }
+    }
+
+    /// Reads bytes of the file as it was when it was opened.
+    fn read_into(&self, at: u64, buffer: &mut [u8]) -> Result<(), Failure> {
+        match self.file.read_exact_at(buffer, at) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Changed),
+            Err(error) => Err(failure_of(&error)),
+        }
+    }
+
+    /// Checks that bytes are within the file.
+    fn check_place(&self, at: u64, bytes: usize) -> Result<(), Failure> {
+        let is_within = at.checked_add(bytes as u64).is_some_and(|end| end <= self.bytes);
+        if is_within { Ok(()) } else { Err(Failure::Corrupt(at)) }
+    }
+}
+
+/// The bytes of a page, in a buffer that is kept for another page.
+struct PageBytes {
+    buffer: Vec<u8>,
+    length: usize,
+    shared: Arc<Shared>,
+}
+
+impl AsRef<[u8]> for PageBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+impl Drop for PageBytes {
+    fn drop(&mut self) {
+        self.shared.keep(std::mem::take(&mut self.buffer));
+    }
 }
 
 impl FilePages {
@@ -58,6 +124,7 @@ impl FilePages {
             max_page,
             at: AtomicU64::new(0),
             fault: Mutex::new(None),
+            spare: Mutex::new(Vec::new()),
         })))
     }
 
@@ -71,15 +138,18 @@ impl FilePages {
     /// # Errors
     /// The system's; `Corrupt` if the bytes are not within the file; `Changed` if the file is shorter now.
     pub(super) fn read(&self, at: u64, bytes: usize) -> Result<Vec<u8>, Failure> {
-        if at.checked_add(bytes as u64).is_none_or(|end| end > self.0.bytes) {
-            return Err(Failure::Corrupt(at));
-        }
+        self.0.check_place(at, bytes)?;
         let mut buffer = vec![0; bytes];
-        match self.0.file.read_exact_at(&mut buffer, at) {
-            Ok(()) => Ok(buffer),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Failure::Changed),
-            Err(error) => Err(failure_of(&error)),
-        }
+        self.0.read_into(at, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// As [`FilePages::read`], into a buffer of an earlier page if there is one.
+    fn read_page(&self, at: u64, length: usize) -> Result<Bytes, Failure> {
+        self.0.check_place(at, length)?;
+        let mut buffer = self.0.buffer(length);
+        self.0.read_into(at, &mut buffer[..length])?;
+        Ok(Bytes::from_owner(PageBytes { buffer, length, shared: self.0.clone() }))
     }
 
     /// The pages of a column in a row group.
@@ -161,10 +231,7 @@ impl ChunkReader for FilePages {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        match self.read(start, length) {
-            Ok(bytes) => Ok(bytes.into()),
-            Err(failure) => Err(self.fail(failure)),
-        }
+        self.read_page(start, length).map_err(|failure| self.fail(failure))
     }
 }
 
@@ -317,5 +384,33 @@ impl PageReader for CheckedPages {
 
     fn at_record_boundary(&mut self) -> Result<bool> {
         self.pages.at_record_boundary()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn buffers_of_pages_are_read_again() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("room");
+        let pages = FilePages::new(Arc::new(file), 0).expect("a file");
+        let spare = || pages.0.spare.lock().expect("no panic").iter().map(Vec::len).collect::<Vec<_>>();
+        let first = pages.read_page(2, 6).expect("bytes");
+        let second = pages.read_page(0, 4).expect("bytes");
+        assert_eq!((&first[..], &second[..], spare()), (&b"234567"[..], &b"0123"[..], vec![]));
+        drop(first);
+        assert_eq!((&second.slice(1..)[..], spare()), (&b"123"[..], vec![6]));
+        let third = pages.read_page(7, 3).expect("bytes");
+        assert_eq!((&third[..], spare()), (&b"789"[..], vec![]));
+        drop((second, third));
+        assert_eq!(spare(), [4, 6]);
+        assert_eq!(pages.read_page(8, 3).err(), Some(Failure::Corrupt(8)));
+        let more: Vec<_> =
+            (1..=KEPT_BUFFERS + 1).map(|length| pages.read_page(0, length).expect("bytes")).collect();
+        drop(more);
+        assert_eq!(spare().len(), KEPT_BUFFERS);
     }
 }
