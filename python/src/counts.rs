@@ -243,6 +243,14 @@ fn value_settings(
 /// `data`, `indices` and `indptr` of a matrix.
 type Arrays<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
+/// What a pickle holds of rows: data, indices, indptr, and the number of terms of each text.
+type PickledRows<'py> = (
+    PyReadonlyArray1<'py, i32>,
+    PyReadonlyArray1<'py, i64>,
+    PyReadonlyArray1<'py, i64>,
+    PyReadonlyArray1<'py, i64>,
+);
+
 /// A matrix of any types.
 enum AnyCsr {
     I32(AnyIndices<i32>),
@@ -343,6 +351,46 @@ impl Counts {
     ) -> PyResult<Self> {
         let features = features(terms_of(vocabulary.as_ref())?, n_features, alternate_sign)?;
         let counts = texts::Counts::new(analysis.get().settings(features));
+        Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let (py, this) = (slf.py(), slf.get());
+        let features = this.with(py, |counts| Ok(counts.settings().features.clone()))?;
+        let (terms, n_features, alternate_sign) = match features {
+            Features::Vocabulary | Features::Fixed(_) => (Some(this.terms(py)?), None, true),
+            Features::Hashed(buckets) => (None, Some(buckets.n_features), buckets.alternate_sign),
+        };
+        let is_given = matches!(features, Features::Fixed(_));
+        let (data, indices, indptr) =
+            this.matrix(py, None, None, "int32", "count", false, None, None, None, available())?;
+        let wide = |array: Bound<'py, PyAny>| array.call_method1("astype", ("int64",));
+        let rows = (data, wide(indices)?, wide(indptr)?, this.lengths(py)?);
+        let arguments = (this.analysis.clone_ref(py), terms, is_given, n_features, alternate_sign, rows);
+        let restore = py.get_type::<Counts>().getattr("_restore")?;
+        Ok((restore, arguments.into_pyobject(py)?))
+    }
+
+    /// The counts that a pickle holds.
+    #[staticmethod]
+    #[pyo3(name = "_restore")]
+    fn restore(
+        analysis: Bound<'_, Analysis>,
+        terms: Option<Vec<String>>,
+        is_given: bool,
+        n_features: Option<u32>,
+        alternate_sign: bool,
+        rows: PickledRows<'_>,
+    ) -> PyResult<Self> {
+        let (data, indices, indptr, lengths) = rows;
+        let given = terms.clone().filter(|_| is_given);
+        let settings = analysis.get().settings(features(given, n_features, alternate_sign)?);
+        let terms = terms.filter(|_| !is_given).unwrap_or_default();
+        let terms: Vec<&str> = terms.iter().map(String::as_str).collect();
+        let rows = Csr { data: data.to_vec()?, indices: indices.to_vec()?, indptr: indptr.to_vec()? };
+        let counts = texts::Counts::restored(settings, &terms, &rows, &lengths.to_vec()?)?;
+        let counts = counts
+            .ok_or_else(|| PyValueError::new_err("a pickle of counts whose parts contradict each other"))?;
         Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
     }
 

@@ -2,14 +2,6 @@
 
 from typing import Any
 
-from bowline import _native
-
-if not hasattr(_native, "Counts"):
-    import stand_in
-
-    for _name in ("Analysis", "Counts", "TextError", "Transformer", "Unsupported", "available_threads", "CALLS"):
-        setattr(_native, _name, getattr(stand_in, _name))
-
 
 class Calls:
     """Number of calls of the native module that succeeded."""

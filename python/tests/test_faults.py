@@ -17,8 +17,7 @@ from test_vectorizers import DOCUMENTS, LEARNERS, NAMES, assert_same
 
 import bowline
 
-STAND_IN = hasattr(bowline._native, "CALLS")
-MANY = [f"{document} word{number % 97} row{number}" for number in range(200 if STAND_IN else 20_000) for document in DOCUMENTS[:1]]
+MANY = [f"{document} word{number % 97} row{number}" for number in range(20_000) for document in DOCUMENTS[:1]]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -29,7 +28,7 @@ def test_threads_share_an_estimator(name):
     if name != "HashingVectorizer":
         names = vectorizer.get_feature_names_out().tolist()
     with ThreadPoolExecutor(8) as pool:
-        for _ in range(3 if STAND_IN else 20):
+        for _ in range(20):
             for left, right in zip(pool.map(vectorizer.transform, inputs), expected, strict=True):
                 assert_same(left, right, ulp=0)
     if name != "HashingVectorizer":
@@ -51,7 +50,7 @@ def test_threads_fit_estimators_of_their_own(name):
 
 @pytest.mark.parametrize("change", ["clear", "append", "replace", "shrink"])
 def test_a_list_that_another_thread_changes_meanwhile(change):
-    for _ in range(2 if STAND_IN else 20):
+    for _ in range(20):
         # Fresh strings, so that a list that is emptied frees them.
         texts = [str(text) + "!" for text in MANY]
         start = threading.Barrier(2)
@@ -203,7 +202,7 @@ def _resident():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_thousand_fits_do_not_grow(name):
     texts = MANY[:200]
-    fits = 100 if STAND_IN else 1000
+    fits = 1000
 
     def fit():
         vectorizer = getattr(bowline, name)(n_jobs=2)
@@ -230,7 +229,7 @@ def test_memory_of_a_failed_fit_is_given_back():
             bowline.CountVectorizer().fit(texts)
     gc.collect()
     before = _resident()
-    for _ in range(10 if STAND_IN else 100):
+    for _ in range(100):
         with pytest.raises(AttributeError):
             bowline.CountVectorizer().fit(texts)
     gc.collect()

@@ -152,8 +152,6 @@ def test_every_character():
     points = [chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
     rows = [f"ab{character}cd ΑΣ{character}Β x{character}" for character in points]
     for parameters in ({}, {"strip_accents": "unicode"}, {"analyzer": "char_wb", "ngram_range": (2, 2)}):
-        if bowline._native.__name__ == "stand_in" or hasattr(bowline._native, "CALLS"):
-            rows = rows[:3000]
         ours, theirs = bowline.CountVectorizer(**parameters), text.CountVectorizer(**parameters)
         left, right = ours.fit_transform(rows), theirs.fit_transform(rows)
         differing = set(ours.vocabulary_) ^ set(theirs.vocabulary_)

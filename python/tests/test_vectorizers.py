@@ -755,7 +755,6 @@ def test_another_scipy_is_served_by_its_constructor(monkeypatch):
     test_a_matrix_is_as_scipy_makes_it()
 
 
-@pytest.mark.skipif(hasattr(bowline._native, "CALLS"), reason="the stand-in imports scikit-learn")
 def test_lazy_import(tmp_path):
     import subprocess
 

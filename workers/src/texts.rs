@@ -15,11 +15,13 @@ use crate::mapped::{Store, Table};
 use crate::matrix_plan::{
     Dtype, MatrixPlan, NO_COLUMN, Norm, Numbering, Places, SegmentPlan, ValueSettings, Weight,
 };
+use crate::ngram;
 use crate::runs::{TalliedSegment, dictionaries, packing};
-use crate::segment::{Outcome, RowNumbers, Segment, SegmentWriter};
+use crate::segment::{NewNgrams, NewTerms, Outcome, RowNumbers, Segment, SegmentWriter, push_term};
 use crate::spelling::Speller;
 use crate::split::Key;
 use crate::vocabulary;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -435,6 +437,79 @@ impl Counts {
         let before = self.batches.len() as u32;
         self.segments.extend(other.segments.iter().map(|(segment, of)| (segment.clone(), before + of)));
         self.batches.extend_from_slice(&other.batches);
+    }
+
+    /// Counts again what [`Counts::matrix`] and [`Counts::terms`] have given, of texts with these numbers of terms. `terms` is
+    /// empty where columns are given. `None` if the parts contradict each other.
+    ///
+    /// # Errors
+    /// The system's, if there is no memory.
+    pub fn restored(
+        settings: CountSettings,
+        terms: &[&str],
+        rows: &Csr<i64, i32>,
+        lengths: &[i64],
+    ) -> io::Result<Option<Self>> {
+        let numbers = settings.row_numbers();
+        let columns = match numbers {
+            RowNumbers::Columns(columns) => columns as i64,
+            RowNumbers::Terms | RowNumbers::Ngrams => terms.len() as i64,
+        };
+        let Csr { data, indices, indptr } = rows;
+        let is_sound = indptr.len() == lengths.len() + 1
+            && indptr.first() == Some(&0)
+            && indptr.is_sorted()
+            && indptr.last().is_some_and(|&end| end as usize == indices.len())
+            && data.len() == indices.len()
+            && indices.iter().all(|column| (0..columns).contains(column))
+            && (matches!(numbers, RowNumbers::Columns(_)) == terms.is_empty() || columns == 0)
+            && terms.iter().collect::<HashSet<_>>().len() == terms.len()
+            && u32::try_from(lengths.len()).is_ok();
+        if !is_sound {
+            return Ok(None);
+        }
+        let (mut spelled, mut new_terms, mut list) = (Vec::new(), 0, Vec::new());
+        let mut words: HashMap<&str, u32> = HashMap::new();
+        for term in terms {
+            if numbers == RowNumbers::Terms {
+                push_term(&mut spelled, term.as_bytes());
+                new_terms += 1;
+                continue;
+            }
+            // No word of such n-grams has a space.
+            let ids = term.split(' ').map(|word| {
+                *words.entry(word).or_insert_with(|| {
+                    push_term(&mut spelled, word.as_bytes());
+                    new_terms += 1;
+                    new_terms - 1
+                })
+            });
+            ngram::push(&mut list, &ids.collect::<Vec<_>>());
+        }
+        let mut writer = SegmentWriter::new(0, &Store::private())?;
+        let mut row = Vec::new();
+        for (ordinal, &length) in lengths.iter().enumerate() {
+            let cells = indptr[ordinal] as usize..indptr[ordinal + 1] as usize;
+            row.clear();
+            let pairs = indices[cells.clone()].iter().zip(&data[cells.clone()]);
+            pairs.for_each(|(&column, &count)| crate::row::push(&mut row, column as u32, count));
+            let mut outcome = Outcome {
+                tokens: length as u64,
+                row: &row,
+                nonzeros: cells.len() as u32,
+                ..Outcome::nothing(Key { split: 0, ordinal: ordinal as u32 })
+            };
+            if ordinal == 0 {
+                outcome.terms = NewTerms { bytes: &spelled, number: new_terms };
+                let number = if list.is_empty() { 0 } else { terms.len() as u32 };
+                outcome.ngrams = NewNgrams { list: &list, number };
+            }
+            writer.commit(&outcome).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        }
+        let segment = writer.segment();
+        drop(writer);
+        let (counters, batches) = (Vec::new(), vec![lengths.len() as u32]);
+        Ok(Some(Counts { settings, counters, segments: vec![(segment, 0)], batches, merged: None }))
     }
 
     /// Counts of the same texts. Both go on apart.
@@ -1071,6 +1146,13 @@ mod tests {
             let new = |old: usize| if old % 2 == 0 { (terms.len() - 1 - old) as u32 } else { NO_COLUMN };
             let new_columns: Vec<u32> = (0..terms.len()).map(new).collect();
             let new_columns = drops.then_some(&new_columns[..]);
+            let rows_of_all: Csr<i64, i32> =
+                counts.matrix(host, threads, None, &values(Weight::Count, Norm::None)).unwrap();
+            let lengths: Vec<i64> = counts.lengths().into_iter().map(|length| length as i64).collect();
+            let spelled: Vec<&str> = terms.iter().map(|term| &*term.0).collect();
+            let restored = Counts::restored(settings.clone(), &spelled, &rows_of_all, &lengths).unwrap();
+            let mut counts = restored.expect("parts of one whole");
+            prop_assert_eq!(counts.frequencies(host, threads).unwrap().0.len(), terms.len());
             let matrix: Csr<i32, f64> =
                 counts.matrix(host, threads, new_columns, &values(Weight::Count, Norm::None)).unwrap();
             prop_assert_eq!(matrix.indptr.len(), texts.len() + 1);
