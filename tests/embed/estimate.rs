@@ -103,7 +103,7 @@ fn wrong_use_is_refused_as_without_it() {
         refused.line()
     );
     let refused = run(&["--estimate", "--min-df", "4", "corpus"]).expect(1);
-    assert!(refused.line().contains("min_df asks for 4 documents or more"), "{}", refused.line());
+    assert!(refused.line().contains("a term must occur in 4 documents or more"), "{}", refused.line());
     assert_eq!(dir.entries(), ["corpus"]);
 }
 
