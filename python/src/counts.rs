@@ -16,7 +16,7 @@ use bowline_workers::lexicon::{FixedVocabulary, TermFilter};
 use bowline_workers::matrix_plan::{Bm25Tf, Dtype, NO_COLUMN, Norm, ValueSettings, Weight};
 use bowline_workers::segment::RowNumbers;
 use bowline_workers::texts::{self, Csr, TextsError, Values};
-use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray as _, PyArray1, PyArrayMethods as _, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};

@@ -759,10 +759,10 @@ def test_lazy_import(tmp_path):
     import subprocess
 
     code = "import sys, bowline; assert 'sklearn' not in sys.modules; print(bowline.__all__)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
     (tmp_path / "sklearn.py").write_text("raise ImportError('none')\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import bowline; bowline.CountVectorizer"
-    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-P", "-c", code], check=False, capture_output=True, text=True)
     assert "bowline[sklearn]" in result.stderr
 
 

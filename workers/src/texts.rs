@@ -369,6 +369,9 @@ pub struct Csr<I, T> {
     pub indptr: Vec<I>,
 }
 
+/// The number of texts that contain each column, and of its occurrences in all texts.
+pub type Frequencies = (Vec<i64>, Vec<i64>);
+
 /// The conversion from counts to values.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
@@ -650,7 +653,7 @@ impl Counts {
         &mut self,
         host: &mut H,
         threads: usize,
-    ) -> Result<(Vec<i64>, Vec<i64>), TextsError<H::Error>> {
+    ) -> Result<Frequencies, TextsError<H::Error>> {
         let columns = self.columns(host, threads)?;
         let is_numbered = matches!(self.settings.row_numbers(), RowNumbers::Columns(_));
         let Merged { plan, vocabulary, .. } = self.merged(host, threads)?;
@@ -1143,7 +1146,7 @@ mod tests {
             let expected: Vec<_> = expected.into_iter().map(|(term, (n, sum))| (term, n, sum)).collect();
             prop_assert_eq!(&terms, &expected);
             // Every second column, in the reverse order.
-            let new = |old: usize| if old % 2 == 0 { (terms.len() - 1 - old) as u32 } else { NO_COLUMN };
+            let new = |old: usize| if old.is_multiple_of(2) { (terms.len() - 1 - old) as u32 } else { NO_COLUMN };
             let new_columns: Vec<u32> = (0..terms.len()).map(new).collect();
             let new_columns = drops.then_some(&new_columns[..]);
             let rows_of_all: Csr<i64, i32> =

@@ -65,9 +65,8 @@ impl<A: Atomic> Table<A> {
     /// As `Map::pass`, for an element.
     #[inline]
     pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
-        match self.region() {
-            Some(region) => region.map.pass(element * size_of::<A>(), passage),
-            None => {}
+        if let Some(region) = self.region() {
+            region.map.pass(element * size_of::<A>(), passage);
         }
     }
 
