@@ -1,9 +1,10 @@
 //! The work of a bowline worker: from text to terms, from terms to rows, from rows to arrays.
 //!
-//! A module imports only modules to its right: `serve` > `worker` > `tally`, `pieces` > `emit`, `lines`, `vocabulary` > `absence`,
-//! `plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener`, `encoding` > `documents`, `analyzer` > `protocol`,
-//! `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here depends on the mode, the command line
-//! or the terminal.
+//! A module imports only modules to its right: `serve` > `worker` > `tally`, `pieces` > `emit`, `lines` > `texts`, `plan` > `count`,
+//! `vocabulary`, `columns` > `cells`, `runs`, `absence`, `matrix_plan` > `segment`, `lexicon`, `hashing`, `idf`, `reader` > `opener`,
+//! `encoding` > `documents`, `analyzer` > `protocol`, `failure`, `crash` > `heartbeat`, `row`, `mapped` > `ranges`. No module here
+//! depends on the mode, the command line or the terminal. `texts` is the engine of a program that has texts in memory; the modules
+//! that it imports start no process, open no file and share no memory.
 
 pub mod about;
 pub mod absence;
