@@ -4,13 +4,11 @@
 use bowline::pool::{
     Confinement, End, PoolError, PoolEvent, Processes, Sandbox, ThreadGuards, Threads, WorkerPool, limit_data,
 };
-use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
-use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
@@ -78,18 +76,7 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
     let settings = TallySettings {
         reading: ReadSettings::default(),
         records: RecordSettings::default(),
-        counting: CountSettings {
-            text: TextSettings {
-                lowercase: true,
-                decode_error: DecodeError::Strict,
-                strip_accents: None,
-                grams,
-                unicode: Default::default(),
-            },
-            term_filter: TermFilter::default(),
-            features: Features::Vocabulary,
-            lexicon_bytes: usize::MAX,
-        },
+        counting: CountSettings::new(TextSettings::new(grams), Features::Vocabulary),
         worker_memory: u64::MAX,
     };
     let mut documents = Documents::new();

@@ -9,14 +9,12 @@ use crate::event::Event;
 use crate::pool::End;
 use crate::pool::fake::{FakePool, Fate, KILLED, Moment, World};
 use crate::settings::{Df, Pruning};
-use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::{Crash, Heartbeats};
-use bowline_workers::lexicon::TermFilter;
 use bowline_workers::mapped::Store;
 use bowline_workers::matrix_plan::{Dtype, Norm, ValueSettings, Weight};
 use bowline_workers::plan::{Container, Files};
@@ -164,21 +162,13 @@ impl Play {
 
     fn settings(&self) -> TallySettings {
         let grams = Grams::Words { tokenizer: self.tokenizer.clone(), sizes: self.sizes.clone() };
-        let text = TextSettings {
-            lowercase: true,
-            decode_error: DecodeError::Strict,
-            strip_accents: None,
-            grams,
-            unicode: Default::default(),
-        };
+        let text = TextSettings::new(grams);
         TallySettings {
             reading: ReadSettings::default(),
             records: RecordSettings::default(),
             counting: CountSettings {
-                text,
-                term_filter: TermFilter::default(),
-                features: Features::Vocabulary,
                 lexicon_bytes: self.lexicon_bytes,
+                ..CountSettings::new(text, Features::Vocabulary)
             },
             worker_memory: u64::MAX,
         }

@@ -5,7 +5,6 @@
 
 use bowline_workers::analyzer::chunks::Chunk;
 use bowline_workers::analyzer::classes::{Kernel, Masks};
-use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
@@ -126,13 +125,7 @@ fn scan(bencher: Bencher, kernel: Kernel) {
 }
 
 fn settings(grams: Grams) -> TextSettings {
-    TextSettings {
-        lowercase: true,
-        decode_error: DecodeError::Strict,
-        strip_accents: None,
-        grams,
-        unicode: Default::default(),
-    }
+    TextSettings::new(grams)
 }
 
 fn words(sizes: std::ops::RangeInclusive<usize>) -> TextSettings {
@@ -217,12 +210,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
         let settings = TallySettings {
             reading: ReadSettings { embed_binary: true, ..ReadSettings::default() },
             records: RecordSettings::default(),
-            counting: CountSettings {
-                text: words(1..=1),
-                term_filter: TermFilter::default(),
-                features: Features::Vocabulary,
-                lexicon_bytes: usize::MAX,
-            },
+            counting: CountSettings::new(words(1..=1), Features::Vocabulary),
             worker_memory: u64::MAX,
         };
         let heartbeats = Heartbeats::new(SEGMENTS).expect("a heartbeats");

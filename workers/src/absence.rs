@@ -87,20 +87,13 @@ impl TermSink for Words<'_> {
 mod tests {
     use super::*;
     use crate::analyzer::TextSettings;
-    use crate::analyzer::decode::DecodeError;
     use crate::analyzer::pattern::TokenPattern;
     use crate::analyzer::stop_words::StopWords;
     use std::sync::Arc;
 
     #[test]
     fn reasons_are_told_apart() {
-        let settings = |grams| TextSettings {
-            lowercase: true,
-            decode_error: DecodeError::Strict,
-            strip_accents: None,
-            grams,
-            unicode: Default::default(),
-        };
+        let settings = |grams| TextSettings::new(grams);
         let words = |tokenizer, sizes| settings(Grams::Words { tokenizer, sizes });
         let term_filter =
             TermFilter { stop_words: Some(Arc::new(StopWords::from_iter(["the", "and"]))), stemmer: None };

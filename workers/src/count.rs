@@ -41,6 +41,11 @@ pub struct CountSettings {
 }
 
 impl CountSettings {
+    /// Counts all terms of texts, in a lexicon of any size.
+    pub fn new(text: TextSettings, features: Features) -> Self {
+        CountSettings { text, term_filter: TermFilter::default(), features, lexicon_bytes: usize::MAX }
+    }
+
     /// What the numbers in rows are.
     pub fn row_numbers(&self) -> RowNumbers {
         match (&self.features, &self.text.grams) {

@@ -412,7 +412,6 @@ mod tests {
     use crate::count::Features;
     use crate::hashing::Buckets;
     use crate::heartbeat::Heartbeats;
-    use crate::lexicon::TermFilter;
     use crate::mapped::Store;
     use crate::ngram;
     use crate::row;
@@ -435,25 +434,14 @@ mod tests {
         TallySettings {
             reading: ReadSettings { embed_binary: true, window, ..ReadSettings::default() },
             records: RecordSettings::default(),
-            counting: CountSettings {
-                text,
-                term_filter: TermFilter::default(),
-                features: Features::Vocabulary,
-                lexicon_bytes: usize::MAX,
-            },
+            counting: CountSettings::new(text, Features::Vocabulary),
             worker_memory: u64::MAX,
         }
     }
 
     fn words(sizes: std::ops::RangeInclusive<usize>, tokenizer: Tokenizer) -> TextSettings {
         let grams = Grams::Words { tokenizer, sizes };
-        TextSettings {
-            lowercase: true,
-            decode_error: DecodeError::Strict,
-            strip_accents: None,
-            grams,
-            unicode: Default::default(),
-        }
+        TextSettings::new(grams)
     }
 
     /// The contents of a record: terms are spelled out, or given as columns if they have no local ids.

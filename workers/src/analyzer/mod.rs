@@ -57,6 +57,17 @@ pub struct TextSettings {
 }
 
 impl TextSettings {
+    /// Terms of this kind in lowered text, in strict UTF-8, with the newest version of Unicode.
+    pub fn new(grams: Grams) -> Self {
+        TextSettings {
+            lowercase: true,
+            decode_error: DecodeError::Strict,
+            strip_accents: None,
+            grams,
+            unicode: UnicodeVersion::default(),
+        }
+    }
+
     /// `text` after these settings are applied: lowered and without accents, if they say so.
     pub fn normalised(&self, text: &str) -> String {
         let (mut lowered, mut out) = (String::new(), String::new());

@@ -298,7 +298,6 @@ mod tests {
     use super::*;
     use crate::analyzer::chars::is_space;
     use crate::analyzer::chunks::Chunk;
-    use crate::analyzer::decode::DecodeError;
     use crate::analyzer::{Analyzer, Grams, TextSettings};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -359,7 +358,7 @@ mod tests {
             let sizes = min..=min + more;
             let grams = Grams::WordChars { sizes: sizes.clone() };
             let settings =
-                TextSettings { lowercase: false, decode_error: DecodeError::Strict, strip_accents: None, grams, unicode: Default::default() };
+                TextSettings { lowercase: false, ..TextSettings::new(grams) };
             let mut analyzer = Analyzer::new(&settings);
             let mut counter = WordChars::new(sizes, Numbers::Local(LocalIds::default()));
             for (text, fails) in &documents {
