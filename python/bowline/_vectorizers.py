@@ -390,7 +390,7 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
     def _engine_terms(self) -> Terms | Vocabulary | None:
         """Returns the fitted terms, or None if only scikit-learn's own code can use them.
 
-        A plain dictionary was assigned by the user, who may change it without the estimator being told.
+        A plain dictionary was assigned by the user, whose changes the estimator cannot see.
         """
         attributes = _attributes(self)
         terms = attributes.get("_terms") or attributes.get("vocabulary_")
