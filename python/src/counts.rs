@@ -9,13 +9,12 @@ use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::stop_words::StopWords;
 use bowline_workers::analyzer::unicode::UnicodeVersion;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
-use bowline_workers::cells::{Element, Index};
+use bowline_workers::cells::Element;
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::hashing::{Buckets, MAX_FEATURES};
 use bowline_workers::lexicon::{FixedVocabulary, TermFilter};
 use bowline_workers::matrix_plan::{Bm25Tf, Dtype, NO_COLUMN, Norm, ValueSettings, Weight};
-use bowline_workers::segment::RowNumbers;
-use bowline_workers::texts::{self, Csr, TextsError, Values};
+use bowline_workers::texts::{self, AnyCsr, Csr, TextsError, Values};
 use numpy::{IntoPyArray as _, PyArray1, PyArrayMethods as _, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -88,13 +87,13 @@ impl Analysis {
             "char_wb" => Grams::WordChars { sizes },
             _ => return Err(PyValueError::new_err("analyzer")),
         };
-        let strip_accents = match strip_accents {
+        let accents = match strip_accents {
             None => None,
             Some("ascii") => Some(StripAccents::Ascii),
             Some("unicode") => Some(StripAccents::Unicode),
             Some(_) => return Err(PyValueError::new_err("strip_accents")),
         };
-        let decode_error = match decode_error {
+        let on_error = match decode_error {
             "strict" => DecodeError::Strict,
             "replace" => DecodeError::Replace,
             "ignore" => DecodeError::Ignore,
@@ -116,25 +115,12 @@ impl Analysis {
         arguments.set_item("analyzer", analyzer)?;
         arguments.set_item("ngram_range", ngram_range)?;
         arguments.set_item("lowercase", lowercase)?;
-        arguments.set_item(
-            "strip_accents",
-            strip_accents.map(|mode| match mode {
-                StripAccents::Ascii => "ascii",
-                StripAccents::Unicode => "unicode",
-            }),
-        )?;
+        arguments.set_item("strip_accents", strip_accents)?;
         arguments.set_item("token_pattern", token_pattern)?;
-        arguments.set_item(
-            "decode_error",
-            match decode_error {
-                DecodeError::Strict => "strict",
-                DecodeError::Replace => "replace",
-                DecodeError::Ignore => "ignore",
-            },
-        )?;
+        arguments.set_item("decode_error", decode_error)?;
         let is_word = matches!(grams, Grams::Words { .. });
         Ok(Analysis {
-            text: TextSettings { lowercase, decode_error, strip_accents, grams, unicode },
+            text: TextSettings { lowercase, decode_error: on_error, strip_accents: accents, grams, unicode },
             term_filter: TermFilter { stop_words: words.filter(|_| is_word), stemmer: None },
             surrogates,
             arguments: arguments.unbind(),
@@ -149,10 +135,8 @@ impl Analysis {
 impl Analysis {
     fn settings(&self, features: Features) -> CountSettings {
         CountSettings {
-            text: self.text.clone(),
             term_filter: self.term_filter.clone(),
-            features,
-            lexicon_bytes: usize::MAX,
+            ..CountSettings::new(self.text.clone(), features)
         }
     }
 
@@ -251,60 +235,49 @@ type PickledRows<'py> = (
     PyReadonlyArray1<'py, i64>,
 );
 
-/// A matrix of any types.
-enum AnyCsr {
-    I32(AnyIndices<i32>),
-    I64(AnyIndices<i64>),
-    F32(AnyIndices<f32>),
-    F64(AnyIndices<f64>),
-}
-
-enum AnyIndices<T> {
-    Narrow(Csr<i32, T>),
-    Wide(Csr<i64, T>),
-}
-
-/// Makes a matrix of any type of indices and elements.
+/// Makes a matrix with any type of elements.
 trait MakeCsr {
-    fn make<I: Index + Send, T: Element + Send>(&mut self) -> Result<Csr<I, T>, TextsError<PyErr>>;
+    fn make<T: Element + Send>(&mut self) -> Result<AnyCsr<T>, TextsError<PyErr>>;
 }
 
-fn make_any(make: &mut impl MakeCsr, dtype: Dtype) -> Result<AnyCsr, TextsError<PyErr>> {
-    fn with<T: Element + Send>(make: &mut impl MakeCsr) -> Result<AnyIndices<T>, TextsError<PyErr>> {
-        match make.make::<i32, T>() {
-            Err(TextsError::TooMany) => make.make::<i64, T>().map(AnyIndices::Wide),
-            narrow => narrow.map(AnyIndices::Narrow),
-        }
+/// A matrix whose elements have the type that was asked for.
+enum OfDtype {
+    I32(AnyCsr<i32>),
+    I64(AnyCsr<i64>),
+    F32(AnyCsr<f32>),
+    F64(AnyCsr<f64>),
+}
+
+impl OfDtype {
+    fn make(make: &mut impl MakeCsr, dtype: Dtype) -> Result<Self, TextsError<PyErr>> {
+        Ok(match dtype {
+            Dtype::I32 => OfDtype::I32(make.make()?),
+            Dtype::I64 => OfDtype::I64(make.make()?),
+            Dtype::F32 => OfDtype::F32(make.make()?),
+            Dtype::F64 => OfDtype::F64(make.make()?),
+        })
     }
-    Ok(match dtype {
-        Dtype::I32 => AnyCsr::I32(with(make)?),
-        Dtype::I64 => AnyCsr::I64(with(make)?),
-        Dtype::F32 => AnyCsr::F32(with(make)?),
-        Dtype::F64 => AnyCsr::F64(with(make)?),
-    })
-}
 
-impl AnyCsr {
     fn into_arrays(self, py: Python<'_>) -> Arrays<'_> {
-        fn arrays<T: numpy::Element>(py: Python<'_>, matrix: AnyIndices<T>) -> Arrays<'_> {
-            fn of<I: numpy::Element, T: numpy::Element>(py: Python<'_>, matrix: Csr<I, T>) -> Arrays<'_> {
-                let Csr { data, indices, indptr } = matrix;
-                (
-                    data.into_pyarray(py).into_any(),
-                    indices.into_pyarray(py).into_any(),
-                    indptr.into_pyarray(py).into_any(),
-                )
-            }
+        fn of<I: numpy::Element, T: numpy::Element>(py: Python<'_>, matrix: Csr<I, T>) -> Arrays<'_> {
+            let Csr { data, indices, indptr } = matrix;
+            (
+                data.into_pyarray(py).into_any(),
+                indices.into_pyarray(py).into_any(),
+                indptr.into_pyarray(py).into_any(),
+            )
+        }
+        fn arrays<T: numpy::Element>(py: Python<'_>, matrix: AnyCsr<T>) -> Arrays<'_> {
             match matrix {
-                AnyIndices::Narrow(matrix) => of(py, matrix),
-                AnyIndices::Wide(matrix) => of(py, matrix),
+                AnyCsr::Narrow(matrix) => of(py, matrix),
+                AnyCsr::Wide(matrix) => of(py, matrix),
             }
         }
         match self {
-            AnyCsr::I32(matrix) => arrays(py, matrix),
-            AnyCsr::I64(matrix) => arrays(py, matrix),
-            AnyCsr::F32(matrix) => arrays(py, matrix),
-            AnyCsr::F64(matrix) => arrays(py, matrix),
+            OfDtype::I32(matrix) => arrays(py, matrix),
+            OfDtype::I64(matrix) => arrays(py, matrix),
+            OfDtype::F32(matrix) => arrays(py, matrix),
+            OfDtype::F64(matrix) => arrays(py, matrix),
         }
     }
 }
@@ -334,8 +307,8 @@ impl Counts {
         py.detach(|| act(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))).map_err(raised)
     }
 
-    fn is_learned(&self, py: Python<'_>) -> PyResult<bool> {
-        self.with(py, |counts| Ok(!matches!(counts.settings().row_numbers(), RowNumbers::Columns(_))))
+    fn features(&self, py: Python<'_>) -> PyResult<Features> {
+        self.with(py, |counts| Ok(counts.settings().features.clone()))
     }
 }
 
@@ -356,7 +329,7 @@ impl Counts {
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, this) = (slf.py(), slf.get());
-        let features = this.with(py, |counts| Ok(counts.settings().features.clone()))?;
+        let features = this.features(py)?;
         let (terms, n_features, alternate_sign) = match features {
             Features::Vocabulary | Features::Fixed(_) => (Some(this.terms(py)?), None, true),
             Features::Hashed(buckets) => (None, Some(buckets.n_features), buckets.alternate_sign),
@@ -424,18 +397,13 @@ impl Counts {
 
     /// The distinct terms, sorted by code points; with a vocabulary its terms.
     fn terms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let given = self.with(py, |counts| {
-            Ok(match &counts.settings().features {
-                Features::Fixed(vocabulary) => Some(vocabulary.clone()),
-                _ => None,
-            })
-        })?;
-        if let Some(vocabulary) = given {
-            let terms = vocabulary.terms().iter().map(|term| str::from_utf8(term).unwrap_or_default());
-            return PyList::new(py, terms.collect::<Vec<_>>());
-        }
-        if !self.is_learned(py)? {
-            return Err(PyValueError::new_err("hashed features have no terms"));
+        match self.features(py)? {
+            Features::Vocabulary => {}
+            Features::Fixed(vocabulary) => {
+                let terms = vocabulary.terms().iter().map(|term| str::from_utf8(term).unwrap_or_default());
+                return PyList::new(py, terms.collect::<Vec<_>>());
+            }
+            Features::Hashed(_) => return Err(PyValueError::new_err("hashed features have no terms")),
         }
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         let (text, ends) = self.with(py, |counts| {
@@ -501,7 +469,7 @@ impl Counts {
             values: Values<'a>,
         }
         impl MakeCsr for Make<'_> {
-            fn make<I: Index + Send, T: Element + Send>(&mut self) -> Result<Csr<I, T>, TextsError<PyErr>> {
+            fn make<T: Element + Send>(&mut self) -> Result<AnyCsr<T>, TextsError<PyErr>> {
                 self.counts.matrix(&mut Reader::nothing(), self.threads, self.columns, &self.values)
             }
         }
@@ -522,7 +490,7 @@ impl Counts {
         let made = self.with(py, |counts| {
             let values = Values { settings, idf, mean_length };
             let mut make = Make { counts, threads: n_threads, columns: new_columns.as_deref(), values };
-            make_any(&mut make, settings.dtype)
+            OfDtype::make(&mut make, settings.dtype)
         })?;
         Ok(made.into_arrays(py))
     }
@@ -579,7 +547,7 @@ impl Transformer {
             values: Values<'a>,
         }
         impl MakeCsr for Make<'_> {
-            fn make<I: Index + Send, T: Element + Send>(&mut self) -> Result<Csr<I, T>, TextsError<PyErr>> {
+            fn make<T: Element + Send>(&mut self) -> Result<AnyCsr<T>, TextsError<PyErr>> {
                 self.transformer.transform(self.reader, self.threads, &self.values)
             }
         }
@@ -588,7 +556,7 @@ impl Transformer {
         let values = Values { settings, idf: idf_slice(&idf)?, mean_length: 0.0 };
         let transformer = &self.transformer;
         let made = py.detach(|| {
-            make_any(
+            OfDtype::make(
                 &mut Make { transformer, reader: &mut reader, threads: n_threads, values },
                 settings.dtype,
             )

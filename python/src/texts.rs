@@ -1,7 +1,7 @@
 //! The texts of a Python program, for the engine: objects of an iterable, or strings in Arrow's memory.
 //!
-//! A batch refers to the memory of its objects and keeps them alive. Only the calling thread makes and drops batches, and only
-//! then it holds Python's lock.
+//! A batch refers to the memory of its objects and keeps them alive. Only the calling thread makes and drops batches. It has
+//! Python's lock while it makes them; of those that are dropped without it, Python releases the objects later.
 
 use crate::arrow::{Chunks, StringChunk};
 use bowline_workers::texts::{Host, Texts, TextsError};
@@ -44,11 +44,17 @@ pub enum Surrogates {
 /// Gives the engine the texts of an object.
 pub struct Reader {
     source: Source,
+    rules: Rules,
+    /// Texts given so far.
+    given: usize,
+}
+
+/// What is a text.
+#[derive(Clone, Copy)]
+struct Rules {
     surrogates: Surrogates,
     /// Whether bytes that are not UTF-8 are an error.
     is_strict: bool,
-    /// Texts given so far.
-    given: usize,
 }
 
 enum Source {
@@ -107,20 +113,23 @@ impl Reader {
             true => Source::Arrow { chunks: Chunks::of(texts)?, chunk: None, at: 0 },
             false => Source::Objects(texts.try_iter()?.unbind()),
         };
-        Ok(Reader { source, surrogates, is_strict, given: 0 })
+        Ok(Reader { source, rules: Rules { surrogates, is_strict }, given: 0 })
     }
 
     /// No texts: for calls that only ask whether to go on.
     pub fn nothing() -> Self {
-        Reader { source: Source::Nothing, surrogates: Surrogates::Refuse, is_strict: true, given: 0 }
+        let rules = Rules { surrogates: Surrogates::Refuse, is_strict: true };
+        Reader { source: Source::Nothing, rules, given: 0 }
     }
+}
 
-    fn objects(&self, py: Python<'_>, iterator: &Py<PyIterator>) -> PyResult<(Batch, bool)> {
+impl Rules {
+    /// The next texts of an iterator that has given `given` texts, and whether they are the last.
+    fn objects(self, iterator: &mut Bound<'_, PyIterator>, given: usize) -> PyResult<(Batch, bool)> {
         let (mut objects, mut bytes) = (Vec::new(), 0);
-        let mut iterator = iterator.bind(py).clone();
         while objects.len() < BATCH_TEXTS && bytes < BATCH_BYTES {
             let Some(item) = iterator.next() else { return Ok((Batch::Objects(objects), true)) };
-            let object = self.object(&item?, self.given + objects.len())?;
+            let object = self.object(&item?, given + objects.len())?;
             bytes += match &object {
                 Object::Str(text) => text.len(),
                 Object::Bytes(text) => text.len(),
@@ -130,7 +139,7 @@ impl Reader {
         Ok((Batch::Objects(objects), false))
     }
 
-    fn object(&self, item: &Bound<'_, PyAny>, index: usize) -> PyResult<Object> {
+    fn object(self, item: &Bound<'_, PyAny>, index: usize) -> PyResult<Object> {
         let py = item.py();
         if let Ok(text) = item.cast::<PyString>() {
             if text.call_method0(intern!(py, "isascii"))?.is_truthy()? {
@@ -187,13 +196,11 @@ impl Host for Reader {
 
     fn next(&mut self) -> PyResult<(Batch, bool)> {
         let (batch, is_last) = match &mut self.source {
-            Source::Objects(iterator) => {
-                let iterator = Python::attach(|py| iterator.clone_ref(py));
-                Python::attach(|py| {
-                    py.check_signals()?;
-                    self.objects(py, &iterator)
-                })?
-            }
+            Source::Objects(iterator) => Python::attach(|py| {
+                py.check_signals()?;
+                let mut iterator = iterator.bind(py).clone();
+                self.rules.objects(&mut iterator, self.given)
+            })?,
             Source::Arrow { chunks, chunk, at } => {
                 Python::attach(|py| py.check_signals())?;
                 let found = loop {

@@ -40,8 +40,8 @@ element!(i32: |_| true, i64: |_| true, f32: f32::is_finite, f64: f64::is_finite)
 pub trait Index: Pod {
     /// The index of a column.
     fn from_column(column: u32) -> Self;
-    /// The index of a place; `None` if it is too large.
-    fn from_place(place: usize) -> Option<Self>;
+    /// The index of a place, which is not too large for it.
+    fn from_place(place: usize) -> Self;
 }
 
 macro_rules! index {
@@ -51,8 +51,9 @@ macro_rules! index {
             fn from_column(column: u32) -> Self {
                 column as $t
             }
-            fn from_place(place: usize) -> Option<Self> {
-                place.try_into().ok()
+            #[inline]
+            fn from_place(place: usize) -> Self {
+                place as $t
             }
         }
     )*};
