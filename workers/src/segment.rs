@@ -498,6 +498,15 @@ impl SegmentWriter {
         self.log.file()
     }
 
+    /// Makes all records visible to readers. Those in a scratch file are written many at a time, so a worker that dies loses
+    /// the last few.
+    ///
+    /// # Errors
+    /// The system's error, if the disk is full. Then the records that readers do not see are lost.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.log.flush()
+    }
+
     /// Appends a record and commits it.
     ///
     /// # Errors

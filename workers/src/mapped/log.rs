@@ -4,13 +4,12 @@
 
 #![expect(unsafe_code, reason = "bytes below the mark are read, and above it written, in one shared map")]
 
-use super::map::{Map, Passage, Region, kind};
+use super::map::{Map, Passage, Region, kind, start_write_back};
 use super::store::Store;
 use memmap2::{Advice, MmapOptions};
 use nix::errno::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +47,7 @@ impl Log {
 
     /// Creates an empty log and returns its writer. The log takes up to `wanted` bytes of `store`'s memory. If there is
     /// less, it takes at least a quarter of `wanted`; if there is less than that, a scratch file as long as the disk
-    /// allows.
+    /// allows, to which commits are written many at a time.
     ///
     /// # Errors
     /// As for [`Log::new`].
@@ -57,11 +56,12 @@ impl Log {
         if capacity >= (wanted / 4).max(1) || store.scratch().is_none() {
             return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
         }
-        Log::growing_in(store.scratch_file()?, store)
+        let writer = Log::growing_in(store.scratch_file()?, store)?;
+        Ok(LogWriter { writes_each_commit: false, ..writer })
     }
 
-    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. [`Log::recover`]
-    /// opens it again.
+    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. Each commit is written
+    /// to the file at once, so that [`Log::recover`] finds it there even if all processes of the run are killed.
     ///
     /// # Errors
     /// The system's error, if disk or address space runs out.
@@ -196,11 +196,9 @@ const POPULATED: usize = 256 << 10;
 /// Bytes of a file whose writing to the disk a log's writer starts at once: 4 MiB.
 const WRITTEN_BACK: usize = 4 << 20;
 
-/// Bytes that a log's writer collects before it writes them to a file, unless a commit comes first: 64 KiB.
-const PENDING: usize = 64 << 10;
-
-/// Starts writing, and waits for nothing (sync_file_range(2)).
-const WRITE_BACK: nix::libc::c_uint = nix::libc::SYNC_FILE_RANGE_WRITE;
+/// Bytes that a log's writer collects before it writes them to a file: 128 KiB. A call for each commit of a few hundred bytes
+/// takes longer than the copying.
+const PENDING: usize = 128 << 10;
 
 /// The writer of a [`Log`].
 #[derive(Debug)]
@@ -208,9 +206,13 @@ pub(crate) struct LogWriter {
     log: Arc<Log>,
     /// The file of the log, if it is in one, and the bytes that were appended and not yet written to it.
     file: Option<(File, Vec<u8>)>,
+    /// Whether a commit is written to the file at once.
+    writes_each_commit: bool,
     /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
     limit: usize,
     end: usize,
+    /// The end at the last commit.
+    committed: usize,
     /// In memory, the end of the range whose pages were requested; in a file, of the range whose writing to the disk was
     /// started.
     prepared: usize,
@@ -220,7 +222,8 @@ impl LogWriter {
     fn new(log: Arc<Log>, file: Option<File>) -> Self {
         log.has_writer.store(true, Ordering::Relaxed);
         let limit = log.capacity;
-        LogWriter { log, file: file.map(|file| (file, Vec::new())), limit, end: 0, prepared: 0 }
+        let file = file.map(|file| (file, Vec::new()));
+        LogWriter { log, file, writes_each_commit: true, limit, end: 0, committed: 0, prepared: 0 }
     }
 
     /// The log that this writer appends to.
@@ -247,22 +250,40 @@ impl LogWriter {
     /// Appends `bytes`. Readers do not see them before [`LogWriter::commit`].
     ///
     /// # Errors
-    /// The system's error, if the log is in a file and the disk is full. Then all bytes appended since the last commit
-    /// are lost.
+    /// The system's error, if the log is in a file and the disk is full. Then all bytes that readers do not see are lost.
     ///
     /// # Panics
     /// If the bytes do not fit. The caller checks [`LogWriter::room`] first.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
-        match &mut self.file {
-            Some((file, pending)) => {
-                let written = append_to(file, pending, self.end, self.log.capacity, bytes);
-                written.or_else(|error| self.forget(error))?;
+        let appended = match &self.file {
+            Some(_) => self.append_to_file(bytes),
+            None => {
+                self.store(bytes);
+                Ok(())
             }
-            None => self.store(bytes),
-        }
+        };
+        appended.or_else(|error| self.forget(error))?;
         self.end += bytes.len();
         Ok(())
+    }
+
+    fn append_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.end + bytes.len() > self.log.capacity {
+            return Err(Errno::EFBIG.into());
+        }
+        let fits = |pending: &Vec<u8>| pending.len() + bytes.len() <= PENDING;
+        if !self.file.as_ref().is_some_and(|(_, pending)| fits(pending)) {
+            self.write_pending()?;
+        }
+        match &mut self.file {
+            Some((file, pending)) if !fits(pending) => file.write_all_at(bytes, self.end as u64),
+            Some((_, pending)) => {
+                pending.extend_from_slice(bytes);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn store(&mut self, bytes: &[u8]) {
@@ -279,66 +300,58 @@ impl LogWriter {
         }
     }
 
-    /// Makes all appended bytes visible to readers at once.
+    /// Makes all appended bytes visible to readers at once. In a scratch file, readers see them only after
+    /// [`LogWriter::flush`], at the latest.
     ///
     /// # Errors
     /// As for [`LogWriter::append`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
+        self.committed = self.end;
+        if self.file.is_some() && !self.writes_each_commit {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Makes all committed bytes visible to readers.
+    ///
+    /// # Errors
+    /// As for [`LogWriter::append`].
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write_pending().or_else(|error| self.forget(error))
+    }
+
+    /// Writes the pending bytes, if the log is in a file, and publishes the commits.
+    fn write_pending(&mut self) -> io::Result<()> {
         if let Some((file, pending)) = &mut self.file {
-            flush(file, pending, self.end).or_else(|error| self.forget(error))?;
+            file.write_all_at(pending, (self.end - pending.len()) as u64)?;
+            pending.clear();
             self.write_back();
         }
-        self.log.mark().store(self.end as u64, Ordering::Release);
+        self.log.mark().store(self.committed as u64, Ordering::Release);
         Ok(())
     }
 
-    /// Starts the writing of committed bytes to the disk, so that the kernel can drop their pages at once where memory is
-    /// short: a control group of version 1 does not start it by itself. A hint.
+    /// Starts the writing of a file's bytes to the disk, so that the kernel can drop their pages at once where memory is
+    /// short: a control group of version 1 does not start it by itself.
     fn write_back(&mut self) {
         let bytes = self.end.saturating_sub(self.prepared);
         if let Some((file, _)) = self.file.as_ref().filter(|_| bytes >= WRITTEN_BACK) {
-            let (start, bytes) = (self.prepared as nix::libc::off64_t, bytes as nix::libc::off64_t);
-            // SAFETY: the call takes an open file and numbers, and touches no memory.
-            unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, WRITE_BACK) };
+            start_write_back(file, self.prepared as u64, bytes as u64);
             self.prepared = self.end;
         }
     }
 
-    /// Returns to the last commit after an error.
+    /// Returns to the last commit that readers see, after an error.
     #[cold]
     fn forget(&mut self, error: io::Error) -> io::Result<()> {
         self.end = self.log.mark().load(Ordering::Relaxed) as usize;
+        self.committed = self.end;
         if let Some((_, pending)) = &mut self.file {
             pending.clear();
         }
         Err(error)
     }
-}
-
-/// Appends to a file that ends at `end` with the pending bytes, and may have `capacity` bytes.
-fn append_to(
-    file: &File,
-    pending: &mut Vec<u8>,
-    end: usize,
-    capacity: usize,
-    bytes: &[u8],
-) -> io::Result<()> {
-    if end + bytes.len() > capacity {
-        return Err(Errno::EFBIG.into());
-    }
-    if pending.len() + bytes.len() <= PENDING {
-        pending.extend_from_slice(bytes);
-        return Ok(());
-    }
-    flush(file, pending, end)?;
-    file.write_all_at(bytes, end as u64)
-}
-
-/// Writes the pending bytes, so that the file ends at `end`.
-fn flush(file: &File, pending: &mut Vec<u8>, end: usize) -> io::Result<()> {
-    file.write_all_at(pending, (end - pending.len()) as u64)?;
-    pending.clear();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -234,6 +234,14 @@ fn overwrite_in_place(file: &File) {
 /// The file attribute that disables copy on write (linux/fs.h).
 const FS_NOCOW_FL: nix::libc::c_long = 0x0080_0000;
 
+/// Starts the writing of `bytes` bytes of a file to the disk, from byte `start` on, and waits for nothing
+/// (sync_file_range(2)). A hint.
+pub(crate) fn start_write_back(file: &File, start: u64, bytes: u64) {
+    let (start, bytes) = (start as nix::libc::off64_t, bytes as nix::libc::off64_t);
+    // SAFETY: the call takes an open file and numbers, and touches no memory.
+    unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, nix::libc::SYNC_FILE_RANGE_WRITE) };
+}
+
 /// Bytes of a page of memory.
 fn page() -> usize {
     // SAFETY: the call takes a number and touches no memory. It does not fail for this number (sysconf(3)).
