@@ -526,9 +526,8 @@ impl TallyWork<'_> {
         }
         let mut left_out = BTreeMap::new();
         for (number, segment) in self.segments.iter().enumerate() {
-            let (mut tallied, mut given) = (TalliedSegment::new(segment.clone()), 0);
+            let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
-                segment.give_back_behind(record.offset(), &mut given);
                 tallied.add(&record, numbers, self.job.run_bytes);
                 // The keys of earlier runs mean something else.
                 match record.ends_split() {

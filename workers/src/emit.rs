@@ -3,7 +3,8 @@
 //! Floats are computed only here, in column order and double precision, so that no timing can change a bit. Receives
 //! offsets and element types; does not know the container around the arrays.
 
-use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, Weight};
+use crate::mapped::write_behind;
+use crate::plan::{Bm25Tf, Container, Dtype, NO_COLUMN, Norm, Numbering, Plan, RowPassages, Weight};
 use crate::protocol::{Layout, Report};
 use crate::radix::sort_by_column;
 use crate::row;
@@ -143,6 +144,13 @@ pub(crate) fn cells<I: Index, T: Element>(
     }
 }
 
+/// Writes bytes of the plan's matrix file at their place.
+pub(crate) fn write(plan: &Plan, bytes: &[u8], place: u64) -> io::Result<()> {
+    plan.files.matrix.write_all_at(bytes, place)?;
+    write_behind(&plan.files.matrix, place..place + bytes.len() as u64);
+    Ok(())
+}
+
 fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     let start = plan.indptr[rows.start].load(Ordering::Relaxed);
     // Rows whose lengths differ from the computed offsets would overwrite their neighbours.
@@ -151,8 +159,8 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
         Err(report) => return Ok(*report),
     };
     let (indices, data): (&[u8], &[u8]) = (bytemuck::cast_slice(&indices), bytemuck::cast_slice(&data));
-    plan.files.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;
-    plan.files.matrix.write_all_at(data, layout.data + start * size_of::<T>() as u64)?;
+    write(plan, indices, layout.indices + start * size_of::<I>() as u64)?;
+    write(plan, data, layout.data + start * size_of::<T>() as u64)?;
     Ok(Report::Emitted { indices: crc32fast::hash(indices), data: crc32fast::hash(data) })
 }
 
@@ -187,7 +195,7 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
             }
             let place = layout.data + ((row * columns + first) * size_of::<T>()) as u64;
             let bytes = out.as_slice().map(bytemuck::cast_slice).unwrap_or_default();
-            plan.files.matrix.write_all_at(bytes, place)?;
+            write(plan, bytes, place)?;
         }
     }
     Ok(Report::Emitted { indices: 0, data: 0 })
@@ -199,6 +207,7 @@ struct Row {
     cells: Vec<u64>,
     spare: Vec<u64>,
     values: Vec<f64>,
+    passages: RowPassages,
     /// Terms counted in the document, before any pruning.
     length: u64,
 }
@@ -224,7 +233,7 @@ impl Row {
         self.cells.clear();
         self.length = 0;
         let Some((segment, _)) = plan.places.get(row) else { return };
-        let Some(record) = plan.record(row) else { return };
+        let Some(record) = plan.record_in_order(row, &mut self.passages) else { return };
         self.length = record.tokens();
         let pairs = row::pairs(record.row());
         let columns = &plan.segments[segment].columns;

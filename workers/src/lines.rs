@@ -5,7 +5,8 @@
 
 use crate::documents::DocumentName;
 use crate::encoding::Encoding;
-use crate::plan::Plan;
+use crate::mapped::write_behind;
+use crate::plan::{Plan, RowPassages};
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -210,8 +211,9 @@ pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io:
 }
 
 fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
+    let mut passages = RowPassages::default();
     for row in rows.start as usize..rows.end as usize {
-        let record = plan.record(row);
+        let record = plan.record_in_order(row, &mut passages);
         let failure = match record {
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),
@@ -266,7 +268,9 @@ impl<'a> Lines<'a> {
         let is_text = simdutf8::basic::from_utf8(&self.pending);
         is_text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if let Some(file) = self.file {
-            file.write_all_at(&self.pending, self.offset + self.done)?;
+            let start = self.offset + self.done;
+            file.write_all_at(&self.pending, start)?;
+            write_behind(file, start..start + self.pending.len() as u64);
         }
         self.done += self.pending.len() as u64;
         self.pending.clear();

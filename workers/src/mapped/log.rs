@@ -151,8 +151,8 @@ impl Log {
     #[inline]
     pub(crate) fn pass(&self, at: usize, passage: &mut Passage) {
         match &self.file {
-            Some(bytes) => bytes.pass(at, passage),
-            None => self.region.map.pass(LOG_HEAD + at, passage),
+            Some(bytes) => bytes.pass(at, self.committed().len(), passage),
+            None => self.region.map.pass(LOG_HEAD + at, self.region.map.len(), passage),
         }
     }
 
@@ -385,6 +385,7 @@ mod tests {
             writer.append(&vec![byte; 100_000]).unwrap();
             writer.commit().unwrap();
         }
+        writer.flush().unwrap();
         drop(writer);
         large.close();
         assert_eq!(large.committed().len(), 10_000_000);
@@ -392,6 +393,35 @@ mod tests {
         assert_eq!(store.on_disk(), 10_000_000);
         small.log().close();
         assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
+    }
+
+    #[test]
+    fn a_scratch_file_gets_commits_many_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Log::growing(10, &Store::new(0, Some(dir.path().to_owned()))).unwrap();
+        let log = writer.log().clone();
+        let mut seen = 0;
+        // Of all sizes, in parts: each commit is seen as a whole or not at all.
+        for (number, bytes) in [3, PENDING - 3, 1, PENDING + 1, 5, 3 * PENDING, 9].into_iter().enumerate() {
+            writer.append(&vec![number as u8; bytes]).unwrap();
+            writer.append(&[0xEE]).unwrap();
+            assert!(matches!(log.committed(), [] | [.., 0xEE]));
+            writer.commit().unwrap();
+            assert!(log.committed().len() >= seen && writer.len() - log.committed().len() <= PENDING);
+            seen = log.committed().len();
+        }
+        assert!(0 < seen && seen < writer.len());
+        writer.flush().unwrap();
+        assert_eq!(log.committed().len(), writer.len());
+        assert_eq!(log.committed().iter().filter(|&&byte| byte == 0xEE).count(), 7);
+        assert_eq!(log.committed()[..8], [0, 0, 0, 0xEE, 1, 1, 1, 1]);
+        // What was committed and not written is lost after an error; the writer is where readers are.
+        writer.append(b"lost").unwrap();
+        writer.commit().unwrap();
+        let read_only = File::open("/dev/null").unwrap();
+        writer.file.as_mut().unwrap().0 = read_only;
+        assert!(writer.flush().is_err());
+        assert_eq!(writer.len(), log.committed().len());
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl<A: Atomic> Table<A> {
     /// As `Map::pass`, for an element.
     #[inline]
     pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
-        self.region.map.pass(element * size_of::<A>(), passage);
+        self.region.map.pass(element * size_of::<A>(), self.region.map.len(), passage);
     }
 
     /// As `Map::read_by_passages`.
