@@ -158,6 +158,7 @@ fn idf(plan: &Plan, column: u64) -> Option<f64> {
 /// # Errors
 /// If a term is not UTF-8.
 pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::Result<u64> {
+    plan.words.expect_texts();
     let (mut bytes, mut line, mut speller) = (0, Vec::new(), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);
@@ -184,6 +185,7 @@ pub(crate) fn measure_terms(plan: &Plan, terms: Range<u64>, column: u64) -> io::
 /// # Errors
 /// The system's error. If a term is not UTF-8, which no analyzer produces.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
+    plan.words.expect_texts();
     let (mut lines, mut speller) = (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);

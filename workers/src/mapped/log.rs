@@ -166,6 +166,21 @@ impl Log {
         self.file.as_ref().unwrap_or(&self.region.map).give_back();
     }
 
+    /// Bytes of the log that lie on the disk and not in memory.
+    pub(crate) fn on_disk(&self) -> usize {
+        let map = self.file.as_ref().unwrap_or(&self.region.map);
+        if map.is_on_disk() { self.committed().len() } else { 0 }
+    }
+
+    /// Requests all bytes that lie on the disk, for a reader that accesses them at random. A hint.
+    pub(crate) fn expect(&self) {
+        let map = self.file.as_ref().unwrap_or(&self.region.map);
+        let bytes = self.on_disk();
+        if bytes > 0 {
+            let _ = map.advise_range(Advice::WillNeed, 0, bytes);
+        }
+    }
+
     fn mark(&self) -> &AtomicU64 {
         &self.region.atomics(1)[0]
     }
@@ -300,14 +315,15 @@ impl LogWriter {
         }
     }
 
-    /// Makes all appended bytes visible to readers at once. In a scratch file, readers see them only after
-    /// [`LogWriter::flush`], at the latest.
+    /// Makes all appended bytes visible to readers at once. In a scratch file, the last commits are visible only after
+    /// [`LogWriter::flush`]: up to 128 KiB.
     ///
     /// # Errors
     /// As for [`LogWriter::append`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
         self.committed = self.end;
-        if self.file.is_some() && !self.writes_each_commit {
+        let seen = self.log.mark().load(Ordering::Relaxed) as usize;
+        if self.file.is_some() && !self.writes_each_commit && self.end - seen <= PENDING {
             return Ok(());
         }
         self.flush()

@@ -119,6 +119,11 @@ impl Map {
         let _ = self.advise_range(Advice::WillNeed, start, ahead);
     }
 
+    /// Whether the map's bytes are those of a file on the disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.kind != kind::MEMORY
+    }
+
     /// Turns off the kernel's reading around pages, for a map that is read by passages. A hint.
     pub(super) fn read_by_passages(&self) {
         if self.kind != kind::MEMORY {
