@@ -404,7 +404,7 @@ impl Finish {
     /// An error that ends the run as a whole.
     pub fn emit(&mut self, layout: Layout, supervision: &mut Supervision) -> Result<Emitted, RunError> {
         (supervision.events)(Event::PhaseBegan(Phase::Emit, self.plan.matrix.places.len() as u64));
-        let mut tasks: VecDeque<Task> = match self.plan.container {
+        let mut tasks: Vec<Task> = match self.plan.container {
             Container::Sparse | Container::Dense => self.emit_tasks(layout).collect(),
             Container::Pieces(_) => self.piece_tasks(layout.data).collect(),
         };
@@ -417,7 +417,13 @@ impl Finish {
             offsets.collect::<Vec<_>>().into_iter()
         };
         tasks.extend(self.line_tasks(offsets(&self.lines.terms), offsets(&self.lines.documents)));
-        let reports = self.perform(tasks, supervision)?;
+        // Lines of documents are written just after their rows, as long as what was read of them is in memory.
+        tasks.sort_by_key(|task| match *task {
+            Task::Documents { last, .. } => last,
+            Task::Terms { .. } => u64::MAX,
+            ref task => start(task),
+        });
+        let reports = self.perform(tasks.into(), supervision)?;
         self.supervisor.shut_down(supervision)?;
         let (mut indices, mut data) = (Hasher::new(), Hasher::new());
         let index_size = if layout.wide { 8 } else { 4 };

@@ -1,6 +1,6 @@
 //! The tally: reads and counts every document once, even if workers die.
 //!
-//! The committed records of a dead worker stay. The document that it held is the suspect: a fresh worker does it again
+//! The records that a dead worker has written stay. The document that it held is the suspect: a fresh worker does it again
 //! alone, while the rest of the batch goes to other workers. Only a second death, alone, condemns the document, so the set
 //! of failed documents does not depend on the number of workers. A SIGKILL from outside does not condemn a document.
 
@@ -121,6 +121,7 @@ pub fn tally(
         condemned: BTreeMap::new(),
         kills: BTreeMap::new(),
         idle_deaths: 0,
+        recounted: 0,
         is_spoiled: false,
     };
     for SplitEnd { key, .. } in work.earlier.iter().flat_map(|earlier| &earlier.ends) {
@@ -177,6 +178,8 @@ struct TallyWork<'a> {
     /// How often something outside killed the worker that held a document.
     kills: BTreeMap<Key, u32>,
     idle_deaths: u32,
+    /// Documents that workers had finished and that are counted again, since their records were lost.
+    recounted: u64,
     /// A worker that died had spoiled records that it had committed before.
     is_spoiled: bool,
 }
@@ -467,9 +470,8 @@ impl TallyWork<'_> {
         let ends = self.earlier.iter().flat_map(|earlier| &earlier.ends);
         let mut left_out: BTreeMap<u32, u64> = ends.map(|end| (end.key.split, end.left_out)).collect();
         for (number, segment) in self.segments.iter().enumerate() {
-            let (mut tallied, mut given) = (TalliedSegment::new(segment.clone()), 0);
+            let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
-                segment.give_back_behind(record.offset(), &mut given);
                 tallied.add(&record, numbers, self.job.run_bytes);
                 // The keys of earlier runs mean something else.
                 match record.ends_split() {
@@ -604,7 +606,8 @@ impl Work for TallyWork<'_> {
             // It is also an ordinal below `TO_THE_END`.
             Some(OPENING) if !rest.is_empty() => return self.held_before(rest, death),
             Some(held) if (rest.start..rest.end).contains(&held) => {
-                // What lies before it was committed and is spoiled.
+                // What lies before it was not written yet, or is spoiled.
+                self.recounted += u64::from(held - rest.start);
                 self.requeue(Part { end: held, ..rest });
                 // After a death on the way to a document, a worker alone has all that is behind it.
                 let death = Death { alone: death.alone && is_single, ..death };
@@ -621,6 +624,6 @@ impl Work for TallyWork<'_> {
 
     fn done(&self) -> (u64, u64) {
         let (documents, bytes) = self.heartbeats.done();
-        (self.counted.0 + documents, self.counted.1 + bytes)
+        ((self.counted.0 + documents).saturating_sub(self.recounted), self.counted.1 + bytes)
     }
 }

@@ -3,6 +3,7 @@
 //! The rows of all other documents are compared with those of a run on the same corpus without the fault.
 
 use super::{refused_beside, workers_lost};
+use crate::records::jsonl;
 use crate::support::faults::{FAULTS, fault};
 use crate::support::wrapper::{can_confine, failing, unprivileged};
 use crate::support::{
@@ -100,6 +101,31 @@ fn hang() {
 #[test]
 fn memory() {
     assert_fault_costs_only_itself("memory");
+}
+
+/// A worker writes records to a scratch file many at a time. If it dies, those that it had not written are counted again.
+#[test]
+fn a_crash_where_rows_lie_in_scratch_files_costs_only_its_document() {
+    let mut random = Random::new(7);
+    let texts: Vec<String> = (0..OTHERS)
+        .map(|row| match row {
+            60 | 61 | 150 => fault("segv"),
+            _ => random.text(if row == 100 { 60_000 } else { 20 }),
+        })
+        .collect();
+    let files: Vec<_> = texts.iter().enumerate().map(|(row, text)| (format!("{row:03}.txt"), text)).collect();
+    let records = Dir::with_corpus(&[("all.jsonl", String::from_utf8(jsonl(&texts)).unwrap())]);
+    for (dir, format) in [(Dir::with_corpus(&files), &[][..]), (records, &["--input-format", "jsonl"])] {
+        let reference = dir.embedded_with(3, format);
+        let failed: Vec<usize> = reference.failures().iter().map(|(row, _)| *row).collect();
+        assert_eq!(failed, [60, 61, 150], "{format:?}");
+        for workers in ["1", "2", "5"] {
+            let little = ["--memory", "100K", "--workers", workers, "--force", "--report", "report.json"];
+            dir.embed_to("little", &[format, &little, &LITTLE_MEMORY].concat()).run().expect(3);
+            assert!(dir.report()["scratch_bytes"].as_u64() > Some(0), "{format:?}, {workers} workers");
+            assert_same_bytes(&reference, &dir.output("little"), &format!("{format:?}, {workers} workers"));
+        }
+    }
 }
 
 /// A document is not blamed for a crash that happens only in a worker that has counted others before.

@@ -2,7 +2,7 @@
 //!
 //! Floats are computed only here, in column order and double precision, so that no timing can change a bit.
 
-use crate::matrix_plan::{Bm25Tf, MatrixPlan, NO_COLUMN, Norm, Numbering, ValueSettings, Weight};
+use crate::matrix_plan::{Bm25Tf, MatrixPlan, NO_COLUMN, Norm, Numbering, RowPassages, ValueSettings, Weight};
 use crate::radix::sort_by_column;
 use crate::row;
 use bytemuck::Pod;
@@ -130,6 +130,7 @@ pub(crate) struct Row {
     cells: Vec<u64>,
     spare: Vec<u64>,
     values: Vec<f64>,
+    passages: RowPassages,
     /// Terms counted in the document, before any pruning.
     length: u64,
 }
@@ -167,7 +168,7 @@ impl Row {
         self.cells.clear();
         self.length = 0;
         let Some((segment, _)) = plan.places.get(row) else { return };
-        let Some(record) = plan.record(row) else { return };
+        let Some(record) = plan.record_in_order(row, &mut self.passages) else { return };
         self.length = record.tokens();
         let pairs = row::pairs(record.row());
         let columns = &plan.segments[segment].columns;

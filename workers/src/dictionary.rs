@@ -63,6 +63,15 @@ impl Dictionary {
         })
     }
 
+    /// Announces a reader that accesses the bytes of terms at random. Page by page, such a reader takes longer than all of
+    /// these bytes do in one go, unless there are many.
+    pub(crate) fn expect_texts(&self) {
+        let texts = || self.runs.iter().filter_map(|run| run.texts.as_ref());
+        if texts().map(|texts| texts.on_disk()).sum::<usize>() <= MAX_EXPECTED {
+            texts().for_each(|texts| texts.expect());
+        }
+    }
+
     /// Takes what lies in scratch files out of this process's memory until it is accessed again.
     pub(crate) fn give_back(&self) {
         for Run { sorted, texts, merged, .. } in &self.runs {
@@ -77,6 +86,9 @@ impl Dictionary {
         occurrences.give_back();
     }
 }
+
+/// Bytes of terms that are read in one go, at most: 32 MiB.
+const MAX_EXPECTED: usize = 32 << 20;
 
 /// The bytes of words by their ranks: of most words all that is needed to spell an n-gram, in one place.
 #[derive(Debug)]

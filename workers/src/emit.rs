@@ -3,6 +3,7 @@
 //! Receives offsets and element types; does not know the container around the arrays.
 
 use crate::cells::{CellsError, Element, Index, Row, cells};
+use crate::mapped::write_behind;
 use crate::matrix_plan::Dtype;
 use crate::plan::{Container, Plan};
 use crate::protocol::{Layout, Report};
@@ -45,6 +46,13 @@ fn emit_as<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::
     }
 }
 
+/// Writes bytes of the plan's matrix file at their place.
+pub(crate) fn write(plan: &Plan, bytes: &[u8], place: u64) -> io::Result<()> {
+    plan.files.matrix.write_all_at(bytes, place)?;
+    write_behind(&plan.files.matrix, place..place + bytes.len() as u64);
+    Ok(())
+}
+
 fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Result<Report> {
     let start = plan.matrix.indptr[rows.start].load(Ordering::Relaxed);
     // Rows whose lengths differ from the computed offsets would overwrite their neighbours.
@@ -53,8 +61,8 @@ fn sparse<I: Index, T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout
         Err(error) => return Ok(error.into()),
     };
     let (indices, data): (&[u8], &[u8]) = (bytemuck::cast_slice(&indices), bytemuck::cast_slice(&data));
-    plan.files.matrix.write_all_at(indices, layout.indices + start * size_of::<I>() as u64)?;
-    plan.files.matrix.write_all_at(data, layout.data + start * size_of::<T>() as u64)?;
+    write(plan, indices, layout.indices + start * size_of::<I>() as u64)?;
+    write(plan, data, layout.data + start * size_of::<T>() as u64)?;
     Ok(Report::Emitted { indices: crc32fast::hash(indices), data: crc32fast::hash(data) })
 }
 
@@ -90,7 +98,7 @@ fn dense<T: Element>(plan: &Plan, rows: Range<usize>, layout: &Layout) -> io::Re
             }
             let place = layout.data + ((row * width + first) * size_of::<T>()) as u64;
             let bytes = out.as_slice().map(bytemuck::cast_slice).unwrap_or_default();
-            plan.files.matrix.write_all_at(bytes, place)?;
+            write(plan, bytes, place)?;
         }
     }
     Ok(Report::Emitted { indices: 0, data: 0 })

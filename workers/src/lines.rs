@@ -5,7 +5,8 @@
 
 use crate::documents::{DocumentName, display_path};
 use crate::encoding::Encoding;
-use crate::matrix_plan::MatrixPlan;
+use crate::mapped::write_behind;
+use crate::matrix_plan::{MatrixPlan, RowPassages};
 use crate::plan::Plan;
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
@@ -196,6 +197,7 @@ fn idf(plan: &MatrixPlan, column: u64) -> Option<f64> {
 /// # Errors
 /// If a term is not UTF-8.
 pub(crate) fn measure_terms(plan: &MatrixPlan, terms: Range<u64>, column: u64) -> io::Result<u64> {
+    plan.words.expect_texts();
     let (mut bytes, mut line, mut speller) = (0, Vec::new(), Speller::new(plan));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
         speller.expect(index + AHEAD);
@@ -222,6 +224,7 @@ pub(crate) fn measure_terms(plan: &MatrixPlan, terms: Range<u64>, column: u64) -
 /// # Errors
 /// The system's error. If a term is not UTF-8, which no analyzer produces.
 pub(crate) fn write_terms(plan: &Plan, terms: Range<u64>, column: u64, offset: u64) -> io::Result<u64> {
+    plan.matrix.words.expect_texts();
     let (mut lines, mut speller) =
         (Lines::new(plan.files.terms.as_ref(), offset), Speller::new(&plan.matrix));
     for (index, column) in (terms.start as usize..terms.end as usize).zip(column..) {
@@ -250,10 +253,11 @@ pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io:
 }
 
 fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
+    let mut passages = RowPassages::default();
     // The file of the last line. Many documents may have the same.
     let mut shown: Option<(usize, String)> = None;
     for row in rows.start as usize..rows.end as usize {
-        let record = plan.matrix.record(row);
+        let record = plan.matrix.record_in_order(row, &mut passages);
         let failure = match record {
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),
@@ -312,7 +316,9 @@ impl<'a> Lines<'a> {
         let is_text = simdutf8::basic::from_utf8(&self.pending);
         is_text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if let Some(file) = self.file {
-            file.write_all_at(&self.pending, self.offset + self.done)?;
+            let start = self.offset + self.done;
+            file.write_all_at(&self.pending, start)?;
+            write_behind(file, start..start + self.pending.len() as u64);
         }
         self.done += self.pending.len() as u64;
         self.pending.clear();

@@ -5,7 +5,7 @@
 use crate::dictionary::{Dictionary, Spellings, Tier};
 use crate::hashing::Buckets;
 use crate::idf::Idf;
-use crate::mapped::{Store, Table};
+use crate::mapped::{Passage, Store, Table};
 use crate::ngram::Packing;
 use crate::segment::{Record, Segment};
 use serde::{Deserialize, Serialize};
@@ -255,11 +255,25 @@ impl Places {
     }
 }
 
+/// The places of a reader of rows in the segments. Each segment has its rows about in order.
+#[derive(Debug, Default)]
+pub(crate) struct RowPassages(Vec<Passage>);
+
 impl MatrixPlan {
     /// The record of a row; `None` if the row has no record.
     pub fn record(&self, row: usize) -> Option<Record<'_>> {
         let (segment, offset) = self.places.get(row)?;
         Record::at(self.segments.get(segment)?.segment.bytes(), offset)
+    }
+
+    /// As [`MatrixPlan::record`], for a reader of rows in about their order.
+    pub(crate) fn record_in_order(&self, row: usize, passages: &mut RowPassages) -> Option<Record<'_>> {
+        let (number, offset) = self.places.get(row)?;
+        let segment = self.segments.get(number)?;
+        if passages.0.len() <= number {
+            passages.0.resize(self.segments.len(), Passage::over_records());
+        }
+        segment.segment.record_in_order(offset, &mut passages.0[number])
     }
 
     /// The words or the terms.

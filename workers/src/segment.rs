@@ -10,7 +10,7 @@
 use crate::about::About;
 use crate::documents::Source;
 use crate::failure::Failure;
-use crate::mapped::{Log, LogWriter, Store};
+use crate::mapped::{Log, LogWriter, Passage, Store};
 use crate::ngram;
 use crate::row;
 use crate::split::Key;
@@ -55,9 +55,6 @@ struct Header {
 }
 
 const HEADER: usize = size_of::<Header>();
-
-/// Bytes of a segment that a reader passes over before it gives pages back: 32 MiB.
-const PASSED: usize = 32 << 20;
 
 /// Stands in the place of a failure's kind, in the record behind the last document of a split.
 const END_OF_SPLIT: u32 = u32::MAX;
@@ -225,15 +222,6 @@ impl Segment {
         self.0.give_back();
     }
 
-    /// As [`Segment::give_back`], for a reader that passes over the segment and has come to byte `offset`: once for each 32 MiB.
-    /// `given` is where it was when pages were given back last, 0 at first.
-    pub fn give_back_behind(&self, offset: usize, given: &mut usize) {
-        if offset.saturating_sub(*given) >= PASSED {
-            self.give_back();
-            *given = offset;
-        }
-    }
-
     /// Marks the writer as finished.
     pub fn close(&self) {
         self.0.close();
@@ -249,18 +237,27 @@ impl Segment {
         self.records_from(0)
     }
 
-    /// The same from the record on that begins at `start`.
-    pub(crate) fn records_from(&self, start: usize) -> impl Iterator<Item = Record<'_>> {
-        records_from(self.bytes(), start)
+    /// The same from the record on that begins at `at`. What lies in a file is read ahead, and taken out of this process's
+    /// memory behind.
+    pub(crate) fn records_from(&self, mut at: usize) -> impl Iterator<Item = Record<'_>> {
+        let mut passage = Passage::over_records();
+        std::iter::from_fn(move || {
+            let record = self.record_in_order(at, &mut passage)?;
+            at += record.header.size as usize;
+            Some(record)
+        })
+    }
+
+    /// The record at byte `offset`, as [`Record::at`] returns it, for a reader that passes over the segment.
+    pub(crate) fn record_in_order(&self, offset: usize, passage: &mut Passage) -> Option<Record<'_>> {
+        self.0.pass(offset, passage);
+        Record::at(self.bytes(), offset)
     }
 }
 
 /// The records in a segment's bytes, in order, up to the first invalid one.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
-    records_from(bytes, 0)
-}
-
-fn records_from(bytes: &[u8], mut at: usize) -> impl Iterator<Item = Record<'_>> {
+    let mut at = 0;
     std::iter::from_fn(move || {
         let record = Record::at(bytes, at)?;
         at += record.header.size as usize;
@@ -497,6 +494,15 @@ impl SegmentWriter {
     /// The file that the segment is in; `None` if it is in memory.
     pub(crate) fn file(&self) -> Option<&File> {
         self.log.file()
+    }
+
+    /// Makes all records visible to readers. Those in a scratch file are written many at a time, so a worker that dies loses
+    /// the last few.
+    ///
+    /// # Errors
+    /// The system's error, if the disk is full. Then the records that readers do not see are lost.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.log.flush()
     }
 
     /// Appends a record and commits it.

@@ -135,11 +135,17 @@ impl Tally {
         &self.documents
     }
 
-    /// Tallies the part's documents, one record each.
+    /// Tallies the part's documents, one record each. Readers see the records of all documents up to the report.
     pub(crate) fn part(&mut self, part: Part) -> Report {
-        match part.split.kind {
+        let report = match part.split.kind {
             SplitKind::Files(_) => self.files(part),
             SplitKind::Records(range) => self.records(part, range),
+        };
+        match self.segment.flush() {
+            Err(error) if !matches!(report, Report::Broken { .. }) => {
+                Report::Broken { errno: error.raw_os_error().unwrap_or(0) }
+            }
+            _ => report,
         }
     }
 

@@ -8,7 +8,7 @@
 
 use crate::dictionary::{Dictionary, Key, MergedTerm, Passages, Run, RunPassages, SortedTerm, Tier, prefix};
 use crate::lexicon::prefetch;
-use crate::mapped::Log;
+use crate::mapped::{Log, Passage};
 use crate::matrix_plan::{MatrixPlan, NO_COLUMN, Numbering, SegmentPlan, Weight};
 use crate::ngram::{self, Packing};
 use crate::row;
@@ -33,9 +33,8 @@ pub(crate) fn count(plan: &MatrixPlan, number: usize) {
         Some((segment, offset)) if segment == number => Some(offset),
         _ => None,
     });
-    let mut given = 0;
-    for record in accepted.filter_map(|offset| Record::at(segment.bytes(), offset)) {
-        segment.give_back_behind(record.offset(), &mut given);
+    let mut passage = Passage::over_records();
+    for record in accepted.filter_map(|offset| segment.record_in_order(offset, &mut passage)) {
         for (id, count) in row::pairs(record.row()) {
             if let Some(documents) = columns.get(id as usize) {
                 documents.store(documents.load(Relaxed) + 1, Relaxed);

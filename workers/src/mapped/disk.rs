@@ -1,13 +1,18 @@
-//! The disk under maps and outputs: how much room there is, and what an error says of it.
+//! The disk under maps and outputs: how much room there is, what an error says of it, and when writing to it begins.
 //!
 //! Knows nothing of maps.
 
+use super::map::start_write_back;
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, statfs};
 use nix::sys::statvfs::{fstatvfs, statvfs};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+/// Bytes of an output whose writing to the disk is started at once: 8 MiB.
+const BLOCK: u64 = 8 << 20;
 
 /// Whether an error means that a disk is full, or full for this user.
 pub fn is_full(error: &io::Error) -> bool {
@@ -47,6 +52,21 @@ pub fn no_file(directory: &Path, error: io::Error) -> io::Error {
     )
 }
 
+/// Notes that the bytes `written` of an output were written, one of many ranges that workers write about in order. For each
+/// 8 MiB, starts the writing to the disk of the 8 MiB before, which other workers have written by then. So the disk is
+/// busy from the start, and the sync at the end waits for little. A small output is left to that sync.
+pub(crate) fn write_behind(file: &File, written: Range<u64>) {
+    let due = due(written);
+    if !due.is_empty() {
+        start_write_back(file, due.start, due.end - due.start);
+    }
+}
+
+fn due(written: Range<u64>) -> Range<u64> {
+    let (first, last) = (written.start / BLOCK, written.end / BLOCK);
+    if first < last { first.saturating_sub(1) * BLOCK..(last - 1) * BLOCK } else { 0..0 }
+}
+
 /// Bytes of disk available to `file`: those it has plus those that are free. A failed reservation may keep the blocks
 /// that it found.
 pub fn room(file: &File) -> u64 {
@@ -67,3 +87,22 @@ pub fn is_in_memory(directory: &Path) -> bool {
 
 /// The type of a ramfs (linux/magic.h).
 const RAMFS_MAGIC: nix::libc::__fsword_t = 0x8584_58f6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_blocks_behind_a_writer_are_due_once() {
+        // Writes of all sizes, in order: each block but the last is due once, and never before the next one is written.
+        let mut end = 0;
+        let mut sent = 0;
+        for bytes in [0, 1, BLOCK - 1, BLOCK, 3, 5 * BLOCK / 2, BLOCK / 3, BLOCK / 3, BLOCK / 3, 9 * BLOCK] {
+            let due = due(end..end + bytes);
+            end += bytes;
+            assert!(due.is_empty() || (due.start == sent && due.end + BLOCK <= end), "{due:?} at {end}");
+            sent = sent.max(due.end);
+        }
+        assert_eq!(sent, end / BLOCK * BLOCK - BLOCK);
+    }
+}

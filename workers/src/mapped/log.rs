@@ -4,13 +4,12 @@
 
 #![expect(unsafe_code, reason = "bytes below the mark are read, and above it written, in one shared map")]
 
-use super::map::{Map, Passage, Region, kind, name};
+use super::map::{Map, Passage, Region, kind, name, start_write_back};
 use super::store::Store;
 use memmap2::{Advice, MmapOptions};
 use nix::errno::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -84,7 +83,7 @@ impl Log {
 
     /// Creates an empty log and returns its writer. The log takes up to `wanted` bytes of `store`'s memory. If there is
     /// less, it takes at least a quarter of `wanted`; if there is less than that, a scratch file as long as the disk
-    /// allows.
+    /// allows, to which commits are written many at a time.
     ///
     /// # Errors
     /// As for [`Log::new`].
@@ -96,11 +95,12 @@ impl Log {
         if capacity >= (wanted / 4).max(1) || store.scratch().is_none() {
             return Log::new(capacity.max(1), store).map(|log| LogWriter::new(Arc::new(log), None));
         }
-        Log::growing_in(store.scratch_file()?, store)
+        let writer = Log::growing_in(store.scratch_file()?, store)?;
+        Ok(LogWriter { writes_each_commit: false, ..writer })
     }
 
-    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. [`Log::recover`]
-    /// opens it again.
+    /// Creates an empty log in an empty file, as long as the disk allows, and returns its writer. Each commit is written
+    /// to the file at once, so that [`Log::recover`] finds it there even if all processes of the run are killed.
     ///
     /// # Errors
     /// The system's error, if disk or address space runs out.
@@ -203,8 +203,8 @@ impl Log {
     #[inline]
     pub(crate) fn pass(&self, at: usize, passage: &mut Passage) {
         match &self.place {
-            Place::Shared { file: Some(bytes), .. } => bytes.pass(at, passage),
-            Place::Shared { region, file: None } => region.map.pass(LOG_HEAD + at, passage),
+            Place::Shared { file: Some(bytes), .. } => bytes.pass(at, self.committed().len(), passage),
+            Place::Shared { region, file: None } => region.map.pass(LOG_HEAD + at, region.map.len(), passage),
             Place::Private(_) => {}
         }
     }
@@ -217,6 +217,19 @@ impl Log {
     /// Takes the pages of a file out of this process's memory until they are accessed again.
     pub(crate) fn give_back(&self) {
         self.map().iter().for_each(|map| map.give_back());
+    }
+
+    /// Bytes of the log that lie on the disk and not in memory.
+    pub(crate) fn on_disk(&self) -> usize {
+        if self.map().is_some_and(Map::is_on_disk) { self.committed().len() } else { 0 }
+    }
+
+    /// Requests all bytes that lie on the disk, for a reader that accesses them at random. A hint.
+    pub(crate) fn expect(&self) {
+        let bytes = self.on_disk();
+        if let Some(map) = self.map().filter(|_| bytes > 0) {
+            let _ = map.advise_range(Advice::WillNeed, 0, bytes);
+        }
     }
 
     /// The mark of a shared log.
@@ -262,11 +275,9 @@ const POPULATED: usize = 256 << 10;
 /// Bytes of a file whose writing to the disk a log's writer starts at once: 4 MiB.
 const WRITTEN_BACK: usize = 4 << 20;
 
-/// Bytes that a log's writer collects before it writes them to a file, unless a commit comes first: 64 KiB.
-const PENDING: usize = 64 << 10;
-
-/// Starts writing, and waits for nothing (sync_file_range(2)).
-const WRITE_BACK: nix::libc::c_uint = nix::libc::SYNC_FILE_RANGE_WRITE;
+/// Bytes that a log's writer collects before it writes them to a file: 128 KiB. A call for each commit of a few hundred bytes
+/// takes longer than the copying.
+const PENDING: usize = 128 << 10;
 
 /// The writer of a [`Log`].
 #[derive(Debug)]
@@ -276,9 +287,13 @@ pub(crate) struct LogWriter {
     file: Option<(File, Vec<u8>)>,
     /// The bytes of a private log.
     private: Option<PrivateWriter>,
+    /// Whether a commit is written to the file at once.
+    writes_each_commit: bool,
     /// Requested capacity in bytes. It exceeds the log's capacity where files cannot be that long.
     limit: usize,
     end: usize,
+    /// The end at the last commit.
+    committed: usize,
     /// In memory, the end of the range whose pages were requested; in a file, of the range whose writing to the disk was
     /// started.
     prepared: usize,
@@ -309,7 +324,8 @@ impl LogWriter {
         let private =
             private.then(|| PrivateWriter { log: log.clone(), bytes: PrivateBytes::default(), committed: 0 });
         let limit = log.capacity;
-        LogWriter { log, file: file.map(|file| (file, Vec::new())), private, limit, end: 0, prepared: 0 }
+        let file = file.map(|file| (file, Vec::new()));
+        LogWriter { log, file, private, writes_each_commit: true, limit, end: 0, committed: 0, prepared: 0 }
     }
 
     /// The log that this writer appends to.
@@ -336,23 +352,44 @@ impl LogWriter {
     /// Appends `bytes`. Readers do not see them before [`LogWriter::commit`].
     ///
     /// # Errors
-    /// The system's error, if the log is in a file and the disk is full. Then all bytes appended since the last commit
-    /// are lost.
+    /// The system's error, if the log is in a file and the disk is full. Then all bytes that readers do not see are lost.
     ///
     /// # Panics
     /// If the bytes do not fit. The caller checks [`LogWriter::room`] first.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
-        match (&mut self.file, &mut self.private) {
-            (_, Some(private)) => private.bytes.append(bytes),
-            (Some((file, pending)), None) => {
-                let written = append_to(file, pending, self.end, self.log.capacity, bytes);
-                written.or_else(|error| self.forget(error))?;
+        let appended = match (&self.file, &mut self.private) {
+            (_, Some(private)) => {
+                private.bytes.append(bytes);
+                Ok(())
             }
-            (None, None) => self.store(bytes),
-        }
+            (Some(_), None) => self.append_to_file(bytes),
+            (None, None) => {
+                self.store(bytes);
+                Ok(())
+            }
+        };
+        appended.or_else(|error| self.forget(error))?;
         self.end += bytes.len();
         Ok(())
+    }
+
+    fn append_to_file(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.end + bytes.len() > self.log.capacity {
+            return Err(Errno::EFBIG.into());
+        }
+        let fits = |pending: &Vec<u8>| pending.len() + bytes.len() <= PENDING;
+        if !self.file.as_ref().is_some_and(|(_, pending)| fits(pending)) {
+            self.write_pending()?;
+        }
+        match &mut self.file {
+            Some((file, pending)) if !fits(pending) => file.write_all_at(bytes, self.end as u64),
+            Some((_, pending)) => {
+                pending.extend_from_slice(bytes);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn store(&mut self, bytes: &[u8]) {
@@ -370,69 +407,66 @@ impl LogWriter {
         }
     }
 
-    /// Makes all appended bytes visible to readers at once.
+    /// Makes all appended bytes visible to readers at once. In a scratch file, the last commits are visible only after
+    /// [`LogWriter::flush`]: up to 128 KiB.
     ///
     /// # Errors
     /// As for [`LogWriter::append`].
     pub(crate) fn commit(&mut self) -> io::Result<()> {
+        self.committed = self.end;
+        if self.file.is_some() && !self.writes_each_commit && self.end - self.seen() <= PENDING {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    /// Bytes that readers of a shared log see.
+    fn seen(&self) -> usize {
+        self.log.mark().map_or(0, |mark| mark.load(Ordering::Relaxed)) as usize
+    }
+
+    /// Makes all committed bytes visible to readers.
+    ///
+    /// # Errors
+    /// As for [`LogWriter::append`].
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write_pending().or_else(|error| self.forget(error))
+    }
+
+    /// Writes the pending bytes, if the log is in a file, and publishes the commits.
+    fn write_pending(&mut self) -> io::Result<()> {
         if let Some((file, pending)) = &mut self.file {
-            flush(file, pending, self.end).or_else(|error| self.forget(error))?;
+            file.write_all_at(pending, (self.end - pending.len()) as u64)?;
+            pending.clear();
             self.write_back();
         }
         match &mut self.private {
-            Some(private) => private.committed = self.end,
-            None => self.log.set_mark(self.end),
+            Some(private) => private.committed = self.committed,
+            None => self.log.set_mark(self.committed),
         }
         Ok(())
     }
 
-    /// Starts the writing of committed bytes to the disk, so that the kernel can drop their pages at once where memory is
-    /// short: a control group of version 1 does not start it by itself. A hint.
+    /// Starts the writing of a file's bytes to the disk, so that the kernel can drop their pages at once where memory is
+    /// short: a control group of version 1 does not start it by itself.
     fn write_back(&mut self) {
         let bytes = self.end.saturating_sub(self.prepared);
         if let Some((file, _)) = self.file.as_ref().filter(|_| bytes >= WRITTEN_BACK) {
-            let (start, bytes) = (self.prepared as nix::libc::off64_t, bytes as nix::libc::off64_t);
-            // SAFETY: the call takes an open file and numbers, and touches no memory.
-            unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, WRITE_BACK) };
+            start_write_back(file, self.prepared as u64, bytes as u64);
             self.prepared = self.end;
         }
     }
 
-    /// Returns to the last commit after an error.
+    /// Returns to the last commit that readers see, after an error.
     #[cold]
     fn forget(&mut self, error: io::Error) -> io::Result<()> {
-        self.end = self.log.mark().map_or(0, |mark| mark.load(Ordering::Relaxed)) as usize;
+        self.end = self.seen();
+        self.committed = self.end;
         if let Some((_, pending)) = &mut self.file {
             pending.clear();
         }
         Err(error)
     }
-}
-
-/// Appends to a file that ends at `end` with the pending bytes, and may have `capacity` bytes.
-fn append_to(
-    file: &File,
-    pending: &mut Vec<u8>,
-    end: usize,
-    capacity: usize,
-    bytes: &[u8],
-) -> io::Result<()> {
-    if end + bytes.len() > capacity {
-        return Err(Errno::EFBIG.into());
-    }
-    if pending.len() + bytes.len() <= PENDING {
-        pending.extend_from_slice(bytes);
-        return Ok(());
-    }
-    flush(file, pending, end)?;
-    file.write_all_at(bytes, end as u64)
-}
-
-/// Writes the pending bytes, so that the file ends at `end`.
-fn flush(file: &File, pending: &mut Vec<u8>, end: usize) -> io::Result<()> {
-    file.write_all_at(pending, (end - pending.len()) as u64)?;
-    pending.clear();
-    Ok(())
 }
 
 #[cfg(test)]
@@ -481,6 +515,7 @@ mod tests {
             writer.append(&vec![byte; 100_000]).unwrap();
             writer.commit().unwrap();
         }
+        writer.flush().unwrap();
         drop(writer);
         large.close();
         assert_eq!(large.committed().len(), 10_000_000);
@@ -488,6 +523,35 @@ mod tests {
         assert_eq!(store.on_disk(), 10_000_000);
         small.log().close();
         assert_eq!(store.memory_left(), 10_000 - LOG_HEAD as u64);
+    }
+
+    #[test]
+    fn a_scratch_file_gets_commits_many_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Log::growing(10, &Store::new(0, Some(dir.path().to_owned()))).unwrap();
+        let log = writer.log().clone();
+        let mut seen = 0;
+        // Of all sizes, in parts: each commit is seen as a whole or not at all.
+        for (number, bytes) in [3, PENDING - 3, 1, PENDING + 1, 5, 3 * PENDING, 9].into_iter().enumerate() {
+            writer.append(&vec![number as u8; bytes]).unwrap();
+            writer.append(&[0xEE]).unwrap();
+            assert!(matches!(log.committed(), [] | [.., 0xEE]));
+            writer.commit().unwrap();
+            assert!(log.committed().len() >= seen && writer.len() - log.committed().len() <= PENDING);
+            seen = log.committed().len();
+        }
+        assert!(0 < seen && seen < writer.len());
+        writer.flush().unwrap();
+        assert_eq!(log.committed().len(), writer.len());
+        assert_eq!(log.committed().iter().filter(|&&byte| byte == 0xEE).count(), 7);
+        assert_eq!(log.committed()[..8], [0, 0, 0, 0xEE, 1, 1, 1, 1]);
+        // What was committed and not written is lost after an error; the writer is where readers are.
+        writer.append(b"lost").unwrap();
+        writer.commit().unwrap();
+        let read_only = File::open("/dev/null").unwrap();
+        writer.file.as_mut().unwrap().0 = read_only;
+        assert!(writer.flush().is_err());
+        assert_eq!(writer.len(), log.committed().len());
     }
 
     #[test]

@@ -57,16 +57,34 @@ pub(super) struct Map {
     kind: u32,
 }
 
-/// Bytes of a map that are requested at once by a [`Passage`]: 128 KiB.
+/// Bytes of a map that are requested at once by a [`Passage`] among many: 128 KiB.
 const WINDOW: usize = 128 << 10;
+
+/// Bytes that are requested at once by a [`Passage`] over records, of which there are few at a time: 1 MiB.
+const RECORDS_WINDOW: usize = 1 << 20;
 
 /// The place of a reader or writer that goes through a map in order, with many other maps beside it. The kernel would read
 /// megabytes around each page of a file that is touched, and drop them again for those of the other maps. A passage
 /// requests a window at a time, one window ahead, and unmaps it when it has passed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Passage {
     start: usize,
     end: usize,
+    /// Bytes of a window.
+    window: usize,
+}
+
+impl Default for Passage {
+    fn default() -> Self {
+        Passage { start: 0, end: 0, window: WINDOW }
+    }
+}
+
+impl Passage {
+    /// The passage of a reader of records.
+    pub(crate) fn over_records() -> Self {
+        Passage { window: RECORDS_WINDOW, ..Passage::default() }
+    }
 }
 
 impl Map {
@@ -78,27 +96,33 @@ impl Map {
         Map { _registration: registration, raw, kind }
     }
 
-    /// Notes that `passage` has come to byte `at`.
+    /// Notes that `passage` has come to byte `at`. Nothing is read from byte `length` on.
     #[inline]
-    pub(super) fn pass(&self, at: usize, passage: &mut Passage) {
+    pub(super) fn pass(&self, at: usize, length: usize, passage: &mut Passage) {
         if at.wrapping_sub(passage.start) >= passage.end - passage.start {
-            self.next_window(at, passage);
+            self.next_window(at, length, passage);
         }
     }
 
     #[cold]
-    fn next_window(&self, at: usize, passage: &mut Passage) {
+    fn next_window(&self, at: usize, length: usize, passage: &mut Passage) {
+        let Passage { start, end, window } = *passage;
         if self.kind == kind::MEMORY {
-            *passage = Passage { start: 0, end: usize::MAX };
+            *passage = Passage { start: 0, end: usize::MAX, window };
             return;
         }
-        let Passage { start, end } = *passage;
-        self.unmap_pages(start, end);
-        let start = at - at % WINDOW;
-        *passage = Passage { start, end: start + WINDOW };
-        let ahead = self.len().saturating_sub(start).min(2 * WINDOW);
+        let next = at - at % window;
+        // Something that began in the last window may have ended far behind it.
+        self.unmap_pages(start, if next > start && end > start { next } else { end });
+        *passage = Passage { start: next, end: next + window, window };
+        let (start, ahead) = (next, length.min(self.len()).saturating_sub(next).min(2 * window));
         // A hint: without it, each page is read when it is touched.
         let _ = self.advise_range(Advice::WillNeed, start, ahead);
+    }
+
+    /// Whether the map's bytes are those of a file on the disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.kind != kind::MEMORY
     }
 
     /// Turns off the kernel's reading around pages, for a map that is read by passages. A hint.
@@ -248,6 +272,14 @@ fn overwrite_in_place(file: &File) {
 
 /// The file attribute that disables copy on write (linux/fs.h).
 const FS_NOCOW_FL: nix::libc::c_long = 0x0080_0000;
+
+/// Starts the writing of `bytes` bytes of a file to the disk, from byte `start` on, and waits for nothing
+/// (sync_file_range(2)). A hint.
+pub(crate) fn start_write_back(file: &File, start: u64, bytes: u64) {
+    let (start, bytes) = (start as nix::libc::off64_t, bytes as nix::libc::off64_t);
+    // SAFETY: the call takes an open file and numbers, and touches no memory.
+    unsafe { nix::libc::sync_file_range(file.as_raw_fd(), start, bytes, nix::libc::SYNC_FILE_RANGE_WRITE) };
+}
 
 /// Bytes of a page of memory.
 fn page() -> usize {

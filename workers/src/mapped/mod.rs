@@ -24,6 +24,7 @@ mod map;
 mod store;
 mod table;
 
+pub(crate) use disk::write_behind;
 pub use disk::{free, is_full, is_in_memory, no_file, room, shortage, unnamed_file};
 pub(crate) use log::{Log, LogWriter};
 pub use map::input;

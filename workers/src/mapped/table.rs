@@ -66,7 +66,7 @@ impl<A: Atomic> Table<A> {
     #[inline]
     pub(crate) fn pass(&self, element: usize, passage: &mut Passage) {
         if let Some(region) = self.region() {
-            region.map.pass(element * size_of::<A>(), passage);
+            region.map.pass(element * size_of::<A>(), region.map.len(), passage);
         }
     }
 

@@ -20,7 +20,6 @@ use ::parquet::data_type::{DataType, DoubleType, FloatType, Int32Type, Int64Type
 use serde::Serialize;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::Ordering;
 
 /// Cells after which a piece ends, unless its first row has more.
@@ -173,7 +172,7 @@ fn encode_as<T: Value>(
         PieceFormat::Arrow => PieceSize::whole(arrow::batch(&rows)?),
     };
     if let Some(offset) = offset {
-        plan.files.matrix.write_all_at(&bytes, offset)?;
+        emit::write(plan, &bytes, offset)?;
     }
     Ok(Report::Piece(size))
 }
