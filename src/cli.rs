@@ -1,6 +1,6 @@
 //! The command line: the only place that knows options, exit codes and terminals, and that prints.
 //!
-//! `args` has the options and `values` their possible values; `embed` (with `estimate`), `inspect`, `bench_program` and `reference` are the
+//! `args` has the options and `values` their possible values; `embed` (with `estimate`), `merge`, `inspect`, `bench_program` and `reference` are the
 //! commands; `hints` maps an error to the option that helps, and `exit` ends the program with its exit code.
 
 pub mod args;
@@ -11,6 +11,7 @@ mod event_lines;
 pub mod exit;
 mod hints;
 pub mod inspect;
+pub mod merge;
 pub mod messages;
 mod progress;
 pub mod reference;
@@ -19,7 +20,7 @@ pub mod result_file;
 pub mod signals;
 pub mod values;
 
-pub use args::{EmbedArgs, InspectArgs};
+pub use args::{EmbedArgs, InspectArgs, MergeArgs};
 
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches, Parser, Subcommand};
 use messages::{printable, say};
@@ -44,6 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// Embed a corpus: write the matrix, its vocabulary and its list of documents
     Embed(Box<EmbedArgs>),
+    /// Merge the outputs of the parts of a corpus, or append documents to an output: one matrix, as of one run over all of them
+    Merge(Box<MergeArgs>),
     /// Show the contents of an output
     Inspect(InspectArgs),
     /// Compare the speed of processes, threads and a single worker on a corpus (runs bowline-bench)
@@ -130,8 +133,8 @@ pub fn with_negative_numbers(command: clap::Command) -> clap::Command {
 }
 
 /// The value names of options that take a number.
-const NUMBERS: [&str; 10] =
-    ["N", "K", "S", "SIZE", "NUMBER", "SECONDS", "MILLISECONDS", "LIST", "N|SHARE", "MIN[:MAX]"];
+const NUMBERS: [&str; 11] =
+    ["N", "K", "K/N", "S", "SIZE", "NUMBER", "SECONDS", "MILLISECONDS", "LIST", "N|SHARE", "MIN[:MAX]"];
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,9 @@
 //!
 //! Parses the command line, runs the command, and turns its result into an exit code.
 
-use bowline::cli::{self, Cli, Command, bench_program, embed, exit, inspect, messages, reference, signals};
+use bowline::cli::{
+    self, Cli, Command, bench_program, embed, exit, inspect, merge, messages, reference, signals,
+};
 use bowline_workers::crash::NotingAllocator;
 use std::io;
 use std::process::ExitCode;
@@ -11,7 +13,7 @@ use std::process::ExitCode;
 static ALLOCATOR: NotingAllocator = NotingAllocator;
 
 /// Commands with a manual page here; `bowline-bench` has those of its own.
-const PAGES: [&str; 4] = ["bowline", "embed", "inspect", "completions"];
+const PAGES: [&str; 5] = ["bowline", "embed", "merge", "inspect", "completions"];
 
 fn main() -> ExitCode {
     let cli: Cli = match cli::parse(cli::command()) {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     report_panics_but_those_of_documents();
     exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|cancel| match &cli.command {
         Command::Embed(args) => embed::embed(args, &cancel),
+        Command::Merge(args) => merge::merge(args, &cancel),
         Command::Inspect(args) => inspect::inspect(args, &mut io::stdout().lock()).map(|()| true),
         Command::Bench(args) => bench_program::run("bench", &args.arguments),
         Command::Generate(args) => bench_program::run("generate", &args.arguments),

@@ -6,7 +6,7 @@
 use crate::cancel::Cancel;
 use crate::coordinator::{
     Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, cut,
-    tally,
+    cut_rows, cut_shard, tally,
 };
 use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path, is_standard_input};
 use crate::error::{Error, ErrorKind, Fault};
@@ -16,16 +16,19 @@ use crate::job::{FailedDocument, Job, RunOptions, Summary};
 use crate::memory::{MemoryShares, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
-    Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile, OutputDirectory,
-    OutputOptions, VOCABULARY, check_scratch, refuse_too_wide, reserve, write_hash_terms, write_idf,
-    write_vocabulary,
+    CountedOutput, Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile,
+    OutputDirectory, OutputOptions, Part, VOCABULARY, check_scratch, refuse_too_wide, reserve, unmergeable,
+    write_hash_terms, write_idf, write_vocabulary,
 };
 use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, WorkerPool};
 use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
+use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::counted::counted;
+use bowline_workers::counted_rows::{CountedOutputs, CountedRows};
+use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_full, is_in_memory};
 use bowline_workers::pieces::{PieceFormat, Shape};
@@ -132,6 +135,8 @@ impl<'a> Resolved<'a> {
             },
             worker_memory: memory.worker,
             records: records.clone(),
+            counted: CountedOutputs::default(),
+            may_be_empty: job.source.shard.is_some(),
         };
         let tally = TallySettings {
             reading: ReadSettings {
@@ -146,6 +151,7 @@ impl<'a> Resolved<'a> {
                 lexicon_bytes: memory.lexicon as usize,
             },
             worker_memory: memory.worker,
+            counted: CountedOutputs::default(),
         };
         term_notices::never_equal(settings, model, &tally.counting.term_filter)?
             .into_iter()
@@ -191,13 +197,89 @@ fn idf_source(settings: &Settings, model: Option<&Model>) -> Result<IdfSource> {
 
 fn embed(job: &Job, events: &mut dyn FnMut(Event), interrupted: &Arc<AtomicUsize>) -> Result<Summary> {
     let cuts_text = job.settings.text.encoding.is_utf8();
-    let mut cut_all =
-        |corpus: &Corpus, workers| cut(corpus.documents.len(), &corpus.records, workers, cuts_text);
+    let mut cut_all = |corpus: &Corpus, workers| {
+        let Corpus { documents, records, .. } = corpus;
+        match job.source.shard {
+            None => cut(documents.len(), records, workers, cuts_text),
+            Some(shard) => cut_shard(shard, documents.len(), records, workers, cuts_text),
+        }
+    };
     let (output, done) = embed_splits(job, &mut cut_all, events, interrupted)?;
+    publish(output, done, events, interrupted)
+}
+
+/// Gives a complete output its name.
+fn publish(
+    output: OutputDirectory,
+    done: Done,
+    events: &mut dyn FnMut(Event),
+    interrupted: &AtomicUsize,
+) -> Result<Summary> {
     events(Event::PhaseBegan(Phase::Publish, 0));
     output.publish(|| Ok(RunError::if_interrupted(interrupted)?))?;
     done.notices.into_iter().for_each(|notice| events(Event::Notice(notice)));
     Ok(done.summary)
+}
+
+/// Merges the rows of outputs into one: a run whose documents are counted already. The job's source is these outputs.
+pub(crate) fn run_counted(
+    job: &Job,
+    outputs: Vec<CountedOutput>,
+    events: &mut dyn FnMut(Event),
+    interrupted: &Arc<AtomicUsize>,
+) -> Result<Summary> {
+    let mut notice = |notice: Notice| events(Event::Notice(notice));
+    let mut resolved = Resolved::new(job, &mut notice)?;
+    let splits: Arc<[Split]> = cut_rows(outputs.iter().map(CountedOutput::rows), resolved.workers).into();
+    let mut documents = Documents::new();
+    documents.add_root(None, Vec::new());
+    job.source.paths.iter().for_each(|path| documents.add(path.as_os_str().as_bytes()));
+    let corpus = Corpus {
+        documents: Arc::new(documents),
+        records: Vec::new(),
+        listed: 0..0,
+        copied: 0,
+        left_out: 0,
+        unreadable: Vec::new(),
+        notices: Vec::new(),
+    };
+    let counted: CountedOutputs =
+        outputs.into_iter().map(|output| Arc::new(output) as Arc<dyn CountedRows>).collect();
+    resolved.finish.counted = counted.clone();
+    resolved.tally.counted = counted;
+    // Terms are taken over as they are spelled, n-grams as well.
+    let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
+    let features = resolved.tally.counting.features.clone();
+    resolved.tally.counting = CountSettings {
+        lexicon_bytes: resolved.tally.counting.lexicon_bytes,
+        ..CountSettings::new(TextSettings::new(grams), features)
+    };
+    let (output, directory) = begin_output(job, &mut notice)?;
+    let store = Store::bounded(resolved.maps, Some(directory), resolved.addresses);
+    let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits }.run(
+        store,
+        None,
+        events,
+        interrupted,
+    )?;
+    let target = output.target().to_owned();
+    let summary = Summary { output: target, ..done.summary };
+    publish(output, Done { summary, ..done }, events, interrupted)
+}
+
+/// The directory of the output while it is made, and that of scratch files.
+fn begin_output(job: &Job, notice: &mut dyn FnMut(Notice)) -> Result<(OutputDirectory, PathBuf)> {
+    let RunOptions { scratch, resume, .. } = &job.options;
+    let options = OutputOptions {
+        force: job.sink.force,
+        sync: job.sink.sync,
+        resume: *resume,
+        scratch: scratch.clone(),
+    };
+    let output = OutputDirectory::begin(&job.sink.directory, options, notice)?;
+    scratch.as_deref().map_or(Ok(()), check_scratch)?;
+    let directory = scratch.as_deref().unwrap_or(output.partial()).to_owned();
+    Ok((output, directory))
 }
 
 /// As [`run()`], for the splits that `cut` makes of the corpus with this number of workers. The output is not published:
@@ -226,16 +308,10 @@ fn embed_splits(
     events(Event::PhaseBegan(Phase::Walk, 0));
     let mut notice = |notice: Notice| events(Event::Notice(notice));
     let resolved = Resolved::new(job, &mut notice)?;
-    let RunOptions { scratch, resume, .. } = &job.options;
-    let options = OutputOptions {
-        force: job.sink.force,
-        sync: job.sink.sync,
-        resume: *resume,
-        scratch: scratch.clone(),
-    };
-    let output = OutputDirectory::begin(&job.sink.directory, options, &mut notice)?;
-    scratch.as_deref().map_or(Ok(()), check_scratch)?;
-    let directory = scratch.as_deref().unwrap_or(output.partial()).to_owned();
+    if let Some(why) = job.source.shard.and(unmergeable(&job.settings)) {
+        notice(Notice::plain(format!("the parts can't be merged: {}", why.replacen("it ", "each ", 1))));
+    }
+    let (output, directory) = begin_output(job, &mut notice)?;
     let before_walk = private_memory();
     let walk = WalkOptions {
         threads: resolved.workers,
@@ -469,7 +545,7 @@ impl Phases<'_> {
         let memory_before = store.memory_share(1);
         let tallied = tally(tally_job, checkpoint, supervision)?;
         let totals = tallied.totals.clone();
-        if tallied.rows.is_empty() {
+        if tallied.rows.is_empty() && job.source.shard.is_none() {
             let path = job.source.first().to_owned();
             return Err(CorpusError::Empty { path, why: None, left_out: totals.left_out > 0 }.into());
         }
@@ -512,6 +588,14 @@ impl Phases<'_> {
             matrix: MatrixFile::name(container).to_owned(),
             settings: job.settings.clone(),
             counts,
+            shard: job.source.shard.map(|shard| Part {
+                shard,
+                continues_file: self
+                    .splits
+                    .first()
+                    .and_then(Split::records)
+                    .is_some_and(|range| range.start > 0),
+            }),
         };
         output.write(MANIFEST, |out| manifest.write(out))?;
         let failures = totals.failed.iter().take(NAMED_FAILURES);
@@ -519,7 +603,7 @@ impl Phases<'_> {
         let failures = failures.map(|&(row, failure)| FailedDocument {
             document: finish.name(row).to_string(),
             failure,
-            cause: failure.with_fields(records).to_string(),
+            cause: finish.cause(row).unwrap_or_else(|| failure.with_fields(records).to_string()),
         });
         let failures = failures.collect();
         Ok(Done {

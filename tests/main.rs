@@ -15,6 +15,7 @@ mod inspect;
 mod large;
 mod lists;
 mod memory;
+mod merging;
 mod reads;
 mod records;
 mod reference;

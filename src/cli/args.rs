@@ -2,8 +2,9 @@
 
 use super::values::{
     EstimateFormat, Progress, choice, parse_count, parse_delimiter, parse_from_0, parse_latency,
-    parse_number, parse_seconds, parse_share, parse_size,
+    parse_number, parse_seconds, parse_shard, parse_share, parse_size,
 };
+use crate::Shard;
 use crate::corpus::InputFormat;
 use crate::memory::MemoryLimits;
 use crate::output::Format;
@@ -33,22 +34,9 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "FORMAT", value_parser = choice::<EstimateFormat>(), num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with = "report", help_heading = "Output")]
     pub estimate: Option<EstimateFormat>,
 
-    /// Replace an existing output or an empty directory; never replace a directory with other files
-    #[arg(long, help_heading = "Output")]
-    pub force: bool,
-
-    /// Write the matrix in this format: npz is sparse (scipy.sparse.load_npz), npy is dense (numpy.load), mtx is Matrix Market
-    /// text, svmlight is text with columns from 0, parquet and arrow have a row for each document
-    #[arg(long, value_parser = choice::<Format>(), default_value = "npz", help_heading = "Output")]
-    pub format: Format,
-
-    /// Write a dense matrix, as --format npy does
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    pub dense: bool,
-
-    /// Do not wait until the output is on disk
-    #[arg(long, help_heading = "Output")]
-    pub no_sync: bool,
+    /// What is written.
+    #[command(flatten)]
+    pub sink: SinkArgs,
 
     /// Choose how to find documents in files [default: auto]
     #[arg(long, value_parser = choice::<InputFormat>(), default_value = "auto", hide_default_value = true, help_heading = "Documents")]
@@ -109,6 +97,10 @@ pub struct EmbedArgs {
     #[arg(long, value_parser = choice::<DecodeError>(), help_heading = "Documents")]
     pub decode_error: Option<DecodeError>,
 
+    /// Embed only the part K of N of the corpus; the parts follow each other in the order of rows, and merge joins their outputs
+    #[arg(long, value_name = "K/N", value_parser = parse_shard, conflicts_with = "estimate", help_heading = "Documents")]
+    pub shard: Option<Shard>,
+
     /// Make terms of words or of characters (scikit-learn: analyzer) [default: word]
     #[arg(long, value_parser = choice::<AnalyzerKind>(), help_heading = "Terms")]
     pub analyzer: Option<AnalyzerKind>,
@@ -147,17 +139,9 @@ pub struct EmbedArgs {
     #[arg(long, value_parser = choice::<FeatureKind>(), help_heading = "Columns")]
     pub features: Option<FeatureKind>,
 
-    /// Drop terms that occur in fewer documents: 2 means two documents, 0.1 a tenth of all (scikit-learn: min_df) [default: 1]
-    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
-    pub min_df: Option<Df>,
-
-    /// Drop terms that occur in more documents: 1 means one document, 1.0 all documents (scikit-learn: max_df) [default: 1.0]
-    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
-    pub max_df: Option<Df>,
-
-    /// Keep the K most frequent terms; of equally frequent terms, the first in order of bytes (scikit-learn: max_features) [default: all]
-    #[arg(long, value_name = "K", value_parser = parse_count, help_heading = "Columns")]
-    pub max_features: Option<u64>,
+    /// Which terms are columns.
+    #[command(flatten)]
+    pub pruning: PruningArgs,
 
     /// Use the terms of PATH as columns: a file with one term per line, the vocabulary.jsonl of an output, or an earlier output
     /// (this uses its text settings and idf, too)
@@ -176,6 +160,76 @@ pub struct EmbedArgs {
     #[arg(long, help_heading = "Columns")]
     pub hash_terms: bool,
 
+    /// What cells hold.
+    #[command(flatten)]
+    pub values: ValueArgs,
+
+    /// How it is done.
+    #[command(flatten)]
+    pub run: RunArgs,
+
+    /// Read at most N documents at the same time, in all workers together, to protect slow storage
+    /// [default: as many as there are workers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
+    pub max_reads: Option<u32>,
+
+    /// Delay each read of a document by at least this many milliseconds, to measure with slow storage
+    #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
+    pub read_latency: Duration,
+
+    /// Keep counted documents on disk if the run does not finish, and continue from an unfinished run
+    #[arg(long, help_heading = "Running")]
+    pub resume: bool,
+
+    /// End a worker whose document makes no progress for this many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Running")]
+    pub document_timeout: f64,
+
+    /// End the run when more than N documents have crashed their workers
+    #[arg(long, alias = "max-failures", value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
+    pub max_crashes: usize,
+}
+
+/// What is written: options of several commands.
+#[derive(Args, Debug)]
+pub struct SinkArgs {
+    /// Replace an existing output or an empty directory; never replace a directory with other files
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+
+    /// Write the matrix in this format: npz is sparse (scipy.sparse.load_npz), npy is dense (numpy.load), mtx is Matrix Market
+    /// text, svmlight is text with columns from 0, parquet and arrow have a row for each document
+    #[arg(long, value_parser = choice::<Format>(), default_value = "npz", help_heading = "Output")]
+    pub format: Format,
+
+    /// Write a dense matrix, as --format npy does
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub dense: bool,
+
+    /// Do not wait until the output is on disk
+    #[arg(long, help_heading = "Output")]
+    pub no_sync: bool,
+}
+
+/// Which terms are columns: options of several commands.
+#[derive(Args, Debug)]
+pub struct PruningArgs {
+    /// Drop terms that occur in fewer documents: 2 means two documents, 0.1 a tenth of all (scikit-learn: min_df) [default: 1]
+    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
+    pub min_df: Option<Df>,
+
+    /// Drop terms that occur in more documents: 1 means one document, 1.0 all documents (scikit-learn: max_df) [default: 1.0]
+    #[arg(long, value_name = "N|SHARE", help_heading = "Columns")]
+    pub max_df: Option<Df>,
+
+    /// Keep the K most frequent terms; of equally frequent terms, the first in order of bytes (scikit-learn: max_features) [default: all]
+    #[arg(long, value_name = "K", value_parser = parse_count, help_heading = "Columns")]
+    pub max_features: Option<u64>,
+}
+
+/// What cells hold: options of several commands.
+#[derive(Args, Debug)]
+pub struct ValueArgs {
     /// Choose the value of a term in a document (scikit-learn: CountVectorizer, binary=True, TfidfVectorizer) [default: count]
     #[arg(long, value_parser = choice::<WeightKind>(), help_heading = "Values")]
     pub weight: Option<WeightKind>,
@@ -211,7 +265,11 @@ pub struct EmbedArgs {
     /// Store values of this type [default: i32 for count and binary without a norm, else f32]
     #[arg(long, value_parser = choice::<Dtype>(), help_heading = "Values")]
     pub dtype: Option<Dtype>,
+}
 
+/// How it is done: options of several commands.
+#[derive(Args, Debug)]
+pub struct RunArgs {
     /// Run workers as processes, as threads, or as one thread
     #[arg(long, value_parser = choice::<Mode>(), default_value = "processes", help_heading = "Running")]
     pub mode: Mode,
@@ -219,15 +277,6 @@ pub struct EmbedArgs {
     /// Run N workers [default: the cores this process may use, or as many as there is memory for]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running")]
     pub workers: Option<u32>,
-
-    /// Read at most N documents at the same time, in all workers together, to protect slow storage
-    /// [default: as many as there are workers]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Running", verbatim_doc_comment)]
-    pub max_reads: Option<u32>,
-
-    /// Delay each read of a document by at least this many milliseconds, to measure with slow storage
-    #[arg(long, value_name = "MILLISECONDS", default_value = "0", value_parser = parse_latency, hide_default_value = true, help_heading = "Running")]
-    pub read_latency: Duration,
 
     /// Limit the memory of the run to SIZE bytes: half for counted rows, half for the workers
     /// [default: what is available]
@@ -244,21 +293,9 @@ pub struct EmbedArgs {
     #[arg(long, value_name = "DIR", help_heading = "Running")]
     pub scratch: Option<PathBuf>,
 
-    /// Keep counted documents on disk if the run does not finish, and continue from an unfinished run
-    #[arg(long, help_heading = "Running")]
-    pub resume: bool,
-
     /// Restrict worker processes to reading files and computing
     #[arg(long, value_parser = choice::<Confinement>(), default_value = "auto", help_heading = "Running")]
     pub sandbox: Confinement,
-
-    /// End a worker whose document makes no progress for this many seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds, help_heading = "Running")]
-    pub document_timeout: f64,
-
-    /// End the run when more than N documents have crashed their workers
-    #[arg(long, alias = "max-failures", value_name = "N", default_value = "100", value_parser = parse_number, help_heading = "Running")]
-    pub max_crashes: usize,
 
     /// Choose when to draw the progress bar, or write events as JSON
     #[arg(long, value_parser = choice::<Progress>(), default_value = "auto", help_heading = "Running")]
@@ -271,6 +308,35 @@ pub struct EmbedArgs {
     /// Write a JSON report of phases, times, bytes, tokens, retries and usage per worker to FILE
     #[arg(long, value_name = "FILE", help_heading = "Running")]
     pub report: Option<PathBuf>,
+}
+
+/// `bowline merge`.
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    /// The outputs, in the order of rows: of the parts of a corpus (--shard), or of any documents that were counted in the same way.
+    /// Each contains counts (--weight count), and nothing is pruned from it
+    #[arg(required = true, value_name = "OUTPUT")]
+    pub outputs: Vec<PathBuf>,
+
+    /// Write the merged output to DIR; DIR appears when the merge has finished
+    #[arg(short, long, value_name = "DIR", required = true, help_heading = "Output")]
+    pub output: PathBuf,
+
+    /// What is written.
+    #[command(flatten)]
+    pub sink: SinkArgs,
+
+    /// Which terms are columns.
+    #[command(flatten)]
+    pub pruning: PruningArgs,
+
+    /// What cells hold.
+    #[command(flatten)]
+    pub values: ValueArgs,
+
+    /// How it is done.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// `bowline inspect`.
@@ -298,6 +364,32 @@ pub struct InspectArgs {
     pub json: bool,
 }
 
+impl RunArgs {
+    /// The memory that the run may take.
+    pub fn memory(&self) -> MemoryLimits {
+        MemoryLimits { run: self.memory, worker: self.worker_memory }
+    }
+}
+
+/// The settings that these options choose.
+pub fn columns_and_values(pruning: &PruningArgs, values: &ValueArgs) -> SettingsBuilder {
+    SettingsBuilder {
+        min_df: pruning.min_df,
+        max_df: pruning.max_df,
+        max_features: pruning.max_features,
+        weight: values.weight,
+        sublinear_tf: values.sublinear_tf.then_some(true),
+        smooth_idf: values.no_smooth_idf.then_some(false),
+        bm25: values.bm25,
+        k1: values.k1,
+        b: values.b,
+        delta: values.delta,
+        norm: values.norm,
+        dtype: values.dtype,
+        ..SettingsBuilder::default()
+    }
+}
+
 impl EmbedArgs {
     /// The settings that the options choose, without stop words, which may be in a file.
     pub fn settings(&self) -> SettingsBuilder {
@@ -315,26 +407,10 @@ impl EmbedArgs {
             stop_words: None,
             stem: self.stem.clone(),
             features: self.features,
-            min_df: self.min_df,
-            max_df: self.max_df,
-            max_features: self.max_features,
             n_features: self.n_features,
             alternate_sign: self.no_alternate_sign.then_some(false),
-            weight: self.weight,
-            sublinear_tf: self.sublinear_tf.then_some(true),
-            smooth_idf: self.no_smooth_idf.then_some(false),
-            bm25: self.bm25,
-            k1: self.k1,
-            b: self.b,
-            delta: self.delta,
-            norm: self.norm,
-            dtype: self.dtype,
+            ..columns_and_values(&self.pruning, &self.values)
         }
-    }
-
-    /// The memory that the run may take.
-    pub fn memory(&self) -> MemoryLimits {
-        MemoryLimits { run: self.memory, worker: self.worker_memory }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bowline embed`: turns the options into a run, passes its events to the progress bar, the report and the notices, and
 //! prints its result as a summary.
 
-use super::args::EmbedArgs;
+use super::args::{EmbedArgs, RunArgs, SinkArgs};
 use super::estimate::estimate;
 use super::event_lines::EventLines;
 use super::hints;
@@ -12,7 +12,7 @@ use super::result_file::ResultFile;
 use super::values::Progress as When;
 use crate::cancel::Cancel;
 use crate::corpus::{InputFormat, PathList, RecordOptions, Source, display_path};
-use crate::error::{ErrorKind, Fault};
+use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice};
 use crate::job::{FailedDocument, Job, RunOptions, Sink, Summary};
 use crate::model::Model;
@@ -26,6 +26,7 @@ use bowline_workers::counted::counted;
 use bowline_workers::crash::hold_crashed_threads;
 use nix::sys::prctl::set_timerslack;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The guards of worker threads. They change this process, which runs nothing else.
@@ -41,12 +42,25 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
     if let Some(format) = args.estimate {
         return estimate(&job, format, args, cancel);
     }
-    let report_file =
-        args.report.as_deref().map(|path| ResultFile::promise(path, cancel.flag())).transpose()?;
     if !args.read_latency.is_zero() {
         // Sleeps end up to this late (default: 0.05 ms); workers inherit it. If it can't be set, delays are slightly longer.
         let _ = set_timerslack(1);
     }
+    perform(&args.run, cancel, |events| run(&job, events, cancel))
+}
+
+/// Runs `act`, passes its events to the progress bar, the report and the notices, and prints its result. Returns whether every
+/// document was embedded.
+///
+/// # Errors
+/// The error that kept it from finishing.
+pub(super) fn perform(
+    args: &RunArgs,
+    cancel: &Cancel,
+    act: impl FnOnce(&mut dyn FnMut(Event)) -> Result<Summary, Error>,
+) -> Result<bool> {
+    let report_file =
+        args.report.as_deref().map(|path| ResultFile::promise(path, cancel.flag())).transpose()?;
     let mut stopwatch = Stopwatch::start();
     let mut progress = Progress::new(args.progress);
     let mut lines = (args.progress == When::Json).then(|| EventLines::new(args.quiet));
@@ -60,7 +74,7 @@ pub fn embed(args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
             event => stopwatch.on_event(event),
         }
     };
-    let summary = run(&job, &mut on_event, cancel);
+    let summary = act(&mut on_event);
     progress.clear();
     let summary = summary?;
     let report = Report::new(name(&args.mode), &summary, stopwatch);
@@ -105,31 +119,45 @@ pub fn job(args: &EmbedArgs, cancel: &Cancel) -> Result<Job> {
                 delimiter: args.delimiter,
                 no_header: args.no_header,
             },
+            shard: args.shard,
         },
         settings,
         model,
-        sink: Sink {
-            directory: args.output.clone().unwrap_or_default(),
-            format: if args.dense { Format::Npy } else { args.format },
-            hash_terms: args.hash_terms,
-            force: args.force,
-            sync: !args.no_sync,
-        },
+        sink: sink(args.output.clone().unwrap_or_default(), &args.sink, args.hash_terms),
         options: RunOptions {
-            mode: args.mode,
-            workers: args.workers.map(|workers| workers as usize),
             max_reads: args.max_reads,
             read_latency: args.read_latency,
-            memory: args.memory(),
-            scratch: args.scratch.clone(),
             resume: args.resume,
-            confinement: args.sandbox,
             document_timeout: Duration::from_secs_f64(args.document_timeout),
             max_crashes: args.max_crashes,
-            guards: GUARDS,
-            own: args.report.iter().cloned().collect(),
+            ..options(&args.run)
         },
     })
+}
+
+/// What is written to `directory`.
+pub(super) fn sink(directory: PathBuf, args: &SinkArgs, hash_terms: bool) -> Sink {
+    Sink {
+        directory,
+        format: if args.dense { Format::Npy } else { args.format },
+        hash_terms,
+        force: args.force,
+        sync: !args.no_sync,
+    }
+}
+
+/// How a run is done, as far as it is the same for each kind of run.
+pub(super) fn options(args: &RunArgs) -> RunOptions {
+    RunOptions {
+        mode: args.mode,
+        workers: args.workers.map(|workers| workers as usize),
+        memory: args.memory(),
+        scratch: args.scratch.clone(),
+        confinement: args.sandbox,
+        guards: GUARDS,
+        own: args.report.iter().cloned().collect(),
+        ..RunOptions::default()
+    }
 }
 
 /// Refuses options that have no meaning with the input format, or without another option.

@@ -18,11 +18,11 @@ use std::io::{self, Write};
 /// # Errors
 /// The error that kept the sample from being read, or the writer's.
 pub fn estimate(job: &Job, format: EstimateFormat, args: &EmbedArgs, cancel: &Cancel) -> Result<bool> {
-    let mut progress = Progress::new(args.progress);
+    let mut progress = Progress::new(args.run.progress);
     let mut on_event = |event: Event| {
         progress.on_event(&event);
         match event {
-            Event::Notice(notice) if !args.quiet => print_notice(&notice),
+            Event::Notice(notice) if !args.run.quiet => print_notice(&notice),
             _ => {}
         }
     };

@@ -1,5 +1,6 @@
 //! The values of options: choices with their help, numbers, sizes.
 
+use crate::Shard;
 use crate::corpus::InputFormat;
 use crate::output::Format;
 use crate::pool::{Confinement, Mode};
@@ -218,6 +219,15 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("a number from 0 to 1".to_owned()),
+    }
+}
+
+/// A part of a corpus: K/N.
+pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {
+    let numbers = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    match numbers {
+        Some((part, of)) if (1..=of).contains(&part) => Ok(Shard { part, of }),
+        _ => Err("two numbers, as 1/8 to 8/8".to_owned()),
     }
 }
 

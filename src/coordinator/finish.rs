@@ -10,6 +10,7 @@ use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::columns::Vocabulary;
+use bowline_workers::counted_rows::CountedOutputs;
 use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::DocumentName;
 use bowline_workers::hashing::Buckets;
@@ -65,6 +66,10 @@ pub struct FinishJob {
     pub worker_memory: u64,
     /// How documents were found in record files.
     pub records: RecordSettings,
+    /// The outputs whose rows are merged.
+    pub counted: CountedOutputs,
+    /// Whether there may be no column: the output is a part of another one.
+    pub may_be_empty: bool,
 }
 
 /// Rows whose lines are written, or whose lengths are found, in one go.
@@ -181,6 +186,7 @@ impl Finish {
             files,
             container: job.container,
             worker_memory: job.worker_memory,
+            counted: job.counted.clone(),
         };
         supervision.heartbeats.clear();
         let (vocabulary, lines, supervisor) =
@@ -209,7 +215,7 @@ impl Finish {
                         self.vocabulary.keep_most_frequent(most as u64, &self.plan.matrix, &self.store);
                     kept.map_err(system("mapping the ranks of terms"))?;
                 }
-                if self.vocabulary.is_empty() && self.plan.matrix.embedded > 0 {
+                if self.vocabulary.is_empty() && self.plan.matrix.embedded > 0 && !self.job.may_be_empty {
                     self.refuse_no_columns(found)?;
                 }
                 self.vocabulary.len()
@@ -463,6 +469,11 @@ impl Finish {
     /// The name of a row's document.
     pub fn name(&self, row: usize) -> DocumentName {
         self.plan.name(row)
+    }
+
+    /// The cause of a merged row's failure, as its output has it.
+    pub fn cause(&self, row: usize) -> Option<String> {
+        self.plan.counted_line(row)?.ok()?.cause
     }
 
     /// First stored cell of each row, and behind the last row the number of all.

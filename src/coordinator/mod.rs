@@ -15,7 +15,7 @@ mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use finish::{Columns, Finish, FinishJob, Merged};
-pub use splits::cut;
+pub use splits::{Shard, cut, cut_rows, cut_shard};
 pub use supervisor::Supervision;
 pub use tables::IdfSource;
 pub use tally::{TallyJob, Totals, tally};

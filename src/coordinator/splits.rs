@@ -6,9 +6,13 @@
 
 use crate::corpus::RecordFile;
 use bowline_workers::split::{RecordFormat, RecordRange, Split, SplitKind};
+use serde::{Deserialize, Serialize};
 
 /// Documents in the largest batch.
 const LARGEST: usize = 256;
+
+/// Rows of merged outputs in a split, at most.
+const MOST_ROWS: u64 = 16 << 10;
 
 /// Bytes of the smallest and of the largest range that a file is cut into: 1 and 64 MiB.
 const RANGE_BYTES: [u64; 2] = [1 << 20, 64 << 20];
@@ -30,6 +34,79 @@ pub fn cut(files: usize, records: &[RecordFile], workers: usize, cuts_text: bool
             splits.extend(ranges(record, cuts_text));
             first = record.file + 1;
         }
+    }
+    splits
+}
+
+/// One of several parts of a corpus, which follow each other in the order of rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Shard {
+    /// Its number, from 1.
+    pub part: u32,
+    /// How many parts there are.
+    pub of: u32,
+}
+
+/// Bytes that a file of one document counts for when a corpus is divided. Sizes of files are not known.
+const FILE_BYTES: u64 = 4 << 10;
+
+/// As [`cut`], for one part of the corpus only. Which documents it has depends on the corpus alone. A part has about as many
+/// bytes of record files, and as many other files, as each other one. Record files are divided where they are cut into ranges,
+/// but for CSV files, whose ranges can't be read alone.
+pub fn cut_shard(
+    shard: Shard,
+    files: usize,
+    records: &[RecordFile],
+    workers: usize,
+    cuts_text: bool,
+) -> Vec<Split> {
+    // As many workers as files: each file is a split.
+    let all = cut(files, records, files.max(1), cuts_text);
+    let is_one = |a: &Split, b: &Split| {
+        let is_table = a.records().is_some_and(|range| range.format.is_table());
+        is_table && a.file == b.file
+    };
+    let bytes = |splits: &[Split]| -> u64 {
+        splits.iter().map(|split| split.records().map_or(FILE_BYTES, |range| range.bytes().max(1))).sum()
+    };
+    let total = bytes(&all);
+    let (mut before, mut mine) = (0, Vec::new());
+    for unit in all.chunk_by(is_one) {
+        // Where its middle lies decides, so that the parts of a corpus of equal files are as equal as they can be.
+        let size = bytes(unit);
+        let middle = u128::from(before) * 2 + u128::from(size);
+        let part = middle * u128::from(shard.of) / (u128::from(total) * 2);
+        if part == u128::from(shard.part - 1) {
+            mine.extend_from_slice(unit);
+        }
+        before += size;
+    }
+    // Neighbouring files become batches again.
+    let mut splits = Vec::new();
+    let are_files = |split: &Split| split.records().is_none();
+    for run in mine.chunk_by(|a, b| are_files(a) && are_files(b)) {
+        match run.first().filter(|first| are_files(first)) {
+            None => splits.extend_from_slice(run),
+            Some(first) => splits.extend(
+                cut(run.len(), &[], workers, cuts_text)
+                    .into_iter()
+                    .map(|split| Split { file: first.file + split.file, ..split }),
+            ),
+        }
+    }
+    splits
+}
+
+/// Cuts the rows of merged outputs, which have these numbers of rows.
+pub fn cut_rows(rows: impl Iterator<Item = u64>, workers: usize) -> Vec<Split> {
+    let mut splits = Vec::new();
+    for (output, rows) in (0..).zip(rows) {
+        let size = (rows / (8 * workers as u64)).clamp(LARGEST as u64, MOST_ROWS);
+        let firsts = (0..rows).step_by(size as usize);
+        splits.extend(firsts.map(|first| {
+            let rows = size.min(rows - first) as u32;
+            Split { file: output, kind: SplitKind::Counted { first, rows } }
+        }));
     }
     splits
 }
@@ -77,6 +154,51 @@ mod tests {
                     next += u64::from(files);
                 }
                 assert_eq!(next, documents as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn shards_are_the_corpus_in_order() {
+        let record = |file, bytes, format| RecordFile {
+            file,
+            format,
+            compression: None,
+            source: Source { bytes, modified: 0 },
+        };
+        let (jsonl, csv) = (RecordFormat::Jsonl, RecordFormat::Csv);
+        let corpora: [(usize, Vec<RecordFile>); 5] = [
+            (0, vec![]),
+            (1, vec![]),
+            (1000, vec![]),
+            (6, vec![record(0, 9 << 20, jsonl), record(3, 5 << 20, csv), record(5, 7, jsonl)]),
+            (1, vec![record(0, 90 << 20, jsonl)]),
+        ];
+        for (files, records) in corpora {
+            let range = |split: &Split| (split.file, split.records().map(|range| (range.start, range.end)));
+            let files_of = |splits: &[Split]| -> Vec<_> {
+                let each = splits.iter().flat_map(|split| {
+                    (0..split.documents().unwrap_or(1)).map(|file| match split.records() {
+                        None => (split.file + u64::from(file), None),
+                        Some(_) => range(split),
+                    })
+                });
+                each.collect()
+            };
+            let whole = files_of(&cut(files, &records, 2, true));
+            for of in [1, 2, 3, 8] {
+                for workers in [1, 2, 7] {
+                    let shards = (1..=of)
+                        .map(|part| files_of(&cut_shard(Shard { part, of }, files, &records, workers, true)));
+                    let shards: Vec<_> = shards.collect();
+                    assert_eq!(shards.concat(), whole);
+                    if records.is_empty() && files > 0 {
+                        let sizes = shards.iter().map(Vec::len);
+                        assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1);
+                    }
+                    let has_csv = |shard: &&Vec<_>| shard.iter().any(|&(file, _): &(u64, _)| file == 3);
+                    assert!(files != 6 || shards.iter().filter(has_csv).count() == 1);
+                }
             }
         }
     }

@@ -94,7 +94,7 @@ pub fn tally(
     mut checkpoint: Option<Checkpoint>,
     supervision: &mut Supervision,
 ) -> Result<Tallied, RunError> {
-    (supervision.events)(Event::PhaseBegan(Phase::Tally, job.documents.len() as u64));
+    (supervision.events)(Event::PhaseBegan(Phase::Tally, documents(&job.splits)));
     let total = total_bytes(&job.splits);
     total.iter().for_each(|&bytes| (supervision.events)(Event::TotalBytes(bytes)));
     let earlier = checkpoint.as_mut().map(Checkpoint::take_earlier).unwrap_or_default();
@@ -144,10 +144,18 @@ pub fn tally(
     collected
 }
 
+/// The number of documents, as far as it is known: a record file counts as one.
+fn documents(splits: &[Split]) -> u64 {
+    let files = splits.iter().enumerate().map(|(number, split)| match split.documents() {
+        Some(documents) => u64::from(documents),
+        None => u64::from(number == 0 || splits[number - 1].file != split.file),
+    });
+    files.sum()
+}
+
 /// The bytes of all record files; `None` if there are none.
 fn total_bytes(splits: &[Split]) -> Option<u64> {
-    let ranges = splits.iter().filter_map(Split::records).filter(|range| range.start == 0);
-    ranges.map(|range| range.source.bytes).reduce(u64::saturating_add)
+    splits.iter().filter_map(Split::records).map(|range| range.bytes()).reduce(u64::saturating_add)
 }
 
 struct TallyWork<'a> {

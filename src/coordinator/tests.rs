@@ -12,6 +12,7 @@ use crate::settings::{Df, Pruning};
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
+use bowline_workers::counted_rows::CountedOutputs;
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::{Crash, Heartbeats};
@@ -171,6 +172,7 @@ impl Play {
                 ..CountSettings::new(text, Features::Vocabulary)
             },
             worker_memory: u64::MAX,
+            counted: CountedOutputs::default(),
         }
     }
 
@@ -493,6 +495,8 @@ fn written(
             container: Container::Sparse,
             worker_memory: u64::MAX,
             records: RecordSettings::default(),
+            counted: CountedOutputs::default(),
+            may_be_empty: false,
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };
         let mut finish = Finish::new(tallied, finish_job, outputs, &job.store, supervision)?;

@@ -8,6 +8,7 @@ use super::path_list::PathList;
 use super::records::{self, RecordFile, RecordFiles, format_of_name};
 use super::standard_input::{Settled, StandardInput, is_standard_input};
 use super::walk::{Inode, Walk, add_folders_above};
+use crate::coordinator::Shard;
 use crate::error::ErrorKind;
 use crate::event::{Notice, NoticeKind};
 use anyhow::Result;
@@ -48,6 +49,8 @@ pub struct Source {
     pub format: InputFormat,
     /// How the documents of record files are found.
     pub records: RecordOptions,
+    /// Which part of the corpus is embedded, if not all of it.
+    pub shard: Option<Shard>,
 }
 
 /// How files are read.

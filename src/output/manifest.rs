@@ -3,6 +3,7 @@
 
 use super::names::MANIFEST;
 use super::reader::OpenOutput;
+use crate::coordinator::Shard;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,19 @@ pub struct ManifestFile {
     pub settings: Settings,
     /// What was counted.
     pub counts: Counts,
+    /// Which part of its corpus it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Part>,
+}
+
+/// A part of a corpus.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// Which of how many.
+    #[serde(flatten)]
+    pub shard: Shard,
+    /// Whether the part before has read the first records of the first file, whose numbers begin at 0 in each part.
+    pub continues_file: bool,
 }
 
 /// What was counted.

@@ -13,6 +13,7 @@ use memmap2::Mmap;
 use std::ops::Range;
 
 /// A matrix of documents (rows) and terms or buckets (columns).
+#[derive(Debug)]
 pub struct Matrix {
     /// The file.
     map: Mmap,
@@ -31,6 +32,7 @@ pub struct ArrayPlace {
     pub dtype: &'static str,
 }
 
+#[derive(Debug)]
 enum Form {
     /// Compressed sparse rows.
     Sparse(Places),
@@ -110,6 +112,33 @@ impl Matrix {
             }
             Form::Dense(start, _) => vec![value(*start..self.map.len())],
         }
+    }
+
+    /// Whether it is sparse, and each value is a whole number that the engine can have counted, without loss in its type.
+    pub(super) fn has_counts(&self) -> bool {
+        let Form::Sparse(Places { data, .. }) = &self.form else { return false };
+        // The largest number up to which all whole numbers have this type.
+        let most = match self.dtype {
+            Dtype::F32 => f64::from(1 << 24),
+            Dtype::I32 | Dtype::I64 | Dtype::F64 => f64::from(i32::MAX),
+        };
+        let values = self.map[data.clone()].chunks_exact(self.dtype.size() as usize);
+        values.map(|bytes| number(bytes, self.dtype)).all(|value| value.abs() <= most && value.fract() == 0.0)
+    }
+
+    /// Replaces `cells` with the columns and counts of a row of a sparse matrix of counts.
+    pub(super) fn counts(&self, row: usize, cells: &mut Vec<(u32, i32)>) {
+        cells.clear();
+        let Form::Sparse(Places { indptr, indices, data, wide }) = &self.form else { return };
+        let numbers = |array: &Range<usize>, places: Range<usize>, size: usize| {
+            self.map[array.start + places.start * size..array.start + places.end * size].chunks_exact(size)
+        };
+        let mut ends = numbers(indptr, row..row + 2, width(*wide)).map(integer);
+        let (Some(start), Some(end)) = (ends.next(), ends.next()) else { return };
+        let places = start as usize..end as usize;
+        let columns = numbers(indices, places.clone(), width(*wide)).map(|bytes| integer(bytes) as u32);
+        let values = numbers(data, places, self.dtype.size() as usize);
+        cells.extend(columns.zip(values.map(|bytes| number(bytes, self.dtype) as i32)));
     }
 
     /// The cells of a row that are stored, or of a dense one those that are not 0: column and value.

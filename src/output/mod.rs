@@ -4,6 +4,7 @@
 //! offsets that are laid out here.
 
 pub(crate) mod checkpoint;
+mod counted;
 mod manifest;
 mod matrix;
 mod matrix_file;
@@ -15,7 +16,8 @@ mod reader;
 mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
-pub use manifest::{Counts, ManifestFile};
+pub use counted::{CountedOutput, first_difference, unmergeable};
+pub use manifest::{Counts, ManifestFile, Part};
 pub use matrix::{ArrayPlace, Matrix};
 pub use matrix_file::{MatrixFile, refuse_too_wide};
 pub use names::{DOCUMENTS, HASH_TERMS, IDF, MANIFEST, VOCABULARY};

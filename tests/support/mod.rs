@@ -15,7 +15,7 @@ mod random;
 pub mod wrapper;
 
 pub use dir::Dir;
-pub use invocation::{Finished, Invocation, Refused, Running, repository};
+pub use invocation::{Finished, Invocation, Refused, Running, bowline, repository};
 pub use matrix::{Csr, Npz};
 pub use npy::Array;
 #[cfg(feature = "faults")]

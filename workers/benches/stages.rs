@@ -212,6 +212,7 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
             records: RecordSettings::default(),
             counting: CountSettings::new(words(1..=1), Features::Vocabulary),
             worker_memory: u64::MAX,
+            counted: Default::default(),
         };
         let heartbeats = Heartbeats::new(SEGMENTS).expect("a heartbeats");
         let rows = documents.len();
@@ -290,6 +291,7 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         files: Files { matrix: file(), documents: file(), terms: Some(file()) },
         container: Container::Sparse,
         worker_memory: u64::MAX,
+        counted: Default::default(),
     })
 }
 

@@ -103,6 +103,8 @@ pub enum Failure {
     UnknownMethod(u32),
     /// The file is not in the format that it was taken for.
     OtherFormat,
+    /// It had failed when the output was made that is merged. The line of the document names the cause.
+    Earlier,
 }
 
 impl Failure {
@@ -141,6 +143,7 @@ impl Failure {
             Failure::Encrypted => (30, 0),
             Failure::UnknownMethod(method) => (31, method.into()),
             Failure::OtherFormat => (32, 0),
+            Failure::Earlier => (33, 0),
         }
     }
 
@@ -179,6 +182,7 @@ impl Failure {
             30 => Failure::Encrypted,
             31 => Failure::UnknownMethod(detail as u32),
             32 => Failure::OtherFormat,
+            33 => Failure::Earlier,
             _ => return None,
         })
     }
@@ -273,6 +277,7 @@ impl fmt::Display for Failure {
             Failure::Encrypted => write!(f, "encrypted"),
             Failure::UnknownMethod(method) => write!(f, "compressed by an unknown method ({method})"),
             Failure::OtherFormat => write!(f, "not in the format that it was read as"),
+            Failure::Earlier => write!(f, "failed before"),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod cells;
 pub mod columns;
 pub mod count;
 pub mod counted;
+pub mod counted_rows;
 pub mod crash;
 pub mod dictionary;
 pub mod documents;

@@ -46,6 +46,11 @@ pub struct DocumentLine<'a> {
 }
 
 impl DocumentLine<'_> {
+    /// Whether the document failed.
+    pub fn has_failed(&self) -> bool {
+        self.status != "ok"
+    }
+
     /// The document's name.
     pub fn name(&self) -> DocumentName {
         DocumentName {
@@ -257,6 +262,10 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
     // The file of the last line. Many documents may have the same.
     let mut shown: Option<(usize, String)> = None;
     for row in rows.start as usize..rows.end as usize {
+        if let Some(line) = plan.counted_line(row) {
+            lines.push(|out| push_document_line(out, &line?))?;
+            continue;
+        }
         let record = plan.matrix.record_in_order(row, &mut passages);
         let failure = match record {
             Some(record) => record.failure(),

@@ -2,8 +2,10 @@
 //!
 //! All of it is in shared memory or in files, and workers inherit it through the fork.
 
+use crate::counted_rows::CountedOutputs;
 use crate::documents::{DocumentName, display_path};
 use crate::failure::Failure;
+use crate::lines::DocumentLine;
 use crate::matrix_plan::MatrixPlan;
 use crate::pieces::PieceFormat;
 use crate::records::RecordSettings;
@@ -11,6 +13,7 @@ use crate::split::Rows;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 
 /// All data that the output depends on: the matrix, and where it goes.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Plan {
     pub container: Container,
     /// Bytes of private memory that a worker may take.
     pub worker_memory: u64,
+    /// The outputs whose rows are merged.
+    pub counted: CountedOutputs,
 }
 
 /// The files that workers write to, each worker at its own offsets.
@@ -54,8 +59,20 @@ pub enum Container {
 }
 
 impl Plan {
+    /// The line of a merged row's document; `None` if the document was counted in this run.
+    pub fn counted_line(&self, row: usize) -> Option<io::Result<DocumentLine<'_>>> {
+        if self.counted.is_empty() {
+            return None;
+        }
+        let (output, row) = self.rows.counted(row)?;
+        Some(self.counted.get(output)?.line(row))
+    }
+
     /// The name of a row's document.
     pub fn name(&self, row: usize) -> DocumentName {
+        if let Some(Ok(line)) = self.counted_line(row) {
+            return line.name();
+        }
         let about = self.matrix.record(row).map(|record| record.about()).unwrap_or_default();
         let (file, record) = self.rows.place(row);
         DocumentName {
