@@ -111,11 +111,11 @@ fn parts_with_ngrams_merge_to_the_bytes_of_one_run() {
 #[test]
 fn more_parts_than_documents_are_empty_and_merge() {
     let dir = Dir::with_corpus(&[("a", "one two"), ("b", "")]);
-    let whole = dir.embedded(&["corpus"]);
+    let whole = dir.embedded(&[]);
     let parts: Vec<String> = (1..=5).map(|part| format!("part-{part}")).collect();
     for (part, output) in (1..).zip(&parts) {
         let shard = format!("{part}/5");
-        dir.embed_to(output, &["--shard", &shard, "corpus"]).run().expect(0);
+        dir.embed_to(output, &["--shard", &shard]).run().expect(0);
     }
     let rows = parts.iter().map(|output| dir.output(output).documents().len()).sum::<usize>();
     assert_eq!(rows, 2);
@@ -127,8 +127,11 @@ fn more_parts_than_documents_are_empty_and_merge() {
 fn documents_are_appended_and_weighed_again() {
     let dir = Dir::with_corpus(&[("a", "one two two"), ("b", "two three")]);
     dir.write("more/c", "four two");
-    dir.embed_to("first", &["corpus"]).run().expect(0);
-    dir.embed_to("second", &["more"]).run().expect(0);
+    let embed = |output: &str, options: &[&str]| {
+        dir.bowline(&["embed", "--output", output]).args(options).run().expect(0);
+    };
+    embed("first", &["corpus"]);
+    embed("second", &["more"]);
     dir.bowline(&["merge", "--force", "--output", "first", "first", "second"]).run().expect(0);
     let first = dir.output("first");
     assert_eq!(first.paths(), ["a", "b", "c"]);
@@ -138,7 +141,7 @@ fn documents_are_appended_and_weighed_again() {
     dir.write("all/a", "one two two");
     dir.write("all/b", "two three");
     dir.write("all/c", "four two");
-    dir.embed_to("expected", &["--weight", "tfidf", "all"]).run().expect(0);
+    embed("expected", &["--weight", "tfidf", "all"]);
     dir.bowline(&["merge", "--weight", "tfidf", "--output", "weighed", "first"]).run().expect(0);
     assert_same_bytes(&dir.output("expected"), &dir.output("weighed"), "counts that are weighed");
 }
@@ -155,7 +158,7 @@ fn assert_refused(dir: &Dir, code: i32, outputs: &[&str], words: &str) {
 fn what_does_not_go_together_is_refused() {
     let dir = Dir::with_corpus(&[("a", "one two"), ("b", "two three"), ("c", "four")]);
     let embed = |output: &str, options: &[&str]| {
-        dir.embed_to(output, &[options, &["corpus"]].concat()).run().expect(0);
+        dir.embed_to(output, options).run().expect(0);
     };
     embed("counts", &[]);
     embed("bigrams", &["--ngrams", "1:2"]);
@@ -205,7 +208,7 @@ fn what_does_not_go_together_is_refused() {
 fn a_damaged_output_is_refused() {
     let dir = Dir::with_corpus(&[("a", "one two"), ("b", "two three")]);
     let damaged = |file: &str, damage: &dyn Fn(Vec<u8>) -> Vec<u8>, words: &str| {
-        dir.embed_to("out", &["--force", "corpus"]).run().expect(0);
+        dir.embed_to("out", &["--force"]).run().expect(0);
         let path = dir.path("out").join(file);
         fs::write(&path, damage(fs::read(&path).expect("a file"))).expect("a file");
         assert_refused(&dir, 1, &["out"], words);
@@ -232,17 +235,17 @@ fn a_damaged_output_is_refused() {
         bytes[start..start + 4].copy_from_slice(&i32::MIN.to_le_bytes());
         bytes
     };
-    damaged("matrix.npz", &value, "out/matrix.npz: a value is no count");
+    damaged("matrix.npz", &value, "out/matrix.npz: not the matrix that manifest.json describes");
 }
 
 #[test]
 fn parts_that_can_not_be_merged_are_said_to_be() {
     let dir = Dir::with_corpus(&[("a", "one two"), ("b", "two three")]);
-    let finished = dir.embed(&["--shard", "1/2", "--weight", "tfidf", "corpus"]).run().expect(0);
+    let finished = dir.embed(&["--shard", "1/2", "--weight", "tfidf"]).run().expect(0);
     let notice = "the parts can't be merged: each has values of tfidf, and only counts can be merged";
     assert!(finished.stderr.contains(notice), "{}", finished.stderr);
     for shard in ["0/2", "3/2", "1", "1/0", "a/b"] {
-        let finished = dir.embed_to("no", &["--shard", shard, "corpus"]).run().expect(2);
+        let finished = dir.embed_to("no", &["--shard", shard]).run().expect(2);
         assert!(finished.stderr.contains("two numbers, as 1/8 to 8/8"), "{}", finished.stderr);
     }
 }

@@ -40,6 +40,7 @@ class EmbedOptions(TypedDict, total=False):
     binary: str
     encoding: str
     decode_error: Literal["strict", "replace", "ignore"]
+    shard: str
     analyzer: Literal["word", "char", "char-wb", "char_wb"]
     ngrams: int | str | tuple[int, int]
     tokenizer: str

@@ -140,23 +140,18 @@ pub fn unmergeable(settings: &Settings) -> Option<String> {
 pub fn first_difference(first: &Settings, second: &Settings) -> Result<Option<(String, [String; 2])>> {
     let of = |settings: &Settings| {
         let columns = &settings.columns;
-        let hashing = (columns.features, columns.n_features, columns.alternate_sign);
-        let (features, n_features, alternate_sign) = hashing;
-        anyhow::Ok([
-            serde_json::to_value(&settings.text)?,
-            serde_json::json!({
-                "features": features, "n_features": n_features, "alternate_sign": alternate_sign,
-            }),
-        ])
-    };
-    for (ours, theirs) in of(first)?.iter().zip(&of(second)?) {
-        let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else { continue };
-        if let Some((name, value)) = ours.iter().find(|(name, value)| theirs.get(*name) != Some(value)) {
-            let other = theirs.get(name).unwrap_or(&serde_json::Value::Null);
-            return Ok(Some((name.clone(), [value.to_string(), other.to_string()])));
+        let mut all = vec![
+            ("features".to_owned(), serde_json::to_value(columns.features)?),
+            ("n_features".to_owned(), serde_json::to_value(columns.n_features)?),
+            ("alternate_sign".to_owned(), serde_json::to_value(columns.alternate_sign)?),
+        ];
+        if let serde_json::Value::Object(text) = serde_json::to_value(&settings.text)? {
+            all.extend(text);
         }
-    }
-    Ok(None)
+        anyhow::Ok(all)
+    };
+    let differing = of(first)?.into_iter().zip(of(second)?).find(|(ours, theirs)| ours != theirs);
+    Ok(differing.map(|((name, ours), (_, theirs))| (name, [ours.to_string(), theirs.to_string()])))
 }
 
 /// The terms of the columns, one after the other, and where each ends.
