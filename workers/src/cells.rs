@@ -2,7 +2,9 @@
 //!
 //! Floats are computed only here, in column order and double precision, so that no timing can change a bit.
 
-use crate::matrix_plan::{Bm25Tf, MatrixPlan, NO_COLUMN, Norm, Numbering, RowPassages, ValueSettings, Weight};
+use crate::matrix_plan::{
+    Bm25Tf, MatrixPlan, NO_COLUMN, Norm, Numbering, RowPassages, ValueSettings, Weight,
+};
 use crate::radix::sort_by_column;
 use crate::row;
 use bytemuck::Pod;

@@ -13,6 +13,7 @@ mod text;
 
 use crate::cells::{Element, cells};
 use crate::documents::DocumentName;
+use crate::emit;
 use crate::matrix_plan::{Dtype, MatrixPlan};
 use crate::plan::{Container, Plan};
 use crate::protocol::{PieceSize, Report};
