@@ -30,10 +30,11 @@ build-all:
 test: test-rust
 	@if $(HAS_PYTHON); then $(MAKE) --no-print-directory test-python; else echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; fi
 
-# The second line runs the library's examples without the command line.
+# The second line runs the library's examples without the command line, the third one the engine without worker processes.
 test-rust:
 	cargo test --workspace --locked --no-fail-fast --features faults
 	cargo test --package bowline --locked --no-default-features --doc
+	cargo test --package bowline-workers --locked --no-default-features --lib
 
 # The same tests on the release build, which has no documents that crash on purpose.
 test-release: build
@@ -46,13 +47,14 @@ torture:
 full-disks:
 	cargo test --locked --features faults --test cli full_disks -- --ignored --nocapture
 
-# All builds: the release build, the build of the tests (the feature `faults` adds documents that crash on purpose), and
-# the library without the command line.
+# All builds: the release build, the build of the tests (the feature `faults` adds documents that crash on purpose), the
+# library without the command line, and the engine without worker processes.
 lint:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --workspace --all-targets --locked --features faults -- -D warnings
 	cargo clippy --package bowline --lib --no-default-features --locked -- -D warnings
+	cargo clippy --package bowline-workers --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 
 # Runs the fuzz targets one after the other. Copy an input that fails to fuzz/seeds/TARGET. libFuzzer needs unstable options

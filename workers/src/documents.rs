@@ -2,9 +2,10 @@
 //!
 //! The coordinator creates the list once, before any worker starts. After that it is only read.
 
+pub use crate::key::Source;
 use crate::split::Compression;
 use nix::sys::stat::{FileStat, SFlag};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -43,15 +44,6 @@ pub struct Documents {
     paths: Vec<u8>,
     /// The first byte of each path.
     starts: Vec<usize>,
-}
-
-/// The state of a document's file when it was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct Source {
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its time of modification in nanoseconds since 1970.
-    pub modified: i64,
 }
 
 impl Source {

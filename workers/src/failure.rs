@@ -4,32 +4,21 @@
 //! failure is a value, never a message.
 
 use crate::counted::counted;
-use crate::records::RecordSettings;
-use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use std::{fmt, io};
 
-/// System errors that may be temporary.
-const PASSING: [Errno; 16] = [
-    Errno::EIO,
-    Errno::EREMOTEIO,
-    Errno::EINTR,
-    Errno::EAGAIN,
-    Errno::EBUSY,
-    // Descriptors and locks: other processes may release some.
-    Errno::EMFILE,
-    Errno::ENFILE,
-    Errno::ENOLCK,
-    Errno::ENOBUFS,
-    // Network file systems.
-    Errno::ESTALE,
-    Errno::ETIMEDOUT,
-    Errno::ECONNRESET,
-    Errno::ECONNABORTED,
-    Errno::ENOTCONN,
-    Errno::ENETUNREACH,
-    Errno::EHOSTUNREACH,
-];
+#[cfg(feature = "processes")]
+mod system;
+/// The wording of the numbers of a system, without their names.
+#[cfg(not(feature = "processes"))]
+mod system {
+    pub(super) fn error(errno: i32) -> String {
+        std::io::Error::from_raw_os_error(errno).to_string()
+    }
+
+    pub(super) fn signal(signal: i32) -> String {
+        format!("signal {signal}")
+    }
+}
 
 /// The cause of a failed document.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,51 +175,6 @@ impl Failure {
             _ => return None,
         })
     }
-
-    /// Whether the next attempt may succeed: the file was being written, or the system lacked a resource for a moment.
-    /// A disk or a server that failed once (EIO, ESTALE) may succeed the second time.
-    pub(crate) fn may_pass(self) -> bool {
-        match self {
-            Failure::Changed | Failure::OutOfMemory => true,
-            Failure::System(errno) => PASSING.contains(&Errno::from_raw(errno)),
-            _ => false,
-        }
-    }
-}
-
-impl Failure {
-    /// The wording of the failure, with the names that `settings` gives the fields of records.
-    pub fn with_fields(self, settings: &RecordSettings) -> impl fmt::Display {
-        WithFields { failure: self, settings }
-    }
-
-    /// The number of the field that the failure is about, if there is one.
-    fn field(self) -> Option<u32> {
-        match self {
-            Failure::NoField(field) | Failure::NullField(field) | Failure::NotText(field) => Some(field),
-            _ => None,
-        }
-    }
-}
-
-/// A failure in messages, with the names of fields.
-struct WithFields<'s> {
-    failure: Failure,
-    settings: &'s RecordSettings,
-}
-
-impl fmt::Display for WithFields<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WithFields { failure, settings } = *self;
-        let Some(name) = failure.field().and_then(|field| settings.field_name(field)) else {
-            return failure.fmt(f);
-        };
-        match failure {
-            Failure::NoField(_) => write!(f, "no field \"{name}\""),
-            Failure::NullField(_) => write!(f, "the field \"{name}\" is null"),
-            _ => write!(f, "the field \"{name}\" is not a string"),
-        }
-    }
 }
 
 impl fmt::Display for Failure {
@@ -250,12 +194,9 @@ impl fmt::Display for Failure {
             Failure::Changed => write!(f, "changed while being read"),
             Failure::NotAFile => write!(f, "not a file"),
             Failure::Link => write!(f, "a link in its path"),
-            Failure::System(errno) => write!(f, "{}", Errno::from_raw(errno).desc()),
+            Failure::System(errno) => f.write_str(&system::error(errno)),
             Failure::Panicked => write!(f, "the analyzer panicked"),
-            Failure::Killed(signal) => match Signal::try_from(signal) {
-                Ok(signal) => write!(f, "its worker was killed by {signal}"),
-                Err(_) => write!(f, "its worker was killed by signal {signal}"),
-            },
+            Failure::Killed(signal) => write!(f, "its worker was killed by {}", system::signal(signal)),
             Failure::Exited(code) => write!(f, "its worker exited with code {code}"),
             Failure::TimedOut => write!(f, "timed out"),
             Failure::OutOfMemory => write!(f, "out of memory"),
@@ -293,63 +234,9 @@ fn field_name(field: u32) -> String {
 
 impl std::error::Error for Failure {}
 
-impl From<io::Error> for Failure {
-    /// The failure that the error contains, or else that of the system's error.
-    fn from(error: io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(&failure) => failure,
-            None => Errno::from_raw(error.raw_os_error().unwrap_or(0)).into(),
-        }
-    }
-}
-
 impl From<Failure> for io::Error {
     /// An error that contains the failure, for a reader on whose way it lies.
     fn from(failure: Failure) -> Self {
         io::Error::other(failure)
-    }
-}
-
-impl From<Errno> for Failure {
-    fn from(errno: Errno) -> Self {
-        match errno {
-            // ENOTDIR: a folder in the path was replaced by a file.
-            Errno::ENOENT | Errno::ENOTDIR => Failure::Vanished,
-            Errno::ELOOP => Failure::Link,
-            Errno::ENOMEM => Failure::OutOfMemory,
-            errno => Failure::System(errno as i32),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_and_back() {
-        let kinds = (1..=32).map(|kind| Failure::decode(kind, 7).expect("as many kinds"));
-        for failure in kinds {
-            let (kind, detail) = failure.encode();
-            assert_eq!(Failure::decode(kind, detail), Some(failure));
-            assert!(!failure.to_string().is_empty());
-        }
-        let settings =
-            RecordSettings { text_fields: vec!["title".into(), "body".into()], ..RecordSettings::default() };
-        let shown = |failure: Failure| failure.with_fields(&settings).to_string();
-        assert_eq!(shown(Failure::NoField(1)), "no field \"title\"");
-        assert_eq!(shown(Failure::NullField(2)), "the field \"body\" is null");
-        assert_eq!(shown(Failure::NotText(0)), "the identifier field is not a string");
-        assert_eq!(shown(Failure::Binary), "binary");
-        let settings = RecordSettings { id_field: Some("key".into()), ..RecordSettings::default() };
-        assert_eq!(
-            Failure::NotText(0).with_fields(&settings).to_string(),
-            "the field \"key\" is not a string"
-        );
-        assert_eq!(Failure::decode(0, 0), None);
-        assert_eq!(Failure::decode(33, 0), None);
-        assert_eq!(Failure::Killed(11).to_string(), "its worker was killed by SIGSEGV");
-        assert_eq!(Failure::from(io::Error::from(Failure::Corrupt(5))), Failure::Corrupt(5));
-        assert_eq!(Failure::from(io::Error::from(Errno::ESTALE)), Failure::System(Errno::ESTALE as i32));
     }
 }

@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn places_come_back() {
-        let places = Places::new(2, &Store::unlimited()).unwrap();
+        let places = Places::new(2, &Store::private()).unwrap();
         assert_eq!(places.get(0), None);
         places.set(0, 0, 0);
         places.set(1, 70_000, 8 << 30);

@@ -8,16 +8,18 @@
 //! lengths are multiples of 8 bytes. Numbers are in the machine's byte order, since a segment never leaves the machine.
 
 use crate::about::About;
-use crate::documents::Source;
 use crate::failure::Failure;
+use crate::key::{Key, Source};
 use crate::mapped::{Log, LogWriter, Passage, Store};
 use crate::ngram;
-use crate::row;
-use crate::split::Key;
 use bytemuck::{Pod, Zeroable};
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
+
+#[cfg(feature = "processes")]
+mod shared;
+#[cfg(all(test, feature = "processes"))]
+mod tests;
 
 /// The fixed part of a record. The packed row follows it, then the new n-grams, then the new terms, then what else is known
 /// of the document (`About`).
@@ -170,61 +172,9 @@ pub fn term_size(length: usize) -> usize {
 pub struct Segment(Arc<Log>);
 
 impl Segment {
-    /// Recovers the segment that a process of an earlier run left in a file. Keeps the records up to the first invalid
-    /// one.
-    ///
-    /// # Errors
-    /// The system's error.
-    pub fn recover(file: &File, numbers: RowNumbers, store: &Store) -> io::Result<Self> {
-        let log = Log::recover(file, store, |bytes| {
-            let (mut end, mut terms, mut ngrams) = (0, 0, 0);
-            for record in records(bytes) {
-                terms += record.new_terms() as u64;
-                ngrams += record.new_ngrams() as u64;
-                let numbers = match numbers {
-                    RowNumbers::Columns(columns) => columns,
-                    RowNumbers::Terms => terms,
-                    RowNumbers::Ngrams => ngrams,
-                };
-                if !record.is_intact() || !record.makes_sense(numbers, terms) {
-                    break;
-                }
-                end = record.offset + record.header.size as usize;
-            }
-            end
-        })?;
-        Ok(Segment(Arc::new(log)))
-    }
-
-    /// Marks the writer as dead and cuts the segment behind its last intact record. Returns whether that kept all
-    /// committed bytes.
-    pub fn seal(&self) -> bool {
-        let whole = self.records().take_while(Record::is_intact).last();
-        let committed = self.bytes().len();
-        self.0.truncate(whole.map_or(0, |record| record.offset + record.header.size as usize));
-        self.0.close();
-        self.bytes().len() == committed
-    }
-
-    /// Sets whether workers that start from now on inherit the segment. Counting workers must not reach each other's
-    /// records.
-    pub fn inherit(&self, is_inherited: bool) {
-        self.0.inherit(is_inherited);
-    }
-
-    /// Whether the segment is in a file.
-    pub fn is_in_file(&self) -> bool {
-        self.0.is_in_file()
-    }
-
     /// Takes the pages of a segment in a file out of this process's memory until they are accessed again.
     pub fn give_back(&self) {
         self.0.give_back();
-    }
-
-    /// Marks the writer as finished.
-    pub fn close(&self) {
-        self.0.close();
     }
 
     /// The bytes of the committed records. A record's offsets refer to this slice.
@@ -413,38 +363,6 @@ impl<'a> Record<'a> {
             Some(offset)
         })
     }
-
-    /// Whether a worker can have written these terms, these n-grams and this row, given that the row's numbers must be
-    /// below `numbers` and the ids of words below `words`. The checksum finds accidental damage, not malicious changes.
-    fn makes_sense(&self, numbers: u64, words: u64) -> bool {
-        let (mut terms, mut bytes, mut are_known) = (0, 0, true);
-        for at in self.term_offsets() {
-            let Some(term) = term_at(self.bytes, at) else { return false };
-            if std::str::from_utf8(term).is_err() {
-                return false;
-            }
-            terms += 1;
-            bytes += term_size(term.len());
-        }
-        let mut nonzeros = 0;
-        let in_range =
-            row::pairs(self.row()).inspect(|_| nonzeros += 1).all(|(number, _)| (number as u64) < numbers);
-        let ngrams = self.ngrams().inspect(|ngram| {
-            are_known &= ngram::word_ids(ngram).all(|word| (word as u64) < words);
-        });
-        ngrams.count() == self.header.new_ngrams as usize
-            && are_known
-            && terms == self.header.new_terms
-            && bytes == self.term_bytes()
-            && in_range
-            && nonzeros == self.header.nonzeros
-    }
-
-    /// Whether the checksum is right.
-    pub fn is_intact(&self) -> bool {
-        let bytes = &self.bytes[self.offset + 4..self.offset + self.header.size as usize];
-        crc32fast::hash(bytes) == self.header.checksum
-    }
 }
 
 /// Appends records to one segment.
@@ -478,31 +396,9 @@ impl SegmentWriter {
         Log::growing(wanted, store).map(|log| SegmentWriter { log })
     }
 
-    /// Creates an empty segment in an empty file and returns its writer. [`Segment::recover`] opens it again.
-    ///
-    /// # Errors
-    /// As for [`SegmentWriter::new`].
-    pub fn new_in(file: File, store: &Store) -> io::Result<Self> {
-        Log::growing_in(file, store).map(|log| SegmentWriter { log })
-    }
-
     /// The segment that this writer appends to.
     pub fn segment(&self) -> Segment {
         Segment(self.log.log().clone())
-    }
-
-    /// The file that the segment is in; `None` if it is in memory.
-    pub(crate) fn file(&self) -> Option<&File> {
-        self.log.file()
-    }
-
-    /// Makes all records visible to readers. Those in a scratch file are written many at a time, so a worker that dies loses
-    /// the last few.
-    ///
-    /// # Errors
-    /// The system's error, if the disk is full. Then the records that readers do not see are lost.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.log.flush()
     }
 
     /// Appends a record and commits it.
@@ -512,16 +408,6 @@ impl SegmentWriter {
     pub(crate) fn commit(&mut self, outcome: &Outcome) -> Result<(), AppendError> {
         let (failure, failure_detail) = outcome.failure.map_or((0, 0), Failure::encode);
         self.append(outcome, failure, failure_detail)
-    }
-
-    /// Appends and commits the record that says that a split has no documents but those before `end`, and that `left_out`
-    /// members of its archive are no documents. `may_go_on` if another attempt may find more documents.
-    ///
-    /// # Errors
-    /// As for [`SegmentWriter::commit`].
-    pub(crate) fn end_split(&mut self, end: Key, left_out: u64, may_go_on: bool) -> Result<(), AppendError> {
-        let outcome = Outcome { unknown: left_out, ..Outcome::nothing(end) };
-        self.append(&outcome, END_OF_SPLIT, may_go_on.into())
     }
 
     fn append(&mut self, outcome: &Outcome, failure: u32, failure_detail: u64) -> Result<(), AppendError> {
@@ -565,143 +451,5 @@ impl SegmentWriter {
         }
         self.log.commit()?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome<'a>(ordinal: u32, row: &'a [u32], terms: &'a [u8], new_terms: u32) -> Outcome<'a> {
-        Outcome {
-            key: Key { split: 3, ordinal },
-            source: Source { bytes: 5, modified: -1 },
-            failure: None,
-            tokens: 9,
-            absence: 0,
-            unknown: 2,
-            row,
-            nonzeros: row.len() as u32,
-            terms: NewTerms { bytes: terms, number: new_terms },
-            ngrams: NewNgrams::default(),
-            about: b"",
-        }
-    }
-
-    #[test]
-    fn what_goes_in_comes_out() {
-        let mut writer = SegmentWriter::new(100_000, &Store::unlimited()).unwrap();
-        let segment = writer.segment();
-        let mut terms = Vec::new();
-        let long = "x".repeat(300);
-        for term in ["a", "", &long] {
-            push_term(&mut terms, term.as_bytes());
-        }
-        writer.commit(&outcome(0, &[1, 2, 3], &terms, 3)).unwrap();
-        let failed = Outcome { failure: Some(Failure::Killed(11)), ..outcome(1, &[], &[], 0) };
-        writer.commit(&failed).unwrap();
-
-        let records: Vec<_> = segment.records().collect();
-        assert_eq!(records.len(), 2);
-        assert_eq!(records[0].row(), [1, 2, 3]);
-        let found: Vec<_> =
-            records[0].term_offsets().map(|at| term_at(segment.bytes(), at).unwrap()).collect();
-        assert_eq!(found, [&b"a"[..], b"", long.as_bytes()]);
-        assert_eq!(records[1].key(), Key { split: 3, ordinal: 1 });
-        assert_eq!(records[1].failure(), Some(Failure::Killed(11)));
-        assert_eq!(records[0].source(), Source { bytes: 5, modified: -1 });
-        assert!(records.iter().all(Record::is_intact));
-    }
-
-    #[test]
-    fn a_full_segment_says_so_and_stays_whole() {
-        let mut writer = SegmentWriter::new(HEADER * 2, &Store::unlimited()).unwrap();
-        let segment = writer.segment();
-        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
-        let refused = writer.commit(&outcome(1, &[1, 2], b"", 0));
-        assert!(matches!(refused, Err(AppendError::Full)));
-        assert_eq!(segment.records().count(), 1);
-    }
-
-    #[test]
-    fn a_sealed_segment_ends_with_its_last_whole_record() {
-        let mut writer = SegmentWriter::new(100_000, &Store::unlimited()).unwrap();
-        let segment = writer.segment();
-        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
-        let whole = segment.bytes().len();
-        // A wild write may leave such bytes.
-        writer.log.append(&segment.bytes()[..HEADER]).unwrap();
-        writer.log.append(&[1; 8]).unwrap();
-        writer.log.commit().unwrap();
-        assert_eq!(segment.records().count(), 2);
-        assert!(!segment.seal() && segment.seal());
-        assert_eq!((segment.records().count(), segment.bytes().len()), (1, whole));
-    }
-
-    #[test]
-    fn a_recovered_segment_has_the_records_that_make_sense() {
-        let (path, store) = (tempfile::NamedTempFile::new().unwrap(), Store::unlimited());
-        let (mut terms, mut packed) = (Vec::new(), Vec::new());
-        push_term(&mut terms, b"a");
-        push_term(&mut terms, "\u{e9}".as_bytes());
-        row::push(&mut packed, 1, 5);
-        let row = packed;
-        let good = outcome(0, &row, &terms, 2);
-        let bad = [
-            Outcome { terms: NewTerms { bytes: b"\x01\xFF\x01b", number: 2 }, ..good },
-            Outcome { terms: NewTerms { number: 1, ..good.terms }, ..good },
-            Outcome { terms: NewTerms { number: 3, ..good.terms }, ..good },
-            Outcome { terms: NewTerms::default(), row: &[5 << 4], ..good },
-            Outcome { nonzeros: 2, ..good },
-            Outcome { ngrams: NewNgrams { list: &[], number: 1 }, ..good },
-            Outcome { ngrams: NewNgrams { list: &[9, 1 << 31 | 1], number: 1 }, ..good },
-        ];
-        for bad in bad {
-            let mut writer = SegmentWriter::new_in(path.reopen().unwrap(), &store).unwrap();
-            for outcome in [&good, &bad, &good] {
-                writer.commit(outcome).unwrap();
-            }
-            drop(writer);
-            let found = Segment::recover(&path.reopen().unwrap(), RowNumbers::Terms, &store).unwrap();
-            assert_eq!(found.records().count(), 1, "{bad:?}");
-            for numbers in [RowNumbers::Columns(1), RowNumbers::Ngrams] {
-                let none = Segment::recover(&path.reopen().unwrap(), numbers, &store).unwrap();
-                assert_eq!(none.records().count(), 0, "its number is no column and no n-gram");
-            }
-            path.as_file().set_len(0).unwrap();
-        }
-    }
-
-    #[test]
-    fn no_record_begins_at_an_odd_place() {
-        let mut writer = SegmentWriter::new(1000, &Store::unlimited()).unwrap();
-        let segment = writer.segment();
-        writer.commit(&outcome(0, &[1, 2], b"", 0)).unwrap();
-        let mut words = [0u64; 20];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-        for offset in 1..8 {
-            bytes[offset..][..segment.bytes().len()].copy_from_slice(segment.bytes());
-            assert!(Record::at(bytes, offset).is_none(), "{offset}");
-        }
-    }
-
-    #[test]
-    fn nonsense_ends_the_records() {
-        for byte in 0..HEADER * 2 {
-            let mut writer = SegmentWriter::new(1000, &Store::unlimited()).unwrap();
-            let segment = writer.segment();
-            let mut terms = Vec::new();
-            push_term(&mut terms, b"term");
-            writer.commit(&outcome(0, &[1, 2], &terms, 1)).unwrap();
-            let mut bytes = segment.bytes().to_vec();
-            if let Some(byte) = bytes.get_mut(byte) {
-                *byte ^= 0xFF;
-            }
-            // A damaged record never causes a panic and is never intact.
-            if let Some(record) = Record::at(&bytes, 0) {
-                assert_eq!(record.is_intact(), byte >= bytes.len());
-                assert!(record.row().len() <= 1000 && record.term_offsets().count() <= 1000);
-            }
-        }
     }
 }

@@ -5,29 +5,9 @@
 //! its row is known only when all splits have been read.
 
 use crate::documents::{Documents, Source};
+pub use crate::key::Key;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// Identifies a document of the run: its split, and its place in the split.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
-pub struct Key {
-    /// The split's number.
-    pub split: u32,
-    /// The document's place in the split, from 0.
-    pub ordinal: u32,
-}
-
-impl Key {
-    /// The key as one number, in the order of keys.
-    pub fn to_number(self) -> u64 {
-        u64::from(self.split) << 32 | u64::from(self.ordinal)
-    }
-
-    /// The key with this number.
-    pub fn of_number(number: u64) -> Self {
-        Key { split: (number >> 32) as u32, ordinal: number as u32 }
-    }
-}
 
 /// The kind of a file that contains many documents.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -3,7 +3,6 @@
 //! A table of megabytes is probed at random places. With ordinary pages, each probe would first miss in the processor's
 //! TLB.
 
-use crate::crash;
 use bytemuck::Pod;
 use memmap2::MmapMut;
 use std::alloc::{Layout, handle_alloc_error};
@@ -29,14 +28,17 @@ impl<T: Pod> Pages<T> {
     pub(crate) fn zeroed(length: usize) -> Self {
         let bytes = length.saturating_mul(size_of::<T>()).max(1);
         let map = MmapMut::map_anon(bytes).unwrap_or_else(|_| {
-            crash::note_out_of_memory();
+            #[cfg(feature = "processes")]
+            crate::crash::note_out_of_memory();
             handle_alloc_error(Layout::from_size_align(bytes, ALIGNMENT).unwrap_or(Layout::new::<T>()))
         });
         // Hints: without huge pages the table works, but more slowly. All pages of a table are written soon, but read
         // first. Without populating them, each page would fault twice, and the second fault would interrupt the
         // processors of all other threads.
-        let _ = map.advise(memmap2::Advice::HugePage);
-        let _ = map.advise(memmap2::Advice::PopulateWrite);
+        #[cfg(target_os = "linux")]
+        for hint in [memmap2::Advice::HugePage, memmap2::Advice::PopulateWrite] {
+            let _ = map.advise(hint);
+        }
         Pages { map: Some(map), elements: PhantomData }
     }
 

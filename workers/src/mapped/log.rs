@@ -6,13 +6,14 @@
 
 use super::map::{Map, Passage, Region, kind, name, start_write_back};
 use super::store::Store;
+use crate::private_log::{CAPACITY, PrivateLog, PrivateWriter};
 use memmap2::{Advice, MmapOptions};
 use nix::errno::Errno;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// Bytes before the first byte of a log in memory. They hold the mark, on a cache line of its own.
 const LOG_HEAD: usize = 64;
@@ -38,32 +39,9 @@ enum Place {
         /// The bytes of a log in a file.
         file: Option<Map>,
     },
-    /// The committed bytes, once there is no writer.
-    Private(OnceLock<PrivateBytes>),
+    /// An allocation.
+    Private(PrivateLog),
 }
-
-/// Bytes that begin at a multiple of 8.
-#[derive(Debug, Default)]
-struct PrivateBytes {
-    words: Vec<u64>,
-    length: usize,
-}
-
-impl PrivateBytes {
-    fn get(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.length]
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
-        self.words.resize(end.div_ceil(size_of::<u64>()), 0);
-        bytemuck::cast_slice_mut(&mut self.words)[self.length..end].copy_from_slice(bytes);
-        self.length = end;
-    }
-}
-
-/// Bytes that a private log may have: as many as a place in a run can refer to.
-const PRIVATE_CAPACITY: usize = 1 << 43;
 
 /// Capacity in bytes of a log in a file where address space has no limit: 64 GiB. It exceeds any record, and two thousand
 /// such logs fit in the address space of a process (2^47 bytes).
@@ -76,7 +54,7 @@ impl Log {
     /// The system's error, if memory, disk, address space or descriptors for the map run out.
     pub(crate) fn new(capacity: usize, store: &Store) -> io::Result<Self> {
         if store.is_private() {
-            return Ok(Log::at(Place::Private(OnceLock::new()), PRIVATE_CAPACITY));
+            return Ok(Log::at(Place::Private(PrivateLog::default()), CAPACITY));
         }
         store.region(LOG_HEAD + capacity, name::LOG).map(|region| Log::over(region, None, capacity))
     }
@@ -253,7 +231,7 @@ impl Log {
     pub(crate) fn committed(&self) -> &[u8] {
         let (region, file) = match &self.place {
             Place::Shared { region, file } => (region, file),
-            Place::Private(bytes) => return bytes.get().map_or(&[], PrivateBytes::get),
+            Place::Private(log) => return log.committed(),
         };
         let mark: &AtomicU64 = &region.atomics(1)[0];
         let length = (mark.load(Ordering::Acquire) as usize).min(self.capacity);
@@ -299,30 +277,13 @@ pub(crate) struct LogWriter {
     prepared: usize,
 }
 
-/// The bytes of a private log, which gets those that are committed when this is dropped.
-#[derive(Debug)]
-struct PrivateWriter {
-    log: Arc<Log>,
-    bytes: PrivateBytes,
-    committed: usize,
-}
-
-impl Drop for PrivateWriter {
-    fn drop(&mut self) {
-        self.bytes.length = self.committed;
-        if let Place::Private(place) = &self.log.place {
-            // There is one writer, so the place is free.
-            let _ = place.set(std::mem::take(&mut self.bytes));
-        }
-    }
-}
-
 impl LogWriter {
     fn new(log: Arc<Log>, file: Option<File>) -> Self {
         log.has_writer.store(true, Ordering::Relaxed);
-        let private = matches!(log.place, Place::Private(_));
-        let private =
-            private.then(|| PrivateWriter { log: log.clone(), bytes: PrivateBytes::default(), committed: 0 });
+        let private = match &log.place {
+            Place::Private(log) => Some(log.writer()),
+            Place::Shared { .. } => None,
+        };
         let limit = log.capacity;
         let file = file.map(|file| (file, Vec::new()));
         LogWriter { log, file, private, writes_each_commit: true, limit, end: 0, committed: 0, prepared: 0 }
@@ -360,7 +321,7 @@ impl LogWriter {
         assert!(bytes.len() <= self.room(), "a record is within its segment");
         let appended = match (&self.file, &mut self.private) {
             (_, Some(private)) => {
-                private.bytes.append(bytes);
+                private.append(bytes);
                 Ok(())
             }
             (Some(_), None) => self.append_to_file(bytes),
@@ -441,7 +402,7 @@ impl LogWriter {
             self.write_back();
         }
         match &mut self.private {
-            Some(private) => private.committed = self.committed,
+            Some(private) => private.commit(),
             None => self.log.set_mark(self.committed),
         }
         Ok(())

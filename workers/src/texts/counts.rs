@@ -7,8 +7,8 @@ use crate::cells::{Element, Index, Row};
 use crate::columns::Vocabulary;
 use crate::count::{CountSettings, DocumentCounter};
 use crate::dictionary::{Dictionary, Tier};
-use crate::documents::Source;
 use crate::failure::Failure;
+use crate::key::{Key, Source};
 use crate::mapped::{Store, Table};
 use crate::matrix_plan::{
     Dtype, MatrixPlan, NO_COLUMN, Norm, Numbering, Places, SegmentPlan, ValueSettings, Weight,
@@ -18,7 +18,6 @@ use crate::row;
 use crate::runs::{TalliedSegment, dictionaries, packing};
 use crate::segment::{NewNgrams, NewTerms, Outcome, RowNumbers, Segment, SegmentWriter, push_term};
 use crate::spelling::Speller;
-use crate::split::Key;
 use crate::vocabulary;
 use std::collections::{HashMap, HashSet};
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::{Host, Texts, TextsError};
 use crate::failure::Failure;
-use crate::split::Key;
+use crate::key::Key;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};

@@ -6,8 +6,8 @@ use crate::analyzer::chunks::Chunk;
 use crate::cells::{Element, Index, Row};
 use crate::count::{CountSettings, DocumentCounter};
 use crate::failure::Failure;
+use crate::key::Key;
 use crate::segment::RowNumbers;
-use crate::split::Key;
 use std::sync::Mutex;
 
 /// Converts texts to rows whose columns are known: of a given vocabulary, or by hashing. Calls may run at the same time; each
