@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -89,7 +90,7 @@ class _Vectorizer:
         """
         dataset, column = _dataset(source, column)
         estimator = self._with_threads(self.estimator, num_cpus)
-        with _errors_of_tasks():
+        with _read_of(dataset):
             parts = dataset.select_columns([column]).map_batches(
                 _count,
                 fn_args=(estimator, column, not isinstance(source, ray.data.Dataset)),
@@ -132,7 +133,7 @@ class _Vectorizer:
         lengths: list[np.ndarray] = []
         indices: list[np.ndarray] = []
         values: list[np.ndarray] = []
-        with _errors_of_tasks(), _in_order(dataset):
+        with _read_of(dataset):
             for table in _tables(dataset.select_columns(["indices", "values"])):
                 for rows in table["indices"].chunks:
                     lengths.append(np.diff(rows.offsets.to_numpy()))
@@ -152,8 +153,6 @@ class _Vectorizer:
 
     @staticmethod
     def _with_threads(estimator: Any, num_cpus: float | None) -> Any:
-        from copy import copy
-
         estimator = copy(estimator)
         estimator.n_jobs = max(int(num_cpus or 1), 1)
         return estimator
@@ -252,29 +251,23 @@ def _added(parts: Any, partitions: int) -> Any:
 
 
 @contextmanager
-def _in_order(dataset: Any) -> Iterator[None]:
-    """Makes Ray return blocks in the order of the dataset; by default it returns them as they are done."""
-    options = dataset.context.execution_options
-    before = options.preserve_order
-    options.preserve_order = True
-    try:
-        yield
-    finally:
-        options.preserve_order = before
+def _read_of(dataset: Any) -> Iterator[None]:
+    """Makes Ray return blocks in the order of the dataset, and raise the error that a task raised as it was.
 
-
-@contextmanager
-def _errors_of_tasks() -> Iterator[None]:
-    """Raises the error that a task raised, in place of Ray's report of it."""
+    By default it returns blocks as they are done, and an error as a report of many lines.
+    """
+    context = dataset.context
+    before = context.execution_options.preserve_order, context.raise_original_map_exception
+    context.execution_options.preserve_order = context.raise_original_map_exception = True
     try:
         yield
     except ray.exceptions.RayTaskError as error:
-        cause: Any = error
-        while cause is not None and isinstance(cause, ray.exceptions.RayError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if not isinstance(cause, (ValueError, TypeError, KeyError, OSError)):
+        if type(error.cause) is not ValueError:
             raise
-        raise cause from None
+        # Ray appends lines about its retries to the message.
+        raise ValueError(str(error.cause).split("\nFailed to ", 1)[0]) from None
+    finally:
+        context.execution_options.preserve_order, context.raise_original_map_exception = before
 
 
 # On workers
@@ -322,7 +315,7 @@ def _names_the_path(table: pa.Table, column: str, is_path: bool) -> Iterator[Non
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{_undecodable(table[column].to_pylist())}: {error.reason} (not UTF-8)") from None
+        raise ValueError(f"{_undecodable(table[column].to_pylist())}: {error.reason}: not UTF-8") from None
 
 
 def _undecodable(paths: Iterable[str]) -> str:
