@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from bowline import _vectorizers
-from bowline._vectorizers import CountVectorizer, _attributes, _Counted
+from bowline import _engine, _native, _vectorizers
+from bowline._vectorizers import CountVectorizer, Totals, _attributes, _Counted
 
 _METHODS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
 
@@ -172,14 +172,15 @@ class BM25Vectorizer(CountVectorizer):
             limited.lengths = _row_sums(X)
         return limited
 
-    def _learn(self, raw_documents: Any) -> tuple[Any, np.ndarray]:
+    def _learn(self, raw_documents: Any) -> tuple[Any, Any]:
         """Counts the documents and fits the statistics; returns the counts and the lengths of documents."""
         if np.dtype(self.dtype) not in (np.float32, np.float64):
             raise ValueError(f"dtype must be numpy.float32 or numpy.float64, got {self.dtype!r}")
         X = super(CountVectorizer, self).fit_transform(raw_documents)
+        lengths: Any
         if isinstance(X, _Counted):
-            lengths: Any = X.counts.lengths()
             frequencies = X.document_frequencies
+            lengths = None if type(X.counts) is Totals else X.counts.lengths()
         else:
             lengths = getattr(X, "lengths", None)
             if lengths is None:
@@ -187,7 +188,7 @@ class BM25Vectorizer(CountVectorizer):
             frequencies = np.bincount(X.indices, minlength=X.shape[1])
         self.idf_ = inverse_document_frequencies(self.method, frequencies, X.shape[0])
         self.absence_ = self.idf_ * absence(self.method, self.k1, self.delta)
-        self.mean_length_ = float(lengths.mean())
+        self.mean_length_ = X.counts.n_tokens / X.shape[0] if lengths is None else float(lengths.mean())
         return X, lengths
 
     def fit(self, raw_documents: Any, y: Any = None) -> BM25Vectorizer:
@@ -225,7 +226,28 @@ class BM25Vectorizer(CountVectorizer):
         X : sparse matrix of shape (n_samples, n_features)
             Weights of the documents' terms.
         """
-        X, lengths = self._learn(raw_documents)
+        return self._weighted(*self._learn(raw_documents))
+
+    def _transform_documents(self, raw_documents: Any) -> Any:
+        """Returns the weights of documents by what was learned: for the fitted documents, those of `fit_transform`."""
+        if self.fixed_vocabulary_:
+            X = super().transform(raw_documents)
+            return self._weighted(X, _row_sums(X))
+        analysis = self._engine_analysis()
+        dtype = self._engine_dtype()
+        assert analysis is not None and dtype is not None
+        counts = _native.Counts(analysis)
+        texts = _engine.native_texts(raw_documents)
+        counts.add(texts, self._thread_count(texts))
+        column_of = self.vocabulary_.get
+        terms = counts.terms()
+        counted = _Counted(counts, self, dtype)
+        counted.columns = np.fromiter((column_of(term, -1) for term in terms), np.int64, len(terms))
+        counted.shape = (counts.n_documents, len(self.vocabulary_))
+        return self._weighted(counted, None)
+
+    def _weighted(self, X: Any, lengths: Any) -> Any:
+        """Returns the weights of counts; `lengths` are needed for a matrix of counts only."""
         mean_length = self.mean_length_ or 1.0
         if isinstance(X, _Counted):
             bm25 = (float(self.k1), float(self.b), float(self.delta), self.method, mean_length)

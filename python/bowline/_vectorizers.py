@@ -180,13 +180,48 @@ def _refuse_iterator(texts: Any) -> None:
         raise RuntimeError("the engine refused a text of an iterator: give a list")
 
 
+class Totals:
+    """Sums over the documents of all parts, which `fit` takes in place of documents.
+
+    Has what `_Counted` needs of `_native.Counts` to fit an estimator; there are no rows.
+    """
+
+    def __init__(
+        self,
+        terms: list[str],
+        document_frequencies: np.ndarray,
+        term_frequencies: np.ndarray,
+        n_documents: int,
+        n_tokens: int,
+    ) -> None:
+        self.n_documents = n_documents
+        self.n_columns = len(terms)
+        self.n_tokens = n_tokens
+        self._terms = terms
+        self._document_frequencies = document_frequencies
+        self._term_frequencies = term_frequencies
+
+    def terms(self) -> list[str]:
+        """Returns the terms in the order of columns: sorted, or the vocabulary that was given."""
+        return self._terms
+
+    def document_frequencies(self) -> np.ndarray:
+        """Returns the number of documents of each term."""
+        return self._document_frequencies
+
+    def term_frequencies(self) -> np.ndarray:
+        """Returns the number of occurrences of each term."""
+        return self._term_frequencies
+
+
 class _Counted:
     """Counts of documents before their columns are chosen: what `_count_vocab` hands to `_limit_features`.
 
     Has the attributes of a matrix that scikit-learn's `fit_transform` reads between the two.
     """
 
-    def __init__(self, counts: _native.Counts, estimator: CountVectorizer, dtype: tuple[str, Any]) -> None:
+    def __init__(self, counts: Any, estimator: CountVectorizer, dtype: tuple[str, Any]) -> None:
+        # `_native.Counts`, or `Totals` to fit only.
         self.counts = counts
         self.native_dtype, self.dtype = dtype
         self.binary = bool(estimator.binary)
@@ -321,6 +356,12 @@ class CountVectorizer(EngineMixin, _text.CountVectorizer):
         analysis = self._engine_analysis()
         dtype = self._engine_dtype()
         scikit_learns = super()._count_vocab
+        if type(raw_documents) is Totals:
+            assert dtype is not None
+            self._check_analyzer()
+            if raw_documents.n_columns == 0:
+                return scikit_learns([], False)  # raises
+            return Terms(raw_documents), _Counted(raw_documents, self, dtype)
         if analysis is None or dtype is None:
             return scikit_learns(_engine.python_texts(raw_documents), fixed_vocab)
         terms: Any = None

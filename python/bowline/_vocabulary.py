@@ -19,8 +19,8 @@ class Terms:
 
     __slots__ = ("_cached", "_counts", "terms")
 
-    def __init__(self, counts: _native.Counts) -> None:
-        self._counts: _native.Counts | None = counts
+    def __init__(self, counts: Any) -> None:
+        self._counts: Any = counts
         self.terms: list[str] = []
         self._cached: tuple[_native.Analysis, _native.Transformer] | None = None
 
