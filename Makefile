@@ -13,7 +13,7 @@ VENV_PYTHON = target/venv-python
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
 
-.PHONY: demo build build-all test test-rust test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python test-sklearn test-sklearn-versions install clean
+.PHONY: demo build build-all test test-rust test-release torture full-disks lint fuzz fuzz-stable bench bench-peers bench-stages parity same-bytes wheel test-python test-engines test-sklearn test-sklearn-versions install clean
 
 demo: build
 	$(BOWLINE) embed --force --output target/demo data/sample
@@ -125,6 +125,16 @@ test-python: $(VENV_PYTHON)/.complete-test
 	rm -rf target/venv-fresh && $(PYTHON) -m venv target/venv-fresh
 	target/venv-fresh/bin/pip install --quiet --disable-pip-version-check target/wheels-dev/*.whl
 	target/venv-fresh/bin/python python/tests/run_examples.py README.md
+
+# Tests of `bowline.ray` and `bowline.spark`, in an environment of their own. Spark needs Java 17. Needs the wheel of `test-python`.
+VENV_ENGINES = target/venv-engines
+test-engines: $(VENV_ENGINES)/.complete
+	$(VENV_ENGINES)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
+	cd python && ../$(VENV_ENGINES)/bin/pytest tests/engines
+
+$(VENV_ENGINES)/.complete: python/requirements-engines.txt
+	@$(HAS_PYTHON) || { echo "Not possible here: $(NEEDS_PYTHON)"; exit 1; }
+	$(PYTHON) -m venv $(VENV_ENGINES) && $(VENV_ENGINES)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
 
 # scikit-learn's own tests, with the classes of the package in place of its own; `test-sklearn-versions` for each version that is
 # supported, in an environment of its own. Both need the wheel of `test-python`.
