@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial as bind
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 try:
     import pyarrow as pa
@@ -142,6 +142,11 @@ class _Vectorizer(HasInputCol, HasOutputCol, HasHandleInvalid):
     _settings: ClassVar[tuple[_Setting, ...]]
     #: The class of `bowline` that has these parameters.
     _kind: ClassVar[str]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Stands for the Params of `_settings`, their getters and their setters."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -416,6 +421,7 @@ class BM25VectorizerModel(_Model):
     @property
     def idf(self) -> DenseVector:
         """The factor of each column."""
+        assert self._idf is not None
         return DenseVector(self._idf)
 
     @property

@@ -19,7 +19,6 @@ if __name__ == "__main__":
     session = (
         SparkSession.builder.remote("local[2]")
         .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.warehouse.dir", f"{folder}/warehouse")
         .getOrCreate()
     )
     assert type(session).__module__.startswith("pyspark.sql.connect")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def session(home: Path) -> Iterator[SparkSession]:
     """Spark with two executors of one core each."""
     spark: SparkSession = (
-        SparkSession.builder.master("local-cluster[2,1,1024]")  # type: ignore[attr-defined]
+        SparkSession.builder.master("local-cluster[2,1,1024]")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.ui.enabled", "false")
@@ -264,3 +265,14 @@ def test_killed(phase: str, executor: bool, texts: Any, tmp_path: Path, monkeypa
     ours = matrix(model.transform(texts))
     assert marker.exists()
     check(ours, bowline.TfidfVectorizer(min_df=0.1, max_features=5).fit_transform(TEXTS))
+
+
+def test_spark_connect(home: Path, tmp_path: Path) -> None:
+    """The same through a server of Spark Connect, which has no broadcast. See `connect.py`."""
+    pytest.importorskip("grpc_status", reason="Spark Connect needs `pip install 'pyspark[connect]'`")
+    program = Path(__file__).with_name("connect.py")
+    done = subprocess.run(
+        [sys.executable, program, tmp_path], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("the same\n")
