@@ -8,6 +8,7 @@ whole corpus: the same code of the class chooses the columns and computes the we
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def partial(texts: Any, estimator: Any) -> pa.RecordBatch:
     check(estimator)
     if isinstance(estimator, HashingVectorizer):
         raise ValueError("HashingVectorizer has nothing to fit")
+    _refuse_nulls(texts)
     given = _given_terms(estimator)
     counts = _native.Counts(estimator._engine_analysis(), vocabulary=given)
     native = _engine.native_texts(texts)
@@ -114,6 +116,10 @@ def fitted(estimator: Any, totals: pa.Table) -> Any:
     totals = totals.filter(is_term)
     given = _given_terms(estimator)
     if given is None:
+        # What `fit` would drop anyway makes no Python strings. If nothing is left, `fit` raises the error.
+        low = estimator.min_df if isinstance(estimator.min_df, Integral) else estimator.min_df * n_documents
+        frequent = totals.filter(pc.greater_equal(totals["df"], low))
+        totals = frequent if frequent.num_rows else totals
         terms = totals["term"].to_pylist()
         df, tf = (totals[name].to_numpy() for name in ("df", "tf"))
     else:
@@ -139,8 +145,14 @@ def _given_terms(estimator: Any) -> list[str] | None:
 def documents(estimator: Any, texts: Any) -> Any:
     """Returns the matrix that `fit_transform` has for these documents, by a fitted estimator."""
     transform = estimator._transform_documents if isinstance(estimator, BM25Vectorizer) else estimator.transform
+    _refuse_nulls(texts)
     native = texts if hasattr(texts, "__len__") else list(texts)
     return transform(native) if len(native) else transform([""])[:0]
+
+
+def _refuse_nulls(texts: Any) -> None:
+    if isinstance(texts, (pa.Array, pa.ChunkedArray)) and texts.null_count:
+        raise ValueError("a text is null: drop such rows, or fill them with empty texts")
 
 
 def lists(matrix: Any) -> tuple[pa.Array, pa.Array]:

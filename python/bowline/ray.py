@@ -7,7 +7,7 @@ object store once; each worker process loads it once. Results are those of the c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
@@ -90,10 +90,14 @@ class _Vectorizer:
         """
         dataset, column = _dataset(source, column)
         estimator = self._with_threads(self.estimator, num_cpus)
+        # A dataset that other tasks make has no schema yet: its own error names the column then.
+        schema = dataset.schema(fetch_if_missing=False)
+        if schema is not None:
+            _check_column(schema.names, column)
         with _read_of(dataset):
             parts = dataset.select_columns([column]).map_batches(
                 _count,
-                fn_args=(estimator, column, not isinstance(source, ray.data.Dataset)),
+                fn_args=(estimator, column, _folder(source)),
                 **_task(concurrency, num_cpus),
             )
             tables = _tables(parts if partitions is None else _added(parts, partitions))
@@ -118,7 +122,7 @@ class _Vectorizer:
         model = ray.put(self._with_threads(self.estimator_, num_cpus))
         return dataset.map_batches(
             _transform,
-            fn_args=(model, column, not isinstance(source, ray.data.Dataset)),
+            fn_args=(model, column, _folder(source)),
             **_task(concurrency, num_cpus),
         )
 
@@ -226,6 +230,11 @@ def _dataset(source: Any, column: str) -> tuple[Any, str]:
     return dataset, "path"
 
 
+def _folder(source: Any) -> str | None:
+    """Returns the folder that paths begin at, which is another one on workers, or None for a dataset of texts."""
+    return None if isinstance(source, ray.data.Dataset) else os.getcwd()
+
+
 def _path(path: Any) -> str:
     name = os.fsdecode(path)
     try:
@@ -273,23 +282,27 @@ def _read_of(dataset: Any) -> Iterator[None]:
 # On workers
 
 
-def _count(table: pa.Table, estimator: Any, column: str, is_path: bool) -> pa.Table:
-    with _names_the_path(table, column, is_path):
-        texts = _read(table[column]) if is_path else table[column]
+def _count(table: pa.Table, estimator: Any, column: str, folder: str | None) -> pa.Table:
+    with _names_the_path(table, column, folder):
+        texts = table[column] if folder is None else _read(table[column], folder)
         return pa.Table.from_batches([_partials.partial(texts, estimator)])
 
 
-def _transform(table: pa.Table, model: Any, column: str, is_path: bool) -> pa.Table:
+def _transform(table: pa.Table, model: Any, column: str, folder: str | None) -> pa.Table:
     for name in ("indices", "values"):
         if name in table.column_names:
             raise ValueError(f"the dataset has a column {name!r} already: rename it")
-    if column not in table.column_names:
-        raise ValueError(f"the dataset has no column {column!r}: it has {', '.join(table.column_names)}")
-    with _names_the_path(table, column, is_path):
-        texts = list(_read(table[column])) if is_path else table[column]
+    _check_column(table.column_names, column)
+    with _names_the_path(table, column, folder):
+        texts = table[column] if folder is None else list(_read(table[column], folder))
         matrix = _partials.documents(_loaded(model), texts)
     indices, values = _partials.lists(matrix)
     return table.append_column("indices", indices).append_column("values", values)
+
+
+def _check_column(names: list[str], column: str) -> None:
+    if column not in names:
+        raise ValueError(f"the dataset has no column {column!r}: it has {', '.join(names)}")
 
 
 @lru_cache(maxsize=2)
@@ -298,16 +311,16 @@ def _loaded(model: Any) -> Any:
     return ray.get(model)
 
 
-def _read(paths: Any) -> Iterator[bytes]:
+def _read(paths: Any, folder: str) -> Iterator[bytes]:
     for path in paths.to_pylist():
-        with open(path, "rb") as file:
+        with open(os.path.join(folder, path), "rb") as file:
             yield file.read()
 
 
 @contextmanager
-def _names_the_path(table: pa.Table, column: str, is_path: bool) -> Iterator[None]:
+def _names_the_path(table: pa.Table, column: str, folder: str | None) -> Iterator[None]:
     """Raises one line with the path of the file that cannot be read or decoded."""
-    if not is_path:
+    if folder is None:
         yield
         return
     try:
@@ -315,16 +328,15 @@ def _names_the_path(table: pa.Table, column: str, is_path: bool) -> Iterator[Non
     except OSError as error:
         raise ValueError(f"{error.filename}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{_undecodable(table[column].to_pylist())}: {error.reason}: not UTF-8") from None
+        raise ValueError(f"{_undecodable(table[column], folder)}: {error.reason}: not UTF-8") from None
 
 
-def _undecodable(paths: Iterable[str]) -> str:
-    for path in paths:
-        with open(path, "rb") as file:
-            try:
-                file.read().decode()
-            except UnicodeDecodeError as error:
-                return f"{path}: byte {error.start}"
+def _undecodable(paths: Any, folder: str) -> str:
+    for path, data in zip(paths.to_pylist(), _read(paths, folder), strict=False):
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return f"{path}: byte {error.start}"
     return "a file that was changed"
 
 

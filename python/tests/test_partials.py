@@ -135,3 +135,11 @@ def test_settings_that_need_scikit_learn_are_refused(estimator: Any, message: st
     with pytest.raises(ValueError, match=message) as refused:
         _partials.partial(["text"], estimator)
     assert message.startswith("min_df") or "\n" not in str(refused.value)
+
+
+def test_a_null_is_no_text() -> None:
+    texts = pa.chunked_array([["text"], [None]], pa.string())
+    with pytest.raises(ValueError, match="a text is null"):
+        _partials.partial(texts, CountVectorizer())
+    with pytest.raises(ValueError, match="a text is null"):
+        _partials.documents(HashingVectorizer(), texts)

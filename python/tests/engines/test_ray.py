@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,35 @@ def test_a_killed_worker_changes_nothing(name: str, parameters: dict[str, Any], 
     assert during_transform.exists()
 
 
+def test_rows_are_in_order_when_the_first_block_is_last(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+
+    def wait_first(table: pa.Table) -> pa.Table:
+        if table["row"][0].as_py() > 0:
+            done.touch()
+        for _ in range(100):
+            if done.exists():
+                break
+            time.sleep(0.1)
+        return table
+
+    hashing = bowline.ray.HashingVectorizer(n_features=256)
+    slow = hashing.transform(dataset()).map_batches(wait_first, batch_format="pyarrow", batch_size=None)
+    same(hashing.to_csr(slow), bowline.HashingVectorizer(n_features=256).transform(TEXTS))
+    assert not slow.context.execution_options.preserve_order
+
+
+def test_the_examples_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "RAY_AND_SPARK.md").read_text(encoding="utf-8")
+    section = page.split("\n## Ray\n")[1].split("\n## ")[0].replace("\n```", "\n\n```")
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("a.txt", "the cat sat"), ("b.txt", "a bird")):
+        Path(name).write_text(text)
+    examples = doctest.DocTestParser().get_doctest(section, {}, "RAY_AND_SPARK.md", None, 0)
+    assert len(examples.examples) > 5
+    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / f"{(row * 7) % len(TEXTS)}.txt" for row in range(len(TEXTS))]
@@ -170,6 +201,16 @@ def test_wrong_use_is_one_line() -> None:
         hashing.to_csr(hashing.transform(dataset(), column="body"))
     with pytest.raises(ValueError, match="a column 'indices' already"):
         hashing.to_csr(hashing.transform(hashing.transform(dataset())))
+
+
+def test_a_null_and_a_missing_column_are_one_line() -> None:
+    with_null = ray.data.from_arrow(pa.table({"text": ["a text", None]}))
+    with pytest.raises(ValueError) as refused:
+        bowline.ray.CountVectorizer().fit(with_null)
+    assert str(refused.value) == "a text is null: drop such rows, or fill them with empty texts"
+    with pytest.raises(ValueError) as refused:
+        bowline.ray.CountVectorizer().fit(dataset(), column="body")
+    assert str(refused.value) == "the dataset has no column 'body': it has row, text"
 
 
 def test_no_documents() -> None:
