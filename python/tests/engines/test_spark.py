@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import signal
 import subprocess
@@ -227,6 +228,16 @@ def test_a_chunk_ends_in_the_middle_of_a_partition(texts: Any, monkeypatch: pyte
     batches = texts.coalesce(1).toArrow().to_batches(max_chunksize=20)
     monkeypatch.setattr(_spark_task, "CHUNK_BYTES", 1)
     assert len(list(task(iter(batches)))) == len(batches)
+
+
+def test_page(session: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "RAY_AND_SPARK.md").read_text(encoding="utf-8")
+    section = page.split("\n## Spark\n")[1].split("\n## ")[0].replace("\n```", "\n\n```")
+    # A path without a scheme is relative to the folder in which Java was started.
+    section = section.replace('"model"', f'"file://{tmp_path}/model"')
+    examples = doctest.DocTestParser().get_doctest(section, {}, "RAY_AND_SPARK.md", None, 0)
+    assert len(examples.examples) > 5
+    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
 
 
 class Killed:
