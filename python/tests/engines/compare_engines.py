@@ -92,7 +92,62 @@ def ray_rows(texts: list[str], paths: list[Path], rounds: int) -> list[Row]:
     return rows
 
 
-ENGINES = {"ray": ray_rows}
+def spark_rows(texts: list[str], paths: list[Path], rounds: int) -> list[Row]:
+    import sys
+
+    from pyspark.ml import Pipeline, feature
+    from pyspark.sql import SparkSession
+
+    from bowline.spark import TfidfVectorizer
+
+    os.environ.update(HOME=tempfile.mkdtemp(), PYSPARK_PYTHON=sys.executable)
+    spark = (
+        SparkSession.builder.master("local[*]")
+        .config("spark.driver.memory", "4g")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    # One partition for each eighth of the texts.
+    size = -(-len(texts) // 8)
+    parts = [texts[start : start + size] for start in range(0, len(texts), size)]
+    rows = spark.sparkContext.parallelize(parts, 8).flatMap(lambda part: [(text,) for text in part])
+    frame = spark.createDataFrame(rows, "text string").cache()
+    assert frame.count() == len(texts)
+    stages: list[Any] = [
+        feature.RegexTokenizer(inputCol="text", outputCol="words", gaps=False, pattern=r"(?U)\b\w\w+\b"),
+        # A vocabulary of all terms, as bowline's.
+        feature.CountVectorizer(inputCol="words", outputCol="counts", vocabSize=1 << 24),
+        feature.IDF(inputCol="counts", outputCol="weights"),
+        feature.Normalizer(inputCol="weights", outputCol="vectors"),
+    ]
+    theirs = Pipeline(stages=stages)
+    ours = TfidfVectorizer(inputCol="text", outputCol="vectors")
+    our_model, their_model = ours.fit(frame), theirs.fit(frame)
+    print(f"terms: {len(our_model.vocabulary)}, Spark ML {len(their_model.stages[1].vocabulary)}")
+
+    def transform(model: Any) -> None:
+        # Computes the vectors and drops them.
+        model.transform(frame).select("vectors").write.format("noop").mode("overwrite").save()
+
+    result = [
+        (
+            "Spark, tf-idf, fit / Spark ML's RegexTokenizer, CountVectorizer, IDF and Normalizer",
+            *alternating(lambda: ours.fit(frame), lambda: theirs.fit(frame), rounds),
+        ),
+        (
+            "Spark, tf-idf, transform / the same",
+            *alternating(lambda: transform(our_model), lambda: transform(their_model), rounds),
+        ),
+    ]
+    spark.stop()
+    return result
+
+
+ENGINES = {"ray": ray_rows, "spark": spark_rows}
 
 
 def main() -> None:
