@@ -1,15 +1,19 @@
 //! Merges outputs: what is asked for, and which outputs go together.
 
+use crate::Source;
 use crate::cancel::Cancel;
+use crate::coordinator::{RunError, Shard};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::Event;
 use crate::job::{Job, RunOptions, Sink, Summary};
 use crate::output::{CountedOutput, first_difference};
 use crate::run::{of_run, run_counted};
 use crate::settings::{Base, Settings, SettingsBuilder};
-use crate::{Source, coordinator::Shard};
 use anyhow::Result;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What a merge does.
 #[derive(Clone, Debug)]
@@ -34,11 +38,7 @@ pub fn merge(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> 
 }
 
 fn attempt(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary> {
-    let mut outputs = Vec::with_capacity(job.outputs.len());
-    for path in &job.outputs {
-        crate::coordinator::RunError::if_interrupted(cancel.flag())?;
-        outputs.push(CountedOutput::open(path)?);
-    }
+    let mut outputs = open(&job.outputs, cancel)?;
     let Some(first) = outputs.first() else {
         return Err(Fault::new(ErrorKind::Usage, "there is no output to merge").into());
     };
@@ -62,6 +62,25 @@ fn attempt(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Re
         options: RunOptions { resume: false, ..job.options.clone() },
     };
     run_counted(&run, outputs, events, cancel.flag())
+}
+
+/// Opens and checks all outputs, as many at a time as there are cores.
+fn open(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<CountedOutput>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(paths.len());
+    let next = AtomicUsize::new(0);
+    let opened: Mutex<BTreeMap<usize, Result<CountedOutput>>> = Mutex::default();
+    let work = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = paths.get(place) else { break };
+            let is_interrupted = RunError::if_interrupted(cancel.flag());
+            let output = is_interrupted.map_err(Into::into).and_then(|()| CountedOutput::open(path));
+            opened.lock().unwrap_or_else(PoisonError::into_inner).insert(place, output);
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    // The first one that is wrong is named, whichever thread was first.
+    opened.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 /// The settings of the merged output.
