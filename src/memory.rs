@@ -54,7 +54,7 @@ impl Machine {
         // The maps take one half of the addresses that each process has, and the rest of what it does the other.
         let addresses = addresses_left().map_or(u64::MAX, |left| left / 2);
         let private = data_left().unwrap_or(u64::MAX).min(addresses);
-        Machine { available: available(Path::new("/")), addresses, private }
+        Machine { available: available_memory(), addresses, private }
     }
 }
 
@@ -117,6 +117,11 @@ impl MemoryShares {
 /// How many workers there is memory for if no option says how much each may take; one at least.
 pub fn workers_in_memory() -> usize {
     MemoryShares::most_workers(MemoryLimits::default())
+}
+
+/// Bytes of memory that can be had, which the page cache may have until then.
+pub fn available_memory() -> u64 {
+    available(Path::new("/"))
 }
 
 /// Bytes that can be had without swapping, by the kernel's estimate, within the limits of this process's control groups;

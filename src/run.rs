@@ -6,14 +6,14 @@
 use crate::cancel::Cancel;
 use crate::coordinator::{
     Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, cut,
-    cut_rows, cut_shard, tally,
+    cut_rows, cut_shard, tally, total_bytes,
 };
 use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path, is_standard_input};
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Notice, NoticeKind, Phase};
 use crate::folder::{Folder, Refusal};
 use crate::job::{FailedDocument, Job, RunOptions, Summary};
-use crate::memory::{MemoryShares, kills_for_memory, private_memory};
+use crate::memory::{MemoryShares, available_memory, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
     CountedOutput, Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile,
@@ -508,10 +508,13 @@ impl Phases<'_> {
             starting: Duration::ZERO,
             messages: 0,
         };
+        let mut settings = resolved.tally.clone();
+        // The page cache can't hold them for a later run, and to make room for each page takes longer than to drop it.
+        settings.reading.drops_behind = total_bytes(splits).is_some_and(|bytes| bytes > available_memory());
         let tally_job = TallyJob {
             documents: corpus.documents.clone(),
             splits: splits.clone(),
-            settings: resolved.tally.clone(),
+            settings,
             store,
             read_limits: ReadLimits::new(options.max_reads, options.read_latency)
                 .context("making the permits to read")?,

@@ -18,7 +18,7 @@ pub use finish::{Columns, Finish, FinishJob, Merged};
 pub use splits::{Shard, cut, cut_rows, cut_shard};
 pub use supervisor::Supervision;
 pub use tables::IdfSource;
-pub use tally::{TallyJob, Totals, tally};
+pub use tally::{TallyJob, Totals, tally, total_bytes};
 
 use crate::error::ErrorKind;
 use crate::pool::PoolError;

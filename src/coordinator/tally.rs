@@ -154,7 +154,7 @@ fn documents(splits: &[Split]) -> u64 {
 }
 
 /// The bytes of all record files; `None` if there are none.
-fn total_bytes(splits: &[Split]) -> Option<u64> {
+pub fn total_bytes(splits: &[Split]) -> Option<u64> {
     splits.iter().filter_map(Split::records).map(|range| range.bytes()).reduce(u64::saturating_add)
 }
 

@@ -124,7 +124,7 @@ const BOUNDED: &[(libc::c_long, u8, Argument)] = &[
                 | libc::O_PATH,
         ),
     ),
-    (libc::SYS_fadvise64, 3, OneOf(&[libc::POSIX_FADV_WILLNEED])),
+    (libc::SYS_fadvise64, 3, OneOf(&[libc::POSIX_FADV_WILLNEED, libc::POSIX_FADV_DONTNEED])),
     (libc::SYS_fallocate, 1, OneOf(&[0])),
     // Starts writing and waits for nothing.
     (libc::SYS_sync_file_range, 3, OneOf(&[libc::SYNC_FILE_RANGE_WRITE as libc::c_int])),

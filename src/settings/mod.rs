@@ -22,7 +22,7 @@ use bowline_workers::hashing::Buckets;
 use bowline_workers::idf::Idf;
 use bowline_workers::lexicon::TermFilter;
 use bowline_workers::matrix_plan::{Bm25Tf, ValueSettings, Weight};
-use bowline_workers::reader::{Decoding, ReadSettings, WINDOW};
+use bowline_workers::reader::{Decoding, ReadSettings};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -136,10 +136,9 @@ impl Text {
         ReadSettings {
             max_bytes: self.max_document_bytes.unwrap_or(u64::MAX),
             embed_binary: self.binary == Binary::Embed,
-            window: WINDOW,
-            unpacking_memory: ReadSettings::default().unpacking_memory,
             decoding: (!self.encoding.is_utf8())
                 .then_some(Decoding { encoding: self.encoding, decode_error: self.decode_error }),
+            ..ReadSettings::default()
         }
     }
 

@@ -258,7 +258,7 @@ fn commands(coordinator: libc::pid_t) -> Vec<Attempt> {
         ("madvise_mergeable", madvise(libc::MADV_MERGEABLE)),
         ("madvise_dofork", madvise(libc::MADV_DOFORK)),
         ("fallocate_punch", call(libc::SYS_fallocate, [fd, libc::FALLOC_FL_PUNCH_HOLE as usize | 1, 0, 1])),
-        ("fadvise_dontneed", call(libc::SYS_fadvise64, [fd, 0, 0, libc::POSIX_FADV_DONTNEED as usize])),
+        ("fadvise_noreuse", call(libc::SYS_fadvise64, [fd, 0, 0, libc::POSIX_FADV_NOREUSE as usize])),
         ("futex_shared", futex(libc::FUTEX_WAKE)),
         ("futex_lock_pi", futex(libc::FUTEX_LOCK_PI | libc::FUTEX_PRIVATE_FLAG)),
         ("futex_cmp_requeue", futex(libc::FUTEX_CMP_REQUEUE | libc::FUTEX_PRIVATE_FLAG)),

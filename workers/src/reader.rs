@@ -32,6 +32,8 @@ pub struct ReadSettings {
     pub window: usize,
     /// Bytes of memory that a decompressor may take.
     pub unpacking_memory: u64,
+    /// Whether the bytes of record files leave the page cache once they were read.
+    pub drops_behind: bool,
     /// The encoding of documents; `None` if it is UTF-8, which the analyzer checks.
     pub decoding: Option<Decoding>,
 }
@@ -44,6 +46,7 @@ impl Default for ReadSettings {
             embed_binary: false,
             window: WINDOW,
             unpacking_memory: 256 << 20,
+            drops_behind: false,
             decoding: None,
         }
     }
@@ -604,6 +607,7 @@ mod tests {
         embed_binary: false,
         window: 16,
         unpacking_memory: 1 << 20,
+        drops_behind: false,
         decoding: None,
     };
 

@@ -223,6 +223,7 @@ impl RecordReader {
         // Never beyond the size that the file had: it may grow faster than it is read.
         let end = if self.cuts_off(range) { range.end } else { u64::MAX }.min(range.source.bytes);
         let bytes = FileBytes::new(file.clone(), start, end).limited(&self.limit);
+        let bytes = bytes.dropping_behind(self.reading.drops_behind);
         let reached = bytes.reached();
         match range.compression {
             None => (Box::new(bytes), reached),
