@@ -2,7 +2,7 @@
 
 use crate::Source;
 use crate::cancel::Cancel;
-use crate::coordinator::{RunError, Shard};
+use crate::coordinator::Shard;
 use crate::error::{Error, ErrorKind, Fault};
 use crate::event::Event;
 use crate::job::{Job, RunOptions, Sink, Summary};
@@ -10,10 +10,7 @@ use crate::output::{CountedOutput, first_difference};
 use crate::run::{of_run, run_counted};
 use crate::settings::{Base, Settings, SettingsBuilder};
 use anyhow::Result;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// What a merge does.
 #[derive(Clone, Debug)]
@@ -38,7 +35,7 @@ pub fn merge(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> 
 }
 
 fn attempt(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<Summary> {
-    let mut outputs = open(&job.outputs, cancel)?;
+    let outputs = job.outputs.iter().map(|path| CountedOutput::open(path)).collect::<Result<Vec<_>>>()?;
     let Some(first) = outputs.first() else {
         return Err(Fault::new(ErrorKind::Usage, "there is no output to merge").into());
     };
@@ -52,7 +49,6 @@ fn attempt(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Re
     }
     check_parts(&outputs)?;
     let settings = settings(&job.settings, &first.manifest.settings)?;
-    number_records(&mut outputs);
     let source = Source { paths: job.outputs.clone(), ..Source::default() };
     let run = Job {
         source,
@@ -62,25 +58,6 @@ fn attempt(job: &MergeJob, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Re
         options: RunOptions { resume: false, ..job.options.clone() },
     };
     run_counted(&run, outputs, events, cancel.flag())
-}
-
-/// Opens and checks all outputs, as many at a time as there are cores.
-fn open(paths: &[PathBuf], cancel: &Cancel) -> Result<Vec<CountedOutput>> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(paths.len());
-    let next = AtomicUsize::new(0);
-    let opened: Mutex<BTreeMap<usize, Result<CountedOutput>>> = Mutex::default();
-    let work = || {
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(place) else { break };
-            let is_interrupted = RunError::if_interrupted(cancel.flag());
-            let output = is_interrupted.map_err(Into::into).and_then(|()| CountedOutput::open(path));
-            opened.lock().unwrap_or_else(PoisonError::into_inner).insert(place, output);
-        }
-    };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
-    // The first one that is wrong is named, whichever thread was first.
-    opened.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 /// The settings of the merged output.
@@ -122,20 +99,5 @@ fn check_parts(outputs: &[CountedOutput]) -> Result<(), Fault> {
     match outputs.len() as u32 {
         parts if parts < of => wrong(format!("part {} of {of} is missing", parts + 1)),
         _ => Ok(()),
-    }
-}
-
-/// Numbers the records of files that several parts have read.
-fn number_records(outputs: &mut [CountedOutput]) {
-    let mut before: Option<(String, u64)> = None;
-    for output in outputs {
-        let continues = output.manifest.shard.is_some_and(|part| part.continues_file);
-        if let Some((path, next)) = before.as_ref().filter(|_| continues) {
-            output.continue_from(path, *next);
-        }
-        // A part without documents changes nothing.
-        if output.rows() > 0 {
-            before = output.end();
-        }
     }
 }

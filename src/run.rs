@@ -5,8 +5,8 @@
 
 use crate::cancel::Cancel;
 use crate::coordinator::{
-    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, TallyJob, Totals, cut,
-    cut_rows, cut_shard, tally, total_bytes,
+    Checkpoint, Columns, Finish, FinishJob, IdfSource, Merged, RunError, Supervision, Tallied, TallyJob,
+    Totals, cut, cut_shard, tally, total_bytes,
 };
 use crate::corpus::{self, Corpus, CorpusError, Source, WalkOptions, display_path, is_standard_input};
 use crate::error::{Error, ErrorKind, Fault};
@@ -16,19 +16,16 @@ use crate::job::{FailedDocument, Job, RunOptions, Summary};
 use crate::memory::{MemoryShares, available_memory, kills_for_memory, private_memory};
 use crate::model::{Model, earlier_idf};
 use crate::output::{
-    CountedOutput, Counts, DOCUMENTS, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, MatrixFile,
-    OutputDirectory, OutputOptions, Part, VOCABULARY, check_scratch, refuse_too_wide, reserve, unmergeable,
-    write_hash_terms, write_idf, write_vocabulary,
+    CountedOutput, Counts, DOCUMENTS, Format, HASH_TERMS, IDF, Loading, MANIFEST, ManifestFile, MatrixFile,
+    OutputDirectory, OutputOptions, Part, VOCABULARY, check_scratch, load, mergeable, refuse_too_wide,
+    reserve, unmergeable, write_hash_terms, write_idf, write_vocabulary,
 };
 use crate::pool::{Confinement, Mode, PoolError, Processes, Sandbox, Threads, WorkerPool};
-use crate::settings::{FeatureKind, Setting, Settings, WeightKind, needs};
+use crate::settings::{FeatureKind, Pruning, Setting, Settings, WeightKind, needs};
 use crate::term_notices;
 use anyhow::{Context as _, Result};
-use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
 use bowline_workers::counted::counted;
-use bowline_workers::counted_rows::{CountedOutputs, CountedRows};
-use bowline_workers::documents::Documents;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, is_full, is_in_memory};
 use bowline_workers::pieces::{PieceFormat, Shape};
@@ -44,7 +41,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
 /// Failed documents that a summary names.
@@ -135,7 +132,6 @@ impl<'a> Resolved<'a> {
             },
             worker_memory: memory.worker,
             records: records.clone(),
-            counted: CountedOutputs::default(),
             may_be_empty: job.source.shard.is_some(),
         };
         let tally = TallySettings {
@@ -151,7 +147,6 @@ impl<'a> Resolved<'a> {
                 lexicon_bytes: memory.lexicon as usize,
             },
             worker_memory: memory.worker,
-            counted: CountedOutputs::default(),
         };
         term_notices::never_equal(settings, model, &tally.counting.term_filter)?
             .into_iter()
@@ -221,7 +216,7 @@ fn publish(
     Ok(done.summary)
 }
 
-/// Merges the rows of outputs into one: a run whose documents are counted already. The job's source is these outputs.
+/// Merges the rows of outputs into one. The job's source is these outputs.
 pub(crate) fn run_counted(
     job: &Job,
     outputs: Vec<CountedOutput>,
@@ -229,42 +224,24 @@ pub(crate) fn run_counted(
     interrupted: &Arc<AtomicUsize>,
 ) -> Result<Summary> {
     let mut notice = |notice: Notice| events(Event::Notice(notice));
-    let mut resolved = Resolved::new(job, &mut notice)?;
-    let splits: Arc<[Split]> = cut_rows(outputs.iter().map(CountedOutput::rows), resolved.workers).into();
-    let mut documents = Documents::new();
-    documents.add_root(None, Vec::new());
-    job.source.paths.iter().for_each(|path| documents.add(path.as_os_str().as_bytes()));
-    let corpus = Corpus {
-        documents: Arc::new(documents),
-        records: Vec::new(),
-        listed: 0..0,
-        copied: 0,
-        left_out: 0,
-        unreadable: Vec::new(),
-        notices: Vec::new(),
-    };
-    let counted: CountedOutputs =
-        outputs.into_iter().map(|output| Arc::new(output) as Arc<dyn CountedRows>).collect();
-    resolved.finish.counted = counted.clone();
-    resolved.tally.counted = counted;
-    // Terms are taken over as they are spelled, n-grams as well.
-    let grams = Grams::Words { tokenizer: Tokenizer::Words, sizes: 1..=1 };
-    let features = resolved.tally.counting.features.clone();
-    resolved.tally.counting = CountSettings {
-        lexicon_bytes: resolved.tally.counting.lexicon_bytes,
-        ..CountSettings::new(TextSettings::new(grams), features)
-    };
+    let resolved = Resolved::new(job, &mut notice)?;
     let (output, directory) = begin_output(job, &mut notice)?;
     let store = Store::bounded(resolved.maps, Some(directory), resolved.addresses);
-    let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits }.run(
-        store,
-        None,
-        events,
-        interrupted,
-    )?;
+    let corpus = Corpus::default();
+    let splits = Vec::new().into();
+    let phases = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits };
+    let done = phases.run(store, Counting::Done(outputs), events, interrupted)?;
     let target = output.target().to_owned();
     let summary = Summary { output: target, ..done.summary };
     publish(output, Done { summary, ..done }, events, interrupted)
+}
+
+/// What is known of the documents' terms before the workers start.
+enum Counting {
+    /// Documents are to be counted, but for those that an earlier run has counted.
+    Open(Option<Checkpoint>),
+    /// All were counted, in these outputs.
+    Done(Vec<CountedOutput>),
 }
 
 /// The directory of the output while it is made, and that of scratch files.
@@ -355,7 +332,7 @@ fn embed_splits(
     }
     let done = Phases { job, resolved: &resolved, output: &output, corpus: &corpus, splits: &splits }.run(
         store,
-        checkpoint,
+        Counting::Open(checkpoint),
         events,
         interrupted,
     )?;
@@ -478,7 +455,7 @@ impl Phases<'_> {
     fn run(
         &self,
         store: Store,
-        checkpoint: Option<Checkpoint>,
+        counting: Counting,
         events: &mut dyn FnMut(Event),
         interrupted: &Arc<AtomicUsize>,
     ) -> Result<Done> {
@@ -521,7 +498,7 @@ impl Phases<'_> {
             max_crashes: options.max_crashes,
             run_bytes: resolved.run_bytes,
         };
-        let done = self.tally_and_finish(&tally_job, checkpoint, &mut supervision);
+        let done = self.tally_and_finish(&tally_job, counting, &mut supervision);
         // Other errors may be a consequence of this one.
         tally_job.store.check()?;
         let Supervision { started, starting, messages, .. } = supervision;
@@ -536,19 +513,67 @@ impl Phases<'_> {
         })
     }
 
+    /// The rows of outputs, loaded.
+    fn load(
+        &self,
+        outputs: Vec<CountedOutput>,
+        store: &Store,
+        supervision: &mut Supervision,
+    ) -> Result<Tallied> {
+        let Supervision { events, interrupted, .. } = supervision;
+        events(Event::PhaseBegan(Phase::Tally, outputs.iter().map(CountedOutput::rows).sum()));
+        // Tables of the second half that are accessed at random get memory, too.
+        let reserved = store.reserve_quarter();
+        let loading = Loading {
+            store,
+            counts_occurrences: matches!(
+                self.resolved.finish.columns,
+                Columns::Terms(Pruning { max_features: Some(_), .. })
+            ),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            interrupted,
+            documents: &AtomicU64::new(0),
+        };
+        let mut loaded = load(&outputs, &loading, &mut |documents| events(Event::Advanced(documents, 0)))?;
+        // The records of a file that several parts have read are numbered through.
+        let mut before: Option<(String, u64)> = None;
+        for (output, loaded) in outputs.iter().zip(&mut loaded) {
+            let continues = output.manifest.shard.is_some_and(|part| part.continues_file);
+            if let Some((path, next)) = before.as_ref().filter(|_| continues) {
+                loaded.continue_from(path, *next);
+            }
+            // A part without documents changes nothing.
+            if loaded.rows() > 0 {
+                before = loaded.end();
+            }
+        }
+        drop(reserved);
+        let (mut totals, mut rows) = (Totals::default(), 0);
+        let segments = loaded.into_iter().map(|output| {
+            let first = rows;
+            rows += output.rows() as usize;
+            output.into_segment(&mut totals, first)
+        });
+        let segments = segments.collect();
+        Ok(Tallied::of_outputs(segments, totals, store)?)
+    }
+
     /// The phases, and the files that they fill.
     fn tally_and_finish(
         &self,
         tally_job: &TallyJob,
-        checkpoint: Option<Checkpoint>,
+        counting: Counting,
         supervision: &mut Supervision,
     ) -> Result<Done> {
         let Phases { job, resolved, output, .. } = *self;
         let store = &tally_job.store;
         let memory_before = store.memory_share(1);
-        let tallied = tally(tally_job, checkpoint, supervision)?;
+        let tallied = match counting {
+            Counting::Open(checkpoint) => tally(tally_job, checkpoint, supervision)?,
+            Counting::Done(outputs) => self.load(outputs, store, supervision)?,
+        };
         let totals = tallied.totals.clone();
-        if tallied.rows.is_empty() && job.source.shard.is_none() {
+        if tallied.places.is_empty() && job.source.shard.is_none() {
             let path = job.source.first().to_owned();
             return Err(CorpusError::Empty { path, why: None, left_out: totals.left_out > 0 }.into());
         }
@@ -565,7 +590,7 @@ impl Phases<'_> {
         let finish_job = resolved.finish.clone();
         let mut finish = Finish::new(tallied, finish_job, files, store, supervision)?;
         let merged = finish.merge(supervision)?;
-        let rows = finish.rows().len() as u64;
+        let rows = finish.rows() as u64;
         let Resolved { settings, model, .. } = *resolved;
         refuse_too_wide(container, merged.columns, finish.indptr())?;
         let shape = Shape {
@@ -591,6 +616,7 @@ impl Phases<'_> {
             matrix: MatrixFile::name(container).to_owned(),
             settings: job.settings.clone(),
             counts,
+            merge: mergeable(settings, MatrixFile::name(container), job.sink.hash_terms),
             shard: job.source.shard.map(|shard| Part {
                 shard,
                 continues_file: self

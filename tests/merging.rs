@@ -1,6 +1,7 @@
 //! Parts of a corpus and their merge: the same bytes as one run, and what can't be merged.
 
 use crate::support::{Dir, Output, Random, assert_same_bytes};
+use serde_json::json;
 use std::fs;
 use std::process::Command;
 
@@ -174,6 +175,12 @@ fn what_does_not_go_together_is_refused() {
         embed(part, &["--shard", &format!("{part}/3")]);
     }
     embed("1of2", &["--shard", "1/2"]);
+    for (output, merge) in [("counts", json!("terms")), ("hashed", json!("buckets")), ("1", json!("terms"))] {
+        assert_eq!(dir.output(output).manifest()["merge"], merge, "{output}");
+    }
+    for output in ["named", "tfidf", "normed", "pruned", "given", "dense"] {
+        assert_eq!(dir.output(output).manifest()["merge"], json!(null), "{output}");
+    }
     let ngrams = r#"bigrams: its ngrams is {"max":2,"min":1}, but that of counts is {"max":1,"min":1}"#;
     assert_refused(&dir, 2, &["counts", "bigrams"], ngrams);
     let features = r#"hashed: its features is "hashed", but that of counts is "vocabulary""#;
@@ -223,6 +230,10 @@ fn a_damaged_output_is_refused() {
         lines.concat()
     };
     damaged("vocabulary.jsonl", &reversed, "out/vocabulary.jsonl: its terms are not in order");
+    let frequency =
+        |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replacen("\"df\":2", "\"df\":1", 1).into();
+    let words = "out/vocabulary.jsonl: line 3: its df is 1, but the term is in 2 rows";
+    damaged("vocabulary.jsonl", &frequency, words);
     let failed =
         |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replacen("\"ok\"", "\"failed\"", 1).into();
     let words = "out/documents.jsonl: 1 failed documents, but manifest.json says 0";

@@ -78,7 +78,6 @@ fn worker(document: &std::path::Path, heartbeats: &Heartbeats) -> (Worker, Segme
         records: RecordSettings::default(),
         counting: CountSettings::new(TextSettings::new(grams), Features::Vocabulary),
         worker_memory: u64::MAX,
-        counted: Default::default(),
     };
     let mut documents = Documents::new();
     documents.add_root(None, Vec::new());

@@ -268,8 +268,6 @@ impl Found<'_> {
                 let is_same = is_in && self.opener.source(self.documents, file) == Some(record.source());
                 is_same.then_some(Key { split: index as u32, ordinal })
             }
-            // A merge has no checkpoint.
-            SplitKind::Counted { .. } => None,
             SplitKind::Records(_) => {
                 let now = Split { file: file_now(0)? as u64, kind };
                 let first = self.splits.partition_point(|split| split.file < now.file);

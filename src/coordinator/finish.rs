@@ -10,20 +10,19 @@ use crate::event::{Event, Phase};
 use crate::settings::Pruning;
 use bowline_workers::absence::Absence;
 use bowline_workers::columns::Vocabulary;
-use bowline_workers::counted_rows::CountedOutputs;
+use bowline_workers::counted_rows::SegmentRows;
 use bowline_workers::dictionary::Tier;
 use bowline_workers::documents::DocumentName;
 use bowline_workers::hashing::Buckets;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table};
-use bowline_workers::matrix_plan::{MatrixPlan, Numbering, ValueSettings};
+use bowline_workers::matrix_plan::{MatrixPlan, Numbering, SegmentPlan, ValueSettings};
 use bowline_workers::pieces::{Piece, cut};
-use bowline_workers::plan::{Container, Files, Plan};
+use bowline_workers::plan::{Container, Files, Plan, RowDocuments};
 use bowline_workers::protocol::{Layout, PieceSize, Report, Task};
 use bowline_workers::records::RecordSettings;
 use bowline_workers::runs::{TalliedSegment, dictionaries, packing};
 use bowline_workers::spelling;
-use bowline_workers::split::Rows;
 use bowline_workers::worker::Worker;
 use crc32fast::Hasher;
 use std::borrow::Cow;
@@ -66,8 +65,6 @@ pub struct FinishJob {
     pub worker_memory: u64,
     /// How documents were found in record files.
     pub records: RecordSettings,
-    /// The outputs whose rows are merged.
-    pub counted: CountedOutputs,
     /// Whether there may be no column: the output is a part of another one.
     pub may_be_empty: bool,
 }
@@ -129,7 +126,7 @@ impl Finish {
         supervision: &Supervision,
     ) -> Result<Self, RunError> {
         let mapping = system("mapping the columns' tables");
-        let Tallied { segments, ngram_size, rows, places, lengths, condemned, totals } = tallied;
+        let Tallied { segments, ngram_size, documents, places, lengths, condemned, totals } = tallied;
         let ids: usize = segments.iter().map(TalliedSegment::ids).sum();
         let embedded = places.len() as u64 - totals.failed.len() as u64;
         let (numbering, columns, pruning) = match job.columns {
@@ -180,13 +177,12 @@ impl Finish {
         };
         let plan = Plan {
             matrix,
-            rows,
+            documents,
             records: job.records.clone(),
             condemned,
             files,
             container: job.container,
             worker_memory: job.worker_memory,
-            counted: job.counted.clone(),
         };
         supervision.heartbeats.clear();
         let (vocabulary, lines, supervisor) =
@@ -246,11 +242,15 @@ impl Finish {
             return Err(RunError::AllPruned { terms: Some(terms), low, high, documents: plan.embedded });
         }
         let mut documents = BTreeMap::new();
+        if let RowDocuments::OfOutputs(_) = self.plan.documents {
+            // Their lines do not say why a document has no term.
+            documents.insert(None, plan.embedded);
+        }
         let records = (0..plan.places.len()).filter_map(|row| plan.record(row));
         for record in records.filter(|record| record.failure().is_none()) {
             *documents.entry(Absence::decode(record.absence())).or_default() += 1;
         }
-        let some_failed = plan.embedded < self.plan.rows.len() as u64;
+        let some_failed = plan.embedded < self.plan.matrix.places.len() as u64;
         match some_failed && documents.keys().all(|&absence| absence == Some(Absence::Empty)) {
             true => Ok(()),
             false => Err(RunError::EmptyVocabulary(documents)),
@@ -260,7 +260,9 @@ impl Finish {
     /// Sorts and merges the terms of all segments; returns the number of terms. The words of n-grams are sorted, merged and
     /// numbered first.
     fn merge_terms(&mut self, supervision: &mut Supervision) -> Result<u64, RunError> {
-        let count = (0..self.plan.matrix.segments.len() as u32).map(|segment| Task::Count { segment });
+        let plan = &self.plan.matrix;
+        let to_count = (0..).zip(&plan.segments).filter(|&(_, segment)| is_open(plan, segment));
+        let count = to_count.map(|(segment, _)| Task::Count { segment });
         self.perform(count.chain(sort_tasks(&self.plan.matrix, Tier::Words)).collect(), supervision)?;
         if self.plan.matrix.packing.is_some() {
             let (words, _) = self.merge_tier(Tier::Words, supervision)?;
@@ -461,9 +463,9 @@ impl Finish {
         (self.lines.documents.iter().sum(), self.lines.terms.iter().sum())
     }
 
-    /// The documents of the rows.
-    pub fn rows(&self) -> &Rows {
-        &self.plan.rows
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.plan.matrix.places.len()
     }
 
     /// The name of a row's document.
@@ -473,7 +475,7 @@ impl Finish {
 
     /// The cause of a merged row's failure, as its output has it.
     pub fn cause(&self, row: usize) -> Option<String> {
-        self.plan.counted_line(row)?.ok()?.cause
+        self.plan.merged_line(row)?.ok()?.cause
     }
 
     /// First stored cell of each row, and behind the last row the number of all.
@@ -567,9 +569,17 @@ impl Finish {
     }
 }
 
+/// Whether the terms of a segment are to be counted and sorted. Those of a merged output come counted and sorted, but for
+/// their occurrences.
+fn is_open(plan: &MatrixPlan, segment: &SegmentPlan) -> bool {
+    plan.counts_occurrences || matches!(segment.rows, SegmentRows::Records(_))
+}
+
 /// The tasks that sort all runs.
 fn sort_tasks(plan: &MatrixPlan, tier: Tier) -> impl Iterator<Item = Task> {
-    (0..plan.dictionary(tier).runs.len() as u32).map(move |run| Task::Sort { tier, run })
+    let runs = (0..).zip(&plan.dictionary(tier).runs);
+    let runs = runs.filter(|(_, run)| is_open(plan, &plan.segments[run.segment]));
+    runs.map(move |(run, _)| Task::Sort { tier, run })
 }
 
 /// The tasks that number the words or terms of all parts, each from its base on.

@@ -15,10 +15,10 @@ mod tests;
 
 pub use checkpoint::Checkpoint;
 pub use finish::{Columns, Finish, FinishJob, Merged};
-pub use splits::{Shard, cut, cut_rows, cut_shard};
+pub use splits::{Shard, cut, cut_shard};
 pub use supervisor::Supervision;
 pub use tables::IdfSource;
-pub use tally::{TallyJob, Totals, tally, total_bytes};
+pub use tally::{CountedSegment, Tallied, TallyJob, Totals, tally, total_bytes};
 
 use crate::error::ErrorKind;
 use crate::pool::PoolError;

@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 /// Documents in the largest batch.
 const LARGEST: usize = 256;
 
-/// Rows of merged outputs in a split, at most.
-const MOST_ROWS: u64 = 16 << 10;
-
 /// Bytes of the smallest and of the largest range that a file is cut into: 1 and 64 MiB.
 const RANGE_BYTES: [u64; 2] = [1 << 20, 64 << 20];
 
@@ -93,20 +90,6 @@ pub fn cut_shard(
                     .map(|split| Split { file: first.file + split.file, ..split }),
             ),
         }
-    }
-    splits
-}
-
-/// Cuts the rows of merged outputs, which have these numbers of rows.
-pub fn cut_rows(rows: impl Iterator<Item = u64>, workers: usize) -> Vec<Split> {
-    let mut splits = Vec::new();
-    for (output, rows) in (0..).zip(rows) {
-        let size = (rows / (8 * workers as u64)).clamp(LARGEST as u64, MOST_ROWS);
-        let firsts = (0..rows).step_by(size as usize);
-        splits.extend(firsts.map(|first| {
-            let rows = size.min(rows - first) as u32;
-            Split { file: output, kind: SplitKind::Counted { first, rows } }
-        }));
     }
     splits
 }

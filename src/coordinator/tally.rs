@@ -8,11 +8,14 @@ use super::checkpoint::{Checkpoint, Earlier, SplitEnd};
 use super::supervisor::{Death, DeathCause, Job, Supervision, Supervisor, Work};
 use super::{RunError, system};
 use crate::event::{Event, Phase};
+use bowline_workers::counted_rows::CountedRows;
+use bowline_workers::dictionary::Run;
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::Heartbeats;
 use bowline_workers::mapped::{Store, Table, free, is_full};
 use bowline_workers::matrix_plan::Places;
+use bowline_workers::plan::{MergedLines, RowDocuments};
 use bowline_workers::protocol::{Report, Task};
 use bowline_workers::read_limit::ReadLimits;
 use bowline_workers::runs::TalliedSegment;
@@ -59,7 +62,7 @@ pub struct Tallied {
     /// Words of the longest n-gram, if terms are n-grams that are listed by their words.
     pub ngram_size: Option<usize>,
     /// The documents.
-    pub rows: Rows,
+    pub documents: RowDocuments,
     /// The record of each row.
     pub places: Places,
     /// The number of stored cells of each row's record, and one element more.
@@ -68,6 +71,44 @@ pub struct Tallied {
     pub condemned: BTreeMap<usize, Failure>,
     /// What all documents come to.
     pub totals: Totals,
+}
+
+/// An output whose rows are merged.
+#[derive(Debug)]
+pub struct CountedSegment {
+    /// Its rows.
+    pub rows: Arc<dyn CountedRows>,
+    /// The lines of their documents.
+    pub lines: Arc<dyn MergedLines>,
+    /// Its terms; `None` if columns are buckets.
+    pub terms: Option<Run>,
+}
+
+impl Tallied {
+    /// The rows of outputs, which need no tally: an earlier run has counted them.
+    ///
+    /// # Errors
+    /// If the system has no memory or disk for a table.
+    pub fn of_outputs(outputs: Vec<CountedSegment>, totals: Totals, store: &Store) -> Result<Self, RunError> {
+        let rows = outputs.iter().map(|output| output.rows.rows() as usize).sum();
+        let places = Places::new(rows, store).map_err(system("mapping the places of rows"))?;
+        let lengths: Table<AtomicU64> =
+            Table::new(rows + 1, store).map_err(system("mapping the lengths of rows"))?;
+        let (mut segments, mut lines, mut row) = (Vec::new(), Vec::new(), 0);
+        for (number, output) in outputs.into_iter().enumerate() {
+            for of_output in 0..output.rows.rows() {
+                places.set_counted(row, number, of_output);
+                lengths[row].store(output.rows.nonzeros(of_output), Ordering::Relaxed);
+                row += 1;
+            }
+            output.rows.give_back();
+            segments.push(TalliedSegment::counted(output.rows, output.terms));
+            lines.push(output.lines);
+        }
+        let documents = RowDocuments::OfOutputs(lines);
+        let (ngram_size, condemned) = (None, BTreeMap::new());
+        Ok(Tallied { segments, ngram_size, documents, places, lengths, condemned, totals })
+    }
 }
 
 /// What all documents come to.
@@ -506,7 +547,8 @@ impl TallyWork<'_> {
         totals.left_out = left_out.values().sum();
         totals.failed.extend(condemned.iter().map(|(&row, &failure)| (row, failure)));
         totals.failed.sort_unstable_by_key(|&(row, _)| row);
-        Ok(Tallied { segments, ngram_size, rows: all, places, lengths, condemned, totals })
+        let documents = RowDocuments::OfRun(all);
+        Ok(Tallied { segments, ngram_size, documents, places, lengths, condemned, totals })
     }
 }
 

@@ -12,7 +12,6 @@ use crate::settings::{Df, Pruning};
 use bowline_workers::analyzer::pattern::TokenPattern;
 use bowline_workers::analyzer::{Grams, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
-use bowline_workers::counted_rows::CountedOutputs;
 use bowline_workers::documents::Documents;
 use bowline_workers::failure::Failure;
 use bowline_workers::heartbeat::{Crash, Heartbeats};
@@ -172,7 +171,6 @@ impl Play {
                 ..CountSettings::new(text, Features::Vocabulary)
             },
             worker_memory: u64::MAX,
-            counted: CountedOutputs::default(),
         }
     }
 
@@ -185,7 +183,8 @@ impl Play {
 /// What all records say, spelled.
 fn rows(tallied: &Tallied) -> Vec<Counts> {
     let mut spelled = BTreeMap::new();
-    for (number, TalliedSegment { segment, .. }) in tallied.segments.iter().enumerate() {
+    for (number, TalliedSegment { rows, .. }) in tallied.segments.iter().enumerate() {
+        let segment = rows.records().expect("records");
         let mut terms = Vec::new();
         for record in segment.records() {
             let new = record.term_offsets().filter_map(|at| term_at(segment.bytes(), at));
@@ -495,7 +494,6 @@ fn written(
             container: Container::Sparse,
             worker_memory: u64::MAX,
             records: RecordSettings::default(),
-            counted: CountedOutputs::default(),
             may_be_empty: false,
         };
         let outputs = Files { matrix, documents: lines, terms: Some(terms) };

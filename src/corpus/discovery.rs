@@ -148,7 +148,7 @@ pub struct WalkOptions {
 }
 
 /// The documents, and what is not among them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Corpus {
     /// The files, in order.
     pub documents: Arc<Documents>,

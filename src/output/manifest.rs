@@ -20,9 +20,22 @@ pub struct ManifestFile {
     pub settings: Settings,
     /// What was counted.
     pub counts: Counts,
+    /// What it can be merged for; nothing if it can't be merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Mergeable>,
     /// Which part of its corpus it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Part>,
+}
+
+/// What an output can be merged for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mergeable {
+    /// Any columns and values: it has the counts of all terms.
+    Terms,
+    /// Any values: it has the counts of all buckets.
+    Buckets,
 }
 
 /// A part of a corpus.

@@ -7,7 +7,7 @@ use super::npy::{descr, elements};
 use super::npz::{Places, find};
 use super::reader::OpenOutput;
 use anyhow::{Context as _, Result, bail, ensure};
-use bowline_workers::mapped::input;
+use bowline_workers::mapped::{give_back_input, input};
 use bowline_workers::matrix_plan::Dtype;
 use memmap2::Mmap;
 use std::ops::Range;
@@ -126,19 +126,62 @@ impl Matrix {
         values.map(|bytes| number(bytes, self.dtype)).all(|value| value.abs() <= most && value.fract() == 0.0)
     }
 
+    /// In how many rows each of `columns` columns of a sparse matrix is stored.
+    pub(super) fn frequencies(&self, columns: usize) -> Vec<u32> {
+        let mut frequencies = vec![0u32; columns];
+        let Form::Sparse(Places { indices, wide, .. }) = &self.form else { return frequencies };
+        for column in self.map[indices.clone()].chunks_exact(width(*wide)).map(integer) {
+            if let Some(frequency) = frequencies.get_mut(column as usize) {
+                *frequency += 1;
+            }
+        }
+        frequencies
+    }
+
+    /// The cells of a row of a sparse matrix.
+    fn places(&self, row: usize) -> Range<usize> {
+        let Form::Sparse(Places { indptr, wide, .. }) = &self.form else { return 0..0 };
+        let start = |row: usize| {
+            let size = width(*wide);
+            integer(&self.map[indptr.start + row * size..][..size]) as usize
+        };
+        start(row)..start(row + 1)
+    }
+
+    /// The number of cells of a row of a sparse matrix.
+    pub(super) fn nonzeros(&self, row: usize) -> u64 {
+        self.places(row).len() as u64
+    }
+
     /// Replaces `cells` with the columns and counts of a row of a sparse matrix of counts.
     pub(super) fn counts(&self, row: usize, cells: &mut Vec<(u32, i32)>) {
         cells.clear();
-        let Form::Sparse(Places { indptr, indices, data, wide }) = &self.form else { return };
-        let numbers = |array: &Range<usize>, places: Range<usize>, size: usize| {
-            self.map[array.start + places.start * size..array.start + places.end * size].chunks_exact(size)
+        let Form::Sparse(Places { indices, data, wide, .. }) = &self.form else { return };
+        let places = self.places(row);
+        let bytes = |array: &Range<usize>, size: usize| {
+            &self.map[array.start + places.start * size..array.start + places.end * size]
         };
-        let mut ends = numbers(indptr, row..row + 2, width(*wide)).map(integer);
-        let (Some(start), Some(end)) = (ends.next(), ends.next()) else { return };
-        let places = start as usize..end as usize;
-        let columns = numbers(indices, places.clone(), width(*wide)).map(|bytes| integer(bytes) as u32);
-        let values = numbers(data, places, self.dtype.size() as usize);
-        cells.extend(columns.zip(values.map(|bytes| number(bytes, self.dtype) as i32)));
+        let (columns, values) = (bytes(indices, width(*wide)), bytes(data, self.dtype.size() as usize));
+        match (wide, self.dtype) {
+            // What most outputs have.
+            (false, Dtype::I32) => {
+                let (columns, values) = (columns.as_chunks().0.iter(), values.as_chunks().0.iter());
+                let cell = |(column, value): (&[u8; 4], &[u8; 4])| {
+                    (u32::from_le_bytes(*column), i32::from_le_bytes(*value))
+                };
+                cells.extend(columns.zip(values).map(cell));
+            }
+            _ => {
+                let columns = columns.chunks_exact(width(*wide)).map(|bytes| integer(bytes) as u32);
+                let values = values.chunks_exact(self.dtype.size() as usize);
+                cells.extend(columns.zip(values.map(|bytes| number(bytes, self.dtype) as i32)));
+            }
+        }
+    }
+
+    /// Takes its pages out of this process's memory until they are accessed again.
+    pub(super) fn give_back(&self) {
+        give_back_input(&self.map);
     }
 
     /// The cells of a row that are stored, or of a dense one those that are not 0: column and value.

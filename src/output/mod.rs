@@ -16,7 +16,7 @@ mod reader;
 mod terms;
 
 pub use bowline_workers::lines::{DocumentLine, TermLine};
-pub use counted::{CountedOutput, first_difference, unmergeable};
+pub use counted::{CountedOutput, Loading, first_difference, load, mergeable, unmergeable};
 pub use manifest::{Counts, ManifestFile, Part};
 pub use matrix::{ArrayPlace, Matrix};
 pub use matrix_file::{MatrixFile, refuse_too_wide};

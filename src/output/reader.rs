@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The files of an output, open.
+#[derive(Debug)]
 pub struct OpenOutput {
     path: PathBuf,
     /// Those that are there, or why one can't be opened.

@@ -52,6 +52,7 @@ fn manifest_tells_settings_and_counts() {
             "documents": 3, "failed": 0, "columns": 5, "nonzeros": 8, "tokens": 12, "unknown": 0,
             "mean_length": 4.0,
         },
+        "merge": "terms",
     });
     assert_eq!(pets().embedded(&[]).manifest(), expected);
     let options = [

@@ -8,6 +8,7 @@ use bowline_workers::analyzer::classes::{Kernel, Masks};
 use bowline_workers::analyzer::words::Words;
 use bowline_workers::analyzer::{Analyzer, Grams, Span, TermSink, TextSettings, Tokenizer};
 use bowline_workers::count::{CountSettings, Features};
+use bowline_workers::counted_rows::SegmentRows;
 use bowline_workers::dictionary::{Dictionary, Run, RunRange, Spellings, Tier};
 use bowline_workers::documents::Documents;
 use bowline_workers::hashing::{Buckets, murmur3};
@@ -17,7 +18,7 @@ use bowline_workers::mapped::{Store, Table};
 use bowline_workers::matrix_plan::{
     Dtype, MatrixPlan, NO_COLUMN, Norm, Numbering, Places, SegmentPlan, ValueSettings, Weight,
 };
-use bowline_workers::plan::{Container, Files, Plan};
+use bowline_workers::plan::{Container, Files, Plan, RowDocuments};
 use bowline_workers::protocol::{Layout, Report, Task};
 use bowline_workers::read_limit::ReadLimit;
 use bowline_workers::reader::ReadSettings;
@@ -212,7 +213,6 @@ fn segments() -> &'static (Arc<Documents>, Vec<Segment>) {
             records: RecordSettings::default(),
             counting: CountSettings::new(words(1..=1), Features::Vocabulary),
             worker_memory: u64::MAX,
-            counted: Default::default(),
         };
         let heartbeats = Heartbeats::new(SEGMENTS).expect("a heartbeats");
         let rows = documents.len();
@@ -257,7 +257,8 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
         all_ids += ids;
         let range = RunRange { start: 0, ids: 0..ids, bytes };
         runs.push(Run::new(number, range, None, false, &Store::unlimited()).expect("tables"));
-        SegmentPlan::new(segment.clone(), 0, ids, false, &Store::unlimited()).expect("a table")
+        SegmentPlan::new(SegmentRows::Records(segment.clone()), 0, ids, false, &Store::unlimited())
+            .expect("a table")
     });
     let segments: Vec<SegmentPlan> = segments.collect();
     for offset in indptr.iter() {
@@ -286,12 +287,15 @@ fn plan(weight: Weight, norm: Norm, dtype: Dtype) -> Arc<Plan> {
     Arc::new(Plan {
         matrix,
         records: RecordSettings::default(),
-        rows: Rows::new(documents.clone(), whole.into(), whole.iter().filter_map(Split::documents)),
+        documents: RowDocuments::OfRun(Rows::new(
+            documents.clone(),
+            whole.into(),
+            whole.iter().filter_map(Split::documents),
+        )),
         condemned: Default::default(),
         files: Files { matrix: file(), documents: file(), terms: Some(file()) },
         container: Container::Sparse,
         worker_memory: u64::MAX,
-        counted: Default::default(),
     })
 }
 

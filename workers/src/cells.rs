@@ -2,6 +2,7 @@
 //!
 //! Floats are computed only here, in column order and double precision, so that no timing can change a bit.
 
+use crate::counted_rows::{CountedRows, SegmentRows};
 use crate::matrix_plan::{
     Bm25Tf, MatrixPlan, NO_COLUMN, Norm, Numbering, RowPassages, ValueSettings, Weight,
 };
@@ -132,6 +133,8 @@ pub(crate) struct Row {
     cells: Vec<u64>,
     spare: Vec<u64>,
     values: Vec<f64>,
+    /// The cells of a row that an earlier run has counted.
+    counted: Vec<(u32, i32)>,
     passages: RowPassages,
     /// Terms counted in the document, before any pruning.
     length: u64,
@@ -169,7 +172,10 @@ impl Row {
     pub(crate) fn load(&mut self, plan: &MatrixPlan, row: usize) {
         self.cells.clear();
         self.length = 0;
-        let Some((segment, _)) = plan.places.get(row) else { return };
+        let Some((segment, place)) = plan.places.counted(row) else { return };
+        if let Some(SegmentRows::Counted(output)) = plan.segments.get(segment).map(|segment| &segment.rows) {
+            return self.load_counted(plan, segment, &**output, place);
+        }
         let Some(record) = plan.record_in_order(row, &mut self.passages) else { return };
         self.length = record.tokens();
         let pairs = row::pairs(record.row());
@@ -200,6 +206,24 @@ impl Row {
                     }
                     same
                 });
+            }
+        }
+    }
+
+    /// Loads a row of the merged output that is segment number `segment`.
+    fn load_counted(&mut self, plan: &MatrixPlan, segment: usize, output: &dyn CountedRows, row: u64) {
+        self.length = output.tokens(row);
+        output.cells(row, &mut self.counted);
+        let columns = &plan.segments[segment].columns;
+        match plan.numbering {
+            // Columns that are sorted by term have the order of those that they become.
+            Numbering::LocalIds => self.cells.extend(self.counted.iter().filter_map(|&(id, count)| {
+                let column =
+                    columns.get(id as usize).map_or(NO_COLUMN, |column| column.load(Ordering::Relaxed));
+                (column != NO_COLUMN).then_some(cell(column, count))
+            })),
+            Numbering::Columns | Numbering::LocalIdsOfBuckets(_) => {
+                self.cells.extend(self.counted.iter().map(|&(column, count)| cell(column, count)));
             }
         }
     }

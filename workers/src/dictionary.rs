@@ -4,9 +4,9 @@
 //! a run, one merges a part of the alphabet over all runs (`vocabulary`).
 
 use crate::lexicon::prefetch;
-use crate::mapped::{Log, Passage, Store, Table};
+use crate::mapped::{Log, LogWriter, Passage, Store, Table};
 use crate::ngram::Packing;
-use crate::segment::term_at;
+use crate::segment::{push_term, term_at};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
@@ -185,7 +185,7 @@ pub(crate) type Passages = Vec<RunPassages>;
 #[derive(Debug)]
 pub struct Run {
     /// The segment's number.
-    pub(crate) segment: usize,
+    pub segment: usize,
     /// Which of its terms they are.
     pub(crate) range: RunRange,
     /// Filled by the task that sorts the run.
@@ -224,6 +224,11 @@ impl Run {
         sorted.occurrences.read_by_passages();
         texts.iter().for_each(|texts| texts.read_by_passages());
         Ok(Run { segment, range, sorted, texts, index, merged })
+    }
+
+    /// The same run, of the terms of segment `segment`.
+    pub(crate) fn of_segment(self, segment: usize) -> Self {
+        Run { segment, ..self }
     }
 
     /// Sets the prefixes of the index. The run is sorted but for its number of terms.
@@ -315,6 +320,77 @@ impl Run {
             low
         };
         before(prefixes.start)..before(prefixes.end)
+    }
+}
+
+/// Makes the run of terms that come in order, each of which has its place as local id.
+#[derive(Debug)]
+pub struct RunWriter {
+    run: Run,
+    texts: LogWriter,
+    /// The terms so far.
+    terms: usize,
+    /// The last of them.
+    last: Vec<u8>,
+    /// A term as it is written.
+    entry: Vec<u8>,
+}
+
+/// Why a term is not accepted.
+#[derive(Debug)]
+pub enum TermError {
+    /// It does not come behind the one before it.
+    Order,
+    /// There are more terms, or more bytes of them, than were announced.
+    TooMany,
+    /// The system's error: the disk is full.
+    System(io::Error),
+}
+
+impl RunWriter {
+    /// A writer of `terms` terms, which take up to `bytes` bytes in a record (`segment::push_term`).
+    ///
+    /// # Errors
+    /// The system's, if there is no memory for the tables.
+    pub fn new(terms: usize, bytes: usize, counts_occurrences: bool, store: &Store) -> io::Result<Self> {
+        let range = RunRange { start: 0, ids: 0..terms, bytes };
+        let run = Run::new(0, range, None, counts_occurrences, store)?;
+        let texts = run.texts.as_ref().and_then(Log::writer).ok_or(io::ErrorKind::ResourceBusy)?;
+        run.sorted.expect(terms);
+        Ok(RunWriter { run, texts, terms: 0, last: Vec::new(), entry: Vec::new() })
+    }
+
+    /// Adds the next term, which occurs in `documents` rows.
+    ///
+    /// # Errors
+    /// Why it is not accepted.
+    pub fn push(&mut self, term: &[u8], documents: u32) -> Result<(), TermError> {
+        if self.terms > 0 && *self.last >= *term {
+            return Err(TermError::Order);
+        }
+        self.entry.clear();
+        push_term(&mut self.entry, term);
+        if self.terms >= self.run.range.ids.len() || self.entry.len() > self.texts.room() {
+            return Err(TermError::TooMany);
+        }
+        let sorted = SortedTerm { id: self.terms as u32, documents, occurrences: 0 };
+        self.run.sorted.set(self.terms, &[self.texts.len() as u64], sorted);
+        self.run.set_index(self.terms, prefix(term));
+        self.texts.append(&self.entry).map_err(TermError::System)?;
+        self.last.clear();
+        self.last.extend_from_slice(term);
+        self.terms += 1;
+        Ok(())
+    }
+
+    /// The run of all terms.
+    ///
+    /// # Errors
+    /// The system's, if the disk is full.
+    pub fn finish(mut self) -> io::Result<Run> {
+        self.run.sorted.set_len(self.terms);
+        self.texts.commit()?;
+        Ok(self.run)
     }
 }
 
@@ -503,6 +579,18 @@ impl SortedTerms {
         }
     }
 
+    /// Sets the occurrences of the term with rank `rank`.
+    pub(crate) fn set_occurrences(&self, rank: usize, occurrences: u64) {
+        if let Some(slot) = self.occurrences.get(rank) {
+            slot.store(occurrences, Ordering::Relaxed);
+        }
+    }
+
+    /// In how many documents the term with rank `rank` occurs.
+    pub fn documents(&self, rank: usize) -> u32 {
+        self.get(rank).documents
+    }
+
     /// The key of the term with rank `rank`: of an n-gram, or the offset in the run's texts.
     #[inline]
     pub(crate) fn key(&self, rank: usize) -> &[AtomicU64] {
@@ -533,6 +621,31 @@ pub(crate) fn prefix(term: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_of_terms_in_order() {
+        let terms: Vec<String> = (0..200).map(|number| format!("term{number:03}")).collect();
+        let writer = |terms, bytes| RunWriter::new(terms, bytes, true, &Store::private()).unwrap();
+        let mut run = writer(200, 200 * 8);
+        for (documents, term) in (1..).zip(&terms) {
+            run.push(term.as_bytes(), documents).unwrap();
+        }
+        assert!(matches!(run.push(b"terms", 1), Err(TermError::TooMany)));
+        let run = run.finish().unwrap();
+        assert_eq!(run.sorted.len(), 200);
+        for (rank, term) in terms.iter().enumerate() {
+            assert!(matches!(run.key(rank), Key::Spelled(key) if key == term.as_bytes()));
+            let found = run.sorted.get(rank);
+            assert_eq!((found.id as usize, found.documents as usize), (rank, rank + 1));
+        }
+        let (first, last) = (prefix(b"term0640"), prefix(b"term128"));
+        assert_eq!(run.ranks(&(first..last)), 65..128);
+        for second in ["a", "b", ""] {
+            let mut run = writer(2, 100);
+            run.push(b"b", 1).unwrap();
+            assert!(matches!(run.push(second.as_bytes(), 1), Err(TermError::Order)));
+        }
+    }
 
     #[test]
     fn prefixes_compare_as_terms() {

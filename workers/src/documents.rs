@@ -186,7 +186,7 @@ pub fn display_path(path: &[u8]) -> String {
 }
 
 /// The name of a row's document, in `documents.jsonl` and in messages.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct DocumentName {
     /// The path of its file, escaped as in [`display_path`].
     pub path: String,

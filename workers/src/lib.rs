@@ -22,7 +22,6 @@ pub mod cells;
 pub mod columns;
 pub mod count;
 pub mod counted;
-#[cfg(feature = "processes")]
 pub mod counted_rows;
 #[cfg(feature = "processes")]
 pub mod crash;

@@ -7,7 +7,7 @@ use crate::documents::{DocumentName, display_path};
 use crate::encoding::Encoding;
 use crate::mapped::write_behind;
 use crate::matrix_plan::{MatrixPlan, RowPassages};
-use crate::plan::Plan;
+use crate::plan::{MergedLines, Plan, RowDocuments};
 use crate::spelling::Speller;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A line of `documents.jsonl`.
@@ -258,24 +259,24 @@ pub(crate) fn write_documents(plan: &Plan, rows: Range<u64>, offset: u64) -> io:
 }
 
 fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result<u64> {
+    let of_run = match &plan.documents {
+        RowDocuments::OfRun(of_run) => of_run,
+        RowDocuments::OfOutputs(outputs) => return merged_lines(plan, outputs, rows, lines),
+    };
     let mut passages = RowPassages::default();
     // The file of the last line. Many documents may have the same.
     let mut shown: Option<(usize, String)> = None;
     for row in rows.start as usize..rows.end as usize {
-        if let Some(line) = plan.counted_line(row) {
-            lines.push(|out| push_document_line(out, &line?))?;
-            continue;
-        }
         let record = plan.matrix.record_in_order(row, &mut passages);
         let failure = match record {
             Some(record) => record.failure(),
             None => plan.condemned.get(&row).copied(),
         };
         let about = record.map(|record| record.about()).unwrap_or_default();
-        let (file, number) = plan.rows.place(row);
+        let (file, number) = of_run.place(row);
         let (_, path) = match shown.take_if(|(last, _)| *last == file) {
             Some(last) => shown.insert(last),
-            None => shown.insert((file, plan.rows.files().shown(file))),
+            None => shown.insert((file, of_run.files().shown(file))),
         };
         let line = DocumentLine {
             path: Cow::Borrowed(path),
@@ -289,6 +290,28 @@ fn document_lines(plan: &Plan, rows: Range<u64>, mut lines: Lines) -> io::Result
             cause: failure.map(|failure| failure.with_fields(&plan.records).to_string()),
         };
         lines.push(|out| push_document_line(out, &line))?;
+    }
+    lines.flush()
+}
+
+/// The lines of rows of outputs that are merged.
+fn merged_lines(
+    plan: &Plan,
+    outputs: &[Arc<dyn MergedLines>],
+    rows: Range<u64>,
+    mut lines: Lines,
+) -> io::Result<u64> {
+    for row in rows.start as usize..rows.end as usize {
+        let place = plan.matrix.places.counted(row);
+        let place = place.and_then(|(output, row)| Some((outputs.get(output)?, row)));
+        let (output, row) = place.ok_or(io::ErrorKind::InvalidData)?;
+        lines.push(|out| match output.unchanged(row) {
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                Ok(())
+            }
+            None => push_document_line(out, &output.line(row)?),
+        })?;
     }
     lines.flush()
 }

@@ -2,12 +2,13 @@
 //!
 //! Owns the layout of these tables; computes nothing but BM25's saturation. Knows nothing of the output.
 
+use crate::counted_rows::SegmentRows;
 use crate::dictionary::{Dictionary, Spellings, Tier};
 use crate::hashing::Buckets;
 use crate::idf::Idf;
 use crate::mapped::{Passage, Store, Table};
 use crate::ngram::Packing;
-use crate::segment::{Record, Segment};
+use crate::segment::Record;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::RangeInclusive;
@@ -68,8 +69,8 @@ pub enum Numbering {
 /// One segment, and its columns.
 #[derive(Debug)]
 pub struct SegmentPlan {
-    /// The records.
-    pub(crate) segment: Segment,
+    /// Its rows.
+    pub rows: SegmentRows,
     /// The rank of each local word of n-grams: its place among the merged words.
     pub(crate) ranks: Table<AtomicU32>,
     /// Until local ids are numbered, in how many accepted documents each occurs; then its column, or [`NO_COLUMN`], if it
@@ -85,7 +86,7 @@ impl SegmentPlan {
     /// # Errors
     /// The system's, if there is no memory for them.
     pub fn new(
-        segment: Segment,
+        rows: SegmentRows,
         words: usize,
         ids: usize,
         counts_occurrences: bool,
@@ -93,7 +94,7 @@ impl SegmentPlan {
     ) -> io::Result<Self> {
         let (ranks, columns) = (Table::new(words, store)?, Table::new(ids, store)?);
         let occurrences = Table::new(if counts_occurrences { ids } else { 0 }, store)?;
-        Ok(SegmentPlan { segment, ranks, columns, occurrences })
+        Ok(SegmentPlan { rows, ranks, columns, occurrences })
     }
 
     /// The numbers of the words or of the terms, by their ids in the segment.
@@ -215,11 +216,12 @@ pub struct ValueSettings {
     pub dtype: Dtype,
 }
 
-/// The segment and offset of each row's record. A row without a record has no place.
+/// The segment of each row, and where it is there: the byte offset of its record, or 8 times its row in a merged output. A row
+/// without a record has no place.
 #[derive(Clone, Debug)]
 pub struct Places(Table<AtomicU64>);
 
-/// Bits of a place that hold the record's offset in units of 8 bytes.
+/// Bits of a place that hold the offset in units of 8.
 const OFFSET_BITS: u32 = 40;
 
 impl Places {
@@ -247,6 +249,16 @@ impl Places {
         self.0[row].store(place, Ordering::Relaxed);
     }
 
+    /// Sets the place of `row`: the row `counted` of the merged output that is segment number `segment`.
+    pub fn set_counted(&self, row: usize, segment: usize, counted: u64) {
+        self.set(row, segment, 8 * counted as usize);
+    }
+
+    /// The segment number of a merged row, and its row there.
+    pub(crate) fn counted(&self, row: usize) -> Option<(usize, u64)> {
+        self.get(row).map(|(segment, offset)| (segment, offset as u64 / 8))
+    }
+
     /// The segment number and byte offset of a row's record; `None` if the row has no record.
     pub fn get(&self, row: usize) -> Option<(usize, usize)> {
         let place = self.0[row].load(Ordering::Relaxed);
@@ -263,7 +275,7 @@ impl MatrixPlan {
     /// The record of a row; `None` if the row has no record.
     pub fn record(&self, row: usize) -> Option<Record<'_>> {
         let (segment, offset) = self.places.get(row)?;
-        Record::at(self.segments.get(segment)?.segment.bytes(), offset)
+        Record::at(self.segments.get(segment)?.rows.records()?.bytes(), offset)
     }
 
     /// As [`MatrixPlan::record`], for a reader of rows in about their order.
@@ -273,7 +285,7 @@ impl MatrixPlan {
         if passages.0.len() <= number {
             passages.0.resize(self.segments.len(), Passage::over_records());
         }
-        segment.segment.record_in_order(offset, &mut passages.0[number])
+        segment.rows.records()?.record_in_order(offset, &mut passages.0[number])
     }
 
     /// The words or the terms.
@@ -288,8 +300,8 @@ impl MatrixPlan {
     pub fn give_back(&self) {
         self.words.give_back();
         self.terms.give_back();
-        for SegmentPlan { segment, ranks, columns, occurrences } in &self.segments {
-            segment.give_back();
+        for SegmentPlan { rows, ranks, columns, occurrences } in &self.segments {
+            rows.give_back();
             ranks.give_back();
             columns.give_back();
             occurrences.give_back();

@@ -2,7 +2,6 @@
 //!
 //! All of it is in shared memory or in files, and workers inherit it through the fork.
 
-use crate::counted_rows::CountedOutputs;
 use crate::documents::{DocumentName, display_path};
 use crate::failure::Failure;
 use crate::lines::DocumentLine;
@@ -12,8 +11,10 @@ use crate::records::RecordSettings;
 use crate::split::Rows;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 /// All data that the output depends on: the matrix, and where it goes.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Plan {
     /// The matrix, and the terms of its columns.
     pub matrix: MatrixPlan,
     /// The documents of the rows.
-    pub rows: Rows,
+    pub documents: RowDocuments,
     /// How documents were found in record files. Names the fields in causes of failure.
     pub records: RecordSettings,
     /// Rows without a record, and their failures.
@@ -32,8 +33,27 @@ pub struct Plan {
     pub container: Container,
     /// Bytes of private memory that a worker may take.
     pub worker_memory: u64,
-    /// The outputs whose rows are merged.
-    pub counted: CountedOutputs,
+}
+
+/// Where the names of the rows' documents are, and what else their lines say.
+#[derive(Clone, Debug)]
+pub enum RowDocuments {
+    /// In the records of this run, and in the paths of its files.
+    OfRun(Rows),
+    /// In the lines of the outputs that are merged, by the numbers of their segments.
+    OfOutputs(Vec<Arc<dyn MergedLines>>),
+}
+
+/// The lines of the documents of an output that is merged. They were checked when it was loaded.
+pub trait MergedLines: Debug + Send + Sync {
+    /// The line of a row's document, as it is in the merged output.
+    ///
+    /// # Errors
+    /// If it is no such line.
+    fn line(&self, row: u64) -> io::Result<DocumentLine<'_>>;
+
+    /// The bytes of a row's line, with the line end; `None` if the merged output has another line.
+    fn unchanged(&self, row: u64) -> Option<&[u8]>;
 }
 
 /// The files that workers write to, each worker at its own offsets.
@@ -60,23 +80,21 @@ pub enum Container {
 
 impl Plan {
     /// The line of a merged row's document; `None` if the document was counted in this run.
-    pub fn counted_line(&self, row: usize) -> Option<io::Result<DocumentLine<'_>>> {
-        if self.counted.is_empty() {
-            return None;
-        }
-        let (output, row) = self.rows.counted(row)?;
-        Some(self.counted.get(output)?.line(row))
+    pub fn merged_line(&self, row: usize) -> Option<io::Result<DocumentLine<'_>>> {
+        let RowDocuments::OfOutputs(outputs) = &self.documents else { return None };
+        let (output, row) = self.matrix.places.counted(row)?;
+        Some(outputs.get(output)?.line(row))
     }
 
     /// The name of a row's document.
     pub fn name(&self, row: usize) -> DocumentName {
-        if let Some(Ok(line)) = self.counted_line(row) {
-            return line.name();
-        }
+        let RowDocuments::OfRun(rows) = &self.documents else {
+            return self.merged_line(row).and_then(Result::ok).map(|line| line.name()).unwrap_or_default();
+        };
         let about = self.matrix.record(row).map(|record| record.about()).unwrap_or_default();
-        let (file, record) = self.rows.place(row);
+        let (file, record) = rows.place(row);
         DocumentName {
-            path: self.rows.files().shown(file),
+            path: rows.files().shown(file),
             record,
             member: about.member.map(display_path),
             id: about.id_text().map(Cow::into_owned),

@@ -1,11 +1,13 @@
 //! The runs that the terms of segments are sorted in, and the tables for them.
 
+use crate::counted_rows::{CountedRows, SegmentRows};
 use crate::dictionary::{Dictionary, Run, RunRange, Spellings};
 use crate::mapped::Store;
 use crate::matrix_plan::SegmentPlan;
 use crate::ngram::Packing;
 use crate::segment::{Record, RowNumbers, Segment};
 use std::io;
+use std::sync::Arc;
 
 /// Adds `ids` terms of a record at `start` with `bytes` bytes to the last run, or to a new one if that would cost more than
 /// `most` bytes.
@@ -31,23 +33,32 @@ fn add_to_runs(runs: &mut Vec<RunRange>, start: usize, ids: u32, bytes: usize, m
 /// A segment, and the runs that it is sorted in.
 #[derive(Debug)]
 pub struct TalliedSegment {
-    /// The records.
-    pub segment: Segment,
+    /// Its rows.
+    pub rows: SegmentRows,
     /// The runs of words of n-grams.
     pub words: Vec<RunRange>,
-    /// The runs of terms.
+    /// The runs of terms that are to be sorted.
     pub terms: Vec<RunRange>,
+    /// The run of all terms of a merged output, which is sorted.
+    pub sorted: Option<Run>,
 }
 
 impl TalliedSegment {
     /// A segment of which no record was added to its runs.
     pub fn new(segment: Segment) -> Self {
-        TalliedSegment { segment, words: Vec::new(), terms: Vec::new() }
+        let rows = SegmentRows::Records(segment);
+        TalliedSegment { rows, words: Vec::new(), terms: Vec::new(), sorted: None }
+    }
+
+    /// An output that is merged, with the run of its terms; `None` if its columns are buckets.
+    pub fn counted(output: Arc<dyn CountedRows>, sorted: Option<Run>) -> Self {
+        TalliedSegment { rows: SegmentRows::Counted(output), words: Vec::new(), terms: Vec::new(), sorted }
     }
 
     /// The number of local ids of terms.
     pub fn ids(&self) -> usize {
-        self.terms.last().map_or(0, |run| run.ids.end)
+        let last = self.terms.last().or(self.sorted.as_ref().map(|run| &run.range));
+        last.map_or(0, |run| run.ids.end)
     }
 
     /// The number of local ids of words of n-grams.
@@ -91,16 +102,16 @@ pub fn dictionaries(
     let (mut segments, mut words, mut terms) = (Vec::with_capacity(tallied.len()), Vec::new(), Vec::new());
     for (number, tallied) in tallied.into_iter().enumerate() {
         let (local_words, local_terms) = (tallied.word_ids(), tallied.ids());
-        let segment = tallied.segment;
-        segments.push(SegmentPlan::new(segment, local_words, local_terms, counts_occurrences, store)?);
-        words.extend(tallied.words.into_iter().map(|range| (number, range)));
-        terms.extend(tallied.terms.into_iter().map(|range| (number, range)));
+        let TalliedSegment { rows, words: of_words, terms: of_terms, sorted } = tallied;
+        segments.push(SegmentPlan::new(rows, local_words, local_terms, counts_occurrences, store)?);
+        for range in of_words {
+            words.push(Run::new(number, range, None, false, store)?);
+        }
+        for range in of_terms {
+            terms.push(Run::new(number, range, packing, counts_occurrences, store)?);
+        }
+        terms.extend(sorted.map(|run| run.of_segment(number)));
     }
-    let runs = |ranges: Vec<(usize, RunRange)>, packing, counts_occurrences| {
-        let runs = ranges.into_iter();
-        let runs = runs.map(|(number, range)| Run::new(number, range, packing, counts_occurrences, store));
-        Dictionary::new(runs.collect::<io::Result<_>>()?, counts_occurrences, store)
-    };
-    let words = runs(words, None, false)?;
-    Ok((segments, spellings, words, runs(terms, packing, counts_occurrences)?))
+    let words = Dictionary::new(words, false, store)?;
+    Ok((segments, spellings, words, Dictionary::new(terms, counts_occurrences, store)?))
 }

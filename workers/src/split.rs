@@ -134,13 +134,6 @@ pub enum SplitKind {
     Files(u32),
     /// Documents of one file.
     Records(RecordRange),
-    /// Rows of an output that is merged, whose number is that of the file.
-    Counted {
-        /// The first row.
-        first: u64,
-        /// Number of rows.
-        rows: u32,
-    },
 }
 
 /// The documents of a record file that begin in a range of its bytes.
@@ -174,7 +167,7 @@ impl Split {
     /// The number of its documents, if that is known without reading it.
     pub fn documents(&self) -> Option<u32> {
         match self.kind {
-            SplitKind::Files(number) | SplitKind::Counted { rows: number, .. } => Some(number),
+            SplitKind::Files(number) => Some(number),
             SplitKind::Records(_) => None,
         }
     }
@@ -182,7 +175,7 @@ impl Split {
     /// Its record range; `None` if it is a batch of files.
     pub fn records(&self) -> Option<RecordRange> {
         match self.kind {
-            SplitKind::Files(_) | SplitKind::Counted { .. } => None,
+            SplitKind::Files(_) => None,
             SplitKind::Records(range) => Some(range),
         }
     }
@@ -191,7 +184,7 @@ impl Split {
     pub fn file_of(&self, ordinal: u32) -> usize {
         match self.kind {
             SplitKind::Files(_) => self.file as usize + ordinal as usize,
-            SplitKind::Records(_) | SplitKind::Counted { .. } => self.file as usize,
+            SplitKind::Records(_) => self.file as usize,
         }
     }
 }
@@ -314,16 +307,6 @@ impl Rows {
         let split = self.split(key);
         let is_record = split.records().is_some_and(|range| !range.format.is_archive());
         (split.file_of(key.ordinal), is_record.then(|| row as u64 - self.of_file[key.split as usize]))
-    }
-
-    /// The output that a merged row is from, and its row there; `None` if its document was counted in this run.
-    pub(crate) fn counted(&self, row: usize) -> Option<(usize, u64)> {
-        let key = self.key(row);
-        let split = self.split(key);
-        match split.kind {
-            SplitKind::Counted { first, .. } => Some((split.file as usize, first + u64::from(key.ordinal))),
-            SplitKind::Files(_) | SplitKind::Records(_) => None,
-        }
     }
 
     /// Whether a row's document is a part of a file.

@@ -7,7 +7,6 @@
 use crate::about::About;
 use crate::analyzer::chunks::Chunk;
 use crate::count::{CountSettings, Counted, DocumentCounter};
-use crate::counted_rows::{CopiedRow, CountedOutputs, RowCopier};
 use crate::documents::{Documents, Source};
 use crate::failure::Failure;
 #[cfg(feature = "faults")]
@@ -37,8 +36,6 @@ pub struct TallySettings {
     pub counting: CountSettings,
     /// Bytes of private memory that a worker process may take.
     pub worker_memory: u64,
-    /// The outputs whose rows are merged.
-    pub counted: CountedOutputs,
 }
 
 /// The wait before a worker reads a document again: 10 ms, in which other processes may release a resource.
@@ -59,8 +56,6 @@ pub struct Tally {
     /// What else is known of the current document, and its form in a record.
     about: About,
     about_bytes: Vec<u8>,
-    counted: CountedOutputs,
-    copier: RowCopier,
 }
 
 /// The report of a record that was not appended.
@@ -112,8 +107,6 @@ impl Tally {
             records,
             about: About::default(),
             about_bytes: Vec::new(),
-            counted: settings.counted.clone(),
-            copier: RowCopier::default(),
         }
     }
 
@@ -147,7 +140,6 @@ impl Tally {
         let report = match part.split.kind {
             SplitKind::Files(_) => self.files(part),
             SplitKind::Records(range) => self.records(part, range),
-            SplitKind::Counted { first, .. } => self.counted(part, first),
         };
         match self.segment.flush() {
             Err(error) if !matches!(report, Report::Broken { .. }) => {
@@ -171,32 +163,6 @@ impl Tally {
             if let Some(report) = self.commit(key, read, bytes) {
                 return report;
             }
-        }
-        Report::Tallied { end: part.end }
-    }
-
-    /// Takes over rows of an output, whose row `first` is the part's document 0.
-    fn counted(&mut self, part: Part, first: u64) -> Report {
-        let number = part.split.file as usize;
-        let Some(output) = self.counted.get(number).cloned() else { return Report::Broken { errno: 0 } };
-        for ordinal in part.start..part.end {
-            let (key, row) = (part.key(ordinal), first + u64::from(ordinal));
-            self.heartbeat.begin(key);
-            let Ok(line) = output.line(row) else { return Report::Broken { errno: 0 } };
-            let CopiedRow { row, nonzeros, terms } = self.copier.copy(number, &*output, row);
-            let outcome = Outcome {
-                source: Source { bytes: line.bytes, modified: 0 },
-                failure: line.has_failed().then_some(Failure::Earlier),
-                tokens: line.tokens,
-                row,
-                nonzeros,
-                terms,
-                ..Outcome::nothing(key)
-            };
-            if let Err(error) = self.segment.commit(&outcome) {
-                return not_appended(key, error);
-            }
-            self.heartbeat.end(line.bytes);
         }
         Report::Tallied { end: part.end }
     }
@@ -476,7 +442,6 @@ mod tests {
             records: RecordSettings::default(),
             counting: CountSettings::new(text, Features::Vocabulary),
             worker_memory: u64::MAX,
-            counted: CountedOutputs::default(),
         }
     }
 

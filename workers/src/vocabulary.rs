@@ -6,13 +6,14 @@
 //! terms and their counts, not on the segment of a term. Byte order is code point order, which is how scikit-learn sorts
 //! its vocabulary.
 
+use crate::counted_rows::{CountedRows, SegmentRows};
 use crate::dictionary::{Dictionary, Key, MergedTerm, Passages, Run, RunPassages, SortedTerm, Tier, prefix};
 use crate::lexicon::prefetch;
 use crate::mapped::{Log, Passage};
 use crate::matrix_plan::{MatrixPlan, NO_COLUMN, Numbering, SegmentPlan, Weight};
 use crate::ngram::{self, Packing};
 use crate::row;
-use crate::segment::{Record, push_term, term_at, term_size};
+use crate::segment::{Record, Segment, push_term, term_at, term_size};
 use crate::spelling::Speller;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -20,12 +21,17 @@ use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Counts the documents of each local id of segment `number`, and where the plan asks for it how often it occurs. Only this
 /// task writes to the segment's tables, so it may be done again.
 pub(crate) fn count(plan: &MatrixPlan, number: usize) {
-    let SegmentPlan { segment, columns, occurrences, .. } = &plan.segments[number];
+    let SegmentPlan { rows, columns, occurrences, .. } = &plan.segments[number];
+    let segment = match rows {
+        SegmentRows::Records(segment) => segment,
+        SegmentRows::Counted(output) => return count_occurrences(plan, &**output, occurrences),
+    };
     columns.iter().for_each(|documents| documents.store(0, Relaxed));
     occurrences.iter().for_each(|count| count.store(0, Relaxed));
     let is_binary = plan.values.weight == Weight::Binary;
@@ -47,6 +53,22 @@ pub(crate) fn count(plan: &MatrixPlan, number: usize) {
     }
 }
 
+/// Counts how often each column of a merged output occurs.
+fn count_occurrences(plan: &MatrixPlan, output: &dyn CountedRows, occurrences: &[AtomicU64]) {
+    occurrences.iter().for_each(|count| count.store(0, Relaxed));
+    let is_binary = plan.values.weight == Weight::Binary;
+    let mut cells = Vec::new();
+    for row in 0..output.rows() {
+        output.cells(row, &mut cells);
+        for &(column, count) in &cells {
+            if let Some(occurrences) = occurrences.get(column as usize) {
+                let count = if is_binary { 1 } else { count as u64 };
+                occurrences.store(occurrences.load(Relaxed) + count, Relaxed);
+            }
+        }
+    }
+}
+
 /// Sorts the words or terms of run `number` into its tables. Its segment is counted before. A term that occurs in no
 /// accepted row is left out.
 ///
@@ -55,10 +77,17 @@ pub(crate) fn count(plan: &MatrixPlan, number: usize) {
 pub(crate) fn sort(plan: &MatrixPlan, tier: Tier, number: usize) -> io::Result<()> {
     let run = &plan.dictionary(tier).runs[number];
     let segment = &plan.segments[run.segment];
+    let SegmentRows::Records(records) = &segment.rows else {
+        // Its terms came in order. How often they occur was counted since.
+        for (rank, count) in segment.occurrences.iter().enumerate() {
+            run.sorted.set_occurrences(rank, count.load(Relaxed));
+        }
+        return Ok(());
+    };
     match (&run.texts, plan.packing) {
-        (Some(texts), _) => sort_spelled(run, segment, tier, texts),
+        (Some(texts), _) => sort_spelled(run, records, segment, tier, texts),
         (None, Some(packing)) => {
-            sort_ngrams(run, segment, packing);
+            sort_ngrams(run, records, segment, packing);
             Ok(())
         }
         (None, None) => Ok(()),
@@ -80,14 +109,19 @@ fn documents(segment: &SegmentPlan, tier: Tier, id: usize) -> u32 {
     }
 }
 
-fn sort_spelled(run: &Run, plan: &SegmentPlan, tier: Tier, log: &Arc<Log>) -> io::Result<()> {
+fn sort_spelled(
+    run: &Run,
+    segment: &Segment,
+    plan: &SegmentPlan,
+    tier: Tier,
+    log: &Arc<Log>,
+) -> io::Result<()> {
     if !log.committed().is_empty() {
         // By a worker that died before it could say so.
         return Ok(());
     }
     let mut writer = log.writer().ok_or(io::ErrorKind::ResourceBusy)?;
     // Together they lie nearer than between the rows.
-    let segment = &plan.segment;
     // As much as the run costs: a vector that grows would take up to twice as much.
     let mut texts = Vec::with_capacity(run.range.bytes);
     let mut starts = Vec::with_capacity(run.range.ids.len());
@@ -119,7 +153,7 @@ fn sort_spelled(run: &Run, plan: &SegmentPlan, tier: Tier, log: &Arc<Log>) -> io
 }
 
 /// Sorts the n-grams of a run by their keys. It may be done again.
-fn sort_ngrams(run: &Run, plan: &SegmentPlan, packing: Packing) {
+fn sort_ngrams(run: &Run, segment: &Segment, plan: &SegmentPlan, packing: Packing) {
     /// The first integer of an n-gram's key, the place of the others, and in how many documents it occurs.
     type Ngram = (u64, u32, u32);
     let ngrams = run.range.ids.len();
@@ -127,7 +161,7 @@ fn sort_ngrams(run: &Run, plan: &SegmentPlan, packing: Packing) {
     let mut rests: Vec<u64> = Vec::with_capacity(ngrams * (packing.width() - 1));
     let mut key = vec![0; packing.width()];
     let rank = |word: u32| plan.ranks.get(word as usize).map_or(0, |rank| rank.load(Relaxed));
-    let records = plan.segment.records_from(run.range.start);
+    let records = segment.records_from(run.range.start);
     for (id, words) in records.flat_map(Record::ngrams).take(run.range.ids.len()).enumerate() {
         packing.pack(ngram::word_ids(words).map(rank), &mut key);
         let (first, rest) = (key[0], &key[1..]);

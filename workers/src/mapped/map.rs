@@ -294,8 +294,14 @@ fn page() -> usize {
 /// The system's error.
 pub fn input(file: &File) -> io::Result<Mmap> {
     // SAFETY: an output is renamed into place once it is complete, and this program never writes it again. If another
-    // program truncates it meanwhile, a command that only shows the output ends; no result is damaged.
+    // program truncates it meanwhile, a command that shows the output or merges it ends; no result is damaged.
     unsafe { Mmap::map(file) }
+}
+
+/// Takes the pages of a map by [`input`] out of this process's memory until they are accessed again. A hint.
+pub fn give_back_input(map: &Mmap) {
+    // SAFETY: the map is shared with its file, so its bytes stay the same (madvise(2), MADV_DONTNEED).
+    let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
 }
 
 #[cfg(test)]

@@ -27,9 +27,9 @@ mod table;
 pub(crate) use disk::write_behind;
 pub use disk::{free, is_full, is_in_memory, no_file, room, shortage, unnamed_file};
 pub(crate) use log::{Log, LogWriter};
-pub use map::input;
 #[cfg(feature = "faults")]
 pub(crate) use map::name;
 pub(crate) use map::{LostMap, Passage};
+pub use map::{give_back_input, input};
 pub use store::{Reservation, Store};
 pub use table::{Atomic, Table};
