@@ -49,6 +49,8 @@ use std::io::{self, BufWriter, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// The files of an output. `--force` replaces a directory that has nothing else in it.
 const OUTPUT: Contents =
@@ -336,7 +338,7 @@ impl OutputDirectory {
             None => RenameFlags::NOREPLACE,
         };
         // It is about to bear the partial name, under which another run would take it for what was left by one.
-        let lock = replaced.as_ref().and_then(|folder| lock(folder).ok());
+        let lock = replaced.as_ref().and_then(|folder| lock(folder, Duration::ZERO).ok());
         // A system call of its own: glibc has a function for it only since 2.28.
         let renamed = renameat_with(parent, &*partial, parent, name, flags);
         match (renamed.map_err(|errno| Errno::from_raw(errno.raw_os_error())), replaced) {
@@ -387,7 +389,7 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
         let made = made.map_err(|error| Refusal::of_kind_or(ErrorKind::OutputForeign, error, context))?;
         // The run that had it may be done with it.
         let Some((partial, is_new)) = made else { continue };
-        let lock = lock(&partial).map_err(|error| match error.kind() {
+        let lock = lock(&partial, LOCK_PATIENCE).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => {
                 let inode = partial.file().metadata().map_or(0, |metadata| metadata.ino());
                 let holder = lock_holder(inode).map(|pid| format!(", process {pid}")).unwrap_or_default();
@@ -407,10 +409,23 @@ fn lock_partial(parent: &Folder, name: &OsStr) -> Result<(Folder, Flock<File>, b
     }
 }
 
-/// Locks a directory, or fails at once if another process has locked it.
-fn lock(directory: &Folder) -> io::Result<Flock<File>> {
-    let locked = Flock::lock(directory.file().try_clone()?, FlockArg::LockExclusiveNonblock);
-    locked.map_err(|(_, errno)| errno.into())
+/// How long the workers of a coordinator that was killed may take to end. They have its lock until then.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// From one attempt to lock a directory to the next.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(10);
+
+/// Locks a directory, or fails if another process has it locked for longer than `patience`.
+fn lock(directory: &Folder, patience: Duration) -> io::Result<Flock<File>> {
+    let (mut file, begun) = (directory.file().try_clone()?, Instant::now());
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EWOULDBLOCK)) if begun.elapsed() < patience => file = back,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        thread::sleep(BETWEEN_ATTEMPTS);
+    }
 }
 
 /// The kind of error if something foreign is where what was counted is to be.
@@ -533,4 +548,24 @@ fn is_checkpoint_name(name: &[u8]) -> bool {
 fn absolute(path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).with_context(|| shown(path))?;
     Ok(path.components().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = || Folder::open(dir.path()).unwrap();
+        let held = lock(&folder(), Duration::ZERO).unwrap();
+        let refused = lock(&folder(), BETWEEN_ATTEMPTS).map(drop).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| lock(&folder(), Duration::from_secs(60)).map(drop));
+            thread::sleep(BETWEEN_ATTEMPTS);
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
+    }
 }
