@@ -2,7 +2,10 @@
 //!
 //! No object shares state with another. Each call has its own threads, which end with it, and works without Python's lock.
 
+use crate::pickles::{Buffers, Pickled, damaged};
 use crate::texts::{Reader, Surrogates, Unsupported, raised};
+use arrow_array::LargeStringArray;
+use arrow_array::builder::LargeStringBuilder;
 use bowline_workers::analyzer::accents::StripAccents;
 use bowline_workers::analyzer::decode::DecodeError;
 use bowline_workers::analyzer::pattern::TokenPattern;
@@ -15,7 +18,7 @@ use bowline_workers::hashing::{Buckets, MAX_FEATURES};
 use bowline_workers::lexicon::{FixedVocabulary, TermFilter};
 use bowline_workers::matrix_plan::{Bm25Tf, Dtype, NO_COLUMN, Norm, ValueSettings, Weight};
 use bowline_workers::texts::{self, AnyCsr, Csr, TextsError, Values};
-use numpy::{IntoPyArray as _, PyArray1, PyArrayMethods as _, PyReadonlyArray1};
+use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
@@ -227,14 +230,6 @@ fn value_settings(
 /// `data`, `indices` and `indptr` of a matrix.
 type Arrays<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// What a pickle holds of rows: data, indices, indptr, and the number of terms of each text.
-type PickledRows<'py> = (
-    PyReadonlyArray1<'py, i32>,
-    PyReadonlyArray1<'py, i64>,
-    PyReadonlyArray1<'py, i64>,
-    PyReadonlyArray1<'py, i64>,
-);
-
 /// Makes a matrix with any type of elements.
 trait MakeCsr {
     fn make<T: Element + Send>(&mut self) -> Result<AnyCsr<T>, TextsError<PyErr>>;
@@ -312,6 +307,20 @@ impl Counts {
     }
 }
 
+/// The terms in the order of columns; None for hashed features.
+fn spelled(counts: &mut texts::Counts) -> Result<Option<LargeStringArray>, TextsError<PyErr>> {
+    let mut terms = LargeStringBuilder::new();
+    let mut append = |term: &[u8]| terms.append_value(str::from_utf8(term).unwrap_or_default());
+    match counts.settings().features.clone() {
+        Features::Vocabulary => {
+            counts.terms(&mut Reader::nothing(), available(), |term, _, _| append(term))?;
+        }
+        Features::Fixed(vocabulary) => vocabulary.terms().iter().for_each(|term| append(term)),
+        Features::Hashed(_) => return Ok(None),
+    }
+    Ok(Some(terms.finish()))
+}
+
 #[pymethods]
 impl Counts {
     #[new]
@@ -327,19 +336,32 @@ impl Counts {
         Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+    /// A pickle holds the settings and two Arrow tables. With protocol 5 they may stay outside of it.
+    fn __reduce_ex__<'py>(
+        slf: &Bound<'py, Self>,
+        protocol: u32,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
         let (py, this) = (slf.py(), slf.get());
         let features = this.features(py)?;
-        let (terms, n_features, alternate_sign) = match features {
-            Features::Vocabulary | Features::Fixed(_) => (Some(this.terms(py)?), None, true),
-            Features::Hashed(buckets) => (None, Some(buckets.n_features), buckets.alternate_sign),
+        let (n_features, alternate_sign) = match features {
+            Features::Vocabulary | Features::Fixed(_) => (None, true),
+            Features::Hashed(buckets) => (Some(buckets.n_features), buckets.alternate_sign),
         };
         let is_given = matches!(features, Features::Fixed(_));
-        let (data, indices, indptr) =
-            this.matrix(py, None, None, "int32", "count", false, None, None, None, available())?;
-        let wide = |array: Bound<'py, PyAny>| array.call_method1("astype", ("int64",));
-        let rows = (data, wide(indices)?, wide(indptr)?, this.lengths(py)?);
-        let arguments = (this.analysis.clone_ref(py), terms, is_given, n_features, alternate_sign, rows);
+        let tables = this.with(py, |counts| {
+            let mut host = Reader::nothing();
+            let values = value_settings("int32", "count", false, None, None).map_err(TextsError::Host)?;
+            let values = Values { settings: values, idf: &[], mean_length: 0.0 };
+            let (terms, rows) = (spelled(counts)?, counts.matrix(&mut host, available(), None, &values)?);
+            Pickled::new(terms, &counts.lengths(), rows).map_err(TextsError::Host)
+        })?;
+        let arguments = (
+            this.analysis.clone_ref(py),
+            is_given,
+            n_features,
+            alternate_sign,
+            tables.into_buffers(py, protocol)?,
+        );
         let restore = py.get_type::<Counts>().getattr("_restore")?;
         Ok((restore, arguments.into_pyobject(py)?))
     }
@@ -348,22 +370,20 @@ impl Counts {
     #[staticmethod]
     #[pyo3(name = "_restore")]
     fn restore(
+        py: Python<'_>,
         analysis: Bound<'_, Analysis>,
-        terms: Option<Vec<String>>,
         is_given: bool,
         n_features: Option<u32>,
         alternate_sign: bool,
-        rows: PickledRows<'_>,
+        tables: Buffers<'_>,
     ) -> PyResult<Self> {
-        let (data, indices, indptr, lengths) = rows;
-        let given = terms.clone().filter(|_| is_given);
+        let pickled = Pickled::from_buffers(py, &tables)?;
+        let (terms, rows) = pickled.parts()?;
+        let given = is_given.then(|| terms.iter().map(|&term| term.to_owned()).collect());
         let settings = analysis.get().settings(features(given, n_features, alternate_sign)?);
-        let terms = terms.filter(|_| !is_given).unwrap_or_default();
-        let terms: Vec<&str> = terms.iter().map(String::as_str).collect();
-        let rows = Csr { data: data.to_vec()?, indices: indices.to_vec()?, indptr: indptr.to_vec()? };
-        let counts = texts::Counts::restored(settings, &terms, &rows, &lengths.to_vec()?)?;
-        let counts = counts
-            .ok_or_else(|| PyValueError::new_err("a pickle of counts whose parts contradict each other"))?;
+        let terms = if is_given { &[] } else { &terms[..] };
+        let counts = py.detach(|| texts::Counts::restored(settings, terms, &rows))?;
+        let counts = counts.ok_or_else(|| damaged("its tables contradict each other"))?;
         Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
     }
 
@@ -397,30 +417,14 @@ impl Counts {
 
     /// The distinct terms, sorted by code points; with a vocabulary its terms.
     fn terms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        match self.features(py)? {
-            Features::Vocabulary => {}
-            Features::Fixed(vocabulary) => {
-                let terms = vocabulary.terms().iter().map(|term| str::from_utf8(term).unwrap_or_default());
-                return PyList::new(py, terms.collect::<Vec<_>>());
-            }
-            Features::Hashed(_) => return Err(PyValueError::new_err("hashed features have no terms")),
-        }
-        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
-        let (text, ends) = self.with(py, |counts| {
-            counts.terms(&mut Reader::nothing(), available(), |term, _, _| {
-                bytes.extend_from_slice(term);
-                ends.push(bytes.len());
-            })?;
-            Ok((bytes, ends))
-        })?;
+        let terms = self.with(py, spelled)?;
+        let terms = terms.ok_or_else(|| PyValueError::new_err("hashed features have no terms"))?;
         let list = PyList::empty(py);
-        let mut start = 0;
-        for (number, end) in ends.into_iter().enumerate() {
+        for (number, term) in terms.iter().flatten().enumerate() {
             if number % TERMS == 0 {
                 py.check_signals()?;
             }
-            list.append(PyString::new(py, str::from_utf8(&text[start..end]).unwrap_or_default()))?;
-            start = end;
+            list.append(PyString::new(py, term))?;
         }
         Ok(list)
     }

@@ -6,6 +6,7 @@
 mod arrow;
 mod counts;
 mod output;
+mod pickles;
 mod texts;
 
 use pyo3::prelude::*;

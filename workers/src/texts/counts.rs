@@ -95,6 +95,19 @@ struct Merged {
     columns: Vec<Table<AtomicU32>>,
 }
 
+/// The rows of counts, and the number of terms of each text. The cells of row i are `offsets[i]..offsets[i + 1]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The number of terms of each text, also of those that have no column.
+    pub lengths: &'a [u64],
+    /// Where each row begins, and where the last one ends.
+    pub offsets: &'a [i64],
+    /// The columns of all cells, ascending in each row.
+    pub columns: &'a [u32],
+    /// Their counts.
+    pub counts: &'a [i32],
+}
+
 /// The number of texts that contain each column, and of its occurrences in all texts.
 pub type Frequencies = (Vec<i64>, Vec<i64>);
 
@@ -151,30 +164,28 @@ impl Counts {
         self.batches.extend_from_slice(&other.batches);
     }
 
-    /// Counts again what [`Counts::matrix`] and [`Counts::terms`] have given, of texts with these numbers of terms. `terms` is
-    /// empty where columns are given. `None` if the parts contradict each other.
+    /// Counts from what [`Counts::terms`], [`Counts::lengths`] and [`Counts::matrix`] returned. `terms` is empty where columns are
+    /// given. `None` if the parts contradict each other.
     ///
     /// # Errors
     /// The system's, if there is no memory.
-    pub fn restored(
-        settings: CountSettings,
-        terms: &[&str],
-        rows: &Csr<i64, i32>,
-        lengths: &[i64],
-    ) -> io::Result<Option<Self>> {
+    pub fn restored(settings: CountSettings, terms: &[&str], rows: &Rows) -> io::Result<Option<Self>> {
         let numbers = settings.row_numbers();
-        let columns = match numbers {
-            RowNumbers::Columns(columns) => columns as i64,
-            RowNumbers::Terms | RowNumbers::Ngrams => terms.len() as i64,
+        let n_columns = match numbers {
+            RowNumbers::Columns(columns) => columns as usize,
+            RowNumbers::Terms | RowNumbers::Ngrams => terms.len(),
         };
-        let Csr { data, indices, indptr } = rows;
-        let is_sound = indptr.len() == lengths.len() + 1
-            && indptr.first() == Some(&0)
-            && indptr.is_sorted()
-            && indptr.last().is_some_and(|&end| end as usize == indices.len())
-            && data.len() == indices.len()
-            && indices.iter().all(|column| (0..columns).contains(column))
-            && (matches!(numbers, RowNumbers::Columns(_)) == terms.is_empty() || columns == 0)
+        let Rows { lengths, offsets, columns, counts } = rows;
+        let is_sound = offsets.len() == lengths.len() + 1
+            && offsets.first() == Some(&0)
+            && offsets.is_sorted()
+            && offsets.last().is_some_and(|&end| end as usize == columns.len())
+            && counts.len() == columns.len()
+            && columns.iter().all(|&column| (column as usize) < n_columns)
+            && offsets
+                .windows(2)
+                .all(|cells| columns[cells[0] as usize..cells[1] as usize].is_sorted_by(|a, b| a < b))
+            && (matches!(numbers, RowNumbers::Columns(_)) == terms.is_empty() || n_columns == 0)
             && terms.iter().collect::<HashSet<_>>().len() == terms.len()
             && u32::try_from(lengths.len()).is_ok();
         if !is_sound {
@@ -201,12 +212,12 @@ impl Counts {
         let mut writer = SegmentWriter::new(0, &Store::private())?;
         let mut row = Vec::new();
         for (ordinal, &length) in lengths.iter().enumerate() {
-            let cells = indptr[ordinal] as usize..indptr[ordinal + 1] as usize;
+            let cells = offsets[ordinal] as usize..offsets[ordinal + 1] as usize;
             row.clear();
-            let pairs = indices[cells.clone()].iter().zip(&data[cells.clone()]);
-            pairs.for_each(|(&column, &count)| row::push(&mut row, column as u32, count));
+            let pairs = columns[cells.clone()].iter().zip(&counts[cells.clone()]);
+            pairs.for_each(|(&column, &count)| row::push(&mut row, column, count));
             let mut outcome = Outcome {
-                tokens: length as u64,
+                tokens: length,
                 row: &row,
                 nonzeros: cells.len() as u32,
                 ..Outcome::nothing(Key { split: 0, ordinal: ordinal as u32 })

@@ -8,7 +8,7 @@ mod counts;
 mod threads;
 mod transformer;
 
-pub use counts::{Counts, Frequencies};
+pub use counts::{Counts, Frequencies, Rows};
 pub use transformer::Transformer;
 
 use crate::cells::Index;
@@ -230,12 +230,12 @@ mod tests {
             let new_columns: Vec<u32> = (0..terms.len()).map(new).collect();
             let new_columns = drops.then_some(&new_columns[..]);
             let all = narrow(counts.matrix(host, threads, None, &values(Weight::Count, Norm::None)).unwrap());
-            let wide = |narrow: Vec<i32>| narrow.into_iter().map(i64::from).collect();
-            let rows_of_all: Csr<i64, i32> =
-                Csr { data: all.data, indices: wide(all.indices), indptr: wide(all.indptr) };
-            let lengths: Vec<i64> = counts.lengths().into_iter().map(|length| length as i64).collect();
+            let offsets: Vec<i64> = all.indptr.into_iter().map(i64::from).collect();
+            let columns: Vec<u32> = all.indices.into_iter().map(|column| column as u32).collect();
+            let lengths = counts.lengths();
+            let rows_of_all = Rows { lengths: &lengths, offsets: &offsets, columns: &columns, counts: &all.data };
             let spelled: Vec<&str> = terms.iter().map(|term| &*term.0).collect();
-            let restored = Counts::restored(settings.clone(), &spelled, &rows_of_all, &lengths).unwrap();
+            let restored = Counts::restored(settings.clone(), &spelled, &rows_of_all).unwrap();
             let mut counts = restored.expect("parts of one whole");
             prop_assert_eq!(counts.frequencies(host, threads).unwrap().0.len(), terms.len());
             let matrix: Csr<i32, f64> = narrow(counts.matrix(host, threads, new_columns, &values(Weight::Count, Norm::None)).unwrap());
