@@ -26,6 +26,9 @@ build:
 build-all:
 	cargo build --release --locked --workspace
 
+# The program with the feature `faults`, and the examples. Cargo chooses the features of dependencies for them as for the tests.
+BUILD_DEV = cargo build --workspace --locked --features faults --bin bowline --examples
+
 # All tests that this machine can run.
 test: test-rust
 	@if $(HAS_PYTHON); then $(MAKE) --no-print-directory test-python; else echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; fi
@@ -36,9 +39,10 @@ test-rust:
 	cargo test --package bowline --locked --no-default-features --doc
 	cargo test --package bowline-workers --locked --no-default-features --lib
 
-# The same tests on the release build, which has no documents that crash on purpose.
+# The same tests, as test-rust has compiled them, on the release build. It has no documents that crash on purpose, so that the
+# tests of these are left out.
 test-release: build
-	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --locked --test cli
+	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --workspace --locked --features faults --test cli -- --skip crashes:: --skip supervision::faults::
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
@@ -90,8 +94,8 @@ bench-stages:
 parity: build $(VENV)/.complete-parity
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
 	$(VENV)/bin/python tests/parity/formats.py --bowline $(BOWLINE) $(CORPUS)
-	cargo build --release --example characters -p bowline-workers
-	$(VENV)/bin/python tests/parity/characters.py target/release/examples/characters
+	$(BUILD_DEV)
+	$(VENV)/bin/python tests/parity/characters.py target/debug/examples/characters
 
 same-bytes: build
 	tests/same-bytes $(CORPUS)
@@ -118,7 +122,7 @@ wheel: $(VENV)/.complete-wheel
 # The tests of the package, from a wheel with the dev profile, which `make test` has compiled already for the most part. Then the
 # examples of README.md in an environment with nothing but the wheel and what it depends on.
 test-python: $(VENV)/.complete-test
-	cargo build --locked --workspace --features faults --bin bowline
+	$(BUILD_DEV)
 	mkdir -p $(dir $(PROGRAM_OF_WHEEL)) && strip -o $(PROGRAM_OF_WHEEL) target/debug/bowline
 	rm -rf target/wheels-dev && $(MATURIN) --profile dev --compatibility linux --out target/wheels-dev
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
