@@ -6,9 +6,9 @@ SEED ?= 1
 ROUND ?= 0
 PREFIX ?= $(HOME)/.local
 BOWLINE = target/release/bowline
-VENV = target/venv
 PYTHON ?= python3
-VENV_PYTHON = target/venv-python
+# The environment of all that needs Python packages. Each target installs those that it needs.
+VENV = target/venv-python
 # Seconds that `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= analyze token_pattern vocabulary manifest matrix segment records parquet archive encoding
@@ -26,6 +26,9 @@ build:
 build-all:
 	cargo build --release --locked --workspace
 
+# The program with the feature `faults`, and the examples. Cargo chooses the features of dependencies for them as for the tests.
+BUILD_DEV = cargo build --workspace --locked --features faults --bin bowline --examples
+
 # All tests that this machine can run.
 test: test-rust
 	@if $(HAS_PYTHON); then $(MAKE) --no-print-directory test-python; else echo "The tests of the Python package were left out: $(NEEDS_PYTHON)"; fi
@@ -36,9 +39,10 @@ test-rust:
 	cargo test --package bowline --locked --no-default-features --doc
 	cargo test --package bowline-workers --locked --no-default-features --lib
 
-# The same tests on the release build, which has no documents that crash on purpose.
+# The same tests, as test-rust has compiled them, on the release build. It has no documents that crash on purpose, so that the
+# tests of these are left out.
 test-release: build
-	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --locked --test cli
+	BOWLINE_UNDER_TEST=$(abspath $(BOWLINE)) cargo test --workspace --locked --features faults --test cli -- --skip crashes:: --skip supervision::faults::
 
 torture:
 	TORTURE_SECONDS=$(SECONDS) TORTURE_SEED=$(SEED) TORTURE_ROUND=$(ROUND) cargo test --locked --features faults --test cli torture -- --ignored --nocapture
@@ -81,62 +85,57 @@ bench: build-all $(filter target/bench/corpus,$(BENCH_CORPUS))
 target/bench/corpus: | build-all
 	rm -rf $@.part && $(BOWLINE) generate --documents 20000 --seed 1 $@.part && mv $@.part $@
 
-bench-peers: build $(VENV)/.complete
+bench-peers: build $(VENV)/.complete-parity
 	python3 tests/peers/peers.py --bowline $(BOWLINE) --python $(VENV)/bin/python $(CORPUS)
 
 bench-stages:
 	CORPUS=$(abspath $(CORPUS)) cargo bench --locked -p bowline-workers --bench stages -- $(BENCH)
 
-parity: build $(VENV)/.complete
+parity: build $(VENV)/.complete-parity
 	$(VENV)/bin/python tests/parity/parity.py --bowline $(BOWLINE) $(CORPUS)
 	$(VENV)/bin/python tests/parity/formats.py --bowline $(BOWLINE) $(CORPUS)
-	cargo build --release --example characters -p bowline-workers
-	$(VENV)/bin/python tests/parity/characters.py target/release/examples/characters
+	$(BUILD_DEV)
+	$(VENV)/bin/python tests/parity/characters.py target/debug/examples/characters
 
 same-bytes: build
 	tests/same-bytes $(CORPUS)
 	for format in mtx svmlight parquet arrow; do tests/same-bytes $(CORPUS) --format $$format --norm l2 || exit 1; done
 
-# The Python package. Everything of it is built in target/venv-python.
+# The Python package.
 NEEDS_PYTHON = they need Python 3.11 or later with its venv module (PYTHON=... names another one)
 HAS_PYTHON = $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
-MATURIN = $(VENV_PYTHON)/bin/maturin build --locked --strip --manifest-path python/Cargo.toml
+MATURIN = $(VENV)/bin/maturin build --locked --strip --manifest-path python/Cargo.toml
 PROGRAM_OF_WHEEL = python/bowline.data/scripts/bowline
 
 # A wheel for CPython 3.11 and later on each Linux with glibc 2.17 or later, in target/wheels. The program in it is linked as the
 # native module is, by zig's linker.
 GLIBC = 2.17
 TARGET = $(shell uname -m)-unknown-linux-gnu
-wheel: $(VENV_PYTHON)/.complete-wheel
+wheel: $(VENV)/.complete-wheel
 	rm -rf target/wheels && mkdir -p target/wheels
-	PATH="$(abspath $(VENV_PYTHON))/bin:$$PATH" cargo-zigbuild zigbuild --release --locked --package bowline --bin bowline --target $(TARGET).$(GLIBC)
+	PATH="$(abspath $(VENV))/bin:$$PATH" cargo-zigbuild zigbuild --release --locked --package bowline --bin bowline --target $(TARGET).$(GLIBC)
 	install -D target/$(TARGET)/release/bowline $(PROGRAM_OF_WHEEL) && strip $(PROGRAM_OF_WHEEL)
-	PATH="$(abspath $(VENV_PYTHON))/bin:$$PATH" $(MATURIN) --release --zig --target $(TARGET) --compatibility manylinux2014 --out target/wheels
-	$(VENV_PYTHON)/bin/auditwheel show target/wheels/*.whl
-	$(VENV_PYTHON)/bin/python python/tests/check_glibc.py $(GLIBC) target/wheels/*.whl
+	PATH="$(abspath $(VENV))/bin:$$PATH" $(MATURIN) --release --zig --target $(TARGET) --compatibility manylinux2014 --out target/wheels
+	$(VENV)/bin/auditwheel show target/wheels/*.whl
+	$(VENV)/bin/python python/tests/check_glibc.py $(GLIBC) target/wheels/*.whl
 
 # The tests of the package, from a wheel with the dev profile, which `make test` has compiled already for the most part. Then the
 # examples of README.md in an environment with nothing but the wheel and what it depends on.
-test-python: $(VENV_PYTHON)/.complete-test
-	cargo build --locked --workspace --features faults --bin bowline
+test-python: $(VENV)/.complete-test
+	$(BUILD_DEV)
 	mkdir -p $(dir $(PROGRAM_OF_WHEEL)) && strip -o $(PROGRAM_OF_WHEEL) target/debug/bowline
 	rm -rf target/wheels-dev && $(MATURIN) --profile dev --compatibility linux --out target/wheels-dev
-	$(VENV_PYTHON)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
-	cd python && ../$(VENV_PYTHON)/bin/mypy
-	cd python && ../$(VENV_PYTHON)/bin/pytest
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
+	cd python && ../$(VENV)/bin/mypy
+	cd python && ../$(VENV)/bin/pytest
 	rm -rf target/venv-fresh && $(PYTHON) -m venv target/venv-fresh
 	target/venv-fresh/bin/pip install --quiet --disable-pip-version-check target/wheels-dev/*.whl
 	target/venv-fresh/bin/python python/tests/run_examples.py README.md
 
-# Tests of `bowline.ray` and `bowline.spark`, in an environment of their own. Spark needs Java 17. Needs the wheel of `test-python`.
-VENV_ENGINES = target/venv-engines
-test-engines: $(VENV_ENGINES)/.complete
-	$(VENV_ENGINES)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
-	cd python && ../$(VENV_ENGINES)/bin/pytest tests/engines
-
-$(VENV_ENGINES)/.complete: python/requirements-engines.txt
-	@$(HAS_PYTHON) || { echo "Not possible here: $(NEEDS_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(VENV_ENGINES) && $(VENV_ENGINES)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
+# Tests of `bowline.ray` and `bowline.spark`, with the wheel of `test-python`. Without Java 17, those of Spark are skipped.
+test-engines: $(VENV)/.complete-engines
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl
+	cd python && timeout --kill-after 10 1200 ../$(VENV)/bin/pytest --timeout 300 tests/engines
 
 # scikit-learn's own tests, with the classes of the package in place of its own; `test-sklearn-versions` for each version that is
 # supported, in an environment of its own. Both need the wheel of `test-python`.
@@ -145,7 +144,7 @@ SKLEARN_TEXT = sklearn.feature_extraction.tests.test_text
 SKLEARN_USERS = sklearn.tests.test_pipeline sklearn.compose.tests.test_column_transformer sklearn.model_selection.tests.test_search
 SKLEARN_PYTEST = -m pytest -q -p sklearn_suite -p no:cacheprovider --rootdir target -c /dev/null --pyargs
 test-sklearn:
-	PYTHONPATH=python/tests $(VENV_PYTHON)/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) $(SKLEARN_USERS)
+	PYTHONPATH=python/tests $(VENV)/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) $(SKLEARN_USERS)
 test-sklearn-versions:
 	for version in $(SKLEARN_VERSIONS); do \
 	  environment=target/venv-sklearn-$$version && $(PYTHON) -m venv $$environment && \
@@ -153,9 +152,9 @@ test-sklearn-versions:
 	  $$environment/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps target/wheels-dev/*.whl && \
 	  PYTHONPATH=python/tests $$environment/bin/python $(SKLEARN_PYTEST) $(SKLEARN_TEXT) || exit 1; done
 
-$(VENV_PYTHON)/.complete-%: python/requirements-%.txt python/requirements-test.txt
+$(VENV)/.complete-%: python/requirements-%.txt python/requirements-test.txt
 	@$(HAS_PYTHON) || { echo "Not possible here: $(NEEDS_PYTHON)"; exit 1; }
-	$(PYTHON) -m venv $(VENV_PYTHON) && $(VENV_PYTHON)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
+	$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
 
 # The programs, their manual pages, and completions of bash, zsh and fish.
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -169,8 +168,3 @@ install: build-all
 
 clean:
 	cargo clean
-
-# scikit-learn, for `make parity` and `make bench-peers` only. Fails with a message if there is no Python.
-$(VENV)/.complete: tests/parity/requirements.txt
-	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "this needs python3 with its venv module"; exit 1; }
-	python3 -m venv $(VENV) && $(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/parity/requirements.txt && touch $@

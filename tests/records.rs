@@ -1,6 +1,8 @@
 //! Record files, archives and compressed files: the same documents give the same rows in every format, whatever divides the
 //! work; and a fault costs no other record.
 
+#[cfg(feature = "faults")]
+mod crashes;
 mod faults;
 
 use crate::support::{Dir, Output, Random, assert_same_bytes};

@@ -137,7 +137,10 @@ _HASHING = (
 
 
 class _Vectorizer(HasInputCol, HasOutputCol, HasHandleInvalid):
-    """The Params that all classes share, and the Params of `_settings`, each with a getter and a setter."""
+    """The Params that all classes share, and the Params of `_settings`, each with a getter and a setter.
+
+    `handleInvalid` is what a null text does: "error", "skip" (leaves out the row) or "keep" (an empty text).
+    """
 
     _settings: ClassVar[tuple[_Setting, ...]]
     #: The class of `bowline` that has these parameters.
@@ -146,7 +149,7 @@ class _Vectorizer(HasInputCol, HasOutputCol, HasHandleInvalid):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Stands for the Params of `_settings`, their getters and their setters."""
+            """Stands for the Params of `_settings`, and for the getters and setters of all Params."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -155,8 +158,9 @@ class _Vectorizer(HasInputCol, HasOutputCol, HasHandleInvalid):
         own = [(setting.name, setting.default) for setting in cls._settings]
         for setting in cls._settings:
             setattr(cls, setting.name, Param(Params._dummy(), setting.name, setting.doc, setting.convert))
-            _define_accessors(cls, setting.name)
         shared: list[tuple[str, Any]] = [("inputCol", None), ("outputCol", None), ("handleInvalid", "error")]
+        for name, _ in shared + own:
+            _define_accessors(cls, name)
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default) for name, default in shared + own]
         )
@@ -177,18 +181,6 @@ class _Vectorizer(HasInputCol, HasOutputCol, HasHandleInvalid):
     def _nullable(cls) -> set[str]:
         """The Params of which None is a value."""
         return {setting.name for setting in cls._settings if isinstance(setting.convert, bind)}
-
-    def setInputCol(self, value: str) -> Any:
-        """Sets the name of the column of texts."""
-        return self._set(inputCol=value)
-
-    def setOutputCol(self, value: str) -> Any:
-        """Sets the name of the column of vectors."""
-        return self._set(outputCol=value)
-
-    def setHandleInvalid(self, value: str) -> Any:
-        """Sets what a null text does: "error", "skip" (leaves out the row) or "keep" (an empty text)."""
-        return self._set(handleInvalid=value)
 
     def _keywords(self) -> dict[str, Any]:
         """Returns the parameters of the class of `bowline`."""

@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="a folder")
     parser.add_argument("--bowline", type=Path, default=ROOT / "target/release/bowline", metavar="PATH")
-    parser.add_argument("--python", type=Path, default=ROOT / "target/venv/bin/python", metavar="PATH",
+    parser.add_argument("--python", type=Path, default=ROOT / "target/venv-python/bin/python", metavar="PATH",
                         help="a Python that has scikit-learn")
     parser.add_argument("--jobs", type=int, default=cores, metavar="N", help="workers of each (default: the cores)")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="rounds after the one to warm up (default: 5)")

@@ -2,11 +2,7 @@
 
 use super::resume::{end_halfway, resume, resumed};
 use super::{kill_workers, workers_lost};
-#[cfg(feature = "faults")]
-use crate::records::tar;
 use crate::records::{compressed, file, texts};
-#[cfg(feature = "faults")]
-use crate::support::processes;
 use crate::support::{Dir, Output, Random, assert_same_bytes};
 use nix::sys::signal::Signal;
 use std::fs;
@@ -66,29 +62,6 @@ fn a_run_goes_on_inside_its_record_files() {
             fs::remove_dir_all(dir.path("out")).unwrap();
         }
     }
-}
-
-/// Members that are no documents count, also if an earlier run has read their archive.
-#[cfg(feature = "faults")]
-#[test]
-fn a_later_run_counts_the_members_that_are_left_out() {
-    let dir = Dir::new();
-    dir.write("a.tar", tar(&[("one", b"the cat"), (".hidden", b"no"), ("two", b"the dog"), ("d/.b", b"no")]));
-    let wait = serde_json::json!({"text": crate::support::faults::fault("wait")}).to_string();
-    dir.write("b.jsonl", wait + "\n{\"text\": \"the end\"}\n");
-    let run = || {
-        let arguments = ["embed", "--no-sync", "--resume", "--output", "out", "--workers", "1"];
-        dir.bowline(&arguments).args(&["a.tar", "b.jsonl"])
-    };
-    let mut killed = run().start();
-    let reads = |pid| processes::open_files(pid).iter().any(|path| path.ends_with("b.jsonl"));
-    killed.until("the second file", |run| run.workers().into_iter().any(reads));
-    killed.signal(Signal::SIGKILL);
-    killed.wait();
-    dir.write("go", "");
-    let said = run().run().expect(0).stderr;
-    assert!(said.contains("an earlier run has counted 2 "), "{said}");
-    assert!(said.contains("4 documents, 2 entries left out, "), "{said}");
 }
 
 #[test]

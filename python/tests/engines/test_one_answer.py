@@ -7,17 +7,14 @@ import math
 import os
 import random
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import ray
 import ray.data
-from pyspark.sql import SparkSession
 from scipy.sparse import csr_matrix
 
 import bowline
@@ -28,6 +25,7 @@ from bowline._program import find_bowline_bin
 pytestmark = pytest.mark.filterwarnings("default")
 
 N_PARTS = (1, 3, 8)
+RUN = ["--quiet", "--no-sync", "--force"]
 
 
 def texts() -> list[str]:
@@ -75,50 +73,55 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]
 }
 
 
+class Case(NamedTuple):
+    """One of `CASES`, and the output of one run of the program, which every other answer is compared with."""
+
+    kind: str
+    parameters: dict[str, Any]
+    of_spark: dict[str, Any]
+    counting: list[str]
+    values: list[str]
+    folder: Path
+    matrix: csr_matrix
+    terms: list[str] | None
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The corpus as a file of JSON lines, HOME of the engines, and what else they write."""
-    made = tmp_path_factory.mktemp("answer")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The texts as a file of JSON lines and as a folder of files."""
+    folder = tmp_path_factory.mktemp("answer")
     lines = (json.dumps({"text": text}, ensure_ascii=False) for text in TEXTS)
-    (made / "corpus.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (folder / "corpus.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (folder / "files").mkdir()
     for number, text in enumerate(TEXTS):
-        (made / "files").mkdir(exist_ok=True)
-        (made / "files" / f"{number:04}.txt").write_text(text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(made))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("PYTHONPATH", str(Path(bowline.__file__).parents[1]))
-        patch.chdir(made)
-        yield made
+        (folder / "files" / f"{number:04}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, corpora: Path) -> Case:
+    kind, parameters, of_spark, counting, values = CASES[request.param]
+    folder = corpora / request.param
+    folder.mkdir()
+    program("embed", *RUN, *counting, *values, "-o", folder / "whole", corpora / "corpus.jsonl")
+    whole = bowline.load(folder / "whole")
+    assert whole.matrix.nnz > 1000
+    terms = None if kind == "HashingVectorizer" else list(whole.terms)
+    return Case(kind, parameters, of_spark, counting, values, folder, whole.matrix, terms)
 
 
 @pytest.fixture(scope="module")
-def dataset(folder: Path) -> Iterator[Any]:
+def dataset(cluster: Any) -> Any:
     """The texts as a dataset of Ray, in five blocks."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     size = -(-len(TEXTS) // 5)
     starts = range(0, len(TEXTS), size)
-    yield ray.data.from_arrow([pa.table({"text": TEXTS[start : start + size]}) for start in starts])
-    ray.shutdown()
+    return ray.data.from_arrow([pa.table({"text": TEXTS[start : start + size]}) for start in starts])
 
 
 @pytest.fixture(scope="module")
-def frame(folder: Path) -> Iterator[Any]:
+def frame(session: Any) -> Any:
     """The texts as a DataFrame of Spark, in five partitions."""
-    spark: SparkSession = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.shuffle.partitions", "3")
-        .config("spark.sql.warehouse.dir", str(folder / "warehouse"))
-        .getOrCreate()
-    )
-    yield spark.createDataFrame(list(enumerate(TEXTS)), "row long, text string").repartition(5).cache()
-    spark.stop()
+    return session.createDataFrame(list(enumerate(TEXTS)), "row long, text string").repartition(5).cache()
 
 
 def program(*arguments: str | Path) -> None:
@@ -140,44 +143,39 @@ def same(found: Any, expected: Any, where: str, *, is_exact: bool = HAS_SAME_LOG
         np.testing.assert_array_max_ulp(found.data.astype(expected.dtype), expected.data, 4)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_door_gives_the_same_matrix(name: str, folder: Path, dataset: Any, frame: Any) -> None:
-    kind, parameters, of_spark, counting, values = CASES[name]
-    outputs = folder / name
-    outputs.mkdir()
-    run = ["--quiet", "--no-sync", "--force"]
-    program("embed", *run, *counting, *values, "-o", outputs / "whole", "corpus.jsonl")
-    whole = bowline.load(outputs / "whole")
-    expected = whole.matrix
-    terms = None if name == "hashed" else list(whole.terms)
-    assert expected.nnz > 1000
+@pytest.mark.parametrize("corpus", ["corpus.jsonl", "files"])
+@pytest.mark.parametrize("of", N_PARTS)
+def test_merged_parts_give_the_matrix(case: Case, corpora: Path, of: int, corpus: str) -> None:
+    parts = [case.folder / f"part-{part}" for part in range(1, of + 1)]
+    for part, output in enumerate(parts, 1):
+        program("embed", *RUN, *case.counting, "--shard", f"{part}/{of}", "-o", output, corpora / corpus)
+    program("merge", *RUN, *case.values, "-o", case.folder / "merged", *parts)
+    merged = bowline.load(case.folder / "merged")
+    same(merged.matrix, case.matrix, f"{of} parts of {corpus}", is_exact=True)
+    assert case.terms is None or list(merged.terms) == case.terms
+    if corpus == "corpus.jsonl":
+        for file in (case.folder / "whole").iterdir():
+            assert (case.folder / "merged" / file.name).read_bytes() == file.read_bytes(), file.name
 
-    for corpus in ("corpus.jsonl", "files"):
-        for of in N_PARTS:
-            parts = [outputs / f"part-{part}" for part in range(1, of + 1)]
-            for part, output in enumerate(parts, 1):
-                program("embed", *run, *counting, "--shard", f"{part}/{of}", "-o", output, corpus)
-            program("merge", *run, *values, "-o", outputs / "merged", *parts)
-            merged = bowline.load(outputs / "merged")
-            same(merged.matrix, expected, f"{of} parts of {corpus}", is_exact=True)
-            assert terms is None or list(merged.terms) == terms
-            if corpus == "corpus.jsonl":
-                for file in (outputs / "whole").iterdir():
-                    assert (outputs / "merged" / file.name).read_bytes() == file.read_bytes(), file.name
 
-    vectorizer = getattr(bowline, kind)(**parameters)
-    same(vectorizer.fit_transform(TEXTS), expected, "the class")
-    assert terms is None or vectorizer.get_feature_names_out().tolist() == terms
+def test_the_class_gives_the_matrix(case: Case) -> None:
+    vectorizer = getattr(bowline, case.kind)(**case.parameters)
+    same(vectorizer.fit_transform(TEXTS), case.matrix, "the class")
+    assert case.terms is None or vectorizer.get_feature_names_out().tolist() == case.terms
 
-    on_ray = getattr(bowline.ray, kind)(**parameters)
-    same(on_ray.to_csr(on_ray.fit_transform(dataset)), expected, "Ray")
-    assert terms is None or on_ray.estimator_.get_feature_names_out().tolist() == terms
 
-    stage = getattr(bowline.spark, kind)(inputCol="text", outputCol="vectors", **of_spark)
-    model = stage if name == "hashed" else stage.fit(frame)
+def test_ray_gives_the_matrix(case: Case, dataset: Any) -> None:
+    vectorizer = getattr(bowline.ray, case.kind)(**case.parameters)
+    same(vectorizer.to_csr(vectorizer.fit_transform(dataset)), case.matrix, "Ray")
+    assert case.terms is None or vectorizer.estimator_.get_feature_names_out().tolist() == case.terms
+
+
+def test_spark_gives_the_matrix(case: Case, frame: Any) -> None:
+    stage = getattr(bowline.spark, case.kind)(inputCol="text", outputCol="vectors", **case.of_spark)
+    model = stage if case.terms is None else stage.fit(frame)
     vectors = [row.vectors for row in model.transform(frame).orderBy("row").select("vectors").collect()]
     indptr = np.cumsum([0, *(len(vector.indices) for vector in vectors)])
     data = np.concatenate([vector.values for vector in vectors])
     indices = np.concatenate([vector.indices for vector in vectors])
-    same(csr_matrix((data, indices, indptr), shape=(len(vectors), vectors[0].size)), expected, "Spark")
-    assert terms is None or list(model.vocabulary) == terms
+    same(csr_matrix((data, indices, indptr), shape=(len(vectors), vectors[0].size)), case.matrix, "Spark")
+    assert case.terms is None or list(model.vocabulary) == case.terms

@@ -6,7 +6,6 @@ import doctest
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import pyarrow as pa
 import pytest
 import ray
 import ray.data
-from ray.cluster_utils import Cluster
 
 import bowline
 import bowline.ray
 
 # Ray warns of its own settings and leaves sockets open.
-pytestmark = pytest.mark.filterwarnings("default")
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("cluster")]
 
 WORDS = ["cat", "dog", "bird", "mat", "sat", "flies", "über", "猫猫", "the", "of"]
 TEXTS = [
@@ -37,24 +35,6 @@ CASES = [
     ("HashingVectorizer", {"n_features": 256}),
     ("BM25Vectorizer", {"min_df": 2}),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Two nodes, each with processes of its own. Ray writes below HOME, so that HOME is a temporary folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
-        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        try:
-            nodes.add_node(num_cpus=1)
-            ray.init(address=nodes.address, log_to_driver=False)
-            ray.data.DataContext.get_current().enable_progress_bars = False
-            yield nodes
-        finally:
-            ray.shutdown()
-            nodes.shutdown()
 
 
 def dataset() -> Any:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +28,6 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 WORDS = ["the", "cat", "sat", "dog", "down", "bird", "flew", "Ünïcode", "猫猫", "🦀🦀", "can't", "x1"]
 TEXTS = [" ".join(WORDS[(i * i + j * 7) % (3 + i % 10)] for j in range(i % 9)) for i in range(300)]
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for what Spark writes, and the environment of executors."""
-    folder = tmp_path_factory.mktemp("spark")
-    package = str(Path(bowline.__file__).parents[1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder))
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        # Executors import the tasks of this module, and the package that is under test.
-        patch.setenv("PYTHONPATH", os.pathsep.join([package, str(Path(__file__).parent)]))
-        patch.chdir(folder)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def session(home: Path) -> Iterator[SparkSession]:
-    """Spark with two executors of one core each."""
-    spark: SparkSession = (
-        SparkSession.builder.master("local-cluster[2,1,1024]")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.shuffle.partitions", "4")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", "50")
-        .config("spark.sql.warehouse.dir", str(home / "warehouse"))
-        .getOrCreate()
-    )
-    yield spark
-    spark.stop()
 
 
 @pytest.fixture(scope="module")
@@ -278,12 +246,20 @@ def test_killed(phase: str, executor: bool, texts: Any, tmp_path: Path, monkeypa
     check(ours, bowline.TfidfVectorizer(min_df=0.1, max_features=5).fit_transform(TEXTS))
 
 
-def test_spark_connect(home: Path, tmp_path: Path) -> None:
+def test_spark_connect(home: Path, java: str, tmp_path: Path) -> None:
     """The same through a server of Spark Connect, which has no broadcast. See `connect.py`."""
     pytest.importorskip("grpc_status", reason="Spark Connect needs `pip install 'pyspark[connect]'`")
     program = Path(__file__).with_name("connect.py")
+    # With SPARK_TESTING the server takes a free port.
+    environment = {**os.environ, "SPARK_TESTING": "1"}
     done = subprocess.run(
-        [sys.executable, program, tmp_path], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, program, tmp_path],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("the same\n")
