@@ -261,7 +261,8 @@ impl Documents {
         for (row, line) in map.split_inclusive(|&byte| byte == b'\n').take(found).enumerate() {
             loading.step(row as u64)?;
             let number = row + 1;
-            let document: DocumentLine = parse(line, number)?;
+            let document: DocumentLine =
+                serde_json::from_slice(line).with_context(|| format!("line {number}"))?;
             tokens[row].store(document.tokens, Ordering::Relaxed);
             bytes = bytes.saturating_add(document.bytes);
             failed.extend(document.has_failed().then_some(row));
@@ -346,11 +347,6 @@ impl MergedLines for Rows {
     }
 }
 
-/// The value of a line of JSON.
-fn parse<'a, T: serde::Deserialize<'a>>(line: &'a [u8], number: usize) -> Result<T> {
-    serde_json::from_slice(line).with_context(|| format!("line {number}"))
-}
-
 /// The terms of the columns, in their order.
 fn terms(map: &[u8], columns: u64, loading: &Loading) -> Result<Run> {
     let found = memchr::memchr_iter(b'\n', map).count();
@@ -361,7 +357,8 @@ fn terms(map: &[u8], columns: u64, loading: &Loading) -> Result<Run> {
         if number % STEP as usize == 0 {
             RunError::if_interrupted(loading.interrupted)?;
         }
-        let TermLine { term, df, .. } = parse(line, number)?;
+        let line = TermLine::read(line).with_context(|| format!("line {number}"))?;
+        let (term, df) = (line.term, line.df);
         let documents = u32::try_from(df).unwrap_or(u32::MAX);
         match terms.push(term.as_bytes(), documents) {
             Ok(()) => {}

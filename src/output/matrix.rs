@@ -119,8 +119,13 @@ impl Matrix {
         let Form::Sparse(Places { data, .. }) = &self.form else { return false };
         // The largest number up to which all whole numbers have this type.
         let most = match self.dtype {
+            // What most outputs have.
+            Dtype::I32 => {
+                let values = self.map[data.clone()].as_chunks().0;
+                return values.iter().all(|value| i32::from_le_bytes(*value) != i32::MIN);
+            }
             Dtype::F32 => f64::from(1 << 24),
-            Dtype::I32 | Dtype::I64 | Dtype::F64 => f64::from(i32::MAX),
+            Dtype::I64 | Dtype::F64 => f64::from(i32::MAX),
         };
         let values = self.map[data.clone()].chunks_exact(self.dtype.size() as usize);
         values.map(|bytes| number(bytes, self.dtype)).all(|value| value.abs() <= most && value.fract() == 0.0)
@@ -130,9 +135,16 @@ impl Matrix {
     pub(super) fn frequencies(&self, columns: usize) -> Vec<u32> {
         let mut frequencies = vec![0u32; columns];
         let Form::Sparse(Places { indices, wide, .. }) = &self.form else { return frequencies };
-        for column in self.map[indices.clone()].chunks_exact(width(*wide)).map(integer) {
+        let indices = &self.map[indices.clone()];
+        let mut count = |column: u64| {
             if let Some(frequency) = frequencies.get_mut(column as usize) {
                 *frequency += 1;
+            }
+        };
+        match wide {
+            true => indices.chunks_exact(8).map(integer).for_each(count),
+            false => {
+                indices.as_chunks().0.iter().for_each(|column| count(u32::from_le_bytes(*column).into()))
             }
         }
         frequencies

@@ -85,6 +85,26 @@ impl<'a> TermLine<'a> {
             std::str::from_utf8(term).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok(TermLine { term: Cow::Borrowed(term), df, idf: idf.filter(|idf| idf.is_finite()) })
     }
+
+    /// Reads a line. Most lines have no escape and no idf; these take a fraction of the time of a parser of JSON.
+    ///
+    /// # Errors
+    /// If it is no such line.
+    pub fn read(line: &'a [u8]) -> serde_json::Result<Self> {
+        TermLine::read_plain(line).map_or_else(|| serde_json::from_slice(line), Ok)
+    }
+
+    /// The same for a line without an escape and an idf, as [`push_term_line`] writes it; `None` if it is none.
+    fn read_plain(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(BEFORE_TERM)?.strip_suffix(END)?;
+        let (rest, digits) = rest.split_at(rest.iter().rposition(|byte| !byte.is_ascii_digit())? + 1);
+        let term = rest.strip_suffix(BEFORE_DF).filter(|term| !needs_escape(term))?;
+        // Neither empty nor with a leading zero, which is no number of JSON.
+        let df =
+            str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('0') || digits.len() == 1)?;
+        let (term, df) = (str::from_utf8(term).ok()?, df.parse().ok()?);
+        Some(TermLine { term: Cow::Borrowed(term), df, idf: None })
+    }
 }
 
 /// Appends one line to `out`.
@@ -371,6 +391,8 @@ mod tests {
             write_line(&mut expected, &TermLine::new(term.as_bytes(), df, idf).unwrap()).unwrap();
             push_term_line(&mut written, term.as_bytes(), df, idf).unwrap();
             prop_assert_eq!(&written, &expected);
+            let read = TermLine::read(&written).unwrap();
+            prop_assert_eq!((&*read.term, read.df, read.idf), (&*term, df, idf.filter(|idf| idf.is_finite())));
             let length = plain_length(term.as_bytes(), df, idf);
             prop_assert!(length.is_none_or(|length| length == written.len()));
         }
