@@ -27,7 +27,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context
 
 from bowline import _engine, _native
-from bowline._vocabulary import LazyVocabulary, Terms, Vocabulary
+from bowline._vocabulary import LazyVocabulary, Terms, Vocabulary, number
 
 _HOOKS = (
     "_char_ngrams",
@@ -163,8 +163,9 @@ class EngineMixin:
         inherited: Any = super().__getstate__()
         state: dict[str, Any] = dict(inherited)
         terms = state.pop("_terms", None)
-        if terms is not None:
-            state.setdefault("vocabulary_", dict(zip(terms.terms, range(len(terms.terms)), strict=True)))
+        if terms is not None and "vocabulary_" not in state:
+            state["vocabulary_"] = {}
+            number(terms.terms, state["vocabulary_"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

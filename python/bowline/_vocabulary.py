@@ -13,6 +13,16 @@ import numpy as np
 
 from bowline import _native
 
+# Terms of a dictionary that are numbered at a time: Python looks at signals in between.
+_SLICE = 1 << 14
+
+
+def number(terms: list[str], vocabulary: dict[str, int]) -> None:
+    """Adds terms to an empty dictionary, numbered in their order."""
+    for start in range(0, len(terms), _SLICE):
+        some = terms[start : start + _SLICE]
+        dict.update(vocabulary, zip(some, range(start, start + len(some)), strict=True))
+
 
 class Terms:
     """Sorted terms of an estimator, in the order of its columns."""
@@ -63,7 +73,8 @@ class Vocabulary(dict[str, int]):
     @classmethod
     def of_terms(cls, terms: Terms) -> Vocabulary:
         """Returns the dictionary of terms, with their transformer."""
-        vocabulary = cls(zip(terms.terms, range(len(terms.terms)), strict=True))
+        vocabulary = cls()
+        number(terms.terms, vocabulary)
         cached = terms._cached
         vocabulary._cached = None if cached is None else (0, *cached)
         vocabulary._order = (0, terms.terms)

@@ -24,8 +24,23 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Terms of a list that is made in one go: then signals are looked at.
-const TERMS: usize = 1 << 16;
+/// Terms that are converted with Python's lock before signals are looked at.
+const TERMS: usize = 1 << 14;
+
+/// Calls `each` for all terms. Looks at signals in between.
+fn for_each_term<T>(
+    py: Python<'_>,
+    terms: impl Iterator<Item = T>,
+    mut each: impl FnMut(usize, T) -> PyResult<()>,
+) -> PyResult<()> {
+    for (number, term) in terms.enumerate() {
+        if number % TERMS == 0 {
+            py.check_signals()?;
+        }
+        each(number, term)?;
+    }
+    Ok(())
+}
 
 /// How texts become terms.
 #[pyclass(frozen, module = "bowline._native")]
@@ -150,6 +165,7 @@ impl Analysis {
 
 /// The features of the keywords `vocabulary`, `n_features` and `alternate_sign`.
 fn features(
+    py: Python<'_>,
     vocabulary: Option<Vec<String>>,
     n_features: Option<u32>,
     alternate_sign: bool,
@@ -157,10 +173,10 @@ fn features(
     match (vocabulary, n_features) {
         (Some(_), Some(_)) => Err(PyTypeError::new_err("vocabulary and n_features exclude each other")),
         (Some(terms), None) => {
-            let terms = terms.into_iter().map(|term| term.into_bytes().into_boxed_slice()).collect();
-            let fixed = FixedVocabulary::new(terms);
-            let fixed = fixed.map_err(|(index, _)| {
-                PyValueError::new_err(format!("term {index} is in the vocabulary twice"))
+            let mut fixed = FixedVocabulary::with_capacity(terms.len());
+            for_each_term(py, terms.into_iter(), |index, term| {
+                let pushed = fixed.push(term.into_bytes().into_boxed_slice());
+                pushed.map_err(|_| PyValueError::new_err(format!("term {index} is in the vocabulary twice")))
             })?;
             Ok(Features::Fixed(Arc::new(fixed)))
         }
@@ -175,13 +191,15 @@ fn features(
 /// The terms of a sequence; a term with a lone surrogate is unsupported.
 fn terms_of(vocabulary: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<String>>> {
     let Some(vocabulary) = vocabulary else { return Ok(None) };
-    let terms = vocabulary.try_iter()?.map(|term| {
+    let mut terms = Vec::new();
+    for_each_term(vocabulary.py(), vocabulary.try_iter()?, |_, term| {
         let term = term?;
         let text = term.cast::<PyString>().map_err(|_| Unsupported::new_err("a term that is no str"))?;
         let text = text.to_cow().map_err(|_| Unsupported::new_err("a term with a lone surrogate"))?;
-        Ok(text.into_owned())
-    });
-    terms.collect::<PyResult<Vec<_>>>().map(Some)
+        terms.push(text.into_owned());
+        Ok(())
+    })?;
+    Ok(Some(terms))
 }
 
 /// The parameters of BM25: k1, b, delta, the method, the mean length of a document.
@@ -331,7 +349,8 @@ impl Counts {
         n_features: Option<u32>,
         alternate_sign: bool,
     ) -> PyResult<Self> {
-        let features = features(terms_of(vocabulary.as_ref())?, n_features, alternate_sign)?;
+        let py = analysis.py();
+        let features = features(py, terms_of(vocabulary.as_ref())?, n_features, alternate_sign)?;
         let counts = texts::Counts::new(analysis.get().settings(features));
         Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
     }
@@ -380,10 +399,11 @@ impl Counts {
         let pickled = Pickled::from_buffers(py, &tables)?;
         let (terms, rows) = pickled.parts()?;
         let given = is_given.then(|| terms.iter().map(|&term| term.to_owned()).collect());
-        let settings = analysis.get().settings(features(given, n_features, alternate_sign)?);
+        let settings = analysis.get().settings(features(py, given, n_features, alternate_sign)?);
         let terms = if is_given { &[] } else { &terms[..] };
-        let counts = py.detach(|| texts::Counts::restored(settings, terms, &rows))?;
-        let counts = counts.ok_or_else(|| damaged("its tables contradict each other"))?;
+        let host = &mut Reader::nothing();
+        let counts = py.detach(|| texts::Counts::restored(host, settings, terms, &rows));
+        let counts = counts.map_err(raised)?.ok_or_else(|| damaged("its tables contradict each other"))?;
         Ok(Counts { analysis: analysis.unbind(), counts: Mutex::new(counts) })
     }
 
@@ -420,12 +440,7 @@ impl Counts {
         let terms = self.with(py, spelled)?;
         let terms = terms.ok_or_else(|| PyValueError::new_err("hashed features have no terms"))?;
         let list = PyList::empty(py);
-        for (number, term) in terms.iter().flatten().enumerate() {
-            if number % TERMS == 0 {
-                py.check_signals()?;
-            }
-            list.append(PyString::new(py, term))?;
-        }
+        for_each_term(py, terms.iter().flatten(), |_, term| list.append(PyString::new(py, term)))?;
         Ok(list)
     }
 
@@ -522,7 +537,8 @@ impl Transformer {
         n_features: Option<u32>,
         alternate_sign: bool,
     ) -> PyResult<Self> {
-        let features = features(terms_of(vocabulary.as_ref())?, n_features, alternate_sign)?;
+        let py = analysis.py();
+        let features = features(py, terms_of(vocabulary.as_ref())?, n_features, alternate_sign)?;
         if matches!(features, Features::Vocabulary) {
             return Err(PyTypeError::new_err("a transformer has a vocabulary or n_features"));
         }

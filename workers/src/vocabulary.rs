@@ -25,8 +25,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Counts the documents of each local id of segment `number`, and where the plan asks for it how often it occurs. Only this
-/// task writes to the segment's tables, so it may be done again.
-pub(crate) fn count(plan: &MatrixPlan, number: usize) {
+/// task writes to the segment's tables, so it may be done again. If `has_ended` returns true, it returns with a part of the counts.
+pub(crate) fn count(plan: &MatrixPlan, number: usize, has_ended: &dyn Fn() -> bool) {
     let SegmentPlan { rows, columns, occurrences, .. } = &plan.segments[number];
     let segment = match rows {
         SegmentRows::Records(segment) => segment,
@@ -41,6 +41,9 @@ pub(crate) fn count(plan: &MatrixPlan, number: usize) {
     });
     let mut passage = Passage::over_records();
     for record in accepted.filter_map(|offset| segment.record_in_order(offset, &mut passage)) {
+        if has_ended() {
+            return;
+        }
         for (id, count) in row::pairs(record.row()) {
             if let Some(documents) = columns.get(id as usize) {
                 documents.store(documents.load(Relaxed) + 1, Relaxed);

@@ -114,7 +114,7 @@ fn finish(plan: &Plan, task: Task) -> Report {
     let lines = |written: std::io::Result<u64>| written.map(|bytes| Report::Lines { bytes });
     let done = match task {
         Task::Count { segment } if (segment as usize) < matrix.segments.len() => {
-            vocabulary::count(matrix, segment as usize);
+            vocabulary::count(matrix, segment as usize, &|| false);
             Ok(Report::Done)
         }
         Task::Sort { tier, run } if has(tier, run) => {

@@ -34,13 +34,31 @@ impl FixedVocabulary {
     /// # Errors
     /// The first term that occurs a second time: the index of its second occurrence, from 0, and its bytes.
     pub fn new(terms: Vec<Box<[u8]>>) -> Result<Self, (usize, Box<[u8]>)> {
-        let mut columns = HashMap::with_capacity(terms.len());
-        for (column, term) in terms.iter().enumerate() {
-            if columns.insert(term.clone(), column as u32).is_some() {
-                return Err((column, term.clone()));
+        let mut vocabulary = FixedVocabulary::with_capacity(terms.len());
+        for (column, term) in terms.into_iter().enumerate() {
+            vocabulary.push(term).map_err(|term| (column, term))?;
+        }
+        Ok(vocabulary)
+    }
+
+    /// Creates a vocabulary without terms, with room for `capacity` terms.
+    pub fn with_capacity(capacity: usize) -> Self {
+        FixedVocabulary { terms: Vec::with_capacity(capacity), columns: HashMap::with_capacity(capacity) }
+    }
+
+    /// Adds a term as the last column.
+    ///
+    /// # Errors
+    /// The term, if the vocabulary contains it.
+    pub fn push(&mut self, term: Box<[u8]>) -> Result<(), Box<[u8]>> {
+        match self.columns.insert(term.clone(), self.terms.len() as u32) {
+            None => self.terms.push(term),
+            Some(column) => {
+                self.columns.insert(term.clone(), column);
+                return Err(term);
             }
         }
-        Ok(FixedVocabulary { terms, columns })
+        Ok(())
     }
 
     /// The terms, in column order.

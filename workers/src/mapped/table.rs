@@ -2,13 +2,15 @@
 
 use super::map::{Passage, Region, name};
 use super::store::Store;
+use bytemuck::Zeroable;
+use bytemuck::allocation::try_zeroed_slice_box;
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// The element types of a [`Table`]: atomics without padding, for which all zeroes are a value.
-pub trait Atomic: sealed::Sealed + Sync + Default {}
+pub trait Atomic: sealed::Sealed + Sync + Zeroable {}
 impl Atomic for AtomicU32 {}
 impl Atomic for AtomicU64 {}
 
@@ -27,8 +29,8 @@ pub struct Table<A>(Elements<A>);
 enum Elements<A> {
     /// The first `length` of a map that processes share.
     Shared { region: Arc<Region>, length: usize },
-    /// In an allocation.
-    Private(Arc<[A]>),
+    /// In an allocation, whose pages the system makes when they are first written.
+    Private(Arc<Box<[A]>>),
 }
 
 impl<A> Clone for Table<A> {
@@ -49,7 +51,8 @@ impl<A: Atomic> Table<A> {
     /// The system's error, if memory, disk or descriptors for the map run out.
     pub fn new(length: usize, store: &Store) -> io::Result<Self> {
         if store.is_private() {
-            return Ok(Table(Elements::Private((0..length).map(|_| A::default()).collect())));
+            let elements = try_zeroed_slice_box(length).map_err(|()| io::ErrorKind::OutOfMemory)?;
+            return Ok(Table(Elements::Private(Arc::new(elements))));
         }
         let bytes = length.checked_mul(size_of::<A>()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Table(Elements::Shared { region: Arc::new(store.region(bytes, name::TABLE)?), length }))

@@ -1,6 +1,6 @@
 //! Counts of texts in two phases: texts are counted, their terms merged, and then the host chooses the columns.
 
-use super::threads::{Consumer, consume, in_parallel, lock};
+use super::threads::{Consumer, Watch, consume, in_parallel, lock};
 use super::{AnyCsr, Csr, Host, TextsError, Values, are_narrow, indptr};
 use crate::analyzer::chunks::Chunk;
 use crate::cells::{Element, Index, Row};
@@ -168,8 +168,14 @@ impl Counts {
     /// given. `None` if the parts contradict each other.
     ///
     /// # Errors
-    /// The system's, if there is no memory.
-    pub fn restored(settings: CountSettings, terms: &[&str], rows: &Rows) -> io::Result<Option<Self>> {
+    /// See [`TextsError`].
+    pub fn restored<H: Host>(
+        host: &mut H,
+        settings: CountSettings,
+        terms: &[&str],
+        rows: &Rows,
+    ) -> Result<Option<Self>, TextsError<H::Error>> {
+        let mut watch = Watch::new(host);
         let numbers = settings.row_numbers();
         let n_columns = match numbers {
             RowNumbers::Columns(columns) => columns as usize,
@@ -186,14 +192,18 @@ impl Counts {
                 .windows(2)
                 .all(|cells| columns[cells[0] as usize..cells[1] as usize].is_sorted_by(|a, b| a < b))
             && (matches!(numbers, RowNumbers::Columns(_)) == terms.is_empty() || n_columns == 0)
-            && terms.iter().collect::<HashSet<_>>().len() == terms.len()
             && u32::try_from(lengths.len()).is_ok();
         if !is_sound {
             return Ok(None);
         }
         let (mut spelled, mut new_terms, mut list) = (Vec::new(), 0, Vec::new());
         let mut words: HashMap<&str, u32> = HashMap::new();
+        let mut distinct = HashSet::with_capacity(terms.len());
         for term in terms {
+            watch.step()?;
+            if !distinct.insert(term) {
+                return Ok(None);
+            }
             if numbers == RowNumbers::Terms {
                 push_term(&mut spelled, term.as_bytes());
                 new_terms += 1;
@@ -212,6 +222,7 @@ impl Counts {
         let mut writer = SegmentWriter::new(0, &Store::private())?;
         let mut row = Vec::new();
         for (ordinal, &length) in lengths.iter().enumerate() {
+            watch.check()?;
             let cells = offsets[ordinal] as usize..offsets[ordinal + 1] as usize;
             row.clear();
             let pairs = columns[cells.clone()].iter().zip(&counts[cells.clone()]);
@@ -284,24 +295,23 @@ impl Counts {
             Some(merged) => merged,
             None => {
                 self.freeze();
-                let plan = self.plan().map_err(|error| match error {
-                    Some(error) => TextsError::System(error),
-                    None => TextsError::TooMany,
-                })?;
+                let plan = self.plan(host)?;
                 merge_terms(plan, host, threads.max(1))?
             }
         };
         Ok(self.merged.insert(merged))
     }
 
-    /// A plan whose terms are not merged. `None` is the error of too many words.
-    fn plan(&self) -> Result<MatrixPlan, Option<io::Error>> {
+    /// A plan whose terms are not merged.
+    fn plan<H: Host>(&self, host: &mut H) -> Result<MatrixPlan, TextsError<H::Error>> {
+        let mut watch = Watch::new(host);
         let (store, firsts, numbers) = (Store::private(), self.firsts(), self.settings.row_numbers());
         let places = Places::new(self.rows(), &store)?;
         let mut segments = Vec::with_capacity(self.segments.len());
         for (number, (segment, before)) in self.segments.iter().enumerate() {
             let mut tallied = TalliedSegment::new(segment.clone());
             for record in segment.records() {
+                watch.check()?;
                 tallied.add(&record, numbers, RUN_BYTES);
                 if let Some(row) = row_of(&firsts, *before, record.key()) {
                     places.set(row, number, record.offset());
@@ -310,7 +320,7 @@ impl Counts {
             segments.push(tallied);
         }
         let packing = match self.settings.ngram_size() {
-            Some(size) => Some(packing(&segments, size).ok_or(None)?),
+            Some(size) => Some(packing(&segments, size).ok_or(TextsError::TooMany)?),
             None => None,
         };
         let is_numbered = matches!(numbers, RowNumbers::Columns(_));
@@ -358,8 +368,9 @@ impl Counts {
         mut each: impl FnMut(&[u8], u32, u64),
     ) -> Result<(), TextsError<H::Error>> {
         let Merged { plan, vocabulary, .. } = self.merged(host, threads)?;
-        let mut speller = Speller::new(plan);
+        let (mut speller, mut watch) = (Speller::new(plan), Watch::new(host));
         for term in vocabulary.terms(plan) {
+            watch.step()?;
             each(speller.spell(&term), term.documents, term.occurrences);
         }
         Ok(())
@@ -377,13 +388,19 @@ impl Counts {
         let columns = self.columns(host, threads)?;
         let is_numbered = matches!(self.settings.row_numbers(), RowNumbers::Columns(_));
         let Merged { plan, vocabulary, .. } = self.merged(host, threads)?;
+        let mut watch = Watch::new(host);
         if !is_numbered {
-            let counts =
-                vocabulary.terms(plan).map(|term| (i64::from(term.documents), term.occurrences as i64));
-            return Ok(counts.unzip());
+            let (mut documents, mut occurrences) = (Vec::with_capacity(columns), Vec::with_capacity(columns));
+            for term in vocabulary.terms(plan) {
+                watch.step()?;
+                documents.push(i64::from(term.documents));
+                occurrences.push(term.occurrences as i64);
+            }
+            return Ok((documents, occurrences));
         }
         let (mut documents, mut occurrences) = (vec![0; columns], vec![0; columns]);
         for record in (0..plan.places.len()).filter_map(|row| plan.record(row)) {
+            watch.check()?;
             for (column, count) in row::pairs(record.row()) {
                 documents[column as usize] += 1;
                 occurrences[column as usize] += i64::from(count);
@@ -405,10 +422,10 @@ impl Counts {
     ) -> Result<AnyCsr<T>, TextsError<H::Error>> {
         let threads = threads.max(1);
         let merged = self.merged(host, threads)?;
-        merged.renumber(new_columns)?;
+        merged.renumber(host, new_columns)?;
         let plan = &merged.plan;
         let lengths: Table<AtomicU32> = Table::new(plan.places.len(), &Store::private())?;
-        in_parallel(host, threads, tasks(plan), |task| {
+        in_parallel(host, threads, tasks(plan), |task, _| {
             let mut scratch = Row::default();
             for row in rows_of(plan, task) {
                 let length = match new_columns {
@@ -495,8 +512,8 @@ fn merge_terms<H: Host>(
 ) -> Result<Merged, TextsError<H::Error>> {
     let mut vocabulary = Vocabulary::default();
     if !matches!(plan.numbering, Numbering::Columns) {
-        in_parallel(host, threads, plan.segments.len(), |segment| {
-            vocabulary::count(&plan, segment);
+        in_parallel(host, threads, plan.segments.len(), |segment, has_ended| {
+            vocabulary::count(&plan, segment, has_ended);
             Ok(())
         })?;
         if plan.packing.is_some() {
@@ -520,14 +537,14 @@ fn merge_tier<H: Host>(
     threads: usize,
 ) -> Result<Vocabulary, TextsError<H::Error>> {
     let dictionary: &Dictionary = plan.dictionary(tier);
-    in_parallel(host, threads, dictionary.runs.len(), |run| vocabulary::sort(plan, tier, run))?;
+    in_parallel(host, threads, dictionary.runs.len(), |run, _| vocabulary::sort(plan, tier, run))?;
     let wanted = match threads {
         1 => 1,
         threads => 4 * threads,
     };
     let mut vocabulary = Vocabulary::cut(dictionary, wanted.max(dictionary.merged.len() / PART_TERMS));
     let kept: Vec<AtomicUsize> = vocabulary.parts().iter().map(|_| AtomicUsize::new(0)).collect();
-    in_parallel(host, threads, kept.len(), |number| {
+    in_parallel(host, threads, kept.len(), |number, _| {
         let part = &vocabulary.parts()[number];
         let (_, terms) = vocabulary::merge(plan, tier, part.prefixes.clone(), part.first as usize);
         kept[number].store(terms as usize, Ordering::Relaxed);
@@ -548,7 +565,7 @@ fn number<H: Host>(
     if bases.last().is_some_and(|&base| base >= u64::from(u32::MAX)) {
         return Err(TextsError::TooMany);
     }
-    in_parallel(host, threads, bases.len(), |part| {
+    in_parallel(host, threads, bases.len(), |part, _| {
         vocabulary::number(plan, tier, vocabulary.parts()[part].prefixes.clone(), bases[part] as u32);
         Ok(())
     })
@@ -575,7 +592,7 @@ impl Merged {
             parts.push(Mutex::new((of_indices, of_data)));
         }
         let not_finite: Mutex<Option<(usize, u32)>> = Mutex::new(None);
-        in_parallel(host, threads, parts.len(), |task| {
+        in_parallel(host, threads, parts.len(), |task, _| {
             let mut part = lock(&parts[task]);
             let (of_indices, of_data) = &mut *part;
             if let Some(failed) = fill(plan, rows_of(plan, task), values, of_indices, of_data)? {
@@ -592,13 +609,19 @@ impl Merged {
     }
 
     /// Gives the plan's local ids the new columns of their terms, or their places among all terms.
-    fn renumber(&mut self, new_columns: Option<&[u32]>) -> io::Result<()> {
-        let renumbered = |columns: &Table<AtomicU32>| -> io::Result<_> {
+    fn renumber<H: Host>(
+        &mut self,
+        host: &mut H,
+        new_columns: Option<&[u32]>,
+    ) -> Result<(), TextsError<H::Error>> {
+        let mut watch = Watch::new(host);
+        let mut renumbered = |columns: &Table<AtomicU32>| -> Result<_, TextsError<H::Error>> {
             Ok(match new_columns {
                 None => columns.clone(),
                 Some(new) => {
                     let table: Table<AtomicU32> = Table::new(columns.len(), &Store::private())?;
                     for (slot, column) in table.iter().zip(columns.iter()) {
+                        watch.step()?;
                         let column = column.load(Ordering::Relaxed) as usize;
                         slot.store(new.get(column).copied().unwrap_or(NO_COLUMN), Ordering::Relaxed);
                     }

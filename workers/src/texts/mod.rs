@@ -235,7 +235,7 @@ mod tests {
             let lengths = counts.lengths();
             let rows_of_all = Rows { lengths: &lengths, offsets: &offsets, columns: &columns, counts: &all.data };
             let spelled: Vec<&str> = terms.iter().map(|term| &*term.0).collect();
-            let restored = Counts::restored(settings.clone(), &spelled, &rows_of_all).unwrap();
+            let restored = Counts::restored(host, settings.clone(), &spelled, &rows_of_all).unwrap();
             let mut counts = restored.expect("parts of one whole");
             prop_assert_eq!(counts.frequencies(host, threads).unwrap().0.len(), terms.len());
             let matrix: Csr<i32, f64> = narrow(counts.matrix(host, threads, new_columns, &values(Weight::Count, Norm::None)).unwrap());

@@ -3,16 +3,49 @@
 use super::{Host, Texts, TextsError};
 use crate::failure::Failure;
 use crate::key::Key;
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest time between two calls of [`Host::check`].
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Steps of [`Watch::step`] between two looks at the clock.
+const STEPS: u32 = 1024;
+
+/// Asks the host each [`PATIENCE`] of a long loop whether to go on.
+pub(super) struct Watch<'h, H> {
+    host: &'h mut H,
+    asked: Instant,
+    steps: u32,
+}
+
+impl<'h, H: Host> Watch<'h, H> {
+    pub(super) fn new(host: &'h mut H) -> Self {
+        Watch { host, asked: Instant::now(), steps: 0 }
+    }
+
+    /// Asks the host if it is time to. Looks at the clock.
+    pub(super) fn check(&mut self) -> Result<(), TextsError<H::Error>> {
+        if self.asked.elapsed() >= PATIENCE {
+            self.host.check().map_err(TextsError::Host)?;
+            self.asked = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// The same, for loops whose steps take less than a microsecond.
+    #[inline]
+    pub(super) fn step(&mut self) -> Result<(), TextsError<H::Error>> {
+        self.steps = (self.steps + 1) % STEPS;
+        if self.steps == 0 { self.check() } else { Ok(()) }
+    }
+}
 
 /// Bytes of a batch that is counted by the calling thread, if it is the only one: starting threads takes longer.
 const SMALL: usize = 32 << 10;
@@ -156,19 +189,31 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does tasks `0..tasks` by up to `threads` threads, in any order.
+/// Does tasks `0..tasks` by up to `threads` threads, in any order. A task that takes longer than [`PATIENCE`] must ask its second
+/// argument now and then: if that returns true, the call has ended, and the task returns without a result.
 pub(super) fn in_parallel<H: Host>(
     host: &mut H,
     threads: usize,
     tasks: usize,
-    act: impl Fn(usize) -> io::Result<()> + Sync,
+    act: impl Fn(usize, &dyn Fn() -> bool) -> io::Result<()> + Sync,
 ) -> Result<(), TextsError<H::Error>> {
+    let mut watch = Watch::new(host);
     if threads == 1 || tasks <= 1 {
+        let checked = RefCell::new((watch, Ok(())));
+        let has_ended = || {
+            let (watch, result) = &mut *checked.borrow_mut();
+            if result.is_ok() {
+                *result = watch.check();
+            }
+            result.is_err()
+        };
         for task in 0..tasks {
-            act(task)?;
-            host.check().map_err(TextsError::Host)?;
+            act(task, &has_ended)?;
+            if has_ended() {
+                break;
+            }
         }
-        return Ok(());
+        return checked.into_inner().1;
     }
     let (next, is_cancelled) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, done) = channel();
@@ -178,7 +223,8 @@ pub(super) fn in_parallel<H: Host>(
             let work = move || {
                 while !is_cancelled.load(Ordering::Relaxed) {
                     let task = next.fetch_add(1, Ordering::Relaxed);
-                    if task >= tasks || sender.send(act(task)).is_err() {
+                    let has_ended = || is_cancelled.load(Ordering::Relaxed);
+                    if task >= tasks || sender.send(act(task, &has_ended)).is_err() {
                         return;
                     }
                 }
@@ -192,15 +238,72 @@ pub(super) fn in_parallel<H: Host>(
         };
         loop {
             match done.recv_timeout(PATIENCE) {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Err(error)) => return cancelled(TextsError::System(error)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Err(error) = host.check() {
-                        return cancelled(TextsError::Host(error));
-                    }
-                }
+            }
+            // Short tasks end so often that the wait has no time-out.
+            if let Err(error) = watch.check() {
+                return cancelled(error);
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host that ends each call when it is asked.
+    struct Ends;
+
+    impl Host for Ends {
+        type Error = ();
+        type Batch = Vec<String>;
+        fn next(&mut self) -> Result<(Vec<String>, bool), ()> {
+            Ok((Vec::new(), true))
+        }
+        fn check(&mut self) -> Result<(), ()> {
+            Err(())
+        }
+    }
+
+    /// Much longer than the host takes to end a call.
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn short_tasks_do_not_keep_the_host_from_ending_a_call() {
+        for threads in [1, 3] {
+            let tasks = LONG.as_millis() as usize * threads;
+            let ended = in_parallel(&mut Ends, threads, tasks, |_, _| {
+                thread::sleep(Duration::from_millis(1));
+                Ok(())
+            });
+            assert!(matches!(ended, Err(TextsError::Host(()))), "{threads} threads: {ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_task_can_see_that_the_call_has_ended() {
+        for (threads, tasks) in [(1, 2), (2, 1), (2, 2)] {
+            let start = Instant::now();
+            let ended = in_parallel(&mut Ends, threads, tasks, |_, has_ended| {
+                while !has_ended() && start.elapsed() < LONG {
+                    thread::yield_now();
+                }
+                Ok(())
+            });
+            assert!(matches!(ended, Err(TextsError::Host(()))), "{threads} threads: {ended:?}");
+            assert!(start.elapsed() < LONG, "{threads} threads, {tasks} tasks");
+        }
+    }
+
+    #[test]
+    fn a_long_loop_asks_the_host() {
+        let (mut host, start) = (Ends, Instant::now());
+        let mut watch = Watch::new(&mut host);
+        while watch.step().is_ok() {
+            assert!(start.elapsed() < LONG);
+        }
+    }
 }
