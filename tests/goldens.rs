@@ -6,10 +6,11 @@
 use crate::support::{Dir, Output, repository};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 
-/// The sets of goldens whose options the program has.
+/// The sets of goldens whose options the program has, in order.
 const SETS: &[&str] = &["basic", "full", "look-around"];
 
 /// The largest allowed distance of two f64, in representable numbers (ulp).
@@ -19,7 +20,7 @@ const ULPS: u64 = 4;
 const F32_SHARE: f64 = 1e-6;
 
 /// The right answer of one case.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Golden {
     name: String,
@@ -103,35 +104,33 @@ fn ulps(a: f64, b: f64) -> u64 {
     rank(a).abs_diff(rank(b))
 }
 
-/// The goldens of a set, by name.
-fn goldens(set: &str) -> Vec<Golden> {
+/// All goldens, by name.
+fn goldens() -> impl Iterator<Item = Golden> {
     let entries = fs::read_dir(repository().join("data/golden")).expect("data/golden");
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.to_string_lossy().ends_with(".json.gz"));
     paths.sort();
-    paths.iter().map(|path| Golden::read(path)).filter(|golden| golden.set == set).collect()
+    paths.into_iter().map(|path| Golden::read(&path))
 }
 
 #[test]
 fn answers_of_scikit_learn() {
-    let mut wrong = Vec::new();
-    for set in SETS {
-        let goldens = goldens(set);
-        assert!(!goldens.is_empty(), "no golden of the set {set}");
-        for golden in goldens {
-            wrong.extend(golden.fault(&golden.embed()).map(|fault| format!("{}: {fault}", golden.name)));
-        }
+    let (mut wrong, mut compared) = (Vec::new(), BTreeSet::new());
+    for golden in goldens().filter(|golden| SETS.contains(&golden.set.as_str())) {
+        wrong.extend(golden.fault(&golden.embed()).map(|fault| format!("{}: {fault}", golden.name)));
+        compared.insert(golden.set);
     }
+    assert!(compared.iter().eq(SETS), "only these sets have goldens: {compared:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Tests the comparison: it reports every changed golden.
 #[test]
 fn comparison_sees_every_difference() {
-    let golden = || goldens("basic").into_iter().find(|golden| golden.name == "count-l2").expect("count-l2");
-    let output = golden().embed();
+    let golden = goldens().find(|golden| golden.name == "count-l2").expect("count-l2");
+    let output = golden.embed();
     let fault = |change: fn(&mut Golden)| {
-        let mut golden = golden();
+        let mut golden = golden.clone();
         change(&mut golden);
         golden.fault(&output)
     };

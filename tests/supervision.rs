@@ -477,7 +477,7 @@ fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
     let dir = Dir::with_generated(200);
     let span = dir.embed_to("clean", &["--workers", "3"]).run().expect(0).took;
     for seed in 0..60 {
-        let run = dir.embed(&["--workers", "3", "--force"]).limit(Duration::from_secs(10)).start();
+        let mut run = dir.embed(&["--workers", "3", "--force"]).limit(Duration::from_secs(10)).start();
         let mut random = Random::new(seed);
         std::thread::sleep(Duration::from_micros(random.below(span.as_micros() as usize) as u64));
         for worker in run.children() {
@@ -485,6 +485,10 @@ fn workers_stopped_at_any_moment_keep_no_run_from_a_signal() {
             let _ = kill(worker, Signal::SIGSTOP);
         }
         std::thread::sleep(Duration::from_millis(20));
+        // Before the run has its handler, the signal would kill it.
+        run.until("its handler", |run| {
+            !processes::is_alive(run.pid()) || processes::catches(run.pid(), Signal::SIGTERM)
+        });
         run.signal(Signal::SIGTERM);
         let code = run.wait().status.code();
         assert!(matches!(code, Some(0 | 143)), "seed {seed}: {code:?}");
