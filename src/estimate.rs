@@ -14,7 +14,9 @@ use crate::error::{Error, ErrorKind, Fault};
 use crate::event::{Event, Phase};
 use crate::job::{Job, Summary};
 use crate::memory::MemoryShares;
-use crate::output::{DOCUMENTS, DocumentLine, Format, HASH_TERMS, IDF, MANIFEST, TermLine, VOCABULARY};
+use crate::output::{
+    DOCUMENTS, DocumentLine, Format, HASH_TERMS, IDF, MANIFEST, ManifestFile, TermLine, VOCABULARY,
+};
 use crate::run::{CutCorpus, identity, of_run, run_unpublished};
 use crate::settings::{AnalyzerKind, Df, Settings};
 use anyhow::{Context as _, Result, ensure};
@@ -173,7 +175,16 @@ fn attempt(job: &Job, events: &mut dyn FnMut(Event), cancel: &Cancel) -> Result<
     };
     let splits: &mut CutCorpus = &mut splits;
     let measured = run_unpublished(&job, splits, &mut timed, cancel, |directory, summary| {
-        Measured::read(directory, summary, &cut_off)
+        let mut measured = Measured::read(directory, summary, &cut_off)?;
+        if format == Format::Npy {
+            // The manifest of the sample says that it can be merged, which a dense matrix can't.
+            let mut manifest = ManifestFile::parse(&fs::read(directory.join(MANIFEST))?)?;
+            manifest.merge = None;
+            let mut bytes = Vec::new();
+            manifest.write(&mut bytes)?;
+            measured.sizes.insert(MANIFEST.to_owned(), bytes.len() as u64);
+        }
+        Ok(measured)
     });
     ensure!(!has_changed, "files were added to the corpus, or removed from it, since the sample was drawn");
     let measured = match &sample {

@@ -530,7 +530,7 @@ impl Phases<'_> {
                 self.resolved.finish.columns,
                 Columns::Terms(Pruning { max_features: Some(_), .. })
             ),
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: self.resolved.workers,
             interrupted,
             documents: &AtomicU64::new(0),
         };

@@ -557,7 +557,8 @@ mod tests {
     #[test]
     fn a_lock_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = || Folder::open(dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("out")).unwrap();
+        let folder = || Folder::open(dir.path()).unwrap().beneath(OsStr::new("out")).unwrap();
         let held = lock(&folder(), Duration::ZERO).unwrap();
         let refused = lock(&folder(), BETWEEN_ATTEMPTS).map(drop).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::WouldBlock);
