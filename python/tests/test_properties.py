@@ -148,9 +148,11 @@ def test_lone_surrogates(documents, analyzer):
 
 
 def test_every_character():
-    """Each code point as a text of its own, between letters, and behind capitals."""
-    points = [chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
-    rows = [f"ab{character}cd ΑΣ{character}Β x{character}" for character in points]
+    """Each code point as a text of its own, between letters, and behind capitals. Of the planes without a character, some."""
+    planes = (0, 1, 2, 3, 14)
+    points = [point for point in range(0x110000) if point >> 16 in planes or point % 61 == 0]
+    characters = [chr(point) for point in points if not 0xD800 <= point <= 0xDFFF]
+    rows = [f"ab{character}cd ΑΣ{character}Β x{character}" for character in characters]
     for parameters in ({}, {"strip_accents": "unicode"}, {"analyzer": "char_wb", "ngram_range": (2, 2)}):
         ours, theirs = bowline.CountVectorizer(**parameters), text.CountVectorizer(**parameters)
         left, right = ours.fit_transform(rows), theirs.fit_transform(rows)
