@@ -76,7 +76,7 @@ fn too_few_addresses_for_the_rows_are_reported() {
             [&["embed", "--output", "out", "--ngrams", "1:3", "--workers", "1"], options, &["corpus"]]
                 .concat();
         // The least sufficient number depends on the program's own size.
-        let mut limits = [130_000, 115_000, 100_000, 90_000, 80_000, 70_000, 60_000].into_iter();
+        let mut limits = [130_000, 105_000, 90_000, 80_000, 70_000, 60_000].into_iter();
         let finished = limits.find_map(|limit| {
             let shell = format!("ulimit -v {limit}; exec \"$@\"");
             let finished = dir.through(&["sh", "-c", &shell, "sh"]).args(&options).args(&["--force"]).run();
