@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     report_panics_but_those_of_documents();
+    exit::expect_failed_allocations();
     exit::code(signals::watch().map_err(anyhow::Error::from).and_then(|cancel| match &cli.command {
         Command::Embed(args) => embed::embed(args, &cancel),
         Command::Merge(args) => merge::merge(args, &cancel),

@@ -4,6 +4,7 @@ use super::hints::{self, NOT_FINISHED, SOME_FAILED};
 use super::messages::say;
 use crate::error::{Error, ErrorKind};
 use crate::run::classified;
+use bowline_workers::crash::end_without_memory;
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::process::ExitCode;
@@ -15,6 +16,14 @@ pub fn code(result: anyhow::Result<bool>) -> ExitCode {
         Ok(false) => ExitCode::from(SOME_FAILED),
         Err(error) => fail(error),
     }
+}
+
+/// From now on the command ends with an error if an allocation fails. It then has no memory to end in order: a partial output
+/// stays, as after a kill.
+pub fn expect_failed_allocations() {
+    let hint = hints::of_error(&ErrorKind::NoMemory).unwrap_or_default();
+    let line = format!("bowline: the system gives no more memory ({hint})\n");
+    end_without_memory(line.leak(), NOT_FINISHED.into());
 }
 
 /// Prints the error and returns its exit code.

@@ -8,6 +8,7 @@
 use crate::folder::Folder;
 use crate::output::checkpoint::{CHECKPOINT, PLAN, RUN, named, number};
 use anyhow::{Context as _, Result};
+use bowline_workers::crash::handling_failed_allocations;
 use bowline_workers::documents::Documents;
 use bowline_workers::mapped::{Store, shortage};
 use bowline_workers::opener::Opener;
@@ -195,7 +196,7 @@ impl Found<'_> {
     ) -> Result<Vec<Earlier>> {
         let mut plan = Vec::new();
         if let Some(mut file) = folder.own_file(OsStr::new(PLAN), OFlag::O_RDONLY)? {
-            file.read_to_end(&mut plan)?;
+            handling_failed_allocations(|| file.read_to_end(&mut plan))?;
         }
         let Some((plan, files)) = read_plan(&plan, |root, path| self.files.get(&(root, path)).copied())
         else {

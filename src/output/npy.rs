@@ -4,6 +4,7 @@
 use super::reader::OpenOutput;
 use crate::error::{ErrorKind, Fault};
 use anyhow::{Context as _, Result, ensure};
+use bowline_workers::crash::handling_failed_allocations;
 use bowline_workers::mapped::room;
 use bowline_workers::matrix_plan::Dtype;
 use bowline_workers::protocol::Layout;
@@ -113,7 +114,7 @@ pub fn read_idf(output: &OpenOutput, name: &str, length: usize) -> Result<Vec<f6
     let bytes = output.read(name)?;
     let start = elements(&bytes, Dtype::F64, &[length as u64]).context("not the array that belongs here")?;
     let mut values = Vec::new();
-    values.try_reserve_exact(length)?;
+    handling_failed_allocations(|| values.try_reserve_exact(length))?;
     let is_negative =
         |bytes: &[u8; 8]| f64::from_le_bytes(*bytes) < 0.0 || f64::from_le_bytes(*bytes).is_nan();
     ensure!(

@@ -5,6 +5,7 @@ use super::names::FILES;
 use crate::corpus::display_path;
 use crate::folder::Folder;
 use anyhow::{Context as _, Result, anyhow};
+use bowline_workers::crash::handling_failed_allocations;
 use nix::errno::Errno;
 use serde::de::DeserializeOwned;
 use std::fs::{self, File};
@@ -71,7 +72,7 @@ impl OpenOutput {
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         let (mut file, mut bytes) = (self.file(name)?, Vec::new());
         file.rewind()?;
-        file.read_to_end(&mut bytes)?;
+        handling_failed_allocations(|| file.read_to_end(&mut bytes))?;
         Ok(bytes)
     }
 

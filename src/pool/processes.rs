@@ -10,7 +10,7 @@
 use super::limits::limit_data;
 use super::sandbox::{Refusal, Sandbox};
 use super::worker_pool::{End, PoolError, PoolEvent, WorkerId, WorkerPool};
-use bowline_workers::crash::forget_earlier_handler;
+use bowline_workers::crash::end_silently;
 use bowline_workers::protocol::{Report, StartStep, Task};
 use bowline_workers::serve::{ProcessLink, serve};
 use bowline_workers::worker::Worker;
@@ -367,7 +367,7 @@ fn settle(inherited: Inherited, memory: u64) -> Result<(), Refusal> {
     // The runtime's own handlers print: a worker never does. The one of SIGBUS that notes lost maps stays.
     // SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGSEGV, SigHandler::SigDfl) }.map_err(at(StartStep::Signals))?;
-    forget_earlier_handler();
+    end_silently();
     // No core is dumped: into a file it would need room for a page, and a program that is to get it on its standard input is
     // not started at this one limit (core(5) leaves it out; `do_coredump` in the kernel's fs/coredump.c has it).
     limit(Resource::RLIMIT_CORE, |_, most| most.min(1)).map_err(at(StartStep::CoreLimit))?;

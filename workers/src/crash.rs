@@ -3,7 +3,8 @@
 //! A failed allocation is not a panic in Rust: the process aborts. The allocator's note distinguishes such an abort
 //! from a crash, that is, a document that needs too much memory from a document that triggers a fault. Where workers
 //! are threads, a crash of one thread would end the process before the document could be reported. There the crashing
-//! thread notes the crash and stops, and the coordinator ends the run.
+//! thread notes the crash and stops, and the coordinator ends the run. The coordinator itself ends with a line of its program
+//! ([`end_without_memory`]).
 //!
 //! SIGBUS at an address of a shared map is not a crash: the map was lost ([`guard_maps`]).
 
@@ -29,6 +30,8 @@ pub struct NotingAllocator;
 thread_local! {
     /// The heartbeat of this thread. It has neither constructor nor destructor, so a handler may read it at any time.
     static PEN: Cell<*const Heartbeat> = const { Cell::new(null()) };
+    /// Whether this thread is in [`handling_failed_allocations`].
+    static HANDLES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// While this value exists, its thread notes its crashes.
@@ -62,12 +65,32 @@ fn note(crash: Crash) -> bool {
     heartbeat.inspect(|heartbeat| heartbeat.note(crash)).is_some()
 }
 
-/// Notes that an allocation of this thread failed.
-pub(crate) fn note_out_of_memory() {
+/// Notes that an allocation of this thread failed. Returns whether it is a worker's.
+pub(crate) fn note_out_of_memory() -> bool {
+    let is_worker = note(Crash::OutOfMemory);
     // The code after this would allocate, too, and hold the lock for backtraces.
-    if note(Crash::OutOfMemory) && HOLDS.load(Ordering::Relaxed) {
+    if is_worker && HOLDS.load(Ordering::Relaxed) {
         stand_still();
     }
+    is_worker
+}
+
+/// The line and the exit code of [`end_without_memory`].
+static LAST_WORDS: OnceLock<(&str, i32)> = OnceLock::new();
+
+/// From now on a failed allocation of a thread that is no worker ends the process at once: it writes `line`, which ends with a
+/// line break, to standard error, and exits with `code`. Otherwise Rust would abort. The program's allocator must be
+/// [`NotingAllocator`]. Only the first call counts.
+pub fn end_without_memory(line: &'static str, code: i32) {
+    LAST_WORDS.get_or_init(|| (line, code));
+}
+
+/// Runs `run`, which returns failed allocations as errors, so that they don't end the process.
+pub fn handling_failed_allocations<T>(run: impl FnOnce() -> T) -> T {
+    let before = HANDLES.replace(true);
+    let result = run();
+    HANDLES.set(before);
+    result
 }
 
 /// Whether crashed threads stop instead of ending the process.
@@ -96,8 +119,8 @@ pub fn hold_crashed_threads() -> io::Result<()> {
 /// The action for SIGBUS before [`guard_maps`], or the error of that call. The system's default until it is set.
 static EARLIER: OnceLock<Result<SigHandler, Errno>> = OnceLock::new();
 
-/// Whether SIGBUS is never passed on to [`EARLIER`].
-static FORGETS_EARLIER: AtomicBool = AtomicBool::new(false);
+/// Whether SIGBUS is never passed on to [`EARLIER`], nor [`LAST_WORDS`] written.
+static IS_SILENT: AtomicBool = AtomicBool::new(false);
 
 /// From now on SIGBUS at an address of a map of a [`Store`](crate::mapped::Store) is noted in that store, which returns
 /// it as an error. A worker process ends with the signal, and a worker thread stops. Any other thread continues with a
@@ -115,9 +138,9 @@ pub fn guard_maps() -> io::Result<()> {
     earlier.as_ref().map(|_| ()).map_err(|&errno| errno.into())
 }
 
-/// From now on SIGBUS at any other address ends this process without a message.
-pub fn forget_earlier_handler() {
-    FORGETS_EARLIER.store(true, Ordering::Relaxed);
+/// From now on SIGBUS at any other address, or a failed allocation, ends this process without a message.
+pub fn end_silently() {
+    IS_SILENT.store(true, Ordering::Relaxed);
 }
 
 extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -137,7 +160,7 @@ extern "C" fn bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context
     if HOLDS.load(Ordering::Relaxed) && note(Crash::Signal(signal)) {
         stand_still();
     }
-    match EARLIER.get().filter(|_| !FORGETS_EARLIER.load(Ordering::Relaxed)) {
+    match EARLIER.get().filter(|_| !IS_SILENT.load(Ordering::Relaxed)) {
         Some(Ok(SigHandler::Handler(handler))) => handler(signal),
         Some(Ok(SigHandler::SigAction(handler))) => handler(signal, info, context),
         // A signal that the kernel raises cannot be ignored.
@@ -198,13 +221,23 @@ fn stand_still() -> ! {
 }
 
 fn noting(pointer: *mut u8) -> *mut u8 {
-    if pointer.is_null() {
-        note_out_of_memory();
+    if pointer.is_null()
+        && !note_out_of_memory()
+        && !HANDLES.get()
+        && let Some(&(line, code)) = LAST_WORDS.get()
+        && !IS_SILENT.load(Ordering::Relaxed)
+    {
+        // SAFETY: the bytes are those of a string. Nothing of this process runs after the second call.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+            libc::_exit(code);
+        }
     }
     pointer
 }
 
-// SAFETY: every call goes to the system's allocator unchanged. A note is a store to a map that exists already.
+// SAFETY: every call goes to the system's allocator unchanged. A note is a store to a map that exists already, and a line is
+// written without an allocation.
 unsafe impl GlobalAlloc for NotingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are passed on.
