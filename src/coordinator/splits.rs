@@ -7,6 +7,7 @@
 use crate::corpus::RecordFile;
 use bowline_workers::split::{RecordFormat, RecordRange, Split, SplitKind};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Documents in the largest batch.
 const LARGEST: usize = 256;
@@ -57,40 +58,52 @@ pub fn cut_shard(
     workers: usize,
     cuts_text: bool,
 ) -> Vec<Split> {
-    // As many workers as files: each file is a split.
-    let all = cut(files, records, files.max(1), cuts_text);
+    let all = cut(files, records, 1, cuts_text);
     let is_one = |a: &Split, b: &Split| {
         let is_table = a.records().is_some_and(|range| range.format.is_table());
         is_table && a.file == b.file
     };
     let bytes = |splits: &[Split]| -> u64 {
-        splits.iter().map(|split| split.records().map_or(FILE_BYTES, |range| range.bytes().max(1))).sum()
+        let each = splits.iter().map(|split| match split.kind {
+            SplitKind::Files(files) => u64::from(files) * FILE_BYTES,
+            SplitKind::Records(range) => range.bytes().max(1),
+        });
+        each.sum()
     };
     let total = bytes(&all);
-    let (mut before, mut mine) = (0, Vec::new());
-    for unit in all.chunk_by(is_one) {
-        // Where its middle lies decides, so that the parts of a corpus of equal files are as equal as they can be.
-        let size = bytes(unit);
+    let mut before = 0;
+    // Whether the next unit of so many bytes is in the part. Where its middle lies decides, so that the parts of a corpus of equal
+    // files are as equal as they can be.
+    let mut is_mine = |size: u64| {
         let middle = u128::from(before) * 2 + u128::from(size);
-        let part = middle * u128::from(shard.of) / (u128::from(total) * 2);
-        if part == u128::from(shard.part - 1) {
-            mine.extend_from_slice(unit);
-        }
         before += size;
-    }
-    // Neighbouring files become batches again.
+        middle * u128::from(shard.of) / (u128::from(total) * 2) == u128::from(shard.part - 1)
+    };
+    // Neighbouring files, which become batches for the workers.
+    let mut files: Range<u64> = 0..0;
     let mut splits = Vec::new();
-    let are_files = |split: &Split| split.records().is_none();
-    for run in mine.chunk_by(|a, b| are_files(a) && are_files(b)) {
-        match run.first().filter(|first| are_files(first)) {
-            None => splits.extend_from_slice(run),
-            Some(first) => splits.extend(
-                cut(run.len(), &[], workers, cuts_text)
-                    .into_iter()
-                    .map(|split| Split { file: first.file + split.file, ..split }),
-            ),
+    let flush = |files: &mut Range<u64>, splits: &mut Vec<Split>| {
+        let batches = cut((files.end - files.start) as usize, &[], workers, cuts_text);
+        splits.extend(batches.into_iter().map(|split| Split { file: files.start + split.file, ..split }));
+        files.start = files.end;
+    };
+    for unit in all.chunk_by(is_one) {
+        let SplitKind::Files(batch) = unit[0].kind else {
+            if is_mine(bytes(unit)) {
+                flush(&mut files, &mut splits);
+                splits.extend_from_slice(unit);
+            }
+            continue;
+        };
+        for file in (unit[0].file..).take(batch as usize).filter(|_| is_mine(FILE_BYTES)) {
+            if file != files.end {
+                flush(&mut files, &mut splits);
+                files.start = file;
+            }
+            files.end = file + 1;
         }
     }
+    flush(&mut files, &mut splits);
     splits
 }
 

@@ -373,8 +373,7 @@ impl Discovery<'_> {
             own,
             interrupted,
         };
-        let mut found = walk.run(*threads, &self.above);
-        found.paths.sort_unstable();
+        let found = walk.run(*threads, &self.above);
         let mut written = argument.as_os_str().as_bytes().to_vec();
         if written.last() != Some(&b'/') {
             written.push(b'/');
@@ -393,22 +392,24 @@ impl Discovery<'_> {
             (path, cause.to_owned())
         }));
         self.unreadable.sort();
-        if let Some(wanted) = self.source.format.records() {
-            let all = found.paths.len();
-            found
-                .paths
-                .retain(|path| wanted == RecordFormat::Lines || format_of_name(path).0 == Some(wanted));
-            self.left_out += (all - found.paths.len()) as u64;
-        } else if self.source.format == InputFormat::Auto {
-            found.paths.iter().for_each(|path| self.looks.count(&written, path));
-        }
-        self.documents.add_root(Some(directory), if is_single { Vec::new() } else { written });
-        for path in &found.paths {
-            if self.source.format.records().is_some() {
-                self.add_record_file(format_of_name(path));
+        let wanted = self.source.format.records();
+        let prefix = if is_single { Vec::new() } else { written.clone() };
+        self.documents.add_root(Some(directory), prefix);
+        found.files.for_each(|path| {
+            match wanted {
+                None if self.source.format == InputFormat::Auto => self.looks.count(&written, path),
+                None => {}
+                Some(wanted) => {
+                    let by_name = format_of_name(path);
+                    if wanted != RecordFormat::Lines && by_name.0 != Some(wanted) {
+                        self.left_out += 1;
+                        return;
+                    }
+                    self.add_record_file(by_name);
+                }
             }
             self.documents.add(path);
-        }
+        });
     }
 
     /// Adds a CORPUS that is a file.

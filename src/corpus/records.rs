@@ -18,6 +18,25 @@ pub struct RecordFile {
     pub source: Source,
 }
 
+/// Endings of names in small letters, and the formats that they stand for.
+const FORMATS: [(&str, RecordFormat); 7] = [
+    ("jsonl", RecordFormat::Jsonl),
+    ("ndjson", RecordFormat::Jsonl),
+    ("csv", RecordFormat::Csv),
+    ("tsv", RecordFormat::Tsv),
+    ("parquet", RecordFormat::Parquet),
+    ("tar", RecordFormat::Tar),
+    ("zip", RecordFormat::Zip),
+];
+
+/// Endings of tar archives that are compressed.
+const PACKED_TAR: [(&str, Compression); 4] = [
+    ("tgz", Compression::Gzip),
+    ("tbz2", Compression::Bzip2),
+    ("txz", Compression::Xz),
+    ("tzst", Compression::Zstd),
+];
+
 /// Endings of files that no option reads.
 const UNKNOWN: [&str; 2] = ["7z", "rar"];
 
@@ -28,44 +47,29 @@ pub fn format_of_name(path: &[u8]) -> (Option<RecordFormat>, Option<Compression>
         Some((stem, compression)) => (stem, Some(compression)),
         None => (name, None),
     };
-    let packed_tar = |ending: &str| {
-        Some((
-            RecordFormat::Tar,
-            match ending {
-                "tgz" => Compression::Gzip,
-                "tbz2" => Compression::Bzip2,
-                "txz" => Compression::Xz,
-                "tzst" => Compression::Zstd,
-                _ => return None,
-            },
-        ))
-    };
-    let format = match ending(stem).as_deref() {
-        Some("jsonl" | "ndjson") => RecordFormat::Jsonl,
-        Some("csv") => RecordFormat::Csv,
-        Some("tsv") => RecordFormat::Tsv,
-        Some("parquet") => RecordFormat::Parquet,
-        Some("tar") => RecordFormat::Tar,
-        Some("zip") => RecordFormat::Zip,
-        Some(other) if compression.is_none() => match packed_tar(other) {
-            Some((format, compression)) => return (Some(format), Some(compression)),
-            None => return (None, None),
+    let Some(ending) = ending(stem) else { return (None, compression) };
+    let is = |name: &str| ending.eq_ignore_ascii_case(name.as_bytes());
+    match FORMATS.iter().find(|(name, _)| is(name)) {
+        Some(&(_, format)) => (Some(format), compression),
+        None if compression.is_some() => (None, compression),
+        None => match PACKED_TAR.iter().find(|(name, _)| is(name)) {
+            Some(&(_, compression)) => (Some(RecordFormat::Tar), Some(compression)),
+            None => (None, None),
         },
-        _ => return (None, compression),
-    };
-    (Some(format), compression)
+    }
 }
 
-/// What a name ends with behind its last dot, in small letters. `.gz` is a hidden file without an ending.
-fn ending(name: &[u8]) -> Option<String> {
+/// What a name ends with behind its last dot. `.gz` is a hidden file without an ending.
+fn ending(name: &[u8]) -> Option<&[u8]> {
     let dot = name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
-    Some(String::from_utf8_lossy(&name[dot + 1..]).to_ascii_lowercase())
+    Some(&name[dot + 1..])
 }
 
 /// The ending of a file that no option reads.
 pub fn unknown_ending(path: &[u8]) -> Option<String> {
     let ending = ending(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default())?;
-    UNKNOWN.contains(&&*ending).then(|| format!(".{ending}"))
+    let unknown = UNKNOWN.iter().find(|name| ending.eq_ignore_ascii_case(name.as_bytes()))?;
+    Some(format!(".{unknown}"))
 }
 
 /// Files of directories that look like record files and are one document each, counted by their formats.

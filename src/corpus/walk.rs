@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use std::collections::HashSet;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -36,8 +37,8 @@ pub struct Walk<'a> {
 /// What a walk has found. Paths are relative to the CORPUS.
 #[derive(Default)]
 pub struct Found {
-    /// The files that are documents, in no order.
-    pub paths: Vec<Vec<u8>>,
+    /// The files that are documents.
+    pub files: Files,
     /// How many entries were left out.
     pub left_out: u64,
     /// Folders and links that could not be read, and why.
@@ -49,8 +50,8 @@ pub struct Found {
 }
 
 impl Found {
+    /// Adds what another thread has found, but for its files.
     fn merge(&mut self, mut part: Found) {
-        self.paths.append(&mut part.paths);
         self.left_out += part.left_out;
         self.unreadable.append(&mut part.unreadable);
         self.links_up.append(&mut part.links_up);
@@ -58,9 +59,77 @@ impl Found {
     }
 }
 
+/// The files of a walk, as the tree that they are in: a path shares the bytes of its folders with others, and the thread that
+/// reads a folder sorts it.
+#[derive(Default)]
+pub struct Files {
+    /// The folders by their numbers. The first one is the CORPUS.
+    folders: Vec<Folder>,
+}
+
+impl Files {
+    /// Calls `each` with the path of each file, in the order of their bytes.
+    pub fn for_each(&self, mut each: impl FnMut(&[u8])) {
+        let mut path = Vec::new();
+        // The folders above: the names in each that are left, and the bytes of its own path.
+        let mut above: Vec<_> = self.folders.first().map(|corpus| (corpus.names(), 0)).into_iter().collect();
+        while let Some((names, length)) = above.last_mut() {
+            path.truncate(*length);
+            let Some((name, folder)) = names.next() else {
+                above.pop();
+                continue;
+            };
+            path.extend_from_slice(name);
+            match folder {
+                None => each(&path),
+                // If it was not read, it is not there.
+                Some(number) => {
+                    above.extend(self.folders.get(number).map(|folder| (folder.names(), path.len())))
+                }
+            }
+        }
+    }
+}
+
+/// The files and folders in a folder that are taken.
+#[derive(Default)]
+struct Folder {
+    /// Their names, one behind the other. Those of folders end with a slash, so that their order is that of paths.
+    bytes: Vec<u8>,
+    /// Where each name is in `bytes`, and the number of the folder, if it is one.
+    names: Vec<(Range<usize>, Option<usize>)>,
+}
+
+impl Folder {
+    fn add_file(&mut self, name: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.names.push((start..self.bytes.len(), None));
+    }
+
+    fn add_folder(&mut self, name: &[u8], number: usize) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        self.bytes.push(b'/');
+        self.names.push((start..self.bytes.len(), Some(number)));
+    }
+
+    fn sorted(mut self) -> Self {
+        let bytes = &self.bytes;
+        self.names.sort_unstable_by(|(one, _), (other, _)| bytes[one.clone()].cmp(&bytes[other.clone()]));
+        self
+    }
+
+    fn names(&self) -> impl Iterator<Item = (&[u8], Option<usize>)> {
+        self.names.iter().map(|(name, folder)| (&self.bytes[name.clone()], *folder))
+    }
+}
+
 /// An entry of a folder, not yet looked at.
-struct Entry {
-    path: Vec<u8>,
+struct Entry<'a> {
+    path: &'a [u8],
+    /// The last part of its path.
+    name: &'a [u8],
     kind: Type,
     /// Its inode, on a device that is not known.
     number: u64,
@@ -77,17 +146,18 @@ impl Walk<'_> {
     }
 
     fn in_parallel(&self, threads: usize) -> Found {
-        let queue = Queue::new(Vec::new());
+        let queue = Queue::new();
         std::thread::scope(|scope| {
             let start = |_| std::thread::Builder::new().spawn_scoped(scope, || self.work(&queue)).ok();
             let helpers: Vec<_> = (1..threads).map_while(start).collect();
-            let mut found = self.work(&queue);
+            let (mut found, mut folders) = self.work(&queue);
             for helper in helpers {
-                match helper.join() {
-                    Ok(part) => found.merge(part),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
+                let (part, read) = helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                found.merge(part);
+                folders.extend(read);
             }
+            found.files.folders.resize_with(queue.numbers(), Folder::default);
+            folders.into_iter().for_each(|(number, folder)| found.files.folders[number] = folder);
             found
         })
     }
@@ -98,10 +168,12 @@ impl Walk<'_> {
     fn following(&self, above: &HashSet<Inode>) -> Found {
         let mut found = Found::default();
         let mut met: HashSet<Inode> = fstat(self.root).iter().map(inode_of).collect();
+        // Whole paths, as if all files were in the CORPUS itself.
+        let mut files = Folder::default();
         // What is still to be looked at; the next one is the last.
         let mut ahead = Vec::new();
         self.list_sorted(&[], &mut ahead, &mut found);
-        while let Some(Entry { path, kind, .. }) = ahead.pop() {
+        while let Some((path, kind)) = ahead.pop() {
             if self.is_interrupted() {
                 break;
             }
@@ -125,7 +197,7 @@ impl Walk<'_> {
                 found.left_out += 1;
             } else if kind == Type::File {
                 met.insert(inode);
-                found.paths.push(path);
+                files.add_file(&path);
             } else if is_link && (above.contains(&inode) || self.folders_above(&path).contains(&inode)) {
                 found.left_out += 1;
                 found.links_up.push(path);
@@ -134,31 +206,36 @@ impl Walk<'_> {
                 self.list_sorted(&path, &mut ahead, &mut found);
             }
         }
+        found.files.folders.push(files.sorted());
         found
     }
 
-    /// Reads folders from the queue until none is left.
-    fn work(&self, queue: &Queue) -> Found {
-        let mut found = Found::default();
-        while let Some(Task { folder, beneath, .. }) = &mut queue.next() {
-            self.list(folder, &mut found, |entry, found| {
-                if !self.takes(entry.kind, &entry.path, &mut found.used) || self.is_own(&entry) {
+    /// Reads folders from the queue until none is left. Returns their files by the numbers of the folders.
+    fn work(&self, queue: &Queue) -> (Found, Vec<(usize, Folder)>) {
+        let (mut found, mut folders) = (Found::default(), Vec::new());
+        while let Some(Task { path, number, beneath, .. }) = &mut queue.next() {
+            let mut folder = Folder::default();
+            self.list(path, &mut found, |entry, found| {
+                if !self.takes(entry.kind, entry.path, &mut found.used) || self.is_own(&entry) {
                     found.left_out += 1;
                 } else if entry.kind == Type::Directory {
-                    beneath.push(entry.path);
+                    let number = queue.number();
+                    beneath.push((entry.path.to_vec(), number));
+                    folder.add_folder(entry.name, number);
                 } else {
-                    found.paths.push(entry.path);
+                    folder.add_file(entry.name);
                 }
             });
+            folders.push((*number, folder.sorted()));
         }
-        found
+        (found, folders)
     }
 
     /// Adds the entries of a folder to `ahead`, in the reversed order of their names.
-    fn list_sorted(&self, folder: &[u8], ahead: &mut Vec<Entry>, found: &mut Found) {
+    fn list_sorted(&self, folder: &[u8], ahead: &mut Vec<(Vec<u8>, Type)>, found: &mut Found) {
         let first = ahead.len();
-        self.list(folder, found, |entry, _| ahead.push(entry));
-        ahead[first..].sort_unstable_by(|one, other| other.path.cmp(&one.path));
+        self.list(folder, found, |entry, _| ahead.push((entry.path.to_vec(), entry.kind)));
+        ahead[first..].sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
     }
 
     /// Gives each entry of a folder to `each`, without the hidden ones. What can't be read goes to `found`.
@@ -175,6 +252,11 @@ impl Walk<'_> {
         mut each: impl FnMut(Entry, &mut Found),
     ) -> Result<(), Errno> {
         let mut directory = Dir::from_fd(self.open(folder)?)?;
+        let mut path = folder.to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        let start = path.len();
         // Some file systems don't say what their entries are.
         let mut unknown = Vec::new();
         for entry in directory.iter() {
@@ -187,16 +269,22 @@ impl Walk<'_> {
                 (b"." | b"..", _) => {}
                 (name, _) if !self.hidden && name.starts_with(b".") => found.left_out += 1,
                 (name, Some(kind)) => {
-                    each(Entry { path: join(folder, name), kind, number: entry.ino() }, found);
+                    path.truncate(start);
+                    path.extend_from_slice(name);
+                    each(Entry { path: &path, name, kind, number: entry.ino() }, found);
                 }
                 (_, None) => unknown.push(entry),
             }
         }
         for entry in unknown {
-            let path = join(folder, entry.file_name().to_bytes());
+            let name = entry.file_name().to_bytes();
+            path.truncate(start);
+            path.extend_from_slice(name);
             match fstatat(&directory, entry.file_name(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-                Ok(stat) => each(Entry { path, kind: kind_of(&stat), number: entry.ino() }, found),
-                Err(errno) => found.unreadable.push((path, errno)),
+                Ok(stat) => {
+                    each(Entry { path: &path, name, kind: kind_of(&stat), number: entry.ino() }, found)
+                }
+                Err(errno) => found.unreadable.push((path.clone(), errno)),
             }
         }
         Ok(())
@@ -215,7 +303,7 @@ impl Walk<'_> {
     fn is_own(&self, entry: &Entry) -> bool {
         // The number alone is there already, and seldom the right one.
         let may_be = self.own.iter().any(|&(_, number)| number == entry.number);
-        let stat = || fstatat(self.root, entry.path.as_slice(), AtFlags::AT_SYMLINK_NOFOLLOW);
+        let stat = || fstatat(self.root, entry.path, AtFlags::AT_SYMLINK_NOFOLLOW);
         may_be && stat().is_ok_and(|stat| self.own.contains(&inode_of(&stat)))
     }
 
@@ -277,10 +365,6 @@ pub fn add_folders_above(folder: impl AsFd, above: &mut HashSet<Inode>) {
     }
 }
 
-fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
-    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
-}
-
 fn inode_of(stat: &FileStat) -> Inode {
     (stat.st_dev, stat.st_ino)
 }
@@ -301,24 +385,40 @@ fn kind_of(stat: &FileStat) -> Type {
 struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
+    /// How many folders have a number.
+    numbers: AtomicUsize,
 }
 
 struct QueueState {
-    folders: Vec<Vec<u8>>,
+    /// Paths and numbers of folders.
+    folders: Vec<(Vec<u8>, usize)>,
     /// Folders that are being read: there may be others in them.
     busy: usize,
 }
 
 /// A folder that a thread reads, and the folders that it finds there. Dropped, it hands those to the queue.
 struct Task<'a> {
-    folder: Vec<u8>,
-    beneath: Vec<Vec<u8>>,
+    path: Vec<u8>,
+    number: usize,
+    beneath: Vec<(Vec<u8>, usize)>,
     queue: &'a Queue,
 }
 
 impl Queue {
-    fn new(folder: Vec<u8>) -> Self {
-        Queue { state: Mutex::new(QueueState { folders: vec![folder], busy: 0 }), changed: Condvar::new() }
+    /// A queue with the CORPUS itself.
+    fn new() -> Self {
+        let state = QueueState { folders: vec![(Vec::new(), 0)], busy: 0 };
+        Queue { state: Mutex::new(state), changed: Condvar::new(), numbers: AtomicUsize::new(1) }
+    }
+
+    /// The number of one more folder.
+    fn number(&self) -> usize {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many folders have a number.
+    fn numbers(&self) -> usize {
+        self.numbers.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
@@ -330,9 +430,9 @@ impl Queue {
         let is_empty = |state: &mut QueueState| state.folders.is_empty() && state.busy > 0;
         let mut state =
             self.changed.wait_while(self.lock(), is_empty).unwrap_or_else(PoisonError::into_inner);
-        let folder = state.folders.pop()?;
+        let (path, number) = state.folders.pop()?;
         state.busy += 1;
-        Some(Task { folder, beneath: Vec::new(), queue: self })
+        Some(Task { path, number, beneath: Vec::new(), queue: self })
     }
 }
 
@@ -366,6 +466,12 @@ mod tests {
         (dir, root)
     }
 
+    fn paths(found: &Found) -> Vec<Vec<u8>> {
+        let mut paths = Vec::new();
+        found.files.for_each(|path| paths.push(path.to_vec()));
+        paths
+    }
+
     #[test]
     fn a_folder_that_was_swapped_for_a_link_shows_no_names() {
         let (dir, root) = corpus();
@@ -377,17 +483,17 @@ mod tests {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let listed = |folder: &[u8]| {
             assert_eq!(walk.open(folder).is_ok(), open_by_steps(root, folder, flags).is_ok());
-            let mut found = Found::default();
-            walk.list(folder, &mut found, |entry, found| found.paths.push(entry.path));
-            (found.paths, found.unreadable)
+            let (mut found, mut paths) = (Found::default(), Vec::new());
+            walk.list(folder, &mut found, |entry, _| paths.push(entry.path.to_vec()));
+            (paths, found.unreadable)
         };
         assert_eq!(listed(b"sub/folder"), (vec![b"sub/folder/a".to_vec()], vec![]));
         rename(dir.path().join("corpus/sub"), dir.path().join("corpus/moved")).unwrap();
         symlink(dir.path().join("elsewhere"), dir.path().join("corpus/sub")).unwrap();
         assert_eq!(listed(b"sub"), (vec![], vec![(b"sub".to_vec(), Errno::ELOOP)]));
         assert_eq!(listed(b"sub/folder"), (vec![], vec![(b"sub/folder".to_vec(), Errno::ELOOP)]));
-        let all = |threads| walk.run(threads, &HashSet::new());
-        assert_eq!((all(1).paths, all(3).paths.len()), (vec![b"moved/folder/a".to_vec()], 1));
+        let all = |threads| paths(&walk.run(threads, &HashSet::new()));
+        assert_eq!((all(1), all(3)), (vec![b"moved/folder/a".to_vec()], all(1)));
     }
 
     #[test]
@@ -395,7 +501,8 @@ mod tests {
         let (dir, root) = corpus();
         let mut expected = vec![b"sub/folder/a".to_vec()];
         for number in 0..300 {
-            let path = format!("{}/{}/{number}/x", number % 7, number % 31);
+            // The slash is between `-` and `0`: the order of names is not that of paths.
+            let path = format!("{}/{}{}/{number}/x", number % 7, number % 31, ["", "-", "0"][number % 3]);
             let file = dir.path().join("corpus").join(&path);
             create_dir_all(file.parent().unwrap()).unwrap();
             write(file, "").unwrap();
@@ -407,9 +514,8 @@ mod tests {
             let root = root.as_fd();
             let walk =
                 Walk { root, globs: &globs, hidden: false, follow, own: &[], interrupted: &interrupted };
-            let mut found = walk.run(threads, &HashSet::new());
-            found.paths.sort_unstable();
-            assert_eq!((found.paths, found.left_out, found.unreadable), (expected.clone(), 0, vec![]));
+            let found = walk.run(threads, &HashSet::new());
+            assert_eq!((paths(&found), found.left_out, found.unreadable), (expected.clone(), 0, vec![]));
         }
     }
 }
