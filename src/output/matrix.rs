@@ -78,21 +78,12 @@ impl Matrix {
     /// Whether each row is a part of the cells, behind the row before it, and each cell in a column behind the cell before it.
     fn is_sound(&self, columns: u64) -> bool {
         let Form::Sparse(Places { indptr, indices, wide, .. }) = &self.form else { return true };
-        let numbers = |array: &Range<usize>| self.map[array.clone()].chunks_exact(width(*wide)).map(integer);
-        let (starts, mut cells) = (numbers(indptr), numbers(indices));
-        let are_rows = starts.clone().next() == Some(0)
-            && starts.clone().is_sorted()
-            && starts.clone().next_back() == Some(cells.len() as u64);
-        let mut lengths = starts.clone().zip(starts.skip(1)).map(|(start, end)| end - start);
-        are_rows
-            && lengths.all(|length| {
-                let mut next = 0;
-                cells.by_ref().take(length as usize).all(|column| {
-                    let is_sound = next <= column && column < columns;
-                    next = column.saturating_add(1);
-                    is_sound
-                })
-            })
+        let starts = self.map[indptr.clone()].chunks_exact(width(*wide)).map(integer);
+        let indices = &self.map[indices.clone()];
+        match wide {
+            true => are_rows::<8>(starts, indices, columns),
+            false => are_rows::<4>(starts, indices, columns),
+        }
     }
 
     /// The arrays in the file: the values, the columns of the cells, and the first cell of each row; of a dense matrix, all cells.
@@ -217,6 +208,28 @@ impl Matrix {
             }
         }
     }
+}
+
+/// Whether `starts` are the bounds of rows of cells in ascending columns, each column of `N` bytes.
+fn are_rows<const N: usize>(
+    starts: impl DoubleEndedIterator<Item = u64> + Clone,
+    cells: &[u8],
+    columns: u64,
+) -> bool {
+    let cells = cells.as_chunks::<N>().0;
+    let column = |bytes: &[u8; N]| integer(bytes);
+    let is_row = |row: &[[u8; N]]| {
+        // Looks at all cells, which takes less time than to stop at the first.
+        let ascend = row
+            .iter()
+            .zip(&row[1.min(row.len())..])
+            .fold(true, |ascend, (one, next)| ascend & (column(one) < column(next)));
+        ascend && row.last().is_none_or(|last| column(last) < columns)
+    };
+    starts.clone().next() == Some(0)
+        && starts.clone().is_sorted()
+        && starts.clone().next_back() == Some(cells.len() as u64)
+        && starts.clone().zip(starts.skip(1)).all(|(start, end)| is_row(&cells[start as usize..end as usize]))
 }
 
 /// Bytes of a column number or an offset.
