@@ -18,6 +18,13 @@ from typing import Any
 Row = tuple[str, float, float]
 
 
+
+def blocks(texts: list[str]) -> list[list[str]]:
+    """Returns the texts in eight blocks of a dataset, or partitions."""
+    size = -(-len(texts) // 8)
+    return [texts[start : start + size] for start in range(0, len(texts), size)]
+
+
 def alternating(left: Callable[[], Any], right: Callable[[], Any], rounds: int) -> tuple[float, float]:
     """Returns the median seconds of both."""
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -41,10 +48,7 @@ def ray_rows(texts: list[str], paths: list[Path], rounds: int) -> list[Row]:
     os.environ["HOME"] = tempfile.mkdtemp()
     ray.init(include_dashboard=False, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    size = -(-len(texts) // 8)
-    dataset = ray.data.from_arrow(
-        [pa.table({"text": texts[start : start + size]}) for start in range(0, len(texts), size)]
-    ).materialize()
+    dataset = ray.data.from_arrow([pa.table({"text": part}) for part in blocks(texts)]).materialize()
 
     def by_scikit_learn(vectorizer: Any) -> Callable[[], Any]:
         def vectors(table: pa.Table) -> pa.Table:
@@ -111,10 +115,8 @@ def spark_rows(texts: list[str], paths: list[Path], rounds: int) -> list[Row]:
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
-    # One partition for each eighth of the texts.
-    size = -(-len(texts) // 8)
-    parts = [texts[start : start + size] for start in range(0, len(texts), size)]
-    rows = spark.sparkContext.parallelize(parts, 8).flatMap(lambda part: [(text,) for text in part])
+    parts = blocks(texts)
+    rows = spark.sparkContext.parallelize(parts, len(parts)).flatMap(lambda part: [(text,) for text in part])
     frame = spark.createDataFrame(rows, "text string").cache()
     assert frame.count() == len(texts)
     stages: list[Any] = [
@@ -155,8 +157,9 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--engine", choices=ENGINES, action="append")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=1, help="take each file so many times")
     arguments = parser.parse_args()
-    paths = sorted(path for path in arguments.corpus.rglob("*") if path.is_file())
+    paths = sorted(path for path in arguments.corpus.rglob("*") if path.is_file()) * arguments.copies
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
     rows = [
         row for name in arguments.engine or ENGINES for row in ENGINES[name](texts, paths, arguments.rounds)
