@@ -82,10 +82,8 @@ impl Files {
             path.extend_from_slice(name);
             match folder {
                 None => each(&path),
-                // If it was not read, it is not there.
-                Some(number) => {
-                    above.extend(self.folders.get(number).map(|folder| (folder.names(), path.len())))
-                }
+                // One that could not be read has no names.
+                Some(number) => above.push((self.folders[number].names(), path.len())),
             }
         }
     }
@@ -101,17 +99,14 @@ struct Folder {
 }
 
 impl Folder {
-    fn add_file(&mut self, name: &[u8]) {
+    /// Adds a file, or the folder of this number.
+    fn add(&mut self, name: &[u8], folder: Option<usize>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
-        self.names.push((start..self.bytes.len(), None));
-    }
-
-    fn add_folder(&mut self, name: &[u8], number: usize) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.bytes.push(b'/');
-        self.names.push((start..self.bytes.len(), Some(number)));
+        if folder.is_some() {
+            self.bytes.push(b'/');
+        }
+        self.names.push((start..self.bytes.len(), folder));
     }
 
     fn sorted(mut self) -> Self {
@@ -197,7 +192,7 @@ impl Walk<'_> {
                 found.left_out += 1;
             } else if kind == Type::File {
                 met.insert(inode);
-                files.add_file(&path);
+                files.add(&path, None);
             } else if is_link && (above.contains(&inode) || self.folders_above(&path).contains(&inode)) {
                 found.left_out += 1;
                 found.links_up.push(path);
@@ -221,9 +216,9 @@ impl Walk<'_> {
                 } else if entry.kind == Type::Directory {
                     let number = queue.number();
                     beneath.push((entry.path.to_vec(), number));
-                    folder.add_folder(entry.name, number);
+                    folder.add(entry.name, Some(number));
                 } else {
-                    folder.add_file(entry.name);
+                    folder.add(entry.name, None);
                 }
             });
             folders.push((*number, folder.sorted()));

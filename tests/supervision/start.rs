@@ -109,7 +109,7 @@ fn a_list_that_needs_more_memory_than_there_is_is_reported() {
         .run();
     assert_eq!(finished.status.code(), Some(1), "{:?}: {}", finished.status, finished.stderr);
     assert!(finished.line().contains("the system gives no more memory"), "{}", finished.line());
-    // What it leaves behind is in nobody's way.
+    // Another run is possible with what it leaves behind.
     assert_eq!(dir.embed(&[]).run().status.code(), Some(0));
 }
 
