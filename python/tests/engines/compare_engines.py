@@ -18,7 +18,6 @@ from typing import Any
 Row = tuple[str, float, float]
 
 
-
 def blocks(texts: list[str]) -> list[list[str]]:
     """Returns the texts in eight blocks of a dataset, or partitions."""
     size = -(-len(texts) // 8)
